@@ -1,0 +1,1 @@
+"""Patients: segmentation back ends, CT to material, the patient model, synthetic patients."""

@@ -1,0 +1,166 @@
+"""The cohort sheet: one row per patient and time point, checked as a whole before anything runs. Light: no numpy."""
+
+import csv
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from planardose import library
+from planardose.config import ID_PATTERN
+from planardose.errors import InputError
+
+REQUIRED = ("patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at")
+OPTIONAL = ("acquired_at", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct", "spect_bqml_per_count",
+            "calibration_cps_per_mbq", "residual_mbq", "weight_kg")
+FILES = ("ct", "planar", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct")
+SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "nuclide", "tracer")
+POSITIVE = ("injected_mbq", "calibration_cps_per_mbq", "weight_kg", "spect_bqml_per_count")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One acquisition of one patient. Paths are absolute; empty cells are None."""
+
+    patient: str
+    timepoint: str
+    nuclide: str
+    tracer: str
+    camera: str
+    injected_mbq: float
+    injected_at: datetime
+    paths: dict[str, Path]
+    acquired_at: datetime | None = None
+    calibration_cps_per_mbq: float | None = None
+    residual_mbq: float = 0.0
+    weight_kg: float | None = None
+
+    @property
+    def administered_mbq(self) -> float:
+        """Injected activity less the residue in the syringe."""
+        return self.injected_mbq - self.residual_mbq
+
+    @property
+    def where(self) -> str:
+        return f"{self.patient} {self.timepoint}"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """All rows, in the sheet's order."""
+
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def patients(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(r.patient for r in self.rows))
+
+    def rows_of(self, patient: str) -> tuple[Row, ...]:
+        """Rows of a patient in the sheet's order; an unknown patient raises `InputError`."""
+        found = tuple(r for r in self.rows if r.patient == patient)
+        if not found:
+            raise InputError(f"patient '{patient}'", "not in the cohort sheet", f"one of {', '.join(self.patients)}")
+        return found
+
+    def row(self, patient: str, timepoint: str) -> Row:
+        for r in self.rows_of(patient):
+            if r.timepoint == timepoint:
+                return r
+        known = ", ".join(r.timepoint for r in self.rows_of(patient))
+        raise InputError(f"{patient} timepoint '{timepoint}'", "not in the cohort sheet", f"one of {known}")
+
+    def cycle_of(self, row: Row) -> int:
+        """Cycle number of a row: 1 for the patient's earliest injection."""
+        return 1 + sorted({r.injected_at for r in self.rows_of(row.patient)}).index(row.injected_at)
+
+
+def _number(text: str, where: str, positive: bool) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(where, f"'{text}' is not a number", "a plain decimal number") from None
+    if not (value > 0 if positive else value >= 0) or value == float("inf"):
+        raise InputError(where, f"value {text}", "a finite number above 0" if positive else "a finite number, 0 or more")
+    return value
+
+
+def _time(text: str, where: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(where, f"'{text}' is not a time", "ISO 8601, e.g. 2026-03-02T09:30:00") from None
+
+
+def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
+    for column in ("patient", "timepoint"):
+        if not re.match(ID_PATTERN, cells[column]):
+            raise InputError(f"sheet row {number}, {column}", f"'{cells[column]}'", "1 to 32 letters, digits or '-'",
+                             "ids become file names; choose a pseudonym")
+    where = f"{cells['patient']} {cells['timepoint']}"
+    for column in REQUIRED:
+        if not cells[column] and not (column == "planar" and cells.get("spect")):
+            raise InputError(f"{where} {column}", "empty cell", "a value")
+    nuclide = library.load_nuclide(cells["nuclide"]).name
+    library.entry_path("tracers", cells["tracer"])
+    library.load_camera(cells["camera"])
+    numbers = {c: _number(cells[c], f"{where} {c}", c in POSITIVE) for c in (*POSITIVE, "residual_mbq") if cells.get(c)}
+    if numbers.get("residual_mbq", 0.0) >= numbers["injected_mbq"]:
+        raise InputError(f"{where} residual_mbq", f"{numbers['residual_mbq']} MBq", f"less than injected_mbq ({numbers['injected_mbq']})")
+    injected = _time(cells["injected_at"], f"{where} injected_at")
+    acquired = _time(cells["acquired_at"], f"{where} acquired_at") if cells.get("acquired_at") else None
+    if acquired is not None and acquired.replace(tzinfo=None) <= injected.replace(tzinfo=None):
+        raise InputError(f"{where} acquired_at", f"{acquired.isoformat()} is not after the injection ({injected.isoformat()})",
+                         "a time after injected_at")
+    return Row(
+        patient=cells["patient"], timepoint=cells["timepoint"], nuclide=nuclide, tracer=cells["tracer"], camera=cells["camera"],
+        injected_mbq=numbers["injected_mbq"], injected_at=injected.replace(tzinfo=None),
+        paths={c: (folder / cells[c]).absolute() for c in FILES if cells.get(c)},
+        acquired_at=None if acquired is None else acquired.replace(tzinfo=None),
+        calibration_cps_per_mbq=numbers.get("calibration_cps_per_mbq"),
+        residual_mbq=numbers.get("residual_mbq", 0.0), weight_kg=numbers.get("weight_kg"),
+    )
+
+
+def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:
+    for column in SAME_PER_PATIENT:
+        values = list(dict.fromkeys(c.get(column, "") for c in cells))
+        if len({library.canonical_nuclide(v) for v in values} if column == "nuclide" else values) > 1:
+            raise InputError(f"{rows[0].patient} {column}", "the rows of this patient disagree", "one value on all rows of a patient")
+    seen: set[str] = set()
+    for r in rows:
+        if r.timepoint in seen:
+            raise InputError(f"{r.where} timepoint", "stands twice", "each time point once per patient")
+        seen.add(r.timepoint)
+
+
+def load_cohort(path: Path) -> Cohort:
+    """Read and check a cohort sheet (TSV, UTF-8, header line; see docs/inputs.md).
+
+    Raises
+    ------
+    InputError
+        On the first fault: missing or unknown column, id, number, time, catalogue name, duplicate, disagreement.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InputError("cohort sheet", type(fault).__name__, "a readable tab-separated text file (UTF-8)",
+                         "give it with --config cohort=SHEET") from None
+    reader = csv.DictReader(text.splitlines(), delimiter="\t")
+    columns = [c.strip() for c in reader.fieldnames or ()]
+    missing = [c for c in REQUIRED if c not in columns]
+    unknown = [c for c in columns if c not in REQUIRED + OPTIONAL]
+    if missing:
+        raise InputError("cohort sheet", f"column '{missing[0]}' is missing", f"columns {', '.join(REQUIRED)}", "separate columns by tabs")
+    if unknown or len(set(columns)) != len(columns):
+        raise InputError("cohort sheet", f"unknown or repeated column '{unknown[0] if unknown else columns}'", f"only {', '.join(REQUIRED + OPTIONAL)}")
+    cells = [{c.strip(): (v or "").strip() for c, v in row.items() if c is not None} for row in reader]
+    cells = [c for c in cells if any(c.values())]
+    if not cells:
+        raise InputError("cohort sheet", "no rows", "one row per patient and time point")
+    rows = [_row(c, n + 2, path.absolute().parent) for n, c in enumerate(cells)]
+    for patient in dict.fromkeys(r.patient for r in rows):
+        pairs = [(r, c) for r, c in zip(rows, cells, strict=True) if r.patient == patient]
+        _check_patient([r for r, _ in pairs], [c for _, c in pairs])
+    return Cohort(tuple(rows))

@@ -1,0 +1,158 @@
+"""Every user choice, typed: `Config` is what ``config.yaml`` and ``--config`` may hold. Light: no torch, no numpy.
+
+Unknown keys are refused. ``config/schema.json`` is generated from these classes (``planardose list schema``); a test compares.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from planardose.errors import InputError
+
+Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet"]
+ID_PATTERN = r"^[A-Za-z0-9-]{1,32}$"
+Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Segmentation(Section):
+    """Organ segmentation of the CT."""
+
+    backend: Literal["auto", "totalsegmentator", "labels"] = Field(
+        "auto", description="auto: the sheet's `segmentation` where there is one, else TotalSegmentator")
+    weights: str | None = Field(None, description="folder with TotalSegmentator's weights; null: its own default folder")
+    fastest: bool = Field(False, description="TotalSegmentator's 6 mm model instead of the 1.5 mm one")
+
+
+class Sampling(Section):
+    """Virtual uptakes of the patient."""
+
+    samples: int = Field(40, ge=2, description="virtual uptake samples per patient, validation included")
+    validation: int = Field(8, ge=1, description="of these, kept for validation")
+    shift_mm: float = Field(4.0, ge=0, description="standard deviation of the residual misalignment, mm per axis")
+
+    @model_validator(mode="after")
+    def _enough(self):
+        if self.validation >= self.samples:
+            raise ValueError(f"validation ({self.validation}) must be below samples ({self.samples})")
+        return self
+
+
+class Projection(Section):
+    """Monte Carlo gamma camera."""
+
+    histories: float = Field(1e6, ge=1e4, le=1e12, description="photon histories per sample (both views together)")
+    chunk: int = Field(20, ge=1, description="samples per job")
+
+
+class Train(Section):
+    """Training of the patient's network."""
+
+    steps: int = Field(300, ge=1, description="optimiser steps; ends training")
+    minutes: float | None = Field(None, gt=0, description="turned into steps once from the shipped benchmark table; null: use steps")
+    threads: int = Field(1, ge=1, description="torch threads, whatever the job gets: keeps results identical")
+    batch: int = Field(2, ge=1, description="virtual acquisitions per step")
+    width: int = Field(16, ge=4, description="channels of the first level of the U-Net")
+    learning_rate: float = Field(2e-3, gt=0, description="peak learning rate (AdamW, one cycle)")
+    checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")
+
+
+class Registration(Section):
+    """Planar images to CT."""
+
+    max_shift_mm: float = Field(60.0, gt=0, description="largest shift searched around the outline match, mm")
+    max_rotation_deg: float = Field(3.0, ge=0, description="largest in-plane rotation searched, degrees")
+
+
+class Reconstruction(Section):
+    """Planar to 3D."""
+
+    mlem_iterations: int = Field(4, ge=1, description="MLEM iterations after QPlanar")
+    flat_mlem_iterations: int = Field(20, ge=1, description="iterations of the plain two-view MLEM")
+    gate_deviance: float = Field(6.0, gt=0, description="largest re-projection misfit (relative to the expected one) that passes the gate")
+
+
+class Hand(Section):
+    """What the user decides for one time point, because the header cannot or the user knows better."""
+
+    flip_posterior: bool | None = Field(None, description="mirror the posterior view left-right before use")
+    head_order: Literal["anterior_first", "posterior_first"] | None = Field(
+        None, description="which head's frames come first in the file")
+    shift_mm: tuple[float, float] | None = Field(
+        None, description="RAS (x, z) of the image centre in mm: replaces the registration")
+    rotation_deg: float = Field(0.0, description="in-plane rotation that goes with shift_mm, degrees")
+    accept_gate: str | None = Field(None, min_length=8, description="reason for accepting a failed gate; printed in the report")
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    cohort: str = Field("config/cohort.tsv", description="cohort sheet (TSV), see docs/inputs.md")
+    results: str = Field("results", description="folder for all outputs")
+    seed: int = Field(2026, ge=0, lt=2**63, description="root of every random draw")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
+    library: tuple[str, ...] = Field((), description="folders with the user's own nuclides/, cameras/, tracers/")
+    methods: tuple[Method, ...] = Field(
+        ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet"), min_length=1, description="reconstruction methods to compute")
+    dose_method: Method | None = Field(
+        None, description="method of the dose map; null: unet, else qplanar_mlem, else the last of `methods`")
+    grid_mm: float = Field(10.0, ge=2, le=20, description="voxel size of the reconstruction, mm")
+    segmentation: Segmentation = Segmentation()
+    sampling: Sampling = Sampling()
+    projection: Projection = Projection()
+    train: Train = Train()
+    registration: Registration = Registration()
+    reconstruction: Reconstruction = Reconstruction()
+    patients: dict[Identifier, dict[Identifier, Hand]] = Field(
+        default_factory=dict, description="per patient and time point: decisions by hand")
+
+    @model_validator(mode="after")
+    def _dose_method_computed(self):
+        if len(set(self.methods)) != len(self.methods):
+            raise ValueError(f"methods {list(self.methods)} name a method twice")
+        if self.dose_method is not None and self.dose_method not in self.methods:
+            raise ValueError(f"dose_method '{self.dose_method}' is not in methods {list(self.methods)}")
+        return self
+
+    @property
+    def needs_training(self) -> bool:
+        """Whether any method needs virtual data and a network."""
+        return "unet" in self.methods
+
+    @property
+    def map_method(self) -> Method:
+        """The method whose map is dosed when its gate passes."""
+        if self.dose_method is not None:
+            return self.dose_method
+        preferred: tuple[Method, ...] = ("unet", "qplanar_mlem")
+        return next((m for m in preferred if m in self.methods), self.methods[-1])
+
+    def hand(self, patient: str, timepoint: str) -> Hand:
+        return self.patients.get(patient, {}).get(timepoint, Hand())
+
+
+def parse_config(mapping: dict) -> Config:
+    """Validate a mapping; the first fault becomes one `InputError` line that names the key."""
+    try:
+        return Config.model_validate(mapping)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        key = ".".join(str(x) for x in first["loc"]) or "top level"
+        raise InputError(f"config {key}", f"{first['msg']} (got {first.get('input')!r})"[:300], "",
+                         "see config/README.md for every key") from None
+
+
+def load_config(path: Path | None) -> Config:
+    """Config of a YAML file; None gives the defaults."""
+    if path is None:
+        return Config()
+    try:
+        mapping = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as fault:
+        raise InputError("config file", str(fault).splitlines()[0], "a readable YAML file") from None
+    return parse_config(mapping)

@@ -1,0 +1,22 @@
+"""The one exception that a user's input can cause."""
+
+
+class InputError(Exception):
+    """Bad input, told in one line: where, what, what was expected, what to do.
+
+    Parameters
+    ----------
+    where : str
+        Pseudonymous place, e.g. ``"P01 t24 planar"`` (sheet row and column) or ``"config train.steps"``. Never a path.
+    problem : str
+        What was found, with the value.
+    expected : str
+        What should stand there.
+    do : str
+        What the user can do about it.
+    """
+
+    def __init__(self, where: str, problem: str, expected: str = "", do: str = ""):
+        self.where, self.problem, self.expected, self.do = where, problem, expected, do
+        parts = [f"{where}: {problem}", f"expected {expected}" if expected else "", do]
+        super().__init__("; ".join(" ".join(p.split()) for p in parts if p))

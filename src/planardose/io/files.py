@@ -1,0 +1,46 @@
+"""Atomic writing and content hashes."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path in the target's folder, renamed to `path` when the block ends well: a kill leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffix = "".join(path.suffixes[-2:])
+    temporary = path.with_name(f".{path.name.removesuffix(suffix)}.{os.getpid()}{suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, or of the sorted hashes of all files below a folder (independent of their names)."""
+    if path.is_dir():
+        parts = sorted(sha256_of(f) for f in path.rglob("*") if f.is_file())
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def fingerprint(path: Path | None) -> str:
+    """Cheap change mark of a file or folder from sizes and times; ``"none"`` without a path, ``"missing"`` without a file."""
+    if path is None:
+        return "none"
+    if not path.exists():
+        return "missing"
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    marks = "".join(f"{s.st_size}:{s.st_mtime_ns};" for f in files if f.is_file() for s in [f.stat()])
+    return hashlib.sha256(marks.encode()).hexdigest()[:16]

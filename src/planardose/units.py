@@ -1,0 +1,19 @@
+"""Unit conversions (exact SI definitions) and time helpers. The package works in mm, keV, s, MBq, Gy; hours only where a name ends in ``_h``."""
+
+import math
+from datetime import datetime
+
+JOULE_PER_KEV = 1.602176634e-16  # exact since the SI of 2019: elementary charge x 1000 V
+SECONDS_PER_HOUR = 3600.0
+MM3_PER_ML = 1000.0
+BQ_PER_MBQ = 1e6
+
+
+def hours_between(start: datetime, end: datetime) -> float:
+    """Hours from `start` to `end` (negative when `end` is earlier)."""
+    return (end - start).total_seconds() / SECONDS_PER_HOUR
+
+
+def decay_constant_per_h(half_life_h: float) -> float:
+    """Decay constant in 1/h of a half-life in hours."""
+    return math.log(2.0) / half_life_h
