@@ -1,0 +1,77 @@
+"""Orientation of the two views, and rebinning into the CT's coronal plane, against slow obvious loops."""
+
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from planardose.frames import PlanarPose
+from planardose.image import Grid
+from planardose.planar import EnergyWindow, PlanarPair
+
+WINDOW = EnergyWindow(187.2, 228.8)
+
+
+def pair_of(counts, pixel_mm=(4.0, 3.0)):
+    return PlanarPair(np.asarray(counts, np.float32), (WINDOW,), pixel_mm, 100.0, datetime(2026, 3, 1, 9), 100.0)
+
+
+def test_one_source_appears_mirrored_in_the_two_views():
+    """A source at the patient's right side and near the head: left column in the anterior view, right in the posterior."""
+    counts = np.zeros((2, 1, 5, 4))
+    counts[0, 0, 1, 0] = 7  # anterior: patient's right is on the left
+    counts[1, 0, 1, 3] = 7  # posterior: patient's right is on the right
+    ras = pair_of(counts).ras()
+    assert ras.shape == (2, 1, 4, 5)
+    assert np.argwhere(ras[0, 0]).tolist() == [[3, 3]]  # x: last column is the most right; z: row 1 of 5 from the top
+    assert np.argwhere(ras[1, 0]).tolist() == [[3, 3]]
+
+
+def test_ras_is_inverted_by_counts_from_ras():
+    counts = np.random.default_rng(1).random((2, 1, 5, 4))
+    pair = pair_of(counts)
+    np.testing.assert_array_equal(PlanarPair.counts_from_ras(pair.ras()), pair.counts)
+
+
+def test_rebinning_conserves_counts_and_agrees_with_a_loop():
+    rng = np.random.default_rng(2)
+    pair = pair_of(rng.random((2, 1, 6, 5)))
+    grid = Grid.axis_aligned((7, 2, 9), (6.0, 5.0, 7.0), (-20.0, 0.0, -25.0))
+    pose = PlanarPose(1.3, 2.1, 8.0)
+    fast = pair.rebinned(grid, pose, split=2)
+    slow = np.zeros_like(fast)
+    ras = pair.ras()
+    for view in range(2):
+        for a in range(5):
+            for b in range(6):
+                for s in (-0.25, 0.25):
+                    for t in (-0.25, 0.25):
+                        u, v = (a - 2 + s) * 3.0, (b - 2.5 + t) * 4.0
+                        c, d = np.cos(np.deg2rad(8.0)), np.sin(np.deg2rad(8.0))
+                        i = int(np.floor((c * u - d * v + 1.3 + 20.0) / 6.0 + 0.5))
+                        k = int(np.floor((d * u + c * v + 2.1 + 25.0) / 7.0 + 0.5))
+                        slow[view, 0, i, k] += ras[view, 0, a, b] / 4
+    np.testing.assert_allclose(fast, slow, rtol=1e-6)
+    assert fast.sum() == pytest.approx(pair.counts.sum(), rel=1e-6)
+
+
+def test_counts_outside_the_grid_are_left_out():
+    grid = Grid.axis_aligned((3, 2, 3), (3.0, 5.0, 4.0), (-3.0, 0.0, -4.0))
+    moved = pair_of(np.ones((2, 1, 3, 3))).rebinned(grid, PlanarPose(0.0, 4.0))
+    assert moved.sum() == pytest.approx(2 * 6)
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan])
+def test_bad_counts_are_refused(bad):
+    counts = np.ones((2, 1, 3, 3))
+    counts[0, 0, 1, 1] = bad
+    with pytest.raises(ValueError, match="finite and not negative"):
+        pair_of(counts)
+
+
+def test_window_index_takes_the_narrowest():
+    wide = EnergyWindow(50, 400)
+    pair = PlanarPair(np.ones((2, 2, 3, 3), np.float32), (wide, WINDOW), (4, 4), 1, datetime(2026, 1, 1), 1)
+    assert pair.window_index(208.37) == 1
+    with pytest.raises(KeyError):
+        pair.window_index(500.0)
