@@ -1,0 +1,191 @@
+"""Virtual uptakes: everything random about a sample is drawn here, into one row of a table, and used elsewhere."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from planardose.image import Grid
+from planardose.library import Nuclide
+from planardose.patient_model import PatientModel
+from planardose.seeds import rng_for, seed_for
+from planardose.sim.tracer import Prior, Tracer, exponentials_at
+from planardose.units import MM3_PER_ML
+
+CONCENTRATION = "c_"  # prefix of the concentration columns, kBq/mL
+HOURS_RANGE = (1.0, 168.0)  # hours after the injection, log-uniform: no time point of the sheet enters
+LOG10_COUNTS_RANGE = (4.4, 6.7)  # photopeak counts per head, from MEGP at 168 h to MELP at 1-4 h
+MAX_HIDDEN = 12
+
+
+@dataclass(frozen=True)
+class Sphere:
+    """A hidden lesion: centre in RAS mm (3,), radius in mm, concentration in kBq/mL."""
+
+    centre_mm: tuple[float, float, float]
+    radius_mm: float
+    kbq_ml: float
+
+
+def write_spheres(spheres: list[Sphere]) -> str:
+    """One table cell: ``x:y:z:radius:kbq_ml`` joined by ``|``; empty text for none."""
+    return "|".join(":".join(f"{v:.8g}" for v in (*s.centre_mm, s.radius_mm, s.kbq_ml)) for s in spheres)
+
+
+def read_spheres(cell) -> list[Sphere]:
+    """Inverse of `write_spheres`; an empty cell (text or NaN, as pandas reads it) is no lesion."""
+    if not isinstance(cell, str) or not cell:
+        return []
+    values = [[float(v) for v in part.split(":")] for part in cell.split("|")]
+    return [Sphere((v[0], v[1], v[2]), v[3], v[4]) for v in values]
+
+
+def radius_of_volume(volume_ml: float) -> float:
+    """Radius in mm of a sphere of `volume_ml`."""
+    return float((3 * volume_ml * MM3_PER_ML / (4 * np.pi)) ** (1 / 3))
+
+
+def draw_concentrations(
+    prior: Prior,
+    count: int,
+    hours: float,
+    reference_h: float,
+    half_life_h: float,
+    administered_mbq: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Concentrations (count,) in kBq/mL of the organs of one group `hours` after the injection.
+
+    The logarithms of concentration and half-life are normal, correlated within the group by `prior.correlation`.
+    """
+    shared, own = rng.standard_normal(2), rng.standard_normal((count, 2))
+    z = np.sqrt(prior.correlation) * shared + np.sqrt(1 - prior.correlation) * own
+    reference = prior.kbq_ml_per_mbq[0] * np.exp(prior.kbq_ml_per_mbq[1] * z[:, 0]) * administered_mbq
+    biological = prior.biological_h[0] * np.exp(prior.biological_h[1] * z[:, 1])
+    curves = [prior.curve(t, half_life_h) for t in biological]
+    relative = [float(exponentials_at(*c, hours) / exponentials_at(*c, reference_h)) for c in curves]
+    return reference * np.array(relative)
+
+
+def _site_centre(fraction: np.ndarray, grid: Grid, rng: np.random.Generator) -> tuple[float, float, float]:
+    cumulative = np.cumsum(fraction, dtype=np.float64)
+    voxel = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
+    index = np.array(np.unravel_index(min(voxel, cumulative.size - 1), grid.shape)) + rng.uniform(-0.5, 0.5, 3)
+    point = grid.ras_from_voxel[:3, :3] @ index + grid.ras_from_voxel[:3, 3]
+    return float(point[0]), float(point[1]), float(point[2])
+
+
+def draw_hidden(
+    model: PatientModel,
+    tracer: Tracer,
+    hours: float,
+    half_life_h: float,
+    administered_mbq: float,
+    rng: np.random.Generator,
+) -> list[Sphere]:
+    """Hidden lesions of one sample: spheres centred in the site organs that the model has, inside the CT."""
+    hidden, sites = tracer.hidden, [s for s in tracer.hidden.sites if s in model.organs]
+    sites = [s for s in sites if model.fractions[model.organs.index(s), :, :, model.ct_slices].max() > 0.5]
+    number = min(int(rng.poisson(hidden.mean_number)), MAX_HIDDEN)
+    if not sites or number == 0:
+        return []
+    probability = np.array([hidden.sites[s] for s in sites])
+    chosen = rng.choice(len(sites), size=number, p=probability / probability.sum())
+    volumes = hidden.volume_ml[0] * np.exp(hidden.volume_ml[1] * rng.standard_normal(number))
+    kbq_ml = draw_concentrations(tracer.lesions, number, hours, tracer.reference_h, half_life_h, administered_mbq, rng)
+    grid = model.ct_grid
+    return [
+        Sphere(
+            _site_centre(model.fractions[model.organs.index(sites[s])][:, :, model.ct_slices], grid, rng),
+            radius_of_volume(np.clip(v, *hidden.volume_range_ml)),
+            float(c),
+        )
+        for s, v, c in zip(chosen, volumes, kbq_ml, strict=True)
+    ]
+
+
+def _draw_row(
+    model: PatientModel,
+    tracer: Tracer,
+    nuclide: Nuclide,
+    administered_mbq: float,
+    shift_mm: float,
+    root: int,
+    patient: str,
+    sample: int,
+) -> dict:
+    def rng(part: str) -> np.random.Generator:
+        return rng_for(root, f"sample_uptake {part}", patient, sample)
+
+    general = rng("general")
+    hours = float(np.exp(general.uniform(*np.log(HOURS_RANGE))))
+    row = {
+        "hours": hours,
+        "log10_counts": general.uniform(*LOG10_COUNTS_RANGE),
+        "shift_x_mm": shift_mm * general.standard_normal(),
+        "shift_z_mm": shift_mm * general.standard_normal(),
+        "texture_seed": seed_for(root, "sample_uptake texture", patient, sample),
+        "texture_cv": general.uniform(*tracer.texture.cv),
+        "texture_mm": general.uniform(*tracer.texture.length_mm),
+        "medulla": general.uniform(*tracer.texture.medulla),
+    }
+    members: dict[Prior, list[str]] = {}
+    for organ in model.organs:
+        members.setdefault(tracer.prior_of(organ), []).append(organ)
+    drawn = {}
+    for prior, organs in members.items():
+        slots = prior.organs or tuple(organs)  # the whole group is drawn, whichever of its organs the model has
+        c = draw_concentrations(
+            prior, len(slots), hours, tracer.reference_h, nuclide.half_life_h, administered_mbq, rng(prior.name)
+        )
+        drawn |= {o: float(c[slots.index(o)]) for o in organs}
+    row |= {CONCENTRATION + o: drawn[o] for o in model.organs}
+    spheres = draw_hidden(model, tracer, hours, nuclide.half_life_h, administered_mbq, rng("hidden"))
+    return row | {"lesions": write_spheres(spheres)}
+
+
+def draw_samples(
+    model: PatientModel,
+    tracer: Tracer,
+    nuclide: Nuclide,
+    administered_mbq: float,
+    samples: int,
+    validation: int,
+    shift_mm: float,
+    root: int,
+    patient: str,
+) -> pd.DataFrame:
+    """Table of virtual uptakes of one patient, one row per sample; the last `validation` rows are for validation.
+
+    Parameters
+    ----------
+    model : PatientModel
+    tracer, nuclide : Tracer, Nuclide
+    administered_mbq : float
+        Scales all concentrations.
+    samples, validation : int
+    shift_mm : float
+        Standard deviation of the residual misalignment per in-plane axis.
+    root : int
+        Root seed; a row depends on it, the patient and the sample's number only.
+    patient : str
+        Pseudonym.
+
+    Returns
+    -------
+    DataFrame
+        Columns: sample, split (``train`` | ``validation``), hours after injection, log10_counts (photopeak, per head),
+        shift_x_mm, shift_z_mm, texture_seed, texture_cv, texture_mm (correlation length), medulla (ratio to cortex),
+        ``c_<organ>`` in kBq/mL for every organ of the model, lesions (see `read_spheres`).
+    """
+    rows = []
+    for sample in range(samples):
+        row = _draw_row(model, tracer, nuclide, administered_mbq, shift_mm, root, patient, sample)
+        rows.append({"sample": sample, "split": "train" if sample < samples - validation else "validation"} | row)
+    return pd.DataFrame(rows)
+
+
+def read_samples(path) -> pd.DataFrame:
+    """Table written by the step `sample_uptake`: texture seeds as integers, lesions as text."""
+    table = pd.read_csv(path, sep="\t", dtype={"texture_seed": np.int64, "lesions": str}, float_precision="round_trip")
+    return table.fillna({"lesions": ""})
