@@ -1,0 +1,109 @@
+"""What a reconstruction starts from: photopeak counts on the model's grid with an estimate of the scatter in them.
+
+Virtual and real acquisitions take the same way through `acquired_from`.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from planardose.errors import InputError
+from planardose.library import Nuclide
+from planardose.planar import EnergyWindow
+
+SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy: see docs/physics.md
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """Counts of one acquisition, collected on the columns and slices of the model's grid.
+
+    Parameters
+    ----------
+    counts : (2, I, K) float64
+        Photopeak counts of the anterior and posterior view.
+    scatter : (2, I, K) float64
+        Estimated counts among them that scattered in the patient (triple energy window).
+    exposure_s : float
+        Seconds that each point was in the field of view.
+    """
+
+    counts: np.ndarray = field(repr=False)
+    scatter: np.ndarray = field(repr=False)
+    exposure_s: float
+
+    def __post_init__(self) -> None:
+        if self.counts.ndim != 3 or self.counts.shape[0] != 2 or self.scatter.shape != self.counts.shape:
+            raise ValueError(f"counts and scatter must be (2, I, K), got {self.counts.shape}, {self.scatter.shape}")
+        if not self.exposure_s > 0:
+            raise ValueError(f"exposure_s must be positive, got {self.exposure_s}")
+
+
+def neighbours(windows: tuple[EnergyWindow, ...], peak: int) -> list[int]:
+    """Indices of the windows just below and just above window `peak` (one or both may be missing)."""
+    below = [n for n, w in enumerate(windows) if w.high_kev <= windows[peak].centre_kev]
+    above = [n for n, w in enumerate(windows) if w.low_kev >= windows[peak].centre_kev]
+    nearest = [max(below, key=lambda n: windows[n].high_kev)] if below else []
+    return nearest + ([min(above, key=lambda n: windows[n].low_kev)] if above else [])
+
+
+def triple_energy_window(counts: np.ndarray, windows: tuple[EnergyWindow, ...], peak: int) -> np.ndarray:
+    """Scatter counts in window `peak` by the trapezoid below it (Ogawa 1991): (..., I, K) from (..., W, I, K).
+
+    With one neighbour only, the other side counts as empty (Ichihara's variant for the lower window).
+    """
+    width = windows[peak].width_kev
+    return sum(counts[..., n, :, :] / windows[n].width_kev for n in neighbours(windows, peak)) * (width / 2)
+
+
+def acquired_from(
+    counts: np.ndarray,
+    windows: tuple[EnergyWindow, ...],
+    exposure_s: float,
+    nuclide: Nuclide,
+    step_mm: tuple[float, float] | float,
+    where: str = "planar",
+) -> Acquired:
+    """Photopeak counts and smoothed triple-energy-window scatter of an acquisition.
+
+    Parameters
+    ----------
+    counts : (2, W, I, K) float
+        Counts per window, on the model's grid (`PlanarPair.rebinned`), or expected rates x exposure.
+    windows : tuple of EnergyWindow
+        In any order.
+    exposure_s : float
+    nuclide : Nuclide
+    step_mm : (x, z) or float
+        Pixel size, mm.
+    where : str
+        For the error.
+
+    Raises
+    ------
+    InputError
+        If no window holds the nuclide's imaged line, or no neighbour for the scatter is there.
+    """
+    energy = nuclide.imaged_line().energy_kev
+    holding = [(w.width_kev, n) for n, w in enumerate(windows) if w.contains(energy)]
+    listed = ", ".join(f"{w.low_kev:g}-{w.high_kev:g}" for w in windows)
+    if not holding:
+        raise InputError(
+            f"{where} windows_kev",
+            f"{listed} keV",
+            f"a window with {energy:g} keV ({nuclide.name})",
+            "check the column nuclide",
+        )
+    peak = min(holding)[1]
+    if not neighbours(windows, peak):
+        raise InputError(
+            f"{where} windows_kev",
+            f"only {listed} keV",
+            "a scatter window beside the photopeak",
+            "export the scatter windows as well",
+        )
+    sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
+    scatter = triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak)
+    smooth = np.stack([gaussian_filter(view, sigma, mode="constant") for view in scatter])
+    return Acquired(np.array(counts[:, peak], dtype=np.float64), smooth, float(exposure_s))

@@ -1,0 +1,35 @@
+"""Photopeak counts and triple-energy-window scatter."""
+
+import numpy as np
+import pytest
+
+from planardose.errors import InputError
+from planardose.planar import EnergyWindow
+from planardose.recon.acquired import acquired_from, triple_energy_window
+
+PEAK, LOW, HIGH = EnergyWindow(187.2, 228.8), EnergyWindow(166.4, 187.2), EnergyWindow(228.8, 249.6)
+
+
+def test_trapezoid_closed_form_and_window_order():
+    counts = np.array([900.0, 300.0, 40.0])[None, :, None, None] * np.ones((2, 3, 4, 5))
+    expected = (300 / 20.8 + 40 / 20.8) * 41.6 / 2
+    assert triple_energy_window(counts, (PEAK, LOW, HIGH), 0) == pytest.approx(expected)
+    assert triple_energy_window(counts[:, ::-1], (HIGH, LOW, PEAK), 2) == pytest.approx(expected)
+    assert triple_energy_window(counts[:, :2], (PEAK, LOW), 0) == pytest.approx(300 / 20.8 * 41.6 / 2)
+
+
+def test_smoothing_keeps_the_scatter_total(nuclide):
+    rng = np.random.default_rng(1)
+    counts = np.zeros((2, 3, 40, 60))
+    counts[:, :, 15:25, 20:40] = rng.poisson(5.0, (2, 3, 10, 20))
+    got = acquired_from(counts, (PEAK, LOW, HIGH), 20.0, nuclide, 10.0)
+    raw = triple_energy_window(counts, (PEAK, LOW, HIGH), 0)
+    assert got.scatter.sum() == pytest.approx(raw.sum(), rel=1e-6)
+    assert got.scatter.max() < raw.max()
+    assert np.array_equal(got.counts, counts[:, 0])
+
+
+@pytest.mark.parametrize("windows", [(EnergyWindow(126.0, 154.0), LOW), (PEAK, EnergyWindow(200.0, 215.0))])
+def test_windows_of_another_nuclide_are_refused(nuclide, windows):
+    with pytest.raises(InputError, match="windows_kev"):
+        acquired_from(np.ones((2, 2, 4, 4)), windows, 20.0, nuclide, 10.0, "P01 t24 planar")
