@@ -1,0 +1,145 @@
+"""What the DICOM readers and writers share: identity, deterministic UIDs, dates, and reading a file or folder."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from planardose.errors import InputError
+from planardose.io.files import atomic
+
+IMPLEMENTATION_UID = "2.25.190384711057266430122917338467255610293"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a DICOM file says the patient is. Our own files carry the pseudonym; the demo plants a name here."""
+
+    name: str = "Anonymous"
+    patient_id: str = "ANON"
+    birth_date: str = ""
+    sex: str = ""
+    institution: str = ""
+
+
+ANONYMOUS = Identity()
+
+
+def uid_of(*parts: object) -> str:
+    """A UID below 2.25 (UUID-derived root) that depends on `parts` only."""
+    digest = hashlib.sha256("/".join(str(p) for p in parts).encode()).digest()
+    return f"2.25.{int.from_bytes(digest[:16])}"
+
+
+def new_dataset(sop_class: str, instance_uid: str, identity: Identity, at: datetime) -> FileDataset:
+    """A data set with file meta, patient and study modules; `at` is the acquisition's start."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = sop_class
+    meta.MediaStorageSOPInstanceUID = instance_uid
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    ds = FileDataset(None, Dataset(), file_meta=meta, preamble=b"\0" * 128)
+    ds.SpecificCharacterSet = "ISO_IR 100"
+    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, instance_uid
+    for stem in ("Study", "Series", "Acquisition", "Content"):
+        setattr(ds, f"{stem}Date", at.strftime("%Y%m%d"))
+        setattr(ds, f"{stem}Time", at.strftime("%H%M%S.%f"))
+    ds.AccessionNumber = ds.ReferringPhysicianName = ds.StudyID = ""
+    ds.PatientName, ds.PatientID = identity.name, identity.patient_id
+    ds.PatientBirthDate, ds.PatientSex = identity.birth_date, identity.sex
+    if identity.institution:
+        ds.InstitutionName = identity.institution
+    return ds
+
+
+def save_dataset(path: Path, ds: FileDataset) -> None:
+    """Write a data set atomically in the DICOM file format."""
+    with atomic(path) as temporary:
+        ds.save_as(temporary, enforce_file_format=True)
+
+
+def read_datasets(path: Path, where: str) -> list[Dataset]:
+    """All DICOM objects of a file or of a folder and its subfolders (sorted by name), pixels not yet decoded.
+
+    Files that are no DICOM at all (notes, DICOMDIR, hidden files) are left out of a folder; an empty or broken DICOM
+    file is refused.
+
+    Raises
+    ------
+    InputError
+        When there is no such path, no DICOM in it, or a file is empty or truncated.
+    """
+    if not path.exists():
+        raise InputError(where, "no such file or folder", "an existing path")
+    if path.is_file():
+        return [_read(path, where)]
+    files = sorted(f for f in path.rglob("*") if f.is_file() and not f.name.startswith(".") and f.name != "DICOMDIR")
+    found = [_read(f, where) for f in files if _looks_like_dicom(f)]
+    if not found:
+        raise InputError(where, f"no DICOM file among {len(files)} files of the folder", "a folder of DICOM files")
+    return found
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    """Whether a file of a folder claims to be DICOM: by preamble, by name, or empty without a suffix."""
+    with path.open("rb") as f:
+        head = f.read(132)
+    named = path.suffix.lower() in (".dcm", ".ima", ".dicom")
+    return head[128:132] == b"DICM" or named or (not head and not path.suffix)
+
+
+def _read(path: Path, where: str) -> Dataset:
+    if path.stat().st_size == 0:
+        raise InputError(where, "an empty DICOM file (0 bytes)", "complete DICOM files", "copy the images again")
+    try:
+        ds = pydicom.dcmread(path)
+        ds.get("PixelData")
+    except Exception as fault:
+        raise InputError(
+            where,
+            f"a file is not readable as DICOM ({type(fault).__name__})",
+            "complete DICOM files",
+            "copy the images again",
+        ) from None
+    if "PixelData" not in ds and "Rows" in ds:
+        raise InputError(
+            where,
+            "a truncated DICOM file: its header says that it holds an image, but no pixels follow",
+            "complete DICOM files",
+            "copy the images again",
+        )
+    return ds
+
+
+def pixels(ds: Dataset, where: str):
+    """Decoded pixels of a data set; a truncated or undecodable image raises `InputError`."""
+    try:
+        return ds.pixel_array
+    except Exception as fault:
+        raise InputError(
+            where,
+            f"the pixels of a DICOM file cannot be decoded ({type(fault).__name__}): "
+            "truncated, or of an unknown compression",
+            "complete DICOM files",
+            "copy the images again",
+        ) from None
+
+
+def datetime_of(ds: Dataset) -> datetime | None:
+    """Start of the acquisition: AcquisitionDateTime, else Acquisition, Content or Series date and time."""
+    stamp = str(ds.get("AcquisitionDateTime") or "")
+    for stem in ("Acquisition", "Content", "Series"):
+        if not stamp:
+            date, time = str(ds.get(f"{stem}Date") or ""), str(ds.get(f"{stem}Time") or "")
+            stamp = date + time if date and time else ""
+    digits = stamp.replace(":", "").split("+")[0].split("-")[0].strip()
+    for form in ("%Y%m%d%H%M%S.%f", "%Y%m%d%H%M%S", "%Y%m%d%H%M"):
+        try:
+            return datetime.strptime(digits, form)
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,147 @@
+"""Write a planar pair as a two-detector NM multi-frame DICOM file: a whole-body sweep, or a static image."""
+
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import Tag
+
+from planardose.io.dicom_common import ANONYMOUS, Identity, new_dataset, save_dataset, uid_of
+from planardose.library import Camera
+from planardose.planar import VIEWS, PlanarPair
+
+NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
+START_ANGLE_DEG = {"anterior": 180.0, "posterior": 0.0}  # PS3.3 C.8.4.11: from the patient's back
+VIEW_CODES = {  # PS3.16 CID 26
+    "anterior": ("399321004", "Anterior projection"),
+    "posterior": ("399001007", "Posterior projection"),
+}
+ROWS_TO_FEET = ("0", "0", "-1")
+COLUMNS_TO = {"anterior": ("1", "0", "0"), "posterior": ("-1", "0", "0")}  # LPS: to the left, to the right
+NUCLIDE_CODES = {"177Lu": ("447553000", "^177^Lutetium")}  # PS3.16 CID 18
+GAP_S = 1.0  # a pair whose duration exceeds its exposure by more than this was swept
+
+
+def write_planar(
+    path: Path, pair: PlanarPair, camera: Camera, nuclide: str = "177Lu", identity: Identity = ANONYMOUS, seed: int = 0
+) -> None:
+    """Write NM Image Storage: frames window by window, in each the anterior and then the posterior head.
+
+    Parameters
+    ----------
+    path : Path
+    pair : PlanarPair
+        Counts rounded to integers. A sweep when `duration_s` exceeds `exposure_s`, else a static image.
+    camera : Camera
+        Its axial field over the exposure is the scan velocity.
+    nuclide : str
+        Catalogue name.
+    identity : Identity
+        Patient and institution written into the header.
+    seed : int
+        With the patient id and the acquisition time, the root of the UIDs.
+
+    Raises
+    ------
+    ValueError
+        If a pixel exceeds 16 bits.
+    """
+    counts = np.rint(pair.counts)
+    if counts.max() > np.iinfo(np.uint16).max:
+        raise ValueError(f"{counts.max():g} counts in a pixel do not fit 16 bits")
+    root = ("nm", seed, identity.patient_id, pair.acquired_at.isoformat())
+    ds = new_dataset(NM_IMAGE_STORAGE, uid_of(*root, "image"), identity, pair.acquired_at)
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = uid_of(*root, "study"), uid_of(*root, "series")
+    ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = uid_of(*root, "frame"), ""
+    ds.Modality, ds.Manufacturer, ds.ManufacturerModelName = "NM", camera.vendor, camera.name
+    ds.BodyPartExamined = "WHOLEBODY"
+    ds.SeriesNumber, ds.InstanceNumber = 1, 1
+    _acquisition(ds, pair, camera)
+    _frames(ds, counts)
+    _windows(ds, pair)
+    _detectors(ds, pair, camera)
+    _patient(ds, nuclide)
+    save_dataset(path, ds)
+
+
+def _acquisition(ds: Dataset, pair: PlanarPair, camera: Camera) -> None:
+    """Type of the image and how long it took; durations are in ms, lengths in mm (PS3.3 C.8.4.9, C.8.4.10)."""
+    swept = pair.duration_s - pair.exposure_s > GAP_S
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "WHOLE BODY" if swept else "STATIC", "EMISSION"]
+    ds.ActualFrameDuration = round(pair.duration_s * 1000)
+    ds.AcquisitionTerminationCondition = "TIME"
+    if swept:
+        velocity = camera.field_mm[0] / pair.exposure_s
+        ds.ScanVelocity = f"{velocity:.9g}"
+        ds.ScanLength = round(velocity * pair.duration_s)
+        ds.WholeBodyTechnique = "1PS"
+
+
+def _frames(ds: Dataset, counts: np.ndarray) -> None:
+    """Pixels of (view, window, row, column) counts as frames with their vectors."""
+    views, windows, rows, columns = counts.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.Rows, ds.Columns, ds.NumberOfFrames = rows, columns, views * windows
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 0
+    ds.FrameIncrementPointer = [Tag("EnergyWindowVector"), Tag("DetectorVector")]
+    ds.EnergyWindowVector = [w + 1 for w in range(windows) for _ in range(views)]
+    ds.DetectorVector = [v + 1 for _ in range(windows) for v in range(views)]
+    ds.NumberOfEnergyWindows, ds.NumberOfDetectors = windows, views
+    ds.CountsAccumulated = int(counts.sum())
+    ds.SmallestImagePixelValue, ds.LargestImagePixelValue = int(counts.min()), int(counts.max())
+    ds.PixelData = counts.transpose(1, 0, 2, 3).astype("<u2").tobytes()
+
+
+def _windows(ds: Dataset, pair: PlanarPair) -> None:
+    items = []
+    for n, window in enumerate(pair.windows):
+        limits = Dataset()
+        limits.EnergyWindowLowerLimit, limits.EnergyWindowUpperLimit = f"{window.low_kev:.9g}", f"{window.high_kev:.9g}"
+        item = Dataset()
+        item.EnergyWindowRangeSequence, item.EnergyWindowName = Sequence([limits]), f"WINDOW{n + 1}"
+        items.append(item)
+    ds.EnergyWindowInformationSequence = Sequence(items)
+
+
+def _detectors(ds: Dataset, pair: PlanarPair, camera: Camera) -> None:
+    ds.PixelSpacing = [f"{x:.9g}" for x in pair.pixel_mm]
+    items = []
+    for n, view in enumerate(VIEWS):
+        item = Dataset()
+        item.CollimatorType, item.CollimatorGridName, item.FocalDistance = "PARA", camera.collimator, 0
+        item.FieldOfViewShape = "RECTANGLE"
+        item.FieldOfViewDimensions = [round(camera.field_mm[1]), round(camera.field_mm[0])]
+        item.StartAngle = f"{START_ANGLE_DEG[view]:g}"
+        if pair.detector_distance_mm is not None:
+            item.RadialPosition = f"{pair.detector_distance_mm[n]:.9g}"
+        item.ImagePositionPatient = _first_pixel(pair, view)
+        item.ImageOrientationPatient = [*COLUMNS_TO[view], *ROWS_TO_FEET]
+        item.ViewCodeSequence = Sequence([_code(*VIEW_CODES[view])])
+        items.append(item)
+    ds.DetectorInformationSequence = Sequence(items)
+
+
+def _first_pixel(pair: PlanarPair, view: str) -> list[str]:
+    """LPS position of the first pixel in a frame whose origin is the centre of the matrix."""
+    rows, columns = pair.counts.shape[2:]
+    x = (columns - 1) / 2 * pair.pixel_mm[1] * (-1 if view == "anterior" else 1)
+    return [f"{x:.9g}", "0", f"{(rows - 1) / 2 * pair.pixel_mm[0]:.9g}"]
+
+
+def _patient(ds: Dataset, nuclide: str) -> None:
+    """Recumbent, supine, head first; the nuclide by its code where the standard has one."""
+    recumbent = _code("102538003", "recumbent")
+    recumbent.PatientOrientationModifierCodeSequence = Sequence([_code("40199007", "supine")])
+    ds.PatientOrientationCodeSequence = Sequence([recumbent])
+    ds.PatientGantryRelationshipCodeSequence = Sequence([_code("102540008", "headfirst")])
+    item = Dataset()
+    item.RadionuclideCodeSequence = Sequence([_code(*NUCLIDE_CODES[nuclide])] if nuclide in NUCLIDE_CODES else [])
+    item.Radiopharmaceutical = nuclide
+    ds.RadiopharmaceuticalInformationSequence = Sequence([item])
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+    return item

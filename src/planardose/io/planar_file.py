@@ -1,0 +1,209 @@
+"""Planar pairs as NPZ: the package's own file in the results, and the user's NPZ + JSON of the cohort sheet."""
+
+import json
+import math
+import zipfile
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from planardose.errors import InputError
+from planardose.io.files import atomic
+from planardose.library import Camera
+from planardose.planar import VIEWS, EnergyWindow, PlanarPair
+
+USER_KEYS = ("views", "windows_kev", "pixel_mm", "acquired_at")
+
+
+def save_pair(path: Path, pair: PlanarPair) -> None:
+    """Write a pair atomically: ``counts`` (view, window, row, column) float32 and ``meta``, a JSON string."""
+    meta = {
+        "views": VIEWS,
+        "windows_kev": [[w.low_kev, w.high_kev] for w in pair.windows],
+        "pixel_mm": list(pair.pixel_mm),
+        "exposure_s": pair.exposure_s,
+        "duration_s": pair.duration_s,
+        "acquired_at": pair.acquired_at.isoformat(),
+        "detector_distance_mm": pair.detector_distance_mm,
+    }
+    with atomic(path) as temporary:
+        np.savez_compressed(temporary, counts=pair.counts.astype(np.float32), meta=np.array(json.dumps(meta)))
+
+
+def load_pair(path: Path) -> PlanarPair:
+    """Read what `save_pair` wrote."""
+    with np.load(path, allow_pickle=False) as archive:
+        counts, meta = archive["counts"], json.loads(str(archive["meta"]))
+    distance = meta["detector_distance_mm"]
+    return PlanarPair(
+        counts=counts,
+        windows=tuple(EnergyWindow(*w) for w in meta["windows_kev"]),
+        pixel_mm=tuple(meta["pixel_mm"]),
+        exposure_s=meta["exposure_s"],
+        acquired_at=datetime.fromisoformat(meta["acquired_at"]),
+        duration_s=meta["duration_s"],
+        detector_distance_mm=None if distance is None else tuple(distance),
+    )
+
+
+def read_user_pair(path: Path, camera: Camera, where: str) -> PlanarPair:
+    """Read the user's ``NAME.npz`` with ``NAME.json`` beside it (docs/inputs.md).
+
+    Parameters
+    ----------
+    path : Path
+        The NPZ: ``counts`` (view, window, row, column), row 0 the head, views as the camera sees them.
+    camera : Camera
+        Its axial field turns ``seconds_per_row`` (a row's time in the field of a sweep) into the sweep's duration.
+    where : str
+        Sheet row and column, for errors.
+
+    Raises
+    ------
+    InputError
+        On an unreadable file, a missing key (named), a shape that disagrees with the JSON, or bad counts.
+    """
+    meta = _read_json(path.with_suffix(".json"), where)
+    counts = _read_counts(path, where)
+    for key in USER_KEYS:
+        if key not in meta:
+            raise InputError(
+                where,
+                f"key '{key}' is missing in the JSON",
+                f"keys {', '.join(USER_KEYS)}, and duration_s or seconds_per_row",
+            )
+    order = _view_order(meta["views"], where)
+    windows = _windows(meta["windows_kev"], where)
+    pixel_mm = _numbers(meta["pixel_mm"], 2, f"{where} pixel_mm")
+    if counts.ndim != 4 or counts.shape[:2] != (len(VIEWS), len(windows)):
+        raise InputError(
+            where,
+            f"counts have shape {counts.shape}",
+            f"(2, {len(windows)}, rows, columns): views, windows_kev, rows, columns",
+        )
+    check_counts(counts, where)
+    exposure_s, duration_s = _times(meta, counts.shape[2] * pixel_mm[0], camera, where)
+    distance = meta.get("detector_distance_mm")
+    if distance is not None:
+        given = _numbers(distance, 2, f"{where} detector_distance_mm")
+        distance = (given[order[0]], given[order[1]])
+    return PlanarPair(
+        counts=counts[order].astype(np.float32),
+        windows=windows,
+        pixel_mm=pixel_mm,
+        exposure_s=exposure_s,
+        acquired_at=_time(meta["acquired_at"], where),
+        duration_s=duration_s,
+        detector_distance_mm=distance,
+    )
+
+
+def check_counts(counts: np.ndarray, where: str) -> None:
+    """Refuse counts that are not numbers, negative, or all zero."""
+    bad = int(np.count_nonzero(~np.isfinite(counts)))
+    if bad:
+        raise InputError(where, f"{bad} of {counts.size} counts are NaN or infinite", "finite counts")
+    if counts.min() < 0:
+        raise InputError(
+            where,
+            f"{np.count_nonzero(counts < 0)} negative counts, lowest {counts.min():g}",
+            "counts of 0 or more",
+            "give the images as acquired, before any background or scatter subtraction",
+        )
+    if counts.max() == 0:
+        raise InputError(where, "every pixel is 0", "an image with counts")
+
+
+def _read_json(path: Path, where: str) -> dict:
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(where, "the JSON beside the NPZ is missing", "NAME.json beside NAME.npz") from None
+    except (OSError, ValueError) as fault:
+        raise InputError(
+            where, f"the JSON beside the NPZ cannot be read ({type(fault).__name__})", "valid JSON"
+        ) from None
+    if not isinstance(meta, dict):
+        raise InputError(where, f"the JSON holds a {type(meta).__name__}", "an object with the keys of docs/inputs.md")
+    return meta
+
+
+def _read_counts(path: Path, where: str) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if "counts" not in archive:
+                raise InputError(
+                    where,
+                    f"key 'counts' is missing in the NPZ (it holds {', '.join(archive.files) or 'nothing'})",
+                    "counts (view, window, row, column)",
+                )
+            counts = archive["counts"]
+    except FileNotFoundError:
+        raise InputError(where, "no such file", "an existing NPZ file") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as fault:
+        raise InputError(
+            where, f"not a readable NPZ file ({type(fault).__name__})", "a NumPy .npz without pickled objects"
+        ) from None
+    if counts.dtype.kind not in "fiu":
+        raise InputError(where, f"counts have type {counts.dtype}", "numbers (float32)")
+    return counts
+
+
+def _view_order(views: object, where: str) -> list[int]:
+    """Positions of (anterior, posterior) in the file."""
+    names = list(views) if isinstance(views, list) else [views]
+    missing = [v for v in VIEWS if v not in names]
+    if missing:
+        raise InputError(
+            f"{where} views",
+            f"the {missing[0]} view is missing, the file has {names}",
+            'views ["anterior", "posterior"]',
+        )
+    if len(names) != len(VIEWS):
+        raise InputError(f"{where} views", f"{len(names)} views {names}", 'views ["anterior", "posterior"]')
+    return [names.index(v) for v in VIEWS]
+
+
+def _windows(values: object, where: str) -> tuple[EnergyWindow, ...]:
+    try:
+        return tuple(EnergyWindow(float(low), float(high)) for low, high in values)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{where} windows_kev", f"{values!r}"[:80], "a list of [low, high] in keV with 0 < low < high"
+        ) from None
+
+
+def _numbers(values: object, n: int, where: str) -> tuple:
+    try:
+        numbers = tuple(float(x) for x in values)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != n or not all(math.isfinite(x) and x > 0 for x in numbers):
+        raise InputError(where, f"{values!r}"[:80], f"{n} positive numbers in mm")
+    return numbers
+
+
+def _times(meta: dict, length_mm: float, camera: Camera, where: str) -> tuple[float, float]:
+    """(exposure, duration) in s of a static image (``duration_s``) or of a sweep (``seconds_per_row``)."""
+    given = {k: meta[k] for k in ("duration_s", "seconds_per_row") if meta.get(k) is not None}
+    if not given:
+        raise InputError(
+            where,
+            "key 'duration_s' or 'seconds_per_row' is missing in the JSON",
+            "duration_s of a static image, or seconds_per_row of a sweep",
+        )
+    for key, value in given.items():
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+            raise InputError(f"{where} {key}", f"{value!r}", "a positive number of seconds")
+    if "seconds_per_row" not in given:
+        return float(given["duration_s"]), float(given["duration_s"])
+    exposure_s = float(given["seconds_per_row"])
+    return exposure_s, float(given.get("duration_s", length_mm / camera.field_mm[0] * exposure_s))
+
+
+def _time(text: object, where: str) -> datetime:
+    try:
+        return datetime.fromisoformat(str(text)).replace(tzinfo=None)
+    except ValueError:
+        raise InputError(f"{where} acquired_at", f"{text!r}"[:60], "ISO 8601, e.g. 2026-03-02T14:05:00") from None
