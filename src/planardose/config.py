@@ -19,6 +19,12 @@ Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null(cls, keys):
+        """Snakemake's ``--config`` reads nested values as text, so that null comes as a word."""
+        return {k: None if v == "null" else v for k, v in keys.items()} if isinstance(keys, dict) else keys
+
 
 class Segmentation(Section):
     """Organ segmentation of the CT."""

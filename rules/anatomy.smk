@@ -1,0 +1,35 @@
+# CT and organs of a patient.
+rule import_ct:
+    output:
+        ct=PLAN.path("ct"),
+    log:
+        log_of("import_ct"),
+    benchmark:
+        benchmark_of("import_ct")
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        mark=mark("import_ct"),
+    shell:
+        patient_command("import-ct")
+
+
+rule segment:
+    input:
+        ct=PLAN.path("ct"),
+    output:
+        labels=PLAN.path("labels"),
+        table=PLAN.path("labels_table"),
+        model=PLAN.path("model"),
+    log:
+        log_of("segment"),
+    benchmark:
+        benchmark_of("segment")
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        mark=mark("segment"),
+    shell:
+        patient_command("segment")

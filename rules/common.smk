@@ -1,0 +1,79 @@
+# The validated run (PLAN) and small helpers for the rules. No science here.
+import os
+import shlex
+import sys
+from pathlib import Path
+
+# Commands come from the environment that runs Snakemake, whether or not it is on the user's PATH.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+try:
+    from planardose.errors import InputError
+    from planardose.workflow import Plan
+except ImportError as fault:
+    raise SystemExit(f"planardose: cannot be imported beside this snakemake ({fault}); run 'make setup' in the clone")
+
+try:
+    PLAN = Plan.load(config)
+except InputError as fault:
+    raise SystemExit(f"planardose: {fault}") from None
+
+# Snakemake writes its command line into its log; the sheet's path may hold a name.
+sys.argv = [word.replace(PLAN.config.cohort, "SHEET") for word in sys.argv]
+
+
+wildcard_constraints:
+    patient="|".join(PLAN.cohort.patients),
+    timepoint="|".join(PLAN.timepoints),
+    chunk=r"\d+",
+
+
+def command(name, options=""):
+    """Shell text of a planardose command. The sheet goes through the environment, so that no log holds its path."""
+    results = shlex.quote(PLAN.results)
+    return (
+        f'planardose {name} --cohort "$PLANARDOSE_COHORT" --config {results}/config.yaml --results {results}'
+        f" {options}".rstrip()
+    )
+
+
+def patient_command(name, options=""):
+    """`command` for one patient; its messages go to the terminal and into the log."""
+    return f"{command(name, '--patient {wildcards.patient} ' + options)} 2>&1 | tee {{log:q}}"
+
+
+def log_of(name):
+    return f"{PLAN.results}/{{patient}}/logs/{name}.log"
+
+
+def benchmark_of(name):
+    return f"{PLAN.results}/{{patient}}/benchmarks/{name}.tsv"
+
+
+def mark(step):
+    """Param function: what the job depends on besides its input files (see planardose.workflow)."""
+    return lambda wildcards: PLAN.mark(step, wildcards.get("patient"), wildcards.get("timepoint"))
+
+
+def per_timepoint(*keys):
+    """Input function: these outputs for every time point of the patient."""
+    return lambda wildcards: [
+        PLAN.path(key).format(patient=wildcards.patient, timepoint=row.timepoint)
+        for key in keys
+        for row in PLAN.cohort.rows_of(wildcards.patient)
+    ]
+
+
+def maps_of(timepoint="{timepoint}"):
+    """Patterns of the maps of one time point."""
+    return [PLAN.path("map").replace("{method}", m).replace("{timepoint}", timepoint) for m in PLAN.map_methods]
+
+
+def maps_of_patient(wildcards):
+    rows = PLAN.cohort.rows_of(wildcards.patient)
+    return [m.format(patient=wildcards.patient) for row in rows for m in maps_of(row.timepoint)]
+
+
+def chunks_of(wildcards):
+    """The patient's projected virtual data."""
+    return [PLAN.path("projections").format(patient=wildcards.patient, chunk=n) for n in PLAN.chunks]

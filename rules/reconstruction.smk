@@ -1,0 +1,57 @@
+# Planar acquisitions of each time point: read, laid on the CT, turned into 3D.
+rule import_planar:
+    output:
+        planar=PLAN.path("planar"),
+    log:
+        log_of("import_planar_{timepoint}"),
+    benchmark:
+        benchmark_of("import_planar_{timepoint}")
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        mark=mark("import_planar"),
+    shell:
+        patient_command("import-planar", "--timepoint {wildcards.timepoint}")
+
+
+rule register:
+    input:
+        planar=PLAN.path("planar"),
+        model=PLAN.path("model"),
+    output:
+        registration=PLAN.path("registration"),
+    log:
+        log_of("register_{timepoint}"),
+    benchmark:
+        benchmark_of("register_{timepoint}")
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        mark=mark("register"),
+    shell:
+        patient_command("register", "--timepoint {wildcards.timepoint}")
+
+
+rule reconstruct:
+    input:
+        planar=PLAN.path("planar"),
+        registration=PLAN.path("registration"),
+        model=PLAN.path("model"),
+        weights=PLAN.path("weights") if PLAN.config.needs_training else [],
+    output:
+        organs=PLAN.path("organs"),
+        gate=PLAN.path("gate"),
+        maps=maps_of(),
+    log:
+        log_of("reconstruct_{timepoint}"),
+    benchmark:
+        benchmark_of("reconstruct_{timepoint}")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        mark=mark("reconstruct"),
+    shell:
+        patient_command("reconstruct", "--timepoint {wildcards.timepoint}")

@@ -1,0 +1,36 @@
+# Pages and tables that people read.
+rule report:
+    input:
+        per_timepoint("registration", "organs", "gate"),
+        ct=PLAN.path("ct"),
+        labels=PLAN.path("labels"),
+        kinetics=PLAN.path("kinetics"),
+        dose=PLAN.path("dose"),
+        organs=PLAN.path("organ_doses"),
+    output:
+        page=PLAN.path("report"),
+        summary=PLAN.path("summary"),
+    log:
+        log_of("report"),
+    benchmark:
+        benchmark_of("report")
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        mark=mark("report"),
+    shell:
+        patient_command("report")
+
+
+rule report_cohort:
+    input:
+        expand(PLAN.path("summary"), patient=PLAN.cohort.patients),
+    output:
+        page=PLAN.path("cohort_report"),
+        table=PLAN.path("cohort_table"),
+        complete=touch(f"{PLAN.results}/.complete"),
+    params:
+        mark=mark("report_cohort"),
+    shell:
+        command("report-cohort")

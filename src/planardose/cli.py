@@ -1,0 +1,269 @@
+"""The command line: parse, call, exit code; nothing else. Heavy modules are imported when a command runs."""
+
+import json
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# One thread per numeric library, whatever the machine: sums in another order would differ in the last digits.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+app = typer.Typer(
+    help="From CT and planar gamma-camera images to 3D activity, absorbed dose with uncertainty, and a report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+BAD_INPUT, INTERNAL_FAULT = 2, 1
+
+CohortOption = Annotated[
+    Path | None, typer.Option("--cohort", envvar="PLANARDOSE_COHORT", show_envvar=True, help="Cohort sheet (TSV).")
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Config (YAML); without it every default holds.")]
+ResultsOption = Annotated[Path | None, typer.Option("--results", help="Results folder; default: the config's.")]
+PatientOption = Annotated[str, typer.Option("--patient", help="Pseudonym in the sheet.")]
+TimepointOption = Annotated[str, typer.Option("--timepoint", help="Time point in the sheet.")]
+ChunkOption = Annotated[int, typer.Option("--chunk", min=0, help="Number of the chunk of samples, from 0.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault.")]
+
+PATIENT, TIMEPOINT, CHUNK = "patient", "timepoint", "chunk"
+STEPS = {  # in the order of the chain: what one job of the step covers, and what it does
+    "import_ct": (PATIENT, "Read a patient's CT (DICOM folder or NIfTI in HU)."),
+    "segment": (PATIENT, "Find organs in the CT and build the patient model."),
+    "sample_uptake": (PATIENT, "Draw virtual uptakes from the tracer's priors."),
+    "project": (CHUNK, "Form Monte Carlo planar images of virtual uptakes."),
+    "train": (PATIENT, "Train the patient's network; resumes from its checkpoint."),
+    "import_planar": (TIMEPOINT, "Read the planar images of a time point."),
+    "register": (TIMEPOINT, "Lay the planar images of a time point on the CT."),
+    "reconstruct": (TIMEPOINT, "Make 3D activity with every method of the config."),
+    "fit_kinetics": (PATIENT, "Fit organs and voxels over the time points."),
+    "absorbed_dose": (PATIENT, "Compute absorbed dose of voxels and organs."),
+    "report": (PATIENT, "Write the patient's report and summary."),
+}
+
+
+def main() -> None:
+    """Entry point of ``planardose``."""
+    app()
+
+
+@contextmanager
+def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message: None) -> Iterator[None]:
+    """Turn a fault into one line on stderr and the contract's exit code; `note` gets the line as well."""
+    from planardose.errors import InputError
+
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("planardose").setLevel(logging.INFO)
+    try:
+        yield
+    except InputError as fault:
+        message, code = str(fault), BAD_INPUT
+    except Exception as fault:
+        message, code = f"internal fault in {name}: {_described(fault)}; run again with --debug", INTERNAL_FAULT
+    else:
+        return
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"planardose: {message}", err=True)
+    note(message)
+    raise typer.Exit(code)
+
+
+def _described(fault: Exception) -> str:
+    """One line about an exception, without paths: they may hold names."""
+    if isinstance(fault, OSError) and fault.strerror:
+        return f"{type(fault).__name__}: {fault.strerror}"
+    text = " ".join(str(fault).split())
+    return f"{type(fault).__name__}: {re.sub(r'[^ =:(]*/[^/]+/.*', 'PATH', text)}"[:300]
+
+
+def load_run(cohort: Path | None, config: Path | None, results: Path | None):
+    """`planardose.run.Run` of the common options."""
+    from planardose.cohort import load_cohort
+    from planardose.config import load_config
+    from planardose.run import Run
+    from planardose.workflow import use_library
+
+    settings = load_config(config)
+    use_library(settings)
+    sheet = cohort or Path(settings.cohort)
+    return Run(settings, load_cohort(sheet), results or Path(settings.results))
+
+
+def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str | None = None, **more) -> None:
+    """Run one step of a patient; a fault leaves a note in the results for the cohort page, success removes it."""
+    from planardose.io.files import write_text
+
+    place: list[Path] = []
+
+    def note(message: str) -> None:
+        if place:
+            write_text(place[0], json.dumps({"step": name, "timepoint": timepoint, "message": message}) + "\n")
+
+    with faults(name, debug, note):
+        run = load_run(**options)
+        run.cohort.rows_of(patient)
+        where = "_".join(str(x) for x in (name, timepoint, *more.values()) if x is not None)
+        place.append(run.results / patient / "errors" / f"{where}.json")
+        step = getattr(import_module(f"planardose.steps.{name}"), name)
+        step(run, patient, *([timepoint] if timepoint else []), *more.values())
+        place[0].unlink(missing_ok=True)
+
+
+def _command(name: str, summary: str, example: str) -> Callable:
+    text = f"{summary}\n\n\b\nExample:\n  planardose {name.replace('_', '-')} {example}"
+    return app.command(name.replace("_", "-"), help=text)
+
+
+def _add_step(name: str, scope: str, summary: str) -> None:
+    example = "--cohort cohort.tsv --results results --patient P01"
+
+    def options(cohort: Path | None, config: Path | None, results: Path | None) -> dict:
+        return {"cohort": cohort, "config": config, "results": results}
+
+    def of_patient(
+        patient: PatientOption,
+        cohort: CohortOption = None,
+        config: ConfigOption = None,
+        results: ResultsOption = None,
+        debug: DebugOption = False,
+    ) -> None:
+        run_step(name, options(cohort, config, results), debug, patient)
+
+    def of_timepoint(
+        patient: PatientOption,
+        timepoint: TimepointOption,
+        cohort: CohortOption = None,
+        config: ConfigOption = None,
+        results: ResultsOption = None,
+        debug: DebugOption = False,
+    ) -> None:
+        run_step(name, options(cohort, config, results), debug, patient, timepoint)
+
+    def of_chunk(
+        patient: PatientOption,
+        chunk: ChunkOption,
+        cohort: CohortOption = None,
+        config: ConfigOption = None,
+        results: ResultsOption = None,
+        debug: DebugOption = False,
+    ) -> None:
+        run_step(name, options(cohort, config, results), debug, patient, chunk=chunk)
+
+    function, more = {
+        PATIENT: (of_patient, ""),
+        TIMEPOINT: (of_timepoint, " --timepoint t24"),
+        CHUNK: (of_chunk, " --chunk 0"),
+    }[scope]
+    _command(name, summary, example + more)(function)
+
+
+for _name, (_scope, _summary) in STEPS.items():
+    _add_step(_name, _scope, _summary)
+
+
+@_command("report_cohort", "Write the cohort's page and table.", "--cohort cohort.tsv --results results")
+def report_cohort(
+    cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
+) -> None:
+    with faults("report-cohort", debug):
+        run = load_run(cohort, config, results)
+        import_module("planardose.steps.report_cohort").report_cohort(run)
+
+
+@_command("make_demo", "Write a synthetic cohort: DICOM inputs, sheet, and the truth.", "demo --patients 3 --seed 7")
+def make_demo(
+    out: Annotated[Path, typer.Argument(help="Folder to write; must not hold a cohort yet.")],
+    patients: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Root of all random draws.")] = 7,
+    debug: DebugOption = False,
+) -> None:
+    with faults("make-demo", debug):
+        import_module("planardose.steps.make_demo").make_demo(out, patients, seed)
+
+
+@_command("check", "Read every input of the sheet and tell each fault.", "--cohort cohort.tsv")
+def check(
+    cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
+) -> None:
+    with faults("check", debug):
+        found = import_module("planardose.steps.check").check(load_run(cohort, config, results))
+    for line in found:
+        typer.echo(line)
+    if found:
+        raise typer.Exit(BAD_INPUT)
+    typer.echo("every input is readable and plausible")
+
+
+@_command("list", "Show what there is: nuclides, cameras, tracers, methods, organs, or the config's schema.", "cameras")
+def list_(
+    what: Annotated[str, typer.Argument(help="nuclides | cameras | tracers | methods | organs | schema")],
+    config: ConfigOption = None,
+    debug: DebugOption = False,
+) -> None:
+    with faults("list", debug):
+        from planardose.config import load_config
+        from planardose.steps.catalogue import catalogue
+        from planardose.workflow import use_library
+
+        use_library(load_config(config))
+        for line in catalogue(what):
+            typer.echo(line)
+
+
+@_command(
+    "evaluate",
+    "Compare a finished run with the truth of a synthetic cohort.",
+    "--cohort demo/cohort.tsv --results demo/results --truth demo/truth",
+)
+def evaluate(
+    truth: Annotated[Path, typer.Option(help="Folder with {patient}/{timepoint}_activity.nii.gz, organs.csv...")],
+    cohort: CohortOption = None,
+    config: ConfigOption = None,
+    results: ResultsOption = None,
+    debug: DebugOption = False,
+) -> None:
+    with faults("evaluate", debug):
+        table = import_module("planardose.steps.evaluate").evaluate(load_run(cohort, config, results), truth)
+        typer.echo(table if isinstance(table, str) else table.to_string(index=False, float_format="%.4g"))
+
+
+@_command(
+    "verify",
+    "Compare two results folders: equal numbers wherever the contract promises them.",
+    "results --against results2",
+)
+def verify(
+    a: Annotated[Path, typer.Argument(help="Results folder.")],
+    against: Annotated[Path, typer.Option(help="The other results folder.")],
+    debug: DebugOption = False,
+) -> None:
+    with faults("verify", debug):
+        compared, differences = import_module("planardose.steps.verify").verify(a, against)
+    for line in differences:
+        typer.echo(line)
+    typer.echo(f"{compared} files compared, {len(differences)} differences")
+    if differences:
+        raise typer.Exit(1)
+
+
+@_command("doctor", "Tell what this machine has for planardose, what is missing, and how to get it.", "")
+def doctor(config: ConfigOption = None, debug: DebugOption = False) -> None:
+    with faults("doctor", debug):
+        from planardose.config import load_config
+
+        for line in import_module("planardose.steps.doctor").doctor(load_config(config)):
+            typer.echo(line)

@@ -1,0 +1,208 @@
+"""What the Snakefile needs to know: the validated run, its targets, and the mark that says what each job depends on.
+
+Light: parsed again in every cluster job, so no torch, no image library.
+
+A user's inputs are no Snakemake ``input:``: their paths may hold names, and Snakemake writes paths into its logs and
+metadata. Each job carries a *mark* instead, a hash of everything outside the results folder that its numbers depend on
+(`DEPENDS`); Snakemake reruns the job when the mark changes (rerun trigger ``params``).
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from planardose import library
+from planardose.cohort import Cohort, Row, load_cohort
+from planardose.config import Config, parse_config
+from planardose.errors import InputError
+from planardose.io.files import fingerprint, write_text
+from planardose.paths import STEP_VERSIONS, TEMPLATES
+
+COHORT_VARIABLE = "PLANARDOSE_COHORT"
+PLACES = ("cohort", "results", "library")  # config keys that hold the user's paths
+
+
+@dataclass(frozen=True)
+class Depends:
+    """What a step depends on besides the outputs of earlier steps.
+
+    Parameters
+    ----------
+    config : tuple of str
+        Keys of `Config`.
+    hand : tuple of str
+        Keys of `config.Hand`, of the job's own time point.
+    files, cells : tuple of str
+        File columns, and other fields, of the sheet's rows.
+    catalogues : tuple of str
+        Kinds of `library`: the content of the entries that the rows name.
+    all_rows : bool
+        Whether a step without a time point looks at all rows of the patient, or at the first one only (columns that
+        agree on all rows, so that a new time point does not rerun it).
+    """
+
+    config: tuple[str, ...] = ()
+    hand: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+    catalogues: tuple[str, ...] = ()
+    all_rows: bool = False
+
+
+INJECTION = ("injected_mbq", "residual_mbq", "injected_at")
+DEPENDS = {
+    "import_ct": Depends(files=("ct",)),
+    "import_planar": Depends(
+        hand=("flip_posterior", "head_order"),
+        files=("planar",),
+        cells=("acquired_at", "injected_at"),
+        catalogues=("nuclides", "cameras"),
+    ),
+    "segment": Depends(config=("segmentation", "grid_mm"), files=("segmentation", "lesions")),
+    "sample_uptake": Depends(config=("seed", "sampling"), catalogues=("nuclides", "tracers")),
+    "project": Depends(config=("seed", "projection"), catalogues=("nuclides", "cameras", "tracers")),
+    "train": Depends(config=("seed", "train"), catalogues=("nuclides", "cameras", "tracers")),
+    "register": Depends(
+        config=("registration",),
+        hand=("shift_mm", "rotation_deg"),
+        cells=("calibration_cps_per_mbq",),
+        catalogues=("nuclides", "cameras", "tracers"),
+    ),
+    "reconstruct": Depends(
+        config=("seed", "methods", "dose_method", "reconstruction", "train"),
+        hand=("accept_gate",),
+        cells=("calibration_cps_per_mbq", *INJECTION),
+        catalogues=("nuclides", "cameras", "tracers"),
+    ),
+    "fit_kinetics": Depends(
+        config=("methods", "dose_method"), cells=INJECTION, catalogues=("nuclides", "tracers"), all_rows=True
+    ),
+    "absorbed_dose": Depends(
+        config=("methods", "dose_method"), cells=INJECTION, catalogues=("nuclides", "tracers"), all_rows=True
+    ),
+    "report": Depends(
+        config=("methods", "dose_method", "patients"),
+        cells=(*INJECTION, "calibration_cps_per_mbq", "weight_kg", "tracer", "camera", "nuclide"),
+        all_rows=True,
+    ),
+    "report_cohort": Depends(config=("methods", "dose_method")),
+}
+COLUMN_OF_KIND = {"nuclides": "nuclide", "cameras": "camera", "tracers": "tracer"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A validated run as the Snakefile sees it."""
+
+    config: Config
+    cohort: Cohort
+    sheet: Path
+    results: str
+    _marks: dict = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(cls, mapping: dict) -> "Plan":
+        """Validate Snakemake's `config` and the sheet it names; relative paths are relative to the working folder.
+
+        Sets the environment through which the jobs' commands find the sheet and the library folders.
+
+        Raises
+        ------
+        InputError
+            On the first fault of the config or the sheet.
+        """
+        config = parse_config(mapping)
+        if "{" in config.results:
+            raise InputError("config results", "'{' in the folder's name", "a name without braces")
+        sheet = Path(config.cohort).absolute()
+        os.environ[COHORT_VARIABLE] = str(sheet)
+        use_library(config)
+        cohort = load_cohort(sheet)
+        for patient, timepoints in config.patients.items():
+            for timepoint in timepoints:
+                cohort.row(patient, timepoint)
+        return cls(config, cohort, sheet, config.results.rstrip("/"))
+
+    def path(self, key: str) -> str:
+        """Path pattern of an output, wildcards open."""
+        return f"{self.results}/{TEMPLATES[key]}"
+
+    @property
+    def timepoints(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(r.timepoint for r in self.cohort.rows))
+
+    @property
+    def chunks(self) -> range:
+        """Numbers of the `project` jobs of a patient."""
+        return range(-(-self.config.sampling.samples // self.config.projection.chunk))
+
+    @property
+    def map_methods(self) -> tuple[str, ...]:
+        """Methods that make a map; conjugate view gives organ totals only."""
+        return tuple(m for m in self.config.methods if m != "conjugate_view")
+
+    def write_config(self) -> None:
+        """Put the validated config, without the user's paths, into the results folder, where the commands read it."""
+        target = Path(self.results) / "config.yaml"
+        text = yaml.safe_dump(self.config.model_dump(mode="json", exclude=set(PLACES)), sort_keys=False)
+        if not target.exists() or target.read_text() != text:
+            write_text(target, text)
+
+    def forget_errors(self) -> None:
+        """Remove the error notes of an earlier run: whatever failed then is tried again now."""
+        for patient in self.cohort.patients:
+            for note in (Path(self.results) / patient / "errors").glob("*.json"):
+                note.unlink(missing_ok=True)
+
+    def mark(self, step: str, patient: str | None = None, timepoint: str | None = None) -> str:
+        """Hash of all that a job depends on outside the results folder; see `Depends`."""
+        key = (step, patient, timepoint)
+        if key not in self._marks:
+            facts = json.dumps(self._facts(step, patient, timepoint), sort_keys=True, default=str)
+            self._marks[key] = hashlib.sha256(facts.encode()).hexdigest()[:16]
+        return self._marks[key]
+
+    def _facts(self, step: str, patient: str | None, timepoint: str | None) -> list:
+        needs = DEPENDS[step]
+        settings = self.config.model_dump(mode="json", include=set(needs.config) - {"patients"})
+        if "patients" in needs.config and patient in self.config.patients:
+            settings["patients"] = {t: h.model_dump(mode="json") for t, h in self.config.patients[patient].items()}
+        hand = (
+            self.config.hand(patient, timepoint).model_dump(mode="json", include=set(needs.hand)) if timepoint else {}
+        )
+        return [
+            STEP_VERSIONS[step],
+            settings,
+            hand,
+            [self._row_facts(r, needs) for r in self._rows(needs, patient, timepoint)],
+        ]
+
+    def _rows(self, needs: Depends, patient: str | None, timepoint: str | None) -> tuple[Row, ...]:
+        if patient is None:
+            return self.cohort.rows
+        if timepoint is not None:
+            return (self.cohort.row(patient, timepoint),)
+        rows = self.cohort.rows_of(patient)
+        return rows if needs.all_rows else rows[:1]
+
+    @staticmethod
+    def _row_facts(row: Row, needs: Depends) -> list:
+        entries = {k: getattr(row, COLUMN_OF_KIND[k]) for k in needs.catalogues}
+        return [
+            row.where if needs.all_rows else row.patient,
+            {c: str(getattr(row, c)) for c in needs.cells},
+            {c: fingerprint(row.paths.get(c)) for c in needs.files},
+            {k: [name, library.entry_path(k, name).read_text()] for k, name in entries.items()},
+        ]
+
+
+def use_library(config: Config) -> None:
+    """Let `library` and all child processes see the config's library folders, before those of the environment."""
+    if config.library:
+        before = os.environ.get(library.USER_FOLDERS_VARIABLE, "").split(os.pathsep)
+        folders = [str(Path(f).absolute()) for f in config.library]
+        os.environ[library.USER_FOLDERS_VARIABLE] = os.pathsep.join(dict.fromkeys([*folders, *filter(None, before)]))
