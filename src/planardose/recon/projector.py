@@ -103,11 +103,12 @@ class Projector:
         n_i, _, n_k = grid.shape
         blur_x = [[blur_matrix(s, n_i, step[0]) for s in row] for row in sigma]
         blur_z = [[blur_matrix(s, n_k, step[2]) for s in row] for row in sigma]
-        self.factors = self._tensor(factors.transpose(0, 2, 1, 3))  # (2, J, I, K): cps/MBq before blur
-        self.blur_x = self._tensor(np.array(blur_x))  # (2, J, I', I)
-        self.blur_z = self._tensor(np.array(blur_z))  # (2, J, K', K)
+        self.factors = self.tensor(factors.transpose(0, 2, 1, 3))  # (2, J, I, K): cps/MBq before blur
+        self.blur_x = self.tensor(np.array(blur_x))  # (2, J, I', I)
+        self.blur_z = self.tensor(np.array(blur_z))  # (2, J, K', K)
 
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+    def tensor(self, array: np.ndarray) -> torch.Tensor:
+        """The array on the projector's device and in its precision."""
         return torch.as_tensor(np.ascontiguousarray(array), dtype=self.dtype, device=self.device)
 
     @staticmethod
@@ -155,5 +156,5 @@ class Projector:
     def organ_responses(self, fractions: np.ndarray) -> np.ndarray:
         """Rates (O, 2, I, K) float64 in cps per MBq/mL of each organ, from its fractions (O, I, J, K)."""
         with torch.no_grad():
-            out = [self.forward(self._tensor(f) * self.grid.voxel_ml).cpu().numpy() for f in fractions]
+            out = [self.forward(self.tensor(f) * self.grid.voxel_ml).cpu().numpy() for f in fractions]
         return np.array(out, dtype=np.float64)
