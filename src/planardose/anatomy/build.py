@@ -1,0 +1,156 @@
+"""CT and labels to the patient on the reconstruction grid.
+
+Where the body leaves the CT through its lower or upper face, the edge slice is repeated beyond it as the organ
+``outside_ct``. The grid's slices cannot always end on both faces; the slice that holds the upper face then has a
+share of ``outside_ct`` too, so that it is full of matter.
+"""
+
+import numpy as np
+
+from planardose.anatomy.body import body_mask
+from planardose.anatomy.corrupted import Corruption
+from planardose.anatomy.materials import partial_density_from_hu
+from planardose.anatomy.orient import closest_ras
+from planardose.anatomy.pushing import Pusher
+from planardose.errors import InputError
+from planardose.image import Grid, Volume
+from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion, source_name, sources
+from planardose.patient_model import MATERIALS, PatientModel
+
+MARGIN_MM = 100.0  # beyond the CT: a photon from farther away hardly reaches the CT's slices
+PAD_MM = 20.0  # around the body, for blurred counts beside it
+FACE_AREA_MM2 = 1000.0  # of body in the first or last slice: less is noise or the top of the head
+
+
+def _touched_faces(body: np.ndarray, grid: Grid) -> tuple[bool, bool]:
+    """Whether the body leaves the CT at its (lower, upper) end of k."""
+    voxel_mm2 = grid.spacing_mm[0] * grid.spacing_mm[1]
+    return tuple(bool(body[:, :, k].sum() * voxel_mm2 > FACE_AREA_MM2) for k in (0, -1))
+
+
+def _body_box_mm(body: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """RAS box (low, high) in mm around the body's voxels."""
+    first, last = [], []
+    for axis in range(3):
+        used = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis)))
+        first.append(used[0])
+        last.append(used[-1])
+    origin = (grid.ras_from_voxel @ np.append(first, 1.0))[:3]
+    affine = grid.ras_from_voxel.copy()
+    affine[:3, 3] = origin
+    return Grid(tuple(np.subtract(last, first) + 1), affine).bounds_mm()
+
+
+def work_grid(body: np.ndarray, ct_grid: Grid, grid_mm: float) -> tuple[Grid, tuple[int, int]]:
+    """RAS-aligned cubic grid around the body, and its margin in slices at the (lower, upper) end of k."""
+    touched = _touched_faces(body, ct_grid)
+    low, high = _body_box_mm(body, ct_grid)
+    low = low - PAD_MM * np.array([1, 1, not touched[0]])
+    high = high + PAD_MM * np.array([1, 1, not touched[1]])
+    count = np.ceil((high - low) / grid_mm - 1e-3).astype(int)
+    start = 0.5 * (low + high - count * grid_mm)
+    if touched[0]:
+        start[2] = low[2]
+    elif touched[1]:
+        start[2] = high[2] - count[2] * grid_mm
+    margin = tuple(int(np.ceil(MARGIN_MM / grid_mm - 1e-3)) * t for t in touched)
+    start[2] -= margin[0] * grid_mm
+    count[2] += sum(margin)
+    return Grid.axis_aligned(tuple(count), grid_mm, start + grid_mm / 2), margin
+
+
+def _classes(labels: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Source classes present (in table order, lesions, `remainder`), and the class number of every label."""
+    present = np.flatnonzero(np.bincount(np.unique(labels)))
+    try:
+        names = {int(n): source_name(int(n)) for n in present if n > 0}
+    except KeyError as fault:
+        expected = "labels of data/organs.tsv, or 1001... for lesions"
+        raise InputError(where, f"label {fault} is not known", expected) from None
+    found = set(names.values()) - {REMAINDER}
+    organs = [s for s in sources() if s in found]
+    organs += [source_name(n) for n in sorted(names) if is_lesion(names[n])]
+    organs.append(REMAINDER)
+    class_of_label = np.full(int(present[-1]) + 1, len(organs) - 1, dtype=np.int64)
+    for n, name in names.items():
+        class_of_label[n] = organs.index(name)
+    return tuple(organs), class_of_label
+
+
+class _Builder:
+    """Collects fractions and partial densities slice by slice."""
+
+    def __init__(self, ct: Volume, labels: Volume, grid: Grid, organs: tuple[str, ...], where: str):
+        self.ct, self.labels, self.grid = ct, labels, grid
+        self.pusher = Pusher(ct.grid, grid)
+        self.corruption = Corruption(ct, labels, where)
+        self.fractions = np.zeros((len(organs), *grid.shape), dtype=np.float32)
+        self.density = np.zeros((len(MATERIALS), *grid.shape), dtype=np.float32)
+
+    def add(self, mask: np.ndarray, k: int, organ_of_label: np.ndarray, at: int | None = None) -> None:
+        """Push slice `k` of the CT, where `mask` (I, J) holds, into the grid; `at` puts it at another slice's place."""
+        i, j = np.nonzero(mask)
+        label = self.labels.data[i, j, k]
+        hu = self.corruption.trusted_hu(self.ct.data[i, j, k], label)
+        voxel, cell, weight = self.pusher.slice_parts(i, j, k if at is None else at)
+        if voxel.size == 0:
+            return
+        first, last = cell[2].min(), cell[2].max() + 1
+        shape = (*self.grid.shape[:2], int(last - first))
+        size = int(np.prod(shape))
+        flat = (cell[0] * shape[1] + cell[1]) * shape[2] + cell[2] - first
+        organ = organ_of_label[label][voxel]
+        total = np.bincount(organ * size + flat, weight, len(self.fractions) * size)
+        self.fractions[..., first:last] += total.reshape(-1, *shape)
+        for sums, values in zip(self.density, partial_density_from_hu(hu), strict=True):
+            sums[..., first:last] += np.bincount(flat, weight * values[voxel], size).reshape(shape)
+
+
+def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -> PatientModel:
+    """Patient model from a CT and its label map.
+
+    Parameters
+    ----------
+    ct : Volume
+        HU, any orientation.
+    labels : Volume
+        Integer labels (`organs`) on the CT's grid; 0 is unlabelled. A voxel belongs to one label only.
+    grid_mm : float
+        Voxel size of the model.
+    where : str
+        Pseudonymous place, for errors and warnings.
+
+    Returns
+    -------
+    PatientModel
+        In the order of the organ table, then lesions, `remainder`, and `outside_ct` where the body leaves the CT.
+        Volumes and masses are those of the CT's voxels.
+
+    Raises
+    ------
+    InputError
+        No body in the CT, an unknown label.
+    ValueError
+        Labels on another grid.
+    """
+    if not labels.grid.same_as(ct.grid):
+        raise ValueError("labels are not on the CT's grid")
+    ct, labels = closest_ras(ct), closest_ras(labels)
+    body = body_mask(ct, where)
+    body |= labels.data > 0  # a labelled voxel is body, whatever its CT number
+    grid, margin = work_grid(body, ct.grid, grid_mm)
+    organs, class_of_label = _classes(labels.data, where)
+    if any(margin):
+        organs = (*organs, OUTSIDE_CT)
+    builder = _Builder(ct, labels, grid, organs, where)
+    for k in range(body.shape[2]):
+        builder.add(body[:, :, k], k, class_of_label)
+    outside = np.full_like(class_of_label, len(organs) - 1)
+    reach = int(np.ceil((MARGIN_MM + 2 * grid_mm) / ct.grid.spacing_mm[2]))
+    last = body.shape[2] - 1
+    for n in range(1, reach + 1):
+        if margin[0]:
+            builder.add(body[:, :, 0], 0, outside, at=-n)
+        if margin[1]:
+            builder.add(body[:, :, last], last, outside, at=last + n)
+    return PatientModel(grid, organs, builder.fractions, builder.density, margin)
