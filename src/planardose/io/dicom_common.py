@@ -143,3 +143,20 @@ def datetime_of(ds: Dataset) -> datetime | None:
         except ValueError:
             continue
     return None
+
+
+def check_one_patient(datasets: list[Dataset], where: str) -> None:
+    """Refuse objects of several patients: two patient ids, or two names or birth dates (empty ones do not count)."""
+    for tag, what in (
+        ("PatientID", "patient ids"),
+        ("PatientName", "patient names"),
+        ("PatientBirthDate", "birth dates"),
+    ):
+        values = {" ".join(str(ds.get(tag) or "").replace("^", " ").casefold().split()) for ds in datasets} - {""}
+        if len(values) > 1:
+            raise InputError(
+                where,
+                f"the files are of {len(values)} patients ({what} differ)",
+                "the files of one patient",
+                "keep each patient's files in a folder of its own",
+            )

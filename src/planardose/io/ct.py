@@ -1,0 +1,100 @@
+"""The CT of the cohort sheet, from DICOM or NIfTI, checked to be in Hounsfield units."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from planardose.errors import InputError
+from planardose.image import Volume
+from planardose.io.dicom_ct_read import read_ct_series
+from planardose.io.nifti import read_volume
+
+HU_RANGE = (-1024, 3071)  # 12 bits with the usual offset: beyond lie padding, noise in air, and metal
+TOLERATED_LOW_HU = -1250  # reconstruction noise and sharp kernels reach below -1024 in air
+BIN_HU = 10
+
+
+def read_ct(path: Path, where: str) -> Volume:
+    """Read a CT in HU from a DICOM folder or a NIfTI file.
+
+    Returns
+    -------
+    Volume
+        (I, J, K) float32 HU as stored, not clipped; any orientation.
+
+    Raises
+    ------
+    InputError
+        As `read_volume`, `read_ct_series` and `check_hu`.
+    """
+    if not path.exists():
+        raise InputError(where, "no such file or folder", "a DICOM folder or a NIfTI file")
+    nifti = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
+    volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
+    check_hu(volume.data, where)
+    return volume
+
+
+def clip_hu(volume: Volume) -> tuple[Volume, dict]:
+    """Clip to `HU_RANGE` and round to int16; with the number of clipped voxels and the range found."""
+    low, high = HU_RANGE
+    data = volume.data
+    found = {
+        "hu_range": list(HU_RANGE),
+        "hu_found": [float(data.min()), float(data.max())],
+        "voxels_below": int(np.count_nonzero(data < low)),
+        "voxels_above": int(np.count_nonzero(data > high)),
+        "voxels": int(data.size),
+    }
+    return replace(volume, data=np.rint(np.clip(data, low, high)).astype(np.int16)), found
+
+
+def check_hu(data: np.ndarray, where: str) -> None:
+    """Refuse numbers that cannot be Hounsfield units, from where air and soft tissue lie in the histogram.
+
+    A tight crop may hold no air and a lung crop little soft tissue, so that neither peak is asked for by height:
+
+    1. some voxels are below -20 HU (air or fat): raw stored values, 8-bit images, attenuation maps, MR have none;
+    2. the density of voxels in -150..150 HU is at least that of both flanks (-600..-300 and 200..500 HU);
+    3. where 5 % or more of the voxels are below -300 HU, their peak lies in -1100..-550 HU (air or lung);
+    4. no more than 1 % of the voxels lie below -1250 HU, but for one padding value.
+
+    Real CTs reach below -1200 and above 3000 HU in single voxels; those are clipped and counted, never refused.
+
+    Raises
+    ------
+    InputError
+        With the range and the most frequent value found.
+    """
+    if not np.isfinite(data).all():
+        raise InputError(where, f"{np.count_nonzero(~np.isfinite(data))} CT values are NaN or infinite", "finite HU")
+    values = data[data >= TOLERATED_LOW_HU]
+    low = data[data < TOLERATED_LOW_HU]
+    stray = np.count_nonzero(low != low.min()) / data.size if low.size else 0.0
+    edges = np.arange(TOLERATED_LOW_HU, HU_RANGE[1] + BIN_HU, BIN_HU, dtype=np.float64)
+    counts = np.histogram(np.minimum(values, HU_RANGE[1]), edges)[0]
+    if values.size == 0 or stray > 0.01 or not _looks_like_hu(counts, edges[:-1] + BIN_HU / 2):
+        mode = edges[int(np.argmax(counts))] + BIN_HU / 2 if values.size else float(data.min())
+        raise InputError(
+            where,
+            f"the values are not Hounsfield units: {data.min():g} to {data.max():g}, most often near {mode:g}",
+            "air near -1000 HU and soft tissue near 0 to 60 HU",
+            "apply the rescale slope and intercept",
+        )
+
+
+def _looks_like_hu(counts: np.ndarray, centre: np.ndarray) -> bool:
+    total = counts.sum()
+
+    def density(low: float, high: float) -> float:
+        inside = (centre > low) & (centre < high)
+        return counts[inside].sum() / inside.sum()
+
+    negative = counts[centre < -20].sum() >= 0.005 * total
+    soft = density(-150, 150)
+    tissue = soft > 0 and soft >= density(200, 500) and soft >= density(-600, -300)
+    thin = centre < -300
+    smooth = np.convolve(counts * thin, np.ones(5), "same")
+    peak = centre[int(np.argmax(smooth))]
+    return bool(negative and tissue and (counts[thin].sum() < 0.05 * total or -1100 <= peak <= -550))
