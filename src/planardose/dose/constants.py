@@ -1,0 +1,35 @@
+"""Constants of the dose step, read from ``data/dosimetry.yaml``."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import yaml
+
+from planardose.library import DATA
+
+
+@dataclass(frozen=True)
+class DoseConstants:
+    """Values of ``data/dosimetry.yaml``; each has its source beside it there."""
+
+    shortest_t_eff_h: float
+    relative_sigma_without_u: float
+    single_point_relative_u: float
+    poor_fit_probability: float
+    density_floor_g_ml: float
+    edge_fwhm_mm: float
+    missing_self_percent: dict[str, float]
+    contents: tuple[str, ...]
+
+
+@cache
+def dose_constants() -> DoseConstants:
+    """The constants shipped with the package."""
+    d = yaml.safe_load((DATA / "dosimetry.yaml").read_text())
+    return DoseConstants(
+        **{k: float(v) for k, v in d["kinetics"].items()},
+        density_floor_g_ml=float(d["local_dose"]["density_floor_g_ml"]),
+        edge_fwhm_mm=float(d["segmentation"]["edge_fwhm_mm"]),
+        missing_self_percent={k: float(v) for k, v in d["photons"]["missing_self_percent"].items()},
+        contents=tuple(d["contents"]),
+    )

@@ -1,0 +1,195 @@
+"""fit-kinetics and absorbed-dose on a results folder with known truth."""
+
+import json
+import math
+
+import fake_results as fake
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from planardose.dose.local import joule_per_mbq_h
+from planardose.dose.method_choice import common_method, gate_verdict
+from planardose.errors import InputError
+from planardose.library import load_nuclide
+from planardose.patient_model import PatientModel
+from planardose.steps.absorbed_dose import absorbed_dose
+from planardose.steps.fit_kinetics import fit_kinetics
+
+LU = load_nuclide("177Lu")
+
+
+def chain(run, patient="P01", **more):
+    model = fake.fill_patient(run, patient, **more)
+    fit_kinetics(run, patient)
+    absorbed_dose(run, patient)
+    return model
+
+
+def table(run, key, patient="P01"):
+    return pd.read_csv(run.path(key, patient=patient))
+
+
+def image(run, key, patient="P01"):
+    return nib.load(run.path(key, patient=patient))
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """No noise: the maps are the truth."""
+    run = fake.make_run(
+        tmp_path_factory.mktemp("clean"), ["P01"], methods=["conjugate_view", "qplanar", "qplanar_mlem", "unet"]
+    )
+    return run, chain(run, noise=1e-6)
+
+
+def test_organ_integrals_are_the_closed_form(clean):
+    run, model = clean
+    kinetics = table(run, "kinetics")
+    volumes = dict(zip(model.organs, model.volumes_ml(), strict=True))
+    rows = kinetics[kinetics.method == "conjugate_view"].set_index("organ")
+    for organ, (_, _, c, t_eff) in fake.ORGANS.items():
+        assert rows.tia_mbq_h[organ] == pytest.approx(volumes[organ] * c / 1000 * t_eff / math.log(2), rel=1e-4)
+
+
+def test_map_holds_the_decays_of_the_organ_table(clean):
+    run, _ = clean
+    kinetics, tia = table(run, "kinetics"), image(run, "tia")
+    listed = kinetics[(kinetics.method == "unet") & (kinetics.organ != "outside_ct")].tia_mbq_h.sum()
+    ml = abs(np.linalg.det(tia.affine[:3, :3])) / 1000
+    assert tia.get_fdata().sum() * ml == pytest.approx(listed, rel=1e-5)
+
+
+def test_energy_of_the_dose_map_is_that_of_the_organ_table(clean):
+    run, _ = clean
+    doses, model = table(run, "organ_doses"), PatientModel.load(run.path("model", patient="P01"))
+    used = doses[doses.method == "unet"]
+    density = model.density[..., model.ct_slices]
+    mapped = (image(run, "dose").get_fdata() * density).sum() * model.grid.voxel_ml / 1000
+    assert mapped == pytest.approx((used.dose_gy * used.mass_g / 1000).sum(), rel=1e-5)
+    assert mapped == pytest.approx(used.tia_mbq_h.sum() * joule_per_mbq_h(LU), rel=1e-5)
+    energy = json.loads(run.path("summary", patient="P01").read_text())["energy"]
+    assert energy["deposited_j"] == pytest.approx(energy["released_j"], rel=1e-6)
+
+
+def test_dose_of_pure_kidney_voxels_by_hand(clean):
+    run, model = clean
+    _, _, c, t_eff = fake.ORGANS["kidney_left"]
+    expected = 3.6e9 * c / 1000 * t_eff / math.log(2) * 147.9 * 1.602176634e-16 / 1.04e-3
+    pure = model.fractions[list(model.organs).index("kidney_left"), ..., 3:] > 0.9999
+    assert pure.sum() > 20
+    assert image(run, "dose").get_fdata()[pure] == pytest.approx(expected, rel=2e-3)
+
+
+def test_tables_have_the_contracts_columns_and_units(clean):
+    run, _ = clean
+    doses = table(run, "organ_doses")
+    assert list(doses.columns[:9]) == [
+        "organ",
+        "method",
+        "cycle",
+        "volume_ml",
+        "mass_g",
+        "tia_mbq_h",
+        "dose_gy",
+        "dose_gy_u",
+        "dose_gy_per_gbq",
+    ]
+    assert doses.dose_gy_per_gbq.to_numpy() == pytest.approx(doses.dose_gy.to_numpy() / 7.4, rel=1e-6)
+    assert set(doses.method) == {"conjugate_view", "qplanar", "qplanar_mlem", "unet"}
+    assert "outside_ct" not in set(doses.organ)
+    assert doses[doses.method == "conjugate_view"].dose_gy_u.isna().all()
+    with_u = doses[doses.method == "unet"]
+    assert (with_u.dose_gy_u / with_u.dose_gy > 0.15).all(), "the shared calibration of 15 % must stay"
+    assert doses[doses.organ == "urinary_bladder"]["flags"].str.contains("contents_not_wall").all()
+    assert image(run, "dose").shape == PatientModel.load(run.path("model", patient="P01")).ct_grid.shape
+
+
+def test_summary_names_no_path(clean):
+    run, _ = clean
+    for path in run.results.rglob("*.json"):
+        assert "secret_doe" not in path.read_text() and "/tmp" not in path.read_text()
+    summary = json.loads(run.path("summary", patient="P01").read_text())
+    assert summary["method"] == "unet" and summary["status"] == "ok" and not summary["calibrated"]
+
+
+def test_one_fallback_makes_the_whole_patient_fall_back(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"])
+    chain(run, fallback_at="t72")
+    summary = json.loads(run.path("summary", patient="P01").read_text())
+    assert (summary["method"], summary["status"], summary["gate"]) == ("qplanar_mlem", "fallback", "passed")
+    assert "t72" in summary["message"]
+    assert json.loads(run.path("tia", patient="P01").with_suffix(".gz.json").read_text())["method"] == "qplanar_mlem"
+
+
+def test_cycles_are_fitted_apart_and_their_doses_add(tmp_path):
+    hours = {"t24": 24.0, "t72": 72.0}
+    one = fake.make_run(tmp_path / "one", ["P01"], hours=hours, methods=["qplanar"])
+    two = fake.make_run(tmp_path / "two", ["P01"], hours=hours, cycles=2, methods=["qplanar"])
+    for run in (one, two):
+        chain(run, noise=1e-6)
+    doses = table(two, "organ_doses")
+    assert sorted(doses.cycle.unique()) == [1, 2]
+    assert image(two, "dose").get_fdata() == pytest.approx(2 * image(one, "dose").get_fdata(), rel=1e-3, abs=1e-9)
+    residue = json.loads(two.path("kinetics", patient="P01").with_suffix(".csv.json").read_text())["residue_bound"]
+    assert residue["2"] == pytest.approx(0.013, abs=5e-4)
+
+
+def test_single_time_point_runs_and_says_so(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t72": 72.0}, methods=["qplanar"])
+    chain(run)
+    assert table(run, "kinetics")["flags"].str.contains("single_point").all()
+
+
+def test_unseparated_calibration_is_stated(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"])
+    fake.fill_patient(run, "P01")
+    side = run.path("organs", patient="P01", timepoint="t24").with_suffix(".csv.json")
+    side.write_text(
+        json.dumps({k: v for k, v in json.loads(side.read_text()).items() if k != "calibration_relative_u"})
+    )
+    fit_kinetics(run, "P01")
+    assert (
+        "not separated"
+        in json.loads(run.path("kinetics", patient="P01").with_suffix(".csv.json").read_text())["calibration"]
+    )
+
+
+def test_results_are_byte_identical(tmp_path):
+    runs = [fake.make_run(tmp_path / n, ["P01"], methods=["qplanar"]) for n in ("a", "b")]
+    for run in runs:
+        chain(run)
+    for key in ("kinetics", "organ_doses", "tia", "dose", "summary"):
+        assert len({r.path(key, patient="P01").read_bytes() for r in runs}) == 1, key
+
+
+def test_acquisition_before_injection_is_refused(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
+    fake.fill_patient(run, "P01")
+    path = run.path("planar", patient="P01", timepoint="t24")
+    from dataclasses import replace
+    from datetime import timedelta
+
+    from planardose.io.planar_file import load_pair, save_pair
+
+    pair = load_pair(path)
+    save_pair(path, replace(pair, acquired_at=pair.acquired_at - timedelta(hours=30)))
+    with pytest.raises(InputError, match=r"P01 t24 acquired_at: acquired 6\.\d+ h before the injection"):
+        fit_kinetics(run, "P01")
+
+
+def gate(chosen, status="ok", passed=True, accepted=None):
+    return {"chosen": chosen, "status": status, "accepted": accepted, chosen: {"passed": passed}}
+
+
+def test_common_method_and_verdict():
+    ok, fallen = gate("unet"), gate("qplanar_mlem", "fallback")
+    assert common_method({"a": ok, "b": ok}, "P01") == ("unet", "ok")
+    assert common_method({"a": ok, "b": fallen}, "P01") == ("qplanar_mlem", "fallback")
+    assert common_method({"a": fallen, "b": gate("qplanar", "fallback")}, "P01") == ("qplanar", "fallback")
+    with pytest.raises(InputError, match="makes no 3D map"):
+        common_method({"a": gate("conjugate_view")}, "P01")
+    assert gate_verdict({"a": ok}, "unet") == "passed"
+    assert gate_verdict({"a": ok, "b": gate("unet", passed=False)}, "unet") == "failed"
+    assert gate_verdict({"a": ok, "b": gate("unet", passed=False, accepted="arms moved")}, "unet") == "accepted"
