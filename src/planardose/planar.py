@@ -111,27 +111,59 @@ class PlanarPair:
         camera[0] = camera[0, :, :, ::-1]
         return camera
 
-    def rebinned(self, grid: Grid, pose: PlanarPose, split: int = 3) -> np.ndarray:
-        """Counts collected on the columns and slices of a RAS-aligned grid: (view, window, I, K) float64.
-
-        Each pixel is split into `split` x `split` equal parts, each put where `pose` says. Counts are conserved; what
-        falls outside the grid is left out.
-        """
+    def rebinned(self, grid: Grid, pose: PlanarPose) -> np.ndarray:
+        """Counts on the columns and slices of a RAS-aligned grid: (view, window, I, K) float64. See `rebin`."""
         ras = self.ras()
-        _, _, n_u, n_v = ras.shape
-        dv_mm, du_mm = self.pixel_mm
-        parts = (np.arange(split) + 0.5) / split - 0.5
-        u = ((np.arange(n_u) - (n_u - 1) / 2)[:, None] + parts).ravel() * du_mm
-        v = ((np.arange(n_v) - (n_v - 1) / 2)[:, None] + parts).ravel() * dv_mm
-        x, z = pose.to_ras(*np.meshgrid(u, v, indexing="ij"))
-        i = np.floor((x - grid.axis_mm(0)[0]) / grid.spacing_mm[0] + 0.5).astype(np.int64)
-        k = np.floor((z - grid.axis_mm(2)[0]) / grid.spacing_mm[2] + 0.5).astype(np.int64)
-        n_i, _, n_k = grid.shape
-        inside = (i >= 0) & (i < n_i) & (k >= 0) & (k < n_k)
-        target = (i * n_k + k)[inside]
-        out = np.empty((*ras.shape[:2], n_i, n_k))
-        for view in range(ras.shape[0]):
-            for window in range(ras.shape[1]):
-                fine = np.repeat(np.repeat(ras[view, window], split, axis=0), split, axis=1)[inside] / split**2
-                out[view, window] = np.bincount(target, fine, n_i * n_k).reshape(n_i, n_k)
-        return out
+        flat = rebin(ras.reshape(-1, *ras.shape[2:]), self.pixel_mm, grid, pose)
+        return flat.reshape(*ras.shape[:2], *flat.shape[1:])
+
+
+def rebin(images: np.ndarray, pixel_mm: tuple[float, float], grid: Grid, pose: PlanarPose) -> np.ndarray:
+    """Collect images on the columns and slices of a RAS-aligned grid.
+
+    Parameters
+    ----------
+    images : (N, U, V) float
+        u to the patient's right, v to the head (`PlanarPair.ras`).
+    pixel_mm : (row, column) float
+        Pixel size along (v, u).
+    grid : Grid
+    pose : PlanarPose
+
+    Returns
+    -------
+    (N, I, K) float64
+        Each pixel is shared among the cells that it overlaps, exactly at rotation 0; a turned pixel counts as four
+        upright quarters, moved to where they belong. Counts are conserved; what falls outside the grid is left out.
+    """
+    n_u, n_v = images.shape[1:]
+    dv_mm, du_mm = pixel_mm
+    split_u = max(2, int(np.ceil(du_mm / grid.spacing_mm[0])))
+    split_v = max(2, int(np.ceil(dv_mm / grid.spacing_mm[2])))
+    u = (np.arange(n_u * split_u) - (n_u * split_u - 1) / 2) * (du_mm / split_u)
+    v = (np.arange(n_v * split_v) - (n_v * split_v - 1) / 2) * (dv_mm / split_v)
+    x, z = pose.to_ras(*np.meshgrid(u, v, indexing="ij"))
+    pixel = (np.arange(n_u * split_u) // split_u)[:, None] * n_v + np.arange(n_v * split_v) // split_v
+    shape = (grid.shape[0], grid.shape[2])
+    columns = _overlap(x.ravel(), du_mm / split_u, grid, 0)
+    slices = _overlap(z.ravel(), dv_mm / split_v, grid, 2)
+    target, source, share = [], [], []
+    for i, share_i in columns:
+        for k, share_k in slices:
+            inside = (i >= 0) & (i < shape[0]) & (k >= 0) & (k < shape[1])
+            target.append((i * shape[1] + k)[inside])
+            source.append(pixel.ravel()[inside])
+            share.append((share_i * share_k)[inside] / (split_u * split_v))
+    target, source, share = (np.concatenate(x) for x in (target, source, share))
+    images = images.astype(np.float64).reshape(len(images), -1)
+    cells = shape[0] * shape[1]
+    return np.array([np.bincount(target, share * image[source], cells) for image in images]).reshape(-1, *shape)
+
+
+def _overlap(centre_mm: np.ndarray, width_mm: float, grid: Grid, axis: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The two cells that intervals (no wider than a cell) touch, each with the share of the interval in it."""
+    step = grid.spacing_mm[axis]
+    low = (centre_mm - width_mm / 2 - grid.axis_mm(axis)[0]) / step + 0.5
+    first = np.floor(low).astype(np.int64)
+    share = np.minimum((first + 1 - low) * step / width_mm, 1.0)
+    return [(first, share), (first + 1, 1.0 - share)]

@@ -1,5 +1,6 @@
 """Orientation of the two views, and rebinning into the CT's coronal plane, against slow obvious loops."""
 
+import itertools
 from datetime import datetime
 
 import numpy as np
@@ -38,19 +39,17 @@ def test_rebinning_conserves_counts_and_agrees_with_a_loop():
     pair = pair_of(rng.random((2, 1, 6, 5)))
     grid = Grid.axis_aligned((7, 2, 9), (6.0, 5.0, 7.0), (-20.0, 0.0, -25.0))
     pose = PlanarPose(1.3, 2.1, 8.0)
-    fast = pair.rebinned(grid, pose, split=2)
+    fast = pair.rebinned(grid, pose)
     slow = np.zeros_like(fast)
     ras = pair.ras()
-    for view in range(2):
-        for a in range(5):
-            for b in range(6):
-                for s in (-0.25, 0.25):
-                    for t in (-0.25, 0.25):
-                        u, v = (a - 2 + s) * 3.0, (b - 2.5 + t) * 4.0
-                        c, d = np.cos(np.deg2rad(8.0)), np.sin(np.deg2rad(8.0))
-                        i = int(np.floor((c * u - d * v + 1.3 + 20.0) / 6.0 + 0.5))
-                        k = int(np.floor((d * u + c * v + 2.1 + 25.0) / 7.0 + 0.5))
-                        slow[view, 0, i, k] += ras[view, 0, a, b] / 4
+    c, d = np.cos(np.deg2rad(8.0)), np.sin(np.deg2rad(8.0))
+    for view, a, b, s, t in itertools.product(range(2), range(5), range(6), (-0.25, 0.25), (-0.25, 0.25)):
+        u, v = (a - 2 + s) * 3.0, (b - 2.5 + t) * 4.0
+        x, z = c * u - d * v + 1.3, d * u + c * v + 2.1
+        for i, k in itertools.product(range(7), range(9)):
+            in_x = min(x + 0.75, 6.0 * i - 17.0) - max(x - 0.75, 6.0 * i - 23.0)
+            in_z = min(z + 1.0, 7.0 * k - 21.5) - max(z - 1.0, 7.0 * k - 28.5)
+            slow[view, 0, i, k] += ras[view, 0, a, b] / 4 * max(in_x, 0) / 1.5 * max(in_z, 0) / 2.0
     np.testing.assert_allclose(fast, slow, rtol=1e-6)
     assert fast.sum() == pytest.approx(pair.counts.sum(), rel=1e-6)
 
@@ -59,6 +58,13 @@ def test_counts_outside_the_grid_are_left_out():
     grid = Grid.axis_aligned((3, 2, 3), (3.0, 5.0, 4.0), (-3.0, 0.0, -4.0))
     moved = pair_of(np.ones((2, 1, 3, 3))).rebinned(grid, PlanarPose(0.0, 4.0))
     assert moved.sum() == pytest.approx(2 * 6)
+
+
+def test_even_counts_stay_even():
+    """Pixels that do not divide the cells: each cell gets its area's share."""
+    pair = pair_of(np.ones((2, 1, 100, 120)), (4.795, 2.398))
+    grid = Grid.axis_aligned((20, 2, 30), (10.0, 5.0, 10.0), (-95.0, 0.0, -145.0))
+    np.testing.assert_allclose(pair.rebinned(grid, PlanarPose(1.7, -3.1)), 100 / (4.795 * 2.398), rtol=1e-9)
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.nan])
