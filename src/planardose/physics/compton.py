@@ -24,7 +24,10 @@ def moments(energy_kev: float) -> tuple[float, float, float]:
     """Total cross section (barn per electron), mean E'/E and mean cosine, by quadrature."""
 
     def integral(weight) -> float:
-        return quad(lambda c: 2 * np.pi * differential_barn_sr(energy_kev, c) * weight(c), -1.0, 1.0, epsabs=0, epsrel=1e-10)[0]
+        def density(c: float) -> float:
+            return 2 * np.pi * differential_barn_sr(energy_kev, c) * weight(c)
+
+        return quad(density, -1.0, 1.0, epsabs=0, epsrel=1e-10)[0]
 
     total = integral(lambda c: 1.0)
     ratio = integral(lambda c: scattered_energy_kev(energy_kev, c) / energy_kev) / total
