@@ -208,9 +208,11 @@ def check(
     typer.echo("every input is readable and plausible")
 
 
-@_command("list", "Show what there is: nuclides, cameras, tracers, methods, organs, or the config's schema.", "cameras")
+@_command(
+    "list", "Show what there is: nuclides, cameras, tracers, methods, organs, the config's keys or schema.", "cameras"
+)
 def list_(
-    what: Annotated[str, typer.Argument(help="nuclides | cameras | tracers | methods | organs | schema")],
+    what: Annotated[str, typer.Argument(help="nuclides | cameras | tracers | methods | organs | config | schema")],
     config: ConfigOption = None,
     debug: DebugOption = False,
 ) -> None:

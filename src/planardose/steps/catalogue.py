@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import get_args
 
+from pydantic import BaseModel
+
 from planardose import library, organs
-from planardose.config import Config, Method
+from planardose.config import Config, Hand, Method
 from planardose.errors import InputError
 
 METHODS = {
@@ -30,8 +32,24 @@ def _organs() -> Iterator[str]:
         yield f"{source}\t{', '.join(members)}"
 
 
+def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, entry in section.model_fields.items():
+        if isinstance(entry.default, BaseModel):
+            yield from _keys(type(entry.default), f"{prefix}{name}.")
+        else:
+            default = entry.get_default(call_default_factory=True)
+            shown = json.dumps(list(default) if isinstance(default, tuple) else default)
+            yield f"| `{prefix}{name}` | {entry.description} | `{shown}` |"
+
+
+def _config_table() -> Iterator[str]:
+    yield from ("| key | meaning, unit | default |", "|---|---|---|")
+    yield from _keys(Config)
+    yield from _keys(Hand, "patients.PATIENT.TIMEPOINT.")
+
+
 def catalogue(what: str) -> Iterator[str]:
-    """Lines about one kind of thing: a kind of the library, ``methods``, ``organs`` or ``schema``.
+    """Lines about one kind of thing: a kind of the library, ``methods``, ``organs``, ``config`` or ``schema``.
 
     Raises
     ------
@@ -44,7 +62,9 @@ def catalogue(what: str) -> Iterator[str]:
         yield from (f"{m}\t{METHODS[m]}" for m in get_args(Method))
     elif what == "organs":
         yield from _organs()
+    elif what == "config":
+        yield from _config_table()
     elif what == "schema":
         yield json.dumps(Config.model_json_schema(), indent=1)
     else:
-        raise InputError("list", f"'{what}'", f"one of {', '.join(library.KINDS)}, methods, organs, schema")
+        raise InputError("list", f"'{what}'", f"one of {', '.join(library.KINDS)}, methods, organs, config, schema")

@@ -1,0 +1,105 @@
+"""The configuration, the files that document it, and how Snakemake's words become values."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from planardose.config import Config, Hand, load_config, parse_config
+from planardose.errors import InputError
+from planardose.steps.catalogue import catalogue
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_config_yaml_holds_every_default():
+    written = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert parse_config(written) == Config()
+    assert set(written) == set(Config.model_fields)
+    for name, field in Config.model_fields.items():
+        if hasattr(field.default, "model_fields_set"):
+            assert set(written[name]) == set(type(field.default).model_fields), name
+
+
+def test_every_line_of_config_yaml_says_what_it_means():
+    for line in (ROOT / "config.yaml").read_text().splitlines():
+        if re.match(r"\s*\w+: +\S", line):
+            assert " # " in line, line
+
+
+def test_schema_is_what_the_command_prints():
+    assert (ROOT / "config/schema.json").read_text() == "\n".join(catalogue("schema")) + "\n", (
+        "run 'planardose list schema > config/schema.json'"
+    )
+
+
+def test_readme_lists_every_key():
+    assert "\n".join(catalogue("config")) in (ROOT / "config/README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["demo", "test"])
+def test_shipped_configs_are_valid(name):
+    assert load_config(ROOT / f"config/{name}.yaml") != Config()
+
+
+def test_snakemakes_words_become_values():
+    """Snakemake's --config reads nested YAML with every scalar as text."""
+    config = parse_config(
+        {
+            "train": {"steps": "500", "minutes": "null"},
+            "dose_method": "null",
+            "methods": ["qplanar_mlem"],
+            "patients": {"P01": {"t24": {"flip_posterior": "true", "shift_mm": ["3", "-1.5"]}}},
+        }
+    )
+    assert config.train.steps == 500
+    assert config.train.minutes is None
+    assert config.dose_method is None
+    assert config.hand("P01", "t24") == Hand(flip_posterior=True, shift_mm=(3.0, -1.5))
+    assert config.hand("P01", "t4") == Hand()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "named"),
+    [
+        ({"sead": 1}, "config sead"),
+        ({"train": {"stepz": 5}}, "config train.stepz"),
+        ({"train": {"steps": 0}}, "config train.steps"),
+        ({"grid_mm": "coarse"}, "config grid_mm"),
+        ({"sampling": {"samples": 8, "validation": 8}}, "validation (8) must be below samples (8)"),
+        ({"methods": ["unet", "unet"]}, "name a method twice"),
+        ({"methods": ["qplanar"], "dose_method": "unet"}, "dose_method 'unet' is not in methods"),
+        ({"methods": ["magic"]}, "config methods.0"),
+        ({"patients": {"../x": {}}}, "config patients"),
+        ({"patients": {"P01": {"t4": {"accept_gate": "ok"}}}}, "config patients.P01.t4.accept_gate"),
+    ],
+)
+def test_a_fault_names_its_key_in_one_line(mapping, named):
+    with pytest.raises(InputError) as fault:
+        parse_config(mapping)
+    assert named in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+def test_config_file_that_is_no_yaml(tmp_path):
+    broken = tmp_path / "secret-name.yaml"
+    broken.write_text("train: {steps: 5")
+    with pytest.raises(InputError, match="config file") as fault:
+        load_config(broken)
+    assert "secret-name" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("methods", "dose_method", "expected"),
+    [
+        (["conjugate_view", "unet", "mlem"], None, "unet"),
+        (["mlem", "qplanar_mlem", "qplanar"], None, "qplanar_mlem"),
+        (["qplanar", "mlem"], None, "mlem"),
+        (["unet", "mlem"], "mlem", "mlem"),
+    ],
+)
+def test_method_of_the_dose_map(methods, dose_method, expected):
+    config = parse_config({"methods": methods, "dose_method": dose_method})
+    assert config.map_method == expected
+    assert config.needs_training == ("unet" in methods)
