@@ -89,6 +89,8 @@ class Hand(Section):
     flip_posterior: bool | None = Field(None, description="mirror the posterior view left-right before use")
     head_order: Literal["anterior_first", "posterior_first"] | None = Field(
         None, description="which head's frames come first in the file")
+    windows_kev: tuple[tuple[float, float], ...] | None = Field(
+        None, min_length=1, description="edges of the file's energy windows in keV, in its order, where the header has none")
     shift_mm: tuple[float, float] | None = Field(
         None, description="RAS (x, z) of the image centre in mm: replaces the registration")
     rotation_deg: float = Field(0.0, description="in-plane rotation that goes with shift_mm, degrees")
