@@ -17,3 +17,8 @@ def hours_between(start: datetime, end: datetime) -> float:
 def decay_constant_per_h(half_life_h: float) -> float:
     """Decay constant in 1/h of a half-life in hours."""
     return math.log(2.0) / half_life_h
+
+
+def sphere_radius_mm(volume_ml: float) -> float:
+    """Radius in mm of a sphere of `volume_ml`."""
+    return (3.0 * volume_ml * MM3_PER_ML / (4.0 * math.pi)) ** (1.0 / 3.0)

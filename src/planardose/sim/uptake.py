@@ -10,7 +10,7 @@ from planardose.library import Nuclide
 from planardose.patient_model import PatientModel
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.tracer import Prior, Tracer, exponentials_at
-from planardose.units import MM3_PER_ML
+from planardose.units import sphere_radius_mm
 
 CONCENTRATION = "c_"  # prefix of the concentration columns, kBq/mL
 HOURS_RANGE = (1.0, 168.0)  # hours after the injection, log-uniform: no time point of the sheet enters
@@ -40,31 +40,20 @@ def read_spheres(cell) -> list[Sphere]:
     return [Sphere((v[0], v[1], v[2]), v[3], v[4]) for v in values]
 
 
-def radius_of_volume(volume_ml: float) -> float:
-    """Radius in mm of a sphere of `volume_ml`."""
-    return float((3 * volume_ml * MM3_PER_ML / (4 * np.pi)) ** (1 / 3))
+def draw_curves(
+    prior: Prior, count: int, reference_h: float, half_life_h: float, administered_mbq: float, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Concentration curves of `count` organs of one group: (amplitudes in kBq/mL, rates per h) of sums of exponentials.
 
-
-def draw_concentrations(
-    prior: Prior,
-    count: int,
-    hours: float,
-    reference_h: float,
-    half_life_h: float,
-    administered_mbq: float,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Concentrations (count,) in kBq/mL of the organs of one group `hours` after the injection.
-
-    The logarithms of concentration and half-life are normal, correlated within the group by `prior.correlation`.
+    The logarithms of the concentration at `reference_h` and of the half-life are normal, correlated within the group by
+    `prior.correlation`.
     """
     shared, own = rng.standard_normal(2), rng.standard_normal((count, 2))
     z = np.sqrt(prior.correlation) * shared + np.sqrt(1 - prior.correlation) * own
     reference = prior.kbq_ml_per_mbq[0] * np.exp(prior.kbq_ml_per_mbq[1] * z[:, 0]) * administered_mbq
     biological = prior.biological_h[0] * np.exp(prior.biological_h[1] * z[:, 1])
     curves = [prior.curve(t, half_life_h) for t in biological]
-    relative = [float(exponentials_at(*c, hours) / exponentials_at(*c, reference_h)) for c in curves]
-    return reference * np.array(relative)
+    return [(c * a / exponentials_at(a, r, reference_h), r) for c, (a, r) in zip(reference, curves, strict=True)]
 
 
 def _site_centre(fraction: np.ndarray, grid: Grid, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -92,12 +81,13 @@ def draw_hidden(
     probability = np.array([hidden.sites[s] for s in sites])
     chosen = rng.choice(len(sites), size=number, p=probability / probability.sum())
     volumes = hidden.volume_ml[0] * np.exp(hidden.volume_ml[1] * rng.standard_normal(number))
-    kbq_ml = draw_concentrations(tracer.lesions, number, hours, tracer.reference_h, half_life_h, administered_mbq, rng)
+    curves = draw_curves(tracer.lesions, number, tracer.reference_h, half_life_h, administered_mbq, rng)
+    kbq_ml = [exponentials_at(*c, hours) for c in curves]
     grid = model.ct_grid
     return [
         Sphere(
             _site_centre(model.fractions[model.organs.index(sites[s])][:, :, model.ct_slices], grid, rng),
-            radius_of_volume(np.clip(v, *hidden.volume_range_ml)),
+            sphere_radius_mm(float(np.clip(v, *hidden.volume_range_ml))),
             float(c),
         )
         for s, v, c in zip(chosen, volumes, kbq_ml, strict=True)
@@ -135,10 +125,10 @@ def _draw_row(
     drawn = {}
     for prior, organs in members.items():
         slots = prior.organs or tuple(organs)  # the whole group is drawn, whichever of its organs the model has
-        c = draw_concentrations(
-            prior, len(slots), hours, tracer.reference_h, nuclide.half_life_h, administered_mbq, rng(prior.name)
+        curves = draw_curves(
+            prior, len(slots), tracer.reference_h, nuclide.half_life_h, administered_mbq, rng(prior.name)
         )
-        drawn |= {o: float(c[slots.index(o)]) for o in organs}
+        drawn |= {o: float(exponentials_at(*curves[slots.index(o)], hours)) for o in organs}
     row |= {CONCENTRATION + o: drawn[o] for o in model.organs}
     spheres = draw_hidden(model, tracer, hours, nuclide.half_life_h, administered_mbq, rng("hidden"))
     return row | {"lesions": write_spheres(spheres)}
