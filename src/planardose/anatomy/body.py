@@ -32,7 +32,7 @@ def _coarse_body(occupied: np.ndarray) -> np.ndarray:
         return opened
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    return np.isin(parts, np.flatnonzero(sizes >= SMALLEST_PART * sizes.max()))
+    return (sizes >= SMALLEST_PART * sizes.max())[parts]
 
 
 def body_mask(ct: Volume, where: str = "ct") -> np.ndarray:
@@ -68,7 +68,7 @@ def body_mask(ct: Volume, where: str = "ct") -> np.ndarray:
         filled[:, :, k] = ndimage.binary_fill_holes(filled[:, :, k])
     inside = ndimage.binary_erosion(filled, CUBE, border_value=1)
     i, j = np.arange(ct.data.shape[0]) // factors[0], np.arange(ct.data.shape[1]) // factors[1]
-    mask = np.empty(ct.data.shape, dtype=bool)
+    mask = np.empty(ct.data.shape, dtype=bool, order="F")
     for k in range(ct.data.shape[2]):
         c = k // factors[2]
         fine_near = near[:, :, c][i][:, j]

@@ -22,6 +22,11 @@ PAD_MM = 20.0  # around the body, for blurred counts beside it
 FACE_AREA_MM2 = 1000.0  # of body in the first or last slice: less is noise or the top of the head
 
 
+def _by_slices(volume: Volume) -> Volume:
+    """The same volume with the voxels of a slice together in memory."""
+    return Volume(np.asfortranarray(volume.data), volume.grid, volume.quantity, volume.unit)
+
+
 def _touched_faces(body: np.ndarray, grid: Grid) -> tuple[bool, bool]:
     """Whether the body leaves the CT at its (lower, upper) end of k."""
     voxel_mm2 = grid.spacing_mm[0] * grid.spacing_mm[1]
@@ -59,9 +64,9 @@ def work_grid(body: np.ndarray, ct_grid: Grid, grid_mm: float) -> tuple[Grid, tu
     return Grid.axis_aligned(tuple(count), grid_mm, start + grid_mm / 2), margin
 
 
-def _classes(labels: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Source classes present (in table order, lesions, `remainder`), and the class number of every label."""
-    present = np.flatnonzero(np.bincount(np.unique(labels)))
+def _classes(voxels: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Source classes present (in table order, lesions, `remainder`) and each label's, from the voxels of each label."""
+    present = np.flatnonzero(voxels)
     try:
         names = {int(n): source_name(int(n)) for n in present if n > 0}
     except KeyError as fault:
@@ -71,7 +76,7 @@ def _classes(labels: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarra
     organs = [s for s in sources() if s in found]
     organs += [source_name(n) for n in sorted(names) if is_lesion(names[n])]
     organs.append(REMAINDER)
-    class_of_label = np.full(int(present[-1]) + 1, len(organs) - 1, dtype=np.int64)
+    class_of_label = np.full(voxels.size, len(organs) - 1, dtype=np.int64)
     for n, name in names.items():
         class_of_label[n] = organs.index(name)
     return tuple(organs), class_of_label
@@ -80,11 +85,10 @@ def _classes(labels: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarra
 class _Builder:
     """Collects fractions and partial densities slice by slice."""
 
-    def __init__(self, ct: Volume, labels: Volume, grid: Grid, organs: tuple[str, ...], where: str):
-        self.ct, self.labels, self.grid = ct, labels, grid
+    def __init__(self, ct: Volume, labels: Volume, corruption: Corruption, grid: Grid, organs: int):
+        self.ct, self.labels, self.corruption, self.grid = ct, labels, corruption, grid
         self.pusher = Pusher(ct.grid, grid)
-        self.corruption = Corruption(ct, labels, where)
-        self.fractions = np.zeros((len(organs), *grid.shape), dtype=np.float32)
+        self.fractions = np.zeros((organs, *grid.shape), dtype=np.float32)
         self.density = np.zeros((len(MATERIALS), *grid.shape), dtype=np.float32)
 
     def add(self, mask: np.ndarray, k: int, organ_of_label: np.ndarray, at: int | None = None) -> None:
@@ -104,6 +108,17 @@ class _Builder:
         self.fractions[..., first:last] += total.reshape(-1, *shape)
         for sums, values in zip(self.density, partial_density_from_hu(hu), strict=True):
             sums[..., first:last] += np.bincount(flat, weight * values[voxel], size).reshape(shape)
+
+    def add_margin(self, body: np.ndarray, margin: tuple[int, int]) -> None:
+        """Repeat the edge slices of the CT beyond its faces as the last organ; `Pusher` drops what leaves the grid."""
+        outside = np.full_like(self.corruption.voxels, len(self.fractions) - 1)
+        reach = int(np.ceil((MARGIN_MM + 2 * self.grid.spacing_mm[2]) / self.ct.grid.spacing_mm[2]))
+        last = body.shape[2] - 1
+        for n in range(1, reach + 1):
+            if margin[0]:
+                self.add(body[:, :, 0], 0, outside, at=-n)
+            if margin[1]:
+                self.add(body[:, :, last], last, outside, at=last + n)
 
 
 def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -> PatientModel:
@@ -135,22 +150,17 @@ def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -
     """
     if not labels.grid.same_as(ct.grid):
         raise ValueError("labels are not on the CT's grid")
-    ct, labels = closest_ras(ct), closest_ras(labels)
+    ct, labels = (_by_slices(closest_ras(v)) for v in (ct, labels))
+    corruption = Corruption(ct, labels, where)
+    organs, class_of_label = _classes(corruption.voxels, where)
     body = body_mask(ct, where)
     body |= labels.data > 0  # a labelled voxel is body, whatever its CT number
     grid, margin = work_grid(body, ct.grid, grid_mm)
-    organs, class_of_label = _classes(labels.data, where)
     if any(margin):
         organs = (*organs, OUTSIDE_CT)
-    builder = _Builder(ct, labels, grid, organs, where)
+    builder = _Builder(ct, labels, corruption, grid, len(organs))
     for k in range(body.shape[2]):
         builder.add(body[:, :, k], k, class_of_label)
-    outside = np.full_like(class_of_label, len(organs) - 1)
-    reach = int(np.ceil((MARGIN_MM + 2 * grid_mm) / ct.grid.spacing_mm[2]))
-    last = body.shape[2] - 1
-    for n in range(1, reach + 1):
-        if margin[0]:
-            builder.add(body[:, :, 0], 0, outside, at=-n)
-        if margin[1]:
-            builder.add(body[:, :, last], last, outside, at=last + n)
+    if any(margin):
+        builder.add_margin(body, margin)
     return PatientModel(grid, organs, builder.fractions, builder.density, margin)

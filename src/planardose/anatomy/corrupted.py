@@ -32,14 +32,19 @@ class Corruption:
         Same shape.
     where : str
         Pseudonymous place, for the log.
+
+    Attributes
+    ----------
+    voxels : (L,) int64
+        Number of voxels of each label.
     """
 
     def __init__(self, ct: Volume, labels: Volume, where: str):
         size = int(labels.data.max()) + 1
-        voxels, bright, metal = np.zeros((3, size), dtype=np.int64)
+        self.voxels, bright, metal = np.zeros((3, size), dtype=np.int64)
         for k in range(ct.data.shape[2]):
             plane, hu = labels.data[:, :, k], ct.data[:, :, k]
-            voxels += np.bincount(plane.ravel(), minlength=size)
+            self.voxels += np.bincount(plane.ravel(), minlength=size)
             bright += np.bincount(plane[hu > CONTRAST_HU], minlength=size)
             metal += np.bincount(plane[hu > METAL_HU], minlength=size)
         density = np.full(size, WATER_DENSITY)
@@ -48,7 +53,7 @@ class Corruption:
             if organ.label < size:
                 density[organ.label] = organ.density_g_ml
         soft = (density > 0.9) & (density < 1.1) & (np.arange(size) > 0) & (np.arange(size) < LESION_BASE)
-        self.contrast = soft & (bright > CONTRAST_SHARE * np.maximum(voxels, 1))
+        self.contrast = soft & (bright > CONTRAST_SHARE * np.maximum(self.voxels, 1))
         self.hu = _hu_of_density(density)
         self._warn(bright, metal, where)
 

@@ -56,13 +56,17 @@ class Pusher:
         """Parts of boxes with lower corner `low` (3, N): one entry per combination of lower and upper target voxel."""
         first = np.floor(low + 1e-9).astype(np.int64)
         lower_share = np.clip((first + 1 - low) / (2 * self.half[:, None]), 0, 1)
-        lower_share[lower_share > 1 - 1e-9] = 1
+        reaches = lower_share < 1 - 1e-9  # the upper target voxel too
+        lower_share[~reaches] = 1
         found = []
         for step in product((0, 1), repeat=3):
-            cell = first + np.array(step)[:, None]
-            shares = np.where(np.array(step)[:, None] == 0, lower_share, 1 - lower_share)
-            weight = shares.prod(axis=0)
-            inside = (weight > 0) & ((cell >= 0) & (cell < np.array(self.shape)[:, None])).all(axis=0)
-            voxel = np.flatnonzero(inside)
-            found.append((voxel, cell[:, voxel], weight[voxel]))
+            used = [axis for axis in range(3) if step[axis]]
+            voxel = np.flatnonzero(reaches[used].all(axis=0)) if used else np.arange(low.shape[1])
+            cell = first[:, voxel] + np.array(step)[:, None]
+            weight = np.ones(voxel.size)
+            for axis in range(3):
+                share = lower_share[axis, voxel]
+                weight *= 1 - share if step[axis] else share
+            inside = ((cell >= 0) & (cell < np.array(self.shape)[:, None])).all(axis=0)
+            found.append((voxel[inside], cell[:, inside], weight[inside]))
         return found

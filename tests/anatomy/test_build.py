@@ -1,0 +1,207 @@
+"""The patient model against slow loops, conservation, and a real CT."""
+
+import csv
+import itertools
+import logging
+
+import numpy as np
+import pytest
+
+from planardose.anatomy.body import body_mask
+from planardose.anatomy.build import build_model
+from planardose.anatomy.materials import partial_density_from_hu
+from planardose.anatomy.orient import closest_ras, onto, reindexed
+from planardose.anatomy.pushing import Pusher
+from planardose.errors import InputError
+from planardose.image import Grid, Volume
+from planardose.organs import OUTSIDE_CT, source_of_label
+
+TILT = np.deg2rad(17.0)
+TILTED = np.array([[1, 0, 0], [0, np.cos(TILT), -np.sin(TILT)], [0, np.sin(TILT), np.cos(TILT)]])
+
+
+def centres_mm(grid: Grid) -> np.ndarray:
+    """(3, I, J, K) RAS mm of voxel centres."""
+    index = np.indices(grid.shape).reshape(3, -1)
+    world = grid.ras_from_voxel[:3, :3] @ index + grid.ras_from_voxel[:3, 3:]
+    return world.reshape(3, *grid.shape)
+
+
+def phantom(grid: Grid, length_mm: float = 90.0) -> tuple[Volume, Volume]:
+    """Elliptic trunk, half axes 130 and 90 mm, half length `length_mm`, with two spheres: liver and lung."""
+    x, y, z = centres_mm(grid)
+    hu = np.full(grid.shape, -1000, dtype=np.int16)
+    label = np.zeros(grid.shape, dtype=np.int16)
+    hu[((x / 130) ** 2 + (y / 90) ** 2 < 1) & (np.abs(z) < length_mm)] = 20
+    for centre, number, value in (((-50, 10, 5), 5, 60), ((55, 0, -10), 10, -800)):
+        ball = sum((a - c) ** 2 for a, c in zip((x, y, z), centre, strict=True)) < 40**2
+        hu[ball], label[ball] = value, number
+    return Volume(hu, grid, "CT number", "HU"), Volume(label, grid, "label", "1")
+
+
+def ct_grid(rotation: np.ndarray, spacing=(4.1, 3.7, 5.3), shape=(80, 70, 60)) -> Grid:
+    affine = np.eye(4)
+    affine[:3, :3] = rotation @ np.diag(spacing)
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Grid(shape, affine)
+
+
+def slow_share(source: Grid, target: Grid) -> np.ndarray:
+    """(source voxels..., target voxels...) share of each target voxel covered by each source voxel, both along RAS."""
+    axes = []
+    for a in range(3):
+        step, size = source.ras_from_voxel[a, a], target.spacing_mm[a]
+        overlap = np.zeros((source.shape[a], target.shape[a]))
+        for i, t in itertools.product(range(source.shape[a]), range(target.shape[a])):
+            x, y = source.axis_mm(a)[i], target.axis_mm(a)[t]
+            overlap[i, t] = max(0, min(x + abs(step) / 2, y + size / 2) - max(x - abs(step) / 2, y - size / 2)) / size
+        axes.append(overlap)
+    return np.einsum("ai,bj,ck->abcijk", *axes)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 0.7, 1.3), (3.7, 9.1, 4.0), (4.0, 4.0, 2.0)])
+def test_pushing_is_the_exact_overlap(spacing):
+    source = Grid.axis_aligned((6, 5, 4), spacing, (-3.3, 1.7, 0.2))
+    target = Grid.axis_aligned((9, 12, 8), 4.0, (-6.0, -4.0, -8.0))
+    expected = slow_share(source, target)
+    pusher = Pusher(source, target)
+    found = np.zeros_like(expected)
+    i, j = (x.ravel() for x in np.indices((6, 5)))
+    for k in range(4):
+        voxel, cell, weight = pusher.slice_parts(i, j, k)
+        np.add.at(found, (i[voxel], j[voxel], k, *cell), weight)
+    assert np.abs(found - expected).max() < 1e-12
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+def test_any_axis_order_and_direction_gives_the_same_model(axes):
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    reference = build_model(ct, labels, 10.0)
+    for flips in ((True, False, False), (False, True, True)):
+        model = build_model(reindexed(ct, axes, flips), reindexed(labels, axes, flips), 10.0)
+        assert model.organs == reference.organs and model.grid.same_as(reference.grid)
+        assert np.array_equal(model.fractions, reference.fractions)
+        assert np.array_equal(model.partial_density, reference.partial_density)
+
+
+@pytest.mark.parametrize(
+    "rotation", [np.eye(3), TILTED, TILTED @ np.diag([-1, 1, -1])], ids=["straight", "tilted", "flipped"]
+)
+def test_volume_mass_and_place_are_kept(rotation):
+    ct, labels = phantom(ct_grid(rotation))
+    model = build_model(ct, labels, 10.0)
+    assert model.organs == ("liver", "lungs", "remainder") and model.margin == (0, 0)
+    x, y, z = (model.grid.axis_mm(a) for a in range(3))
+    for n, number in enumerate((5, 10)):
+        inside = labels.data == number
+        assert model.volumes_ml()[n] == pytest.approx(inside.sum() * ct.grid.voxel_ml, rel=1e-5)
+        f = model.fractions[n]
+        found = [np.average(c, weights=f.sum(axis=o)) for c, o in ((x, (1, 2)), (y, (0, 2)), (z, (0, 1)))]
+        # a voxel of 10 mm does not know where in it a part lies, so the centre is kept to a fraction of a millimetre
+        assert found == pytest.approx(list(centres_mm(ct.grid)[:, inside].mean(axis=1)), abs=0.3)
+    body = ct.data > -900
+    mass = partial_density_from_hu(ct.data[body]).sum(dtype=np.float64) * ct.grid.voxel_ml
+    assert model.density.sum(dtype=np.float64) * model.grid.voxel_ml == pytest.approx(mass, rel=1e-5)
+    assert model.fractions.sum(axis=0).max() < 1.02
+    assert model.masses_g().sum() == pytest.approx(mass, rel=1e-4)
+
+
+def test_couch_goes_and_holes_are_body():
+    grid = ct_grid(np.eye(3), spacing=(2.0, 2.0, 4.0), shape=(160, 160, 30))
+    ct, _ = phantom(grid, length_mm=1000)
+    trunk = ct.data > -1000
+    x, y, _ = centres_mm(grid)
+    hu = ct.data.copy()
+    hu[(np.abs(x) < 140) & (np.abs(y + 94) < 3)] = 100  # sheet of the couch, touching the back
+    hu[(x - 55) ** 2 + y**2 < 20**2] = -1000  # bowel gas
+    found = body_mask(Volume(hu, grid, "CT number", "HU"))
+    assert found[trunk].all()
+    assert (found & ~trunk).sum() < 0.02 * trunk.sum()  # where the couch touches
+
+
+def test_margin_where_the_body_leaves_the_ct():
+    grid = ct_grid(np.eye(3))  # 318 mm: two faces do not both lie on slices of 10 mm
+    ct, labels = phantom(grid, length_mm=1000)
+    model = build_model(ct, labels, 10.0)
+    assert model.organs[-2:] == ("remainder", OUTSIDE_CT) and model.margin == (10, 10)
+    low, high = model.ct_grid.bounds_mm()
+    assert low[2] == pytest.approx(grid.bounds_mm()[0][2]) and 0 <= high[2] - grid.bounds_mm()[1][2] < 10
+    outside = model.fractions[-1]
+    assert outside[:, :, model.ct_slices].sum(axis=(0, 1))[:-1].max() == 0
+    body = model.fractions.sum(axis=0)
+    assert np.allclose(body[:, :, 0], body[:, :, 10], atol=1e-5)
+    assert np.allclose(body[:, :, -1], body[:, :, -11], atol=1e-5)
+    assert np.allclose(model.density[:, :, -11], model.density[:, :, -1], atol=1e-5)
+    assert np.array_equal(outside[:, :, :10].sum(axis=(0, 1)) > 0, np.ones(10, dtype=bool))
+    kept = model.volumes_ml()[:-1].sum()
+    assert kept == pytest.approx((ct.data > -900).sum() * grid.voxel_ml, rel=1e-5)
+
+
+def test_margin_only_where_it_is_needed():
+    grid = ct_grid(np.eye(3))
+    x, y, z = centres_mm(grid)
+    hu = np.where(((x / 130) ** 2 + (y / 90) ** 2 < 1) & (z < 60), 20, -1000).astype(np.int16)
+    model = build_model(Volume(hu, grid, "CT number", "HU"), Volume(np.zeros_like(hu), grid, "label", "1"), 10.0)
+    assert model.margin == (10, 0) and model.organs == ("remainder", OUTSIDE_CT)
+
+
+def test_contrast_and_metal_take_the_organs_density(caplog):
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    hu, label = ct.data.copy(), labels.data.copy()
+    liver = np.argwhere(label == 5)
+    hu[tuple(liver[::2].T)] = 300
+    hu[40, 35, 30] = 3071
+    with caplog.at_level(logging.WARNING):
+        corrupted = Volume(hu, ct.grid, "CT number", "HU")
+        model = build_model(corrupted, Volume(label, ct.grid, "label", "1"), 10.0, "P01 ct")
+    assert "P01 ct: contrast medium in liver" in caplog.text and "1 voxels above 2500 HU taken as metal" in caplog.text
+    half_60_hu = partial_density_from_hu(np.array(60.0)).sum()
+    mass = model.density[model.fractions[0] > 0.999]
+    assert mass.size and mass.mean() == pytest.approx(0.5 * (1.05 + half_60_hu), abs=0.002)
+    assert model.density.max() < 1.1
+
+
+def test_lesions_are_organs_of_their_own():
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    label = labels.data.copy()
+    label[np.unravel_index(np.flatnonzero(label == 5)[:100], label.shape)] = 1002
+    model = build_model(ct, Volume(label, ct.grid, "label", "1"), 10.0)
+    assert model.organs == ("liver", "lungs", "lesion_2", "remainder")
+    assert model.volumes_ml()[2] == pytest.approx(100 * ct.grid.voxel_ml, rel=1e-5)
+
+
+def test_faults():
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    wrong = Volume(np.where(labels.data == 5, 199, 0).astype(np.int16), ct.grid, "label", "1")
+    with pytest.raises(InputError, match=r"P01 ct: label 199 is not known"):
+        build_model(ct, wrong, 10.0, "P01 ct")
+    air = Volume(np.full_like(ct.data, -1000), ct.grid, "CT number", "HU")
+    with pytest.raises(InputError, match="no body found"):
+        build_model(air, Volume(np.zeros_like(labels.data), ct.grid, "label", "1"), 10.0)
+
+
+def test_reindexing_is_found_again():
+    ct, _ = phantom(ct_grid(TILTED, shape=(20, 30, 40)))
+    turned = reindexed(ct, (2, 0, 1), (True, False, True))
+    assert np.array_equal(onto(turned, ct.grid).data, ct.data)
+    assert closest_ras(turned).grid.same_as(closest_ras(ct).grid)
+    shifted = ct.grid.ras_from_voxel.copy()
+    shifted[0, 3] += 1.0
+    assert onto(turned, Grid(ct.grid.shape, shifted)) is None
+
+
+def test_real_ct(torso, shared):
+    """Organ volumes are those of the table beside the CT within 1 %; the body touches both faces."""
+    ct, labels = torso
+    model = build_model(ct, labels, 10.0)
+    expected: dict[str, float] = {}
+    with (shared / "data" / "ct_torso" / "labels.csv").open() as f:
+        for row in csv.DictReader(f):
+            organ = source_of_label()[int(row["label"])]
+            expected[organ] = expected.get(organ, 0.0) + float(row["mL"])
+    for organ, volume in zip(model.organs, model.volumes_ml(), strict=True):
+        if expected.get(organ, 0) > 4 and organ != "remainder":
+            assert volume == pytest.approx(expected[organ], rel=0.01), organ
+    assert model.margin == (10, 10) and model.density.max() < 2.0
+    masses = dict(zip(model.organs, model.masses_g(), strict=True))
+    assert masses["liver"] / expected["liver"] == pytest.approx(1.05, abs=0.02)
