@@ -1,5 +1,220 @@
-"""Planar images in DICOM NM."""
+"""Planar images in DICOM NM, static or swept, as cameras write them (`dicom_nm_write` writes them)."""
 
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from planardose.config import Hand
+from planardose.errors import InputError
+from planardose.io.dicom_common import check_one_patient, datetime_of, read_datasets
 from planardose.io.dicom_nm_write import write_planar
+from planardose.io.nm_heads import Head, heads_of
+from planardose.io.nm_times import Timing, timing_of
+from planardose.io.nm_views import as_seen, orientation_notes, posterior_looks_mirrored, views_of
+from planardose.io.planar_file import check_counts
+from planardose.library import Camera
+from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 
-__all__ = ["write_planar"]
+__all__ = ["PlanarImport", "read_planar_dicom", "write_planar"]
+STILL_OR_SWEPT = ("STATIC", "WHOLE BODY")
+SAME_START_S = 300.0  # two one-head files that start further apart are not one acquisition
+ODD_TOTAL = 0.01  # of the counts: a larger difference from CountsAccumulated is noted
+
+
+@dataclass(frozen=True)
+class PlanarImport:
+    """A pair as read, with notes on what the header did not say (pseudonymous, for sidecar and log)."""
+
+    pair: PlanarPair
+    notes: tuple[str, ...] = ()
+
+
+def read_planar_dicom(
+    path: Path, camera: Camera, where: str, hand: Hand, key: str, acquired_at: datetime | None = None
+) -> PlanarImport:
+    """Read an NM file, or a folder with one head or window per file.
+
+    Parameters
+    ----------
+    path : Path
+    camera : Camera
+        Its axial field over the scan velocity is the exposure of a sweep.
+    where : str
+        Sheet row and column, for errors.
+    hand : Hand
+        The user's decisions for this time point.
+    key : str
+        Config key of those decisions, e.g. ``patients.P01.t24``, named where the header cannot decide.
+    acquired_at : datetime or None
+        The sheet's start of acquisition, used where the header has none.
+
+    Raises
+    ------
+    InputError
+        Broken or foreign files, several patients, a missing view, swapped heads, or what only the user can decide.
+    """
+    files = _nm_images(read_datasets(path, where), where)
+    check_one_patient(files, where)
+    heads = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
+    views, notes = views_of(heads, hand, where, key)
+    believe, more = orientation_notes(heads, views, hand, key)
+    frames = _frames(heads, views, believe, where)
+    timings = [timing_of(ds, camera, where) for ds in files]
+    timing = _one_timing(timings, where)
+    counts, windows = _assembled(frames, where)
+    check_counts(counts, where)
+    pair = PlanarPair(
+        counts=counts,
+        windows=windows,
+        pixel_mm=_pixel_mm(files, where),
+        exposure_s=timing.exposure_s,
+        acquired_at=_start(files, acquired_at, where),
+        duration_s=timing.duration_s,
+        detector_distance_mm=_distances(heads, views),
+    )
+    pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
+    by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
+    notes = [*notes, *by_hand, *more, *mirror_notes, *timing.notes, *_count_notes(files, counts)]
+    return PlanarImport(pair, tuple(dict.fromkeys(notes)))
+
+
+def _nm_images(datasets: list[Dataset], where: str) -> list[Dataset]:
+    """Planar NM images in the order of series, instance and name (kept by the stable sort)."""
+    images = [ds for ds in datasets if str(ds.get("Modality") or "NM") == "NM" and "PixelData" in ds]
+    if not images:
+        seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
+        raise InputError(
+            where, f"no NM image among {len(datasets)} DICOM files (modalities {seen})", "planar NM images"
+        )
+    for ds in images:
+        kind = [str(x).upper() for x in ds.get("ImageType") or []]
+        if len(kind) > 2 and kind[2] not in STILL_OR_SWEPT:
+            raise InputError(
+                where,
+                f"image type {kind[2]}",
+                "a planar STATIC or WHOLE BODY acquisition",
+                "give the planar images, not a tomographic, dynamic or gated study",
+            )
+    return sorted(images, key=lambda ds: (int(ds.get("SeriesNumber") or 0), int(ds.get("InstanceNumber") or 0)))
+
+
+def _frames(heads: list[Head], views: list[str], believe: bool, where: str) -> dict:
+    """{(view, window): counts (rows, columns)}; a second frame for one view and window is refused."""
+    frames: dict[tuple[str, EnergyWindow], np.ndarray] = {}
+    for head, view in zip(heads, views, strict=True):
+        for window, image in head.frames:
+            slot = (view, EnergyWindow(round(window.low_kev, 3), round(window.high_kev, 3)))
+            if slot in frames:
+                raise InputError(
+                    where,
+                    f"several {view} frames in the window {window.low_kev:g}-{window.high_kev:g} keV",
+                    "one frame per view and window",
+                    "put one acquisition into the folder",
+                )
+            frames[slot] = as_seen(image, head, view, believe, where)
+    return frames
+
+
+def _assembled(frames: dict, where: str) -> tuple[np.ndarray, tuple[EnergyWindow, ...]]:
+    """Counts (view, window, row, column) float32 and the windows in the file's order."""
+    windows = tuple(dict.fromkeys(window for _, window in frames))
+    shapes = {image.shape for image in frames.values()}
+    if len(shapes) > 1:
+        raise InputError(where, f"frames of different sizes {sorted(shapes)}", "one matrix for both views")
+    for view in VIEWS:
+        for w in windows:
+            if (view, w) not in frames:
+                raise InputError(
+                    where,
+                    f"the {view} view has no frame in the window {w.low_kev:g}-{w.high_kev:g} keV",
+                    "both views in every window",
+                )
+    return np.array([[frames[view, w] for w in windows] for view in VIEWS], dtype=np.float32), windows
+
+
+def _pixel_mm(files: list[Dataset], where: str) -> tuple[float, float]:
+    sizes = {tuple(round(float(x), 4) for x in ds.get("PixelSpacing") or ()) for ds in files}
+    if len(sizes) != 1 or len(next(iter(sizes))) != 2 or min(next(iter(sizes))) <= 0:
+        found = "no PixelSpacing" if sizes == {()} else f"PixelSpacing {sorted(sizes)}"
+        raise InputError(where, found, "one PixelSpacing (row, column) in mm", "or give the images as NPZ + JSON")
+    row, column = (float(x) for x in files[0].PixelSpacing)
+    return row, column
+
+
+def _start(files: list[Dataset], acquired_at: datetime | None, where: str) -> datetime:
+    """Earliest start of the files; the sheet's where the header has none."""
+    starts = [s for s in map(datetime_of, files) if s is not None]
+    if not starts and acquired_at is None:
+        raise InputError(
+            where,
+            "no acquisition date and time in the header",
+            "AcquisitionDate and AcquisitionTime",
+            "fill in the column acquired_at",
+        )
+    if starts and (max(starts) - min(starts)).total_seconds() > SAME_START_S:
+        raise InputError(
+            where,
+            f"files acquired {(max(starts) - min(starts)).total_seconds() / 60:.0f} min apart",
+            "the two views of one acquisition",
+            "put one acquisition into the folder",
+        )
+    return min(starts) if starts else acquired_at
+
+
+def _one_timing(timings: list[Timing], where: str) -> Timing:
+    exposures = [t.exposure_s for t in timings]
+    if max(exposures) > 1.01 * min(exposures):
+        raise InputError(
+            where, f"views of {min(exposures):g} and {max(exposures):g} s exposure", "one exposure for both views"
+        )
+    return max(timings, key=lambda t: t.duration_s)
+
+
+def _distances(heads: list[Head], views: list[str]) -> tuple[float, float] | None:
+    """Radial position of the (anterior, posterior) head, where the header has both."""
+    found = {view: head.radial_mm for head, view in zip(heads, views, strict=True) if head.radial_mm}
+    return (found["anterior"], found["posterior"]) if len(found) == 2 else None
+
+
+def _mirrored(pair: PlanarPair, hand: Hand, believe: bool, where: str, key: str) -> tuple[PlanarPair, list[str]]:
+    """The pair with its posterior view mirrored where the user says so; refuses to guess where the images disagree."""
+    if hand.flip_posterior is not None:
+        return flipped(pair) if hand.flip_posterior else pair, [
+            f"flip_posterior {str(hand.flip_posterior).lower()} by hand"
+        ]
+    ras = pair.ras()
+    if not posterior_looks_mirrored(ras[:, int(np.argmax(ras.sum(axis=(0, 2, 3))))]):
+        return pair, []
+    if believe:
+        return pair, [
+            f"the posterior view fits the anterior one better mirrored, against the header; see {key}.flip_posterior"
+        ]
+    raise InputError(
+        where,
+        "the posterior view fits the anterior one only when mirrored, and the header does not tell how it is stored",
+        "views as the camera sees them",
+        f"decide with {key}.flip_posterior (true mirrors it, false keeps it)",
+    )
+
+
+def flipped(pair: PlanarPair) -> PlanarPair:
+    """The pair with its posterior view mirrored left to right."""
+    counts = pair.counts.copy()
+    counts[1] = counts[1, :, :, ::-1]
+    return replace(pair, counts=counts)
+
+
+def _count_notes(files: list[Dataset], counts: np.ndarray) -> list[str]:
+    """Notes on totals and saturation."""
+    notes = []
+    totals = [str(ds.get("CountsAccumulated") or "") for ds in files]
+    if all(t.isdigit() for t in totals) and abs(sum(map(int, totals)) - counts.sum()) > ODD_TOTAL * counts.sum():
+        notes.append(f"CountsAccumulated {sum(map(int, totals))}, but the pixels sum to {counts.sum():.0f}")
+    limit = max(2 ** (int(ds.BitsStored) - int(ds.get("PixelRepresentation") or 0)) - 1 for ds in files)
+    full = int(np.count_nonzero(counts >= limit))
+    if full:
+        notes.append(f"{full} pixels at the largest storable value {limit}: saturated")
+    return notes

@@ -1,0 +1,176 @@
+"""The heads of an NM acquisition: frames, energy windows and what the header says about where each head stood."""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from planardose.errors import InputError
+from planardose.io.dicom_common import pixels
+from planardose.planar import EnergyWindow
+
+VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
+    "399321004": "anterior", "G-5215": "anterior",
+    "399001007": "posterior", "G-5216": "posterior",
+}  # fmt: skip
+VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST)(?:ERIOR)?(?![A-Z])")
+ANGLE_TOLERANCE_DEG = 30.0
+PATIENT_AXES = {"L": (1, 0, 0), "R": (-1, 0, 0), "F": (0, 0, -1), "H": (0, 0, 1)}  # LPS
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head of one file.
+
+    `angle`, `code` and `text` are the view (``anterior`` or ``posterior``) that StartAngle, ViewCodeSequence and the
+    descriptions name, None where they do not. `along_row` and `down` are unit vectors in LPS of growing column and row.
+    `frames` are (window, image) with (rows, columns) counts.
+    """
+
+    file: int
+    detector: int
+    angle: str | None
+    code: str | None
+    text: str | None
+    along_row: np.ndarray | None
+    down: np.ndarray | None
+    radial_mm: float | None
+    frames: list[tuple[EnergyWindow, np.ndarray]] = field(repr=False)
+
+    @property
+    def seen_from(self) -> str | None:
+        """The view from which the image is as the camera sees it, whatever its rotation in the plane."""
+        if self.along_row is None:
+            return None
+        depth = np.cross(self.along_row, self.down)[1]  # LPS y points to the back: an anterior camera looks along +y
+        return None if abs(depth) < 0.9 else ("anterior" if depth > 0 else "posterior")
+
+
+def heads_of(ds: Dataset, file: int, windows_kev: tuple | None, where: str, key: str) -> list[Head]:
+    """Heads of one NM object in the order of its detectors.
+
+    Parameters
+    ----------
+    ds : Dataset
+    file : int
+        Number of the file in the acquisition.
+    windows_kev : tuple or None
+        The user's energy windows, where the header has none.
+    where, key : str
+        Sheet row and column; config key of this time point's decisions.
+
+    Raises
+    ------
+    InputError
+        Where the header does not say to which head or window a frame belongs.
+    """
+    images = _images(ds, where)
+    n = len(images)
+    detector, window = (_vector(ds, name, n, where) for name in ("DetectorVector", "EnergyWindowVector"))
+    if detector is None and n > 1:
+        raise InputError(
+            where,
+            f"{n} frames and no DetectorVector: the header does not say which head took which frame",
+            "DetectorVector, or one head per file",
+            "or give the images as NPZ + JSON",
+        )
+    detector, window = detector or [1] * n, window or [1] * n
+    windows = _windows(ds, max(window), windows_kev, where, key)
+    single = len(set(detector)) == 1
+    return [_head(ds, file, d, single,
+                  [(windows[w - 1], image) for x, w, image in zip(detector, window, images, strict=True) if x == d])
+            for d in sorted(set(detector))]  # fmt: skip
+
+
+def _images(ds: Dataset, where: str) -> np.ndarray:
+    """(frames, rows, columns) float32 counts."""
+    images = pixels(ds, where)
+    if int(ds.get("SamplesPerPixel") or 1) != 1:
+        raise InputError(where, "a colour image", "counts", "export the acquired images, not a screen shot")
+    images = images.reshape(-1, *images.shape[-2:]).astype(np.float32)
+    return images * float(ds.get("RescaleSlope") or 1) + float(ds.get("RescaleIntercept") or 0)
+
+
+def _vector(ds: Dataset, name: str, n: int, where: str) -> list[int] | None:
+    value = ds.get(name)
+    if value is None or value == "":
+        return None
+    vector = [int(x) for x in (value if hasattr(value, "__iter__") else [value])]
+    if len(vector) != n or min(vector) < 1:
+        raise InputError(where, f"{name} has {len(vector)} values for {n} frames", "one positive value per frame")
+    return vector
+
+
+def _windows(ds: Dataset, needed: int, by_hand: tuple | None, where: str, key: str) -> list[EnergyWindow]:
+    do = f"decide with {key}.windows_kev, e.g. [[187.2, 228.8]]"
+    if by_hand is not None:
+        pairs = [tuple(w) for w in by_hand]
+    else:
+        pairs = []
+        for item in ds.get("EnergyWindowInformationSequence") or []:
+            ranges = [(x.get("EnergyWindowLowerLimit"), x.get("EnergyWindowUpperLimit"))
+                      for x in item.get("EnergyWindowRangeSequence") or []]  # fmt: skip
+            if len(ranges) > 1:
+                raise InputError(where, f"an energy window of {len(ranges)} ranges", "one range per window", do)
+            pairs += ranges or [(None, None)]
+    if len(pairs) < needed or any(low is None or high is None for low, high in pairs):
+        raise InputError(
+            where,
+            f"the edges of {needed} energy window{'s' * (needed > 1)} are not in the header"
+            if by_hand is None
+            else f"{len(pairs)} energy windows by hand for {needed} in the file",
+            "edges in keV for every window",
+            do,
+        )
+    try:
+        return [EnergyWindow(float(low), float(high)) for low, high in pairs]
+    except ValueError as fault:
+        raise InputError(where, str(fault), "0 < low < high in keV", do) from None
+
+
+def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list) -> Head:
+    items = ds.get("DetectorInformationSequence") or []
+    item = items[detector - 1] if len(items) >= detector else (items[0] if single and items else Dataset())
+    along_row, down = _orientation(item, ds if single else Dataset())
+    radial = item.get("RadialPosition")
+    radial = [
+        float(x) for x in (radial if hasattr(radial, "__iter__") and not isinstance(radial, str) else [radial]) if x
+    ]
+    words = " ".join(str(ds.get(name) or "") for name in ("ImageID", "SeriesDescription")) if single else ""
+    return Head(file, detector, _view_of_angle(item.get("StartAngle")), _view_of_code(item), _view_of_text(words),
+                along_row, down, float(np.mean(radial)) if radial else None, frames)  # fmt: skip
+
+
+def _orientation(item: Dataset, ds: Dataset) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """LPS directions of growing column and row: ImageOrientationPatient, else PatientOrientation of a one-head file."""
+    cosines = item.get("ImageOrientationPatient") or ds.get("ImageOrientationPatient")
+    if cosines is not None and len(cosines) == 6:
+        along_row, down = np.array(cosines, dtype=float).reshape(2, 3)
+        return along_row, down
+    letters = [str(x)[:1] for x in ds.get("PatientOrientation") or []]
+    if len(letters) == 2 and all(x in PATIENT_AXES for x in letters):
+        return np.array(PATIENT_AXES[letters[0]], dtype=float), np.array(PATIENT_AXES[letters[1]], dtype=float)
+    return None, None
+
+
+def _view_of_angle(angle) -> str | None:
+    """PS3.3 C.8.4.11: 0 at the patient's back, 180 in front; lateral angles name no view."""
+    if angle is None or angle == "":
+        return None
+    off_posterior = abs((float(angle) + 180.0) % 360.0 - 180.0)
+    if off_posterior <= ANGLE_TOLERANCE_DEG:
+        return "posterior"
+    return "anterior" if off_posterior >= 180.0 - ANGLE_TOLERANCE_DEG else "lateral"
+
+
+def _view_of_code(item: Dataset) -> str | None:
+    codes = item.get("ViewCodeSequence") or []
+    if not codes:
+        return None
+    return VIEW_CODES.get(str(codes[0].get("CodeValue") or "")) or _view_of_text(str(codes[0].get("CodeMeaning") or ""))
+
+
+def _view_of_text(text: str) -> str | None:
+    found = {word for word in VIEW_WORD.findall(text.upper().replace("_", " "))}
+    return {"ANT": "anterior", "POST": "posterior"}[found.pop()] if len(found) == 1 else None

@@ -1,0 +1,80 @@
+"""How long an NM image was acquired: static duration, or the exposure of each point in a whole-body sweep."""
+
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from planardose.errors import InputError
+from planardose.library import Camera
+
+SWEEPS = {"1PS": 1, "2PS": 2, "PCN": 1}  # PS3.3 C.8.4.9 WholeBodyTechnique: passes over the patient
+DISAGREEMENT = 2.0  # header duration over length / velocity beyond which the velocity cannot be in mm/s
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Exposure of each point, and start to end, in seconds."""
+
+    exposure_s: float
+    duration_s: float
+    notes: tuple[str, ...] = ()
+
+
+def timing_of(ds: Dataset, camera: Camera, where: str) -> Timing:
+    """Timing of one NM object.
+
+    A sweep's exposure is the camera's axial field over ScanVelocity (mm/s) and its duration ScanLength (mm) over it:
+    ActualFrameDuration of a sweep counts pauses as well (6 % more in a real file).
+
+    Raises
+    ------
+    InputError
+        Where velocity or duration are missing or absurd, or the whole-body technique is no sweep (MSP).
+    """
+    kind = [str(x).upper() for x in ds.get("ImageType") or []]
+    technique = str(ds.get("WholeBodyTechnique") or "").upper()
+    seconds = float(ds.get("ActualFrameDuration") or 0) / 1000
+    if "WHOLE BODY" not in kind and not technique and not ds.get("ScanVelocity"):
+        if seconds <= 0:
+            raise InputError(
+                where,
+                "no ActualFrameDuration in the header",
+                "the duration of the static image",
+                "give the images as NPZ + JSON with duration_s",
+            )
+        return Timing(seconds, seconds)
+    if technique and technique not in SWEEPS:
+        raise InputError(
+            where,
+            f"WholeBodyTechnique {technique} is no continuous sweep",
+            f"one of {', '.join(SWEEPS)}",
+            "give the images as NPZ + JSON with duration_s, one static field at a time",
+        )
+    velocity, length = float(ds.get("ScanVelocity") or 0), float(ds.get("ScanLength") or 0)
+    if velocity <= 0:
+        raise InputError(
+            where,
+            "a whole-body image without ScanVelocity",
+            "the scan velocity in mm/s",
+            "give the images as NPZ + JSON with seconds_per_row",
+        )
+    return _sweep(velocity, length, seconds, SWEEPS.get(technique, 1), ds, camera, where)
+
+
+def _sweep(
+    velocity: float, length: float, seconds: float, passes: int, ds: Dataset, camera: Camera, where: str
+) -> Timing:
+    notes = []
+    if length <= 0:
+        length = int(ds.Rows) * float((ds.get("PixelSpacing") or [0])[0])
+        notes.append(f"no ScanLength in the header: {length:g} mm taken from the matrix")
+    duration = passes * length / velocity
+    if seconds > 0 and not 1 / DISAGREEMENT <= seconds / duration <= DISAGREEMENT:
+        raise InputError(
+            where,
+            f"ScanLength {length:g} mm at ScanVelocity {velocity:g} mm/s is {duration:.0f} s, ActualFrameDuration "
+            f"says {seconds:.0f} s",
+            "a velocity in mm/s",
+            "give the images as NPZ + JSON with seconds_per_row",
+        )
+    return Timing(camera.field_mm[0] / velocity, duration, tuple(notes))

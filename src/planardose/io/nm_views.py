@@ -1,0 +1,155 @@
+"""Which head is anterior, and how its image lies: from the header, or from the user where the header cannot decide."""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from planardose.config import Hand
+from planardose.errors import InputError
+from planardose.io.nm_heads import Head
+from planardose.planar import VIEWS
+
+MIRROR_MARGIN = 0.1  # correlation by which a mirrored posterior view must fit the anterior one better
+MIRROR_LEAST = 0.5  # correlation below which the two views are too unlike to judge
+
+
+def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[str], list[str]]:
+    """View of each head, and notes on what was decided by hand against or without the header.
+
+    StartAngle and the view code decide; where neither is there, the words ANT or POST in the descriptions of one-head
+    files, then opposed image orientations. Sources that contradict each other are refused as swapped heads.
+
+    Raises
+    ------
+    InputError
+        Naming ``head_order`` where the header cannot decide or contradicts itself; or naming the missing view.
+    """
+    decide = f"decide with {key}.head_order (anterior_first or posterior_first)"
+    if len(heads) == 1:
+        missing = VIEWS[0] if "posterior" in (heads[0].angle, heads[0].code) else VIEWS[1]
+        raise InputError(
+            where, f"the {missing} view is missing: one head in the file", "an anterior and a posterior view"
+        )
+    said = [head.angle or head.code for head in heads]
+    if all(v is None for v in said):
+        said = [head.text for head in heads]
+    if all(v is None for v in said) and len({h.seen_from for h in heads}) == 2:
+        said = [head.seen_from for head in heads]
+    if hand.head_order is not None:
+        views = _by_hand(heads, hand.head_order, where)
+        against = any(v is not None and v != w for v, w in zip(said, views, strict=True))
+        return views, [f"head_order {hand.head_order} by hand{', against the header' if against else ''}"]
+    for head in heads:
+        _check_head(head, where, decide)
+    _check_views(said, where, decide)
+    seen = [head.seen_from for head in heads]
+    if None not in seen and len(set(seen)) == 2 and seen != said:
+        raise InputError(
+            where,
+            f"swapped heads: the header calls head 1 {said[0]}, but its image orientation is that of the "
+            f"{seen[0]} view",
+            "a header that agrees with itself",
+            decide,
+        )
+    return said, []
+
+
+def _check_head(head: Head, where: str, decide: str) -> None:
+    """Refuse a lateral head, and one whose StartAngle and view code disagree."""
+    if head.angle == "lateral":
+        raise InputError(
+            where, f"head {head.detector} stood at the patient's side (StartAngle)", "180 (anterior) and 0 (posterior)"
+        )
+    if head.angle and head.code and head.angle != head.code:
+        raise InputError(
+            where,
+            f"swapped heads: StartAngle puts head {head.detector} {head.angle}, its view code says {head.code}",
+            "a header that agrees with itself",
+            decide,
+        )
+
+
+def _check_views(views: list[str | None], where: str, decide: str) -> None:
+    if None in views:
+        raise InputError(
+            where, "the header does not say which head is anterior", "StartAngle or a view code for every head", decide
+        )
+    for view, other in (VIEWS, VIEWS[::-1]):
+        if other not in views:
+            raise InputError(
+                where,
+                f"the {other} view is missing: {len(views)} heads, all called {view}",
+                "an anterior and a posterior view",
+                decide,
+            )
+
+
+def _by_hand(heads: list[Head], order: str, where: str) -> list[str]:
+    """Views from the order of the detectors in every two-head file, or of two one-head files."""
+    first = VIEWS.index(order.removesuffix("_first"))
+    per_file = {h.file: [x for x in heads if x.file == h.file] for h in heads}
+    if len(heads) == 2 and len(per_file) == 2:
+        return [VIEWS[first], VIEWS[1 - first]]
+    if any(len(x) != 2 for x in per_file.values()):
+        raise InputError(
+            where,
+            f"head_order cannot order {len(heads)} heads in {len(per_file)} files",
+            "two heads in a file, or one head in each of two files",
+            "put one acquisition into the folder",
+        )
+    return [VIEWS[first] if per_file[h.file][0] is h else VIEWS[1 - first] for h in heads]
+
+
+def as_seen(image: np.ndarray, head: Head, view: str, believe: bool, where: str) -> np.ndarray:
+    """Image (rows, columns) turned so that row 0 is the head; `believe`: the orientation tells the views apart."""
+    if head.down is None or abs(head.down[2]) < 0.9 or head.down[2] < 0:
+        return image
+    if not believe or head.seen_from != view:
+        raise InputError(
+            where,
+            "the rows run towards the head, in an image orientation that contradicts the views",
+            "rows from the head down",
+            "give the images as NPZ + JSON",
+        )
+    return image[::-1, ::-1]
+
+
+def orientation_notes(heads: list[Head], views: list[str], hand: Hand, key: str) -> tuple[bool, list[str]]:
+    """Whether the header's orientations are those of the views as the camera sees them, and notes if not."""
+    seen = [head.seen_from for head in heads]
+    if seen == views:
+        return True, []
+    if hand.flip_posterior is not None:
+        return False, []
+    why = (
+        "no image orientation in the header"
+        if None in seen
+        else "the header's image orientations are not those of opposed views"
+    )
+    return False, [
+        f"{why}: views taken as the camera sees them, row 0 the head; {key}.flip_posterior decides otherwise"
+    ]
+
+
+def posterior_looks_mirrored(ras: np.ndarray) -> bool:
+    """Whether the posterior view fits the anterior one clearly better when mirrored.
+
+    Both views show one patient: in patient coordinates their outlines and organs overlap at one shift. Compares the
+    highest correlation over lateral shifts of the smoothed square roots of the counts, as stored and mirrored.
+
+    Parameters
+    ----------
+    ras : (2, x, z) array
+        Counts of the two views in one window, `PlanarPair.ras` order.
+    """
+    smooth = [gaussian_filter(np.sqrt(view), 2.0) for view in ras]
+    anterior, posterior = (s - s.mean() for s in smooth)
+    stored, mirrored = (_best_correlation(anterior, p) for p in (posterior, posterior[::-1]))
+    return mirrored >= MIRROR_LEAST and mirrored - stored > MIRROR_MARGIN
+
+
+def _best_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Largest normalised correlation of two (x, z) images over shifts along x."""
+    n = 2 * a.shape[0]
+    product = np.fft.irfft(np.fft.rfft(a, n, axis=0) * np.conj(np.fft.rfft(b, n, axis=0)), n, axis=0).sum(axis=1)
+    scale = np.sqrt((a**2).sum() * (b**2).sum())
+    return float(product.max() / scale) if scale > 0 else 0.0

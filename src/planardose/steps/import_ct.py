@@ -1,0 +1,30 @@
+"""Step import-ct: the CT of the sheet becomes ``anatomy/ct.nii.gz``, int16 HU on the CT's own grid."""
+
+import logging
+
+import numpy as np
+
+from planardose.io.ct import clip_hu, read_ct
+from planardose.io.nifti import write_volume
+from planardose.run import Run
+
+log = logging.getLogger(__name__)
+
+
+def import_ct(run: Run, patient: str) -> None:
+    """Read, check and clip a patient's CT.
+
+    Raises
+    ------
+    InputError
+        As `planardose.io.ct.read_ct`.
+    """
+    where = f"{patient} ct"
+    volume, clipped = clip_hu(read_ct(run.cohort.rows_of(patient)[0].paths["ct"], where))
+    beyond = clipped["voxels_below"] + clipped["voxels_above"]
+    if beyond:
+        log.info("%s: %d of %d voxels clipped to %d..%d HU", where, beyond, clipped["voxels"], *clipped["hu_range"])
+    output = run.path("ct", patient=patient)
+    write_volume(output, volume, dtype=np.int16)
+    inputs = [run.sheet_input(patient, "ct")]
+    run.sidecar(output, "import_ct", volume.quantity, volume.unit, inputs, clipped=clipped)
