@@ -14,7 +14,8 @@ PYTHON ?=
 TORCH ?= any
 TEST_JOBS ?= 2
 BIN := .venv/bin
-READY := .venv/.ready-$(TORCH)
+# any: whatever build is installed already is kept
+READY := $(or $(if $(filter any,$(TORCH)),$(firstword $(wildcard .venv/.ready-*))),.venv/.ready-$(TORCH))
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' requirements.lock)
 TORCH_any := torch==$(TORCH_VERSION)
 TORCH_cuda := torch===$(TORCH_VERSION)
