@@ -1,0 +1,77 @@
+"""Step `project`: Monte Carlo views of one chunk of the patient's virtual uptakes."""
+
+import logging
+
+import numpy as np
+
+from planardose.errors import InputError
+from planardose.heads import face_positions_mm
+from planardose.io.files import atomic
+from planardose.library import load_camera, load_nuclide
+from planardose.patient_model import PatientModel
+from planardose.run import Run
+from planardose.seeds import seed_for
+from planardose.sim.activity import activity_map
+from planardose.sim.montecarlo import Views, simulate_views, warp_device
+from planardose.sim.uptake import read_samples
+
+BATCHES = 4  # for the error estimate
+CLEAR = 0.1  # error is told for pixels above this share of the brightest
+log = logging.getLogger("planardose.project")
+
+
+def project(run: Run, patient: str, chunk: int) -> None:
+    """Write ``projection/chunk_{n}.npz``: maps (S, I, J, K) in MBq per voxel and noise-free cps (S, 2, W, I, K).
+
+    Samples n * size to (n + 1) * size of the table; windows are the photopeak, then the nuclide's scatter windows;
+    heads stand at their default distance. Each sample has its own seed: chunks of any size give the same images.
+
+    Raises
+    ------
+    InputError
+        If the chunk lies beyond the table, or an earlier output is missing.
+    """
+    sources = [run.need("model", "segment", patient=patient), run.need("samples", "sample-uptake", patient=patient)]
+    model, table, size = PatientModel.load(sources[0]), read_samples(sources[1]), run.config.projection.chunk
+    rows = table.iloc[chunk * size : (chunk + 1) * size].to_dict("records")
+    if chunk < 0 or not rows:
+        last = -(-len(table) // size) - 1
+        raise InputError(f"{patient} chunk {chunk}", f"the table has {len(table)} samples", f"a chunk from 0 to {last}")
+    first = min(run.cohort.rows_of(patient), key=lambda r: r.injected_at)
+    camera, nuclide = load_camera(first.camera), load_nuclide(first.nuclide)
+    windows = (nuclide.photopeak, *nuclide.scatter_windows)
+    device, faces = warp_device(run.config.device), face_positions_mm(model, None)
+    maps, views = [], []
+    for row in rows:
+        maps.append(activity_map(model, row))
+        seed = seed_for(run.config.seed, "project", patient, int(row["sample"]))
+        setting = (model.partial_density, maps[-1], model.grid, camera, nuclide, windows, faces)
+        views.append(simulate_views(*setting, run.config.projection.histories, seed, device, batches=BATCHES))
+        log.info("%s sample %d of %d", patient, int(row["sample"]) + 1, len(table))
+    output = run.path("projections", patient=patient, chunk=chunk)
+    edges = [[w.low_kev, w.high_kev] for w in windows]
+    with atomic(output) as temporary:
+        np.savez(
+            temporary,
+            samples=np.array([int(r["sample"]) for r in rows]),
+            activity=np.array(maps, dtype=np.float32),
+            views=np.array([v.rate for v in views], dtype=np.float32),
+            windows_kev=np.array(edges),
+        )
+    more = {
+        "camera": first.camera,
+        "nuclide": nuclide.name,
+        "windows_kev": edges,
+        "face_mm": list(faces),
+        "histories": run.config.projection.histories,
+        "device": device.split(":")[0],
+        "relative_error": float(np.mean([_photopeak_error(v) for v in views])),
+        "photon_balance": {k: float(np.mean([v.balance[k] for v in views])) for k in views[0].balance},
+    }
+    run.sidecar(output, "project", "expected count rates", "cps", sources, **more)
+
+
+def _photopeak_error(views: Views) -> float:
+    """Median relative error of clearly seen photopeak pixels."""
+    seen = views.rate[:, 0] > CLEAR * views.rate[:, 0].max()
+    return float(np.median(views.relative_error[:, 0][seen])) if seen.any() else 0.0
