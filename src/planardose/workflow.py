@@ -41,8 +41,8 @@ class Depends:
     catalogues : tuple of str
         Kinds of `library`: the content of the entries that the rows name.
     all_rows : bool
-        Whether a step without a time point looks at all rows of the patient, or at the first one only (columns that
-        agree on all rows, so that a new time point does not rerun it).
+        Whether a step without a time point looks at all rows of the patient, or only at the row of the first injection
+        (the steps before the planar images, which a new time point must not rerun).
     """
 
     config: tuple[str, ...] = ()
@@ -53,17 +53,18 @@ class Depends:
     all_rows: bool = False
 
 
-INJECTION = ("injected_mbq", "residual_mbq", "injected_at")
+INJECTED = ("injected_mbq", "residual_mbq")
+INJECTION = (*INJECTED, "injected_at")
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
-        hand=("flip_posterior", "head_order"),
+        hand=("flip_posterior", "head_order", "windows_kev"),
         files=("planar",),
         cells=("acquired_at", "injected_at"),
         catalogues=("nuclides", "cameras"),
     ),
     "segment": Depends(config=("segmentation", "grid_mm"), files=("segmentation", "lesions")),
-    "sample_uptake": Depends(config=("seed", "sampling"), catalogues=("nuclides", "tracers")),
+    "sample_uptake": Depends(config=("seed", "sampling"), cells=INJECTED, catalogues=("nuclides", "tracers")),
     "project": Depends(config=("seed", "projection"), catalogues=("nuclides", "cameras", "tracers")),
     "train": Depends(config=("seed", "train"), catalogues=("nuclides", "cameras", "tracers")),
     "register": Depends(
@@ -187,7 +188,7 @@ class Plan:
         if timepoint is not None:
             return (self.cohort.row(patient, timepoint),)
         rows = self.cohort.rows_of(patient)
-        return rows if needs.all_rows else rows[:1]
+        return rows if needs.all_rows else (min(rows, key=lambda r: r.injected_at),)
 
     @staticmethod
     def _row_facts(row: Row, needs: Depends) -> list:
@@ -195,9 +196,17 @@ class Plan:
         return [
             row.where if needs.all_rows else row.patient,
             {c: str(getattr(row, c)) for c in needs.cells},
-            {c: fingerprint(row.paths.get(c)) for c in needs.files},
+            {c: [fingerprint(p) for p in _with_companions(row.paths.get(c))] for c in needs.files},
             {k: [name, library.entry_path(k, name).read_text()] for k, name in entries.items()},
         ]
+
+
+def _with_companions(path: Path | None) -> list[Path | None]:
+    """An input and what the contract puts beside it: the names of a label map, the description of a planar NPZ."""
+    if path is None:
+        return [None]
+    stem = path.name.removesuffix(".gz").removesuffix(path.suffix if path.suffix != ".gz" else ".nii")
+    return [path, *(path.with_name(stem + suffix) for suffix in (".tsv", ".json"))]
 
 
 def use_library(config: Config) -> None:

@@ -35,12 +35,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
+def companions(path: Path) -> list[Path]:
+    """Files that belong to an input: the JSON of an NPZ, the names table of a label map."""
+    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    beside = path.with_name(stem + {".npz": ".json"}.get(path.suffix, ".tsv"))
+    return [beside] if beside != path and beside.is_file() else []
+
+
 def fingerprint(path: Path | None) -> str:
     """Cheap change mark of a file or folder from sizes and times; ``"none"`` without a path, ``"missing"`` without a file."""
     if path is None:
         return "none"
     if not path.exists():
         return "missing"
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = sorted(path.rglob("*")) if path.is_dir() else [path, *companions(path)]
     marks = "".join(f"{s.st_size}:{s.st_mtime_ns};" for f in files if f.is_file() for s in [f.stat()])
     return hashlib.sha256(marks.encode()).hexdigest()[:16]
