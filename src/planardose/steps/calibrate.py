@@ -1,0 +1,136 @@
+"""Sensitivity of each head from an acquisition of a source of known activity in air."""
+
+import math
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from planardose.config import Hand
+from planardose.errors import InputError
+from planardose.io.planar_in import read_planar
+from planardose.library import Camera, Nuclide, load_camera, load_nuclide
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
+from planardose.planar import VIEWS, PlanarPair
+from planardose.steps.import_planar import check_photopeak
+from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, hours_between
+
+ACTIVITY_UNCERTAINTY = 0.05  # relative, k = 1: a dose calibrator for 177Lu, where the user gives none
+BORDER_SHARE = 0.08  # of rows and columns on each side that hold background only
+BORDER_LEAST = 2  # pixels
+WHERE = "calibrate --planar"
+
+
+def calibrate(
+    planar: Path,
+    activity_mbq: float,
+    at: datetime,
+    camera: str,
+    nuclide: str = "177Lu",
+    activity_uncertainty: float = ACTIVITY_UNCERTAINTY,
+    head_order: str | None = None,
+) -> dict:
+    """Counts per second per MBq of each head in the photopeak window, in air, without scatter correction.
+
+    The source lies inside the image; a frame of background along the border is scaled to the whole image and subtracted.
+
+    Parameters
+    ----------
+    planar : Path
+        Static or swept acquisition of both heads, as the sheet's ``planar``.
+    activity_mbq, at : float, datetime
+        Activity of the source and the time to which it refers (before or after the acquisition).
+    camera, nuclide : str
+        Catalogue names.
+    activity_uncertainty : float
+        Relative standard uncertainty of the activity, common to both heads.
+    head_order : str or None
+        As the config key, where the header cannot decide.
+
+    Returns
+    -------
+    dict
+        ``anterior`` and ``posterior`` with ``cps_per_mbq``, ``cps_per_mbq_u`` (k = 1), ``net_counts``, ``background_counts``,
+        ``rate_cps``; ``calibration_cps_per_mbq`` with ``_u``, the mean per head for the sheet; ``computed_cps_per_mbq`` and
+        ``measured_over_computed``; ``activity_mbq`` at mid-time; ``dead_time_loss``, of the photopeak rate, None where unknown.
+
+    Raises
+    ------
+    InputError
+        On an activity or uncertainty that is not positive, a missing photopeak window, or no counts above background.
+    """
+    if not (math.isfinite(activity_mbq) and activity_mbq > 0):
+        raise InputError("calibrate --activity-mbq", f"{activity_mbq:g} MBq", "a positive activity in MBq")
+    if not 0 <= activity_uncertainty < 1:
+        raise InputError(
+            "calibrate --activity-uncertainty", f"{activity_uncertainty:g}", "a fraction from 0 to below 1"
+        )
+    device, source = load_camera(camera), load_nuclide(nuclide)
+    pair = read_planar(planar, device, WHERE, Hand(head_order=head_order), "calibrate").pair
+    check_photopeak(pair, source, WHERE)
+    window = pair.window_index(source.imaged_line().energy_kev)
+    mean_mbq = mean_activity(activity_mbq, at, pair, source)
+    heads = {v: _sensitivity(pair.counts[n, window], pair.exposure_s * mean_mbq, activity_uncertainty, pair, v)
+             for n, v in enumerate(VIEWS)}  # fmt: skip
+    values = np.array([h["cps_per_mbq"] for h in heads.values()])
+    counting = np.array([h["net_counts_u"] / h["net_counts"] for h in heads.values()]) * values
+    computed = air_sensitivity_cps_per_mbq(device, source, pair.windows[window])
+    mean = float(values.mean())
+    return {
+        **heads,
+        "calibration_cps_per_mbq": mean,
+        "calibration_cps_per_mbq_u": math.hypot(float(np.linalg.norm(counting)) / 2, mean * activity_uncertainty),
+        "computed_cps_per_mbq": computed,
+        "measured_over_computed": mean / computed,
+        "activity_mbq": mean_mbq,
+        "dead_time_loss": _dead_time_loss(device, max(h["rate_cps"] for h in heads.values())),
+        "camera": camera,
+        "nuclide": source.name,
+        "window_kev": [pair.windows[window].low_kev, pair.windows[window].high_kev],
+        "acquired_at": pair.acquired_at.isoformat(),
+    }
+
+
+def mean_activity(activity_mbq: float, at: datetime, pair: PlanarPair, nuclide: Nuclide) -> float:
+    """Activity (MBq) averaged over the exposure around the acquisition's mid-time.
+
+    At the middle A exp(-lambda t); the average over an exposure T is larger by sinh(x)/x with x = lambda T / 2.
+    """
+    decay = decay_constant_per_h(nuclide.half_life_h)
+    middle = activity_mbq * math.exp(-decay * hours_between(at, pair.mid_time))
+    x = decay * pair.exposure_s / SECONDS_PER_HOUR / 2
+    return middle * math.sinh(x) / x
+
+
+def _sensitivity(image: np.ndarray, mbq_s: float, activity_uncertainty: float, pair: PlanarPair, view: str) -> dict:
+    """Net counts of one head by a frame of background, and what follows from them; `mbq_s` is activity x time."""
+    border = np.ones(image.shape, dtype=bool)
+    rows, columns = (max(BORDER_LEAST, round(BORDER_SHARE * n)) for n in image.shape)
+    border[rows:-rows, columns:-columns] = False
+    if border.all():
+        raise InputError(
+            WHERE, f"an image of {image.shape[0]} x {image.shape[1]} pixels", "an image with room around the source"
+        )
+    inside, outside = float(image[~border].sum(dtype=np.float64)), float(image[border].sum(dtype=np.float64))
+    scale = np.count_nonzero(~border) / np.count_nonzero(border)
+    net, net_u = inside - scale * outside, math.sqrt(inside + scale**2 * outside)
+    if net <= 3 * net_u:
+        raise InputError(
+            WHERE,
+            f"{net:.0f} counts above the background in the {view} view, +- {net_u:.0f}",
+            "a source inside the image that stands out from its border",
+        )
+    value = net / mbq_s
+    return {
+        "cps_per_mbq": value,
+        "cps_per_mbq_u": value * math.hypot(net_u / net, activity_uncertainty),
+        "net_counts": net,
+        "net_counts_u": net_u,
+        "background_counts": scale * outside,
+        "rate_cps": float(image.sum(dtype=np.float64)) / pair.exposure_s,
+    }
+
+
+def _dead_time_loss(camera: Camera, rate_cps: float) -> float | None:
+    """Fraction lost at a measured photopeak rate, first order of the paralysable model."""
+    return None if camera.tau_us is None else rate_cps * camera.tau_us * 1e-6
