@@ -32,7 +32,7 @@ def calibrate(
 ) -> dict:
     """Counts per second per MBq of each head in the photopeak window, in air, without scatter correction.
 
-    The source lies inside the image; a frame of background along the border is scaled to the whole image and subtracted.
+    The source lies inside the image; background along the border is scaled to the rest and subtracted.
 
     Parameters
     ----------
@@ -50,9 +50,10 @@ def calibrate(
     Returns
     -------
     dict
-        ``anterior`` and ``posterior`` with ``cps_per_mbq``, ``cps_per_mbq_u`` (k = 1), ``net_counts``, ``background_counts``,
-        ``rate_cps``; ``calibration_cps_per_mbq`` with ``_u``, the mean per head for the sheet; ``computed_cps_per_mbq`` and
-        ``measured_over_computed``; ``activity_mbq`` at mid-time; ``dead_time_loss``, of the photopeak rate, None where unknown.
+        ``anterior`` and ``posterior`` with ``cps_per_mbq``, ``cps_per_mbq_u`` (k = 1), ``net_counts``,
+        ``background_counts``, ``rate_cps``; ``calibration_cps_per_mbq`` with ``_u``, the mean per head for the sheet;
+        ``computed_cps_per_mbq`` and ``measured_over_computed``; ``activity_mbq`` at mid-time; ``dead_time_loss`` at the
+        photopeak rate, None where unknown.
 
     Raises
     ------
