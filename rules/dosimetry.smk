@@ -1,7 +1,7 @@
 # From activities at the time points to absorbed dose.
 rule fit_kinetics:
     input:
-        per_timepoint("organs", "gate"),
+        per_timepoint("planar", "organs", "gate"),
         maps_of_patient,
         model=PLAN.path("model"),
     output:

@@ -10,6 +10,7 @@ metadata. Each job carries a *mark* instead, a hash of everything outside the re
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -205,7 +206,7 @@ def _with_companions(path: Path | None) -> list[Path | None]:
     """An input and what the contract puts beside it: the names of a label map, the description of a planar NPZ."""
     if path is None:
         return [None]
-    stem = path.name.removesuffix(".gz").removesuffix(path.suffix if path.suffix != ".gz" else ".nii")
+    stem = re.sub(r"(\.nii(\.gz)?|\.npz)$", "", path.name)
     return [path, *(path.with_name(stem + suffix) for suffix in (".tsv", ".json"))]
 
 

@@ -1,0 +1,226 @@
+"""What reruns what: the marks that the rules carry as params, without running Snakemake."""
+
+import ast
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import planardose.workflow as workflow
+from planardose import library
+from planardose.config import Config, Hand
+from planardose.errors import InputError
+from planardose.paths import STEP_VERSIONS
+from planardose.workflow import DEPENDS, Plan
+
+HEADER = [
+    "patient",
+    "timepoint",
+    "ct",
+    "planar",
+    "nuclide",
+    "tracer",
+    "camera",
+    "injected_mbq",
+    "injected_at",
+    "segmentation",
+]
+STEPS = tuple(s for s in STEP_VERSIONS if s != "report_cohort")
+PER_TIMEPOINT = ("import_planar", "register", "reconstruct")
+SEES_ALL_ROWS = {"fit_kinetics", "absorbed_dose", "report"}
+
+
+@pytest.fixture
+def cohort(tmp_path, monkeypatch):
+    """Folder with inputs of two patients; `write` makes the sheet of the given (patient, timepoint) rows."""
+    monkeypatch.chdir(tmp_path)
+    for variable in (workflow.COHORT_VARIABLE, library.USER_FOLDERS_VARIABLE):
+        monkeypatch.setenv(variable, "")  # Plan.load sets them; put back afterwards
+    for patient in ("P01", "P02"):
+        ct = tmp_path / "in" / patient / "ct"
+        ct.mkdir(parents=True)
+        (ct / "1.dcm").write_bytes(b"slice")
+        (ct.parent / "labels.nii.gz").write_bytes(b"labels")
+        for timepoint in ("t4", "t24", "t72"):
+            (ct.parent / f"{timepoint}.npz").write_bytes(timepoint.encode())
+    return tmp_path
+
+
+def write(folder, rows, **cells):
+    lines = ["\t".join(HEADER)]
+    for patient, timepoint in rows:
+        values = {
+            "patient": patient,
+            "timepoint": timepoint,
+            "ct": f"in/{patient}/ct",
+            "planar": f"in/{patient}/{timepoint}.npz",
+            "segmentation": f"in/{patient}/labels.nii.gz",
+            "nuclide": "177Lu",
+            "tracer": "177Lu-PSMA-617",
+            "camera": "siemens_symbia_melp",
+            "injected_mbq": "7400",
+            "injected_at": "2026-01-05T09:00:00",
+        } | cells
+        lines.append("\t".join(values[c] for c in HEADER))
+    (folder / "sheet.tsv").write_text("\n".join(lines) + "\n")
+
+
+ROWS = [("P01", "t4"), ("P01", "t24"), ("P02", "t4")]
+
+
+def marks(rows=ROWS, **config) -> dict:
+    plan = Plan.load({"cohort": "sheet.tsv", "results": "out", **config})
+    found = {("report_cohort",): plan.mark("report_cohort")}
+    for patient in dict.fromkeys(p for p, _ in rows):
+        for step in STEPS:
+            timepoints = [t for p, t in rows if p == patient] if step in PER_TIMEPOINT else [None]
+            for t in timepoints:
+                found[step, patient, t] = plan.mark(step, patient, t)
+    return found
+
+
+def changed(before: dict, after: dict) -> set:
+    return {k for k in before if before[k] != after.get(k)}
+
+
+def steps_of(keys) -> set:
+    return {k[0] for k in keys}
+
+
+def test_nothing_changed_nothing_reruns(cohort):
+    write(cohort, ROWS)
+    before = marks()
+    assert marks() == before
+    assert marks(device="cpu", results="elsewhere") == before
+
+
+def test_marks_hold_no_path(cohort):
+    write(cohort, ROWS)
+    assert all(len(m) == 16 and int(m, 16) >= 0 for m in marks().values())
+
+
+def test_a_new_patient_changes_the_cohort_page_only(cohort):
+    write(cohort, ROWS[:2])
+    before = marks(ROWS[:2])
+    write(cohort, ROWS)
+    assert changed(before, marks()) == {("report_cohort",)}
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_new_time_point_does_not_retrain(cohort, first):
+    write(cohort, ROWS)
+    before = marks()
+    more = [("P01", "t72"), *ROWS] if first else [*ROWS, ("P01", "t72")]
+    write(cohort, more)
+    after = changed(before, marks(more))
+    assert after == {("report_cohort",), *((s, "P01", None) for s in SEES_ALL_ROWS)}
+
+
+def test_a_corrected_segmentation_changes_segment_only(cohort):
+    write(cohort, ROWS)
+    before = marks()
+    (cohort / "in/P01/labels.nii.gz").write_bytes(b"corrected")
+    assert changed(before, marks()) == {("segment", "P01", None)}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("labels.tsv", ("segment", "P01", None)),
+        ("t24.json", ("import_planar", "P01", "t24")),
+        ("t24.npz", ("import_planar", "P01", "t24")),
+        ("ct/2.dcm", ("import_ct", "P01", None)),
+    ],
+)
+def test_inputs_and_what_stands_beside_them(cohort, name, expected):
+    write(cohort, ROWS)
+    before = marks()
+    (cohort / "in/P01" / name).write_bytes(b"new content")
+    assert changed(before, marks()) == {expected}
+
+
+def test_hand_made_decisions_change_their_time_point_only(cohort):
+    write(cohort, ROWS)
+    before = marks()
+    flipped = changed(before, marks(patients={"P01": {"t24": {"flip_posterior": True}}}))
+    assert flipped == {("import_planar", "P01", "t24"), ("report", "P01", None)}
+    shifted = changed(before, marks(patients={"P01": {"t24": {"shift_mm": [1, 2]}}}))
+    assert shifted == {("register", "P01", "t24"), ("report", "P01", None)}
+
+
+def test_a_changed_organ_prior_changes_what_reads_it(cohort, monkeypatch):
+    write(cohort, ROWS)
+    before = marks()
+    mine = cohort / "library/tracers"
+    mine.mkdir(parents=True)
+    text = library.entry_path("tracers", "177Lu-PSMA-617").read_text()
+    (mine / "177Lu-PSMA-617.yaml").write_text(text + "# my prior\n")
+    monkeypatch.setenv(library.USER_FOLDERS_VARIABLE, str(cohort / "library"))
+    library._folders.cache_clear()
+    try:
+        after = steps_of(changed(before, marks()))
+    finally:
+        library._folders.cache_clear()
+    assert "sample_uptake" in after
+    assert not after & {"import_ct", "import_planar", "segment"}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"train": {"steps": 7}}, {"train", "reconstruct"}),
+        ({"sampling": {"shift_mm": 1}}, {"sample_uptake"}),
+        ({"projection": {"histories": 2e6}}, {"project"}),
+        ({"registration": {"max_shift_mm": 10}}, {"register"}),
+        ({"grid_mm": 12}, {"segment"}),
+    ],
+)
+def test_a_config_key_changes_what_reads_it(cohort, config, expected):
+    write(cohort, ROWS)
+    before = marks()
+    assert steps_of(changed(before, marks(**config))) == expected
+
+
+def test_every_choice_is_some_steps_business():
+    places = {"cohort", "results", "library", "device"}  # where things are and what computes: not what is computed
+    read = {key for needs in DEPENDS.values() for key in needs.config}
+    assert read | {"patients"} == set(Config.model_fields) - places
+    assert {key for needs in DEPENDS.values() for key in needs.hand} == set(Hand.model_fields)
+    assert set(DEPENDS) == set(STEP_VERSIONS)
+    assert {f.name for f in fields(workflow.Depends)} >= {"config", "hand", "files", "cells", "catalogues"}
+
+
+def attributes(path: Path, owner: str) -> set[str]:
+    """Names X of every ``<owner>.X`` in a source file, e.g. ``run.config.X``."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith(owner):
+            found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize("step", list(DEPENDS))
+def test_a_step_reads_no_config_key_that_its_mark_leaves_out(step):
+    path = Path(workflow.__file__).parent / "steps" / f"{step}.py"
+    keys = attributes(path, "config") & set(Config.model_fields)
+    if attributes(path, "config") & {"map_method"}:
+        keys |= {"methods", "dose_method"}
+    assert keys - {"device", "patients"} <= set(DEPENDS[step].config)
+
+
+def test_decisions_for_an_unknown_time_point_are_refused(cohort):
+    write(cohort, ROWS)
+    with pytest.raises(InputError, match="t99"):
+        Plan.load({"cohort": "sheet.tsv", "patients": {"P01": {"t99": {"flip_posterior": True}}}})
+
+
+def test_the_written_config_holds_no_place(cohort):
+    write(cohort, ROWS)
+    plan = Plan.load({"cohort": str(cohort / "sheet.tsv"), "results": "out", "seed": 5})
+    plan.write_config()
+    text = (cohort / "out/config.yaml").read_text()
+    assert "seed: 5" in text
+    assert str(cohort) not in text
+    stamp = (cohort / "out/config.yaml").stat().st_mtime_ns
+    plan.write_config()
+    assert (cohort / "out/config.yaml").stat().st_mtime_ns == stamp
