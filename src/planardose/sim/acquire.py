@@ -13,7 +13,7 @@ SAMPLES = 3  # points per pixel and axis at which the rate is read
 def rates_on_pixels(
     rate: np.ndarray, grid: Grid, pixel_mm: tuple[float, float], matrix: tuple[int, int], pose: PlanarPose
 ) -> np.ndarray:
-    """Rates of a camera's pixels, read from rates on a grid by cubic splines (bilinear reading would blur), cut at zero.
+    """Rates of a camera's pixels, read from rates on a grid by cubic splines (bilinear ones would blur), cut at zero.
 
     Parameters
     ----------
