@@ -1,0 +1,135 @@
+"""Label maps given by the user: TotalSegmentator's numbering or a names table, put onto the CT's grid, with lesions."""
+
+import csv
+import difflib
+from pathlib import Path
+
+import numpy as np
+
+from planardose.anatomy.orient import onto
+from planardose.errors import InputError
+from planardose.image import Grid, Volume
+from planardose.io.nifti import read_volume
+from planardose.organs import LESION_BASE, label_of_name, lesion_name, name_of_label, source_name
+
+LARGEST_LESION = 9999
+
+
+def names_table(path: Path) -> Path:
+    """The names table that belongs to a label map: ``<stem>.tsv`` beside it."""
+    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+
+
+def read_names(table: Path, where: str) -> dict[int, str]:
+    """Names of labels from a tab-separated table with the columns ``label`` and ``name``."""
+    expected = "tab-separated columns 'label' and 'name', one row per label"
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as f:
+            rows = [(int(r["label"]), r["name"].strip()) for r in csv.DictReader(f, delimiter="\t")]
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, AttributeError, TypeError) as fault:
+        raise InputError(f"{where} names table", f"{type(fault).__name__}: not readable", expected) from None
+    if len({label for label, _ in rows}) != len(rows):
+        raise InputError(f"{where} names table", "a label stands twice", expected)
+    return dict(rows)
+
+
+def label_of(name: str, where: str) -> int:
+    """Our label of an organ's or lesion's name; an unknown one raises `InputError` with the nearest known names."""
+    if name in ("", "background"):
+        return 0
+    known = label_of_name()
+    if name in known:
+        return known[name]
+    number = name.removeprefix("lesion_")
+    if number != name and number.isdecimal() and 1 <= int(number) <= LARGEST_LESION:
+        return LESION_BASE + int(number)
+    sorted_words = {" ".join(sorted(n.split("_"))): n for n in known}  # "left kidney" is near to kidney_left
+    words = " ".join(sorted(name.lower().replace("_", " ").split()))
+    near = [sorted_words[n] for n in difflib.get_close_matches(words, sorted_words, n=3, cutoff=0.5)]
+    expected = f"a name of TotalSegmentator's; nearest: {', '.join(near) or 'none'}"
+    raise InputError(f"{where} names table", f"organ '{name}' is not known", expected,
+                     "rename it, or leave its name empty to have it counted to the rest of the body")
+
+
+def _integers(volume: Volume, where: str) -> Volume:
+    """Whole numbers from 0, as int32."""
+    data = volume.data
+    if not np.isfinite(data).all() or data.min() < 0 or data.max() > 1e6 or (data != np.rint(data)).any():
+        raise InputError(where, f"values from {data.min():g} to {data.max():g}", "whole numbers from 0: a label map")
+    return Volume(data.astype(np.int32), volume.grid, "label", "1")
+
+
+def _on_grid(volume: Volume, grid: Grid, where: str) -> Volume:
+    """The label map on the CT's grid; another axis order or direction is turned, another grid refused."""
+    found = onto(volume, grid)
+    if found is None:
+        ours, theirs = (f"{g.shape}, {'x'.join(f'{s:.3g}' for s in g.spacing_mm)} mm" for g in (grid, volume.grid))
+        raise InputError(where, f"another grid than the CT's: {theirs}", f"the CT's grid ({ours}, same origin)",
+                         "resample the label map onto the CT (nearest neighbour)")
+    return Volume(np.asfortranarray(found.data), grid, "label", "1")
+
+
+def _renumbered(labels: np.ndarray, names: dict[int, str] | None, where: str) -> np.ndarray:
+    """Our numbers (int16) for the labels of a map with a names table, or without one."""
+    number = np.zeros(int(labels.max()) + 1, dtype=np.int16)
+    known = name_of_label()
+    for label in np.flatnonzero(np.bincount(labels.ravel(order="K"))):
+        if label == 0:
+            continue
+        if names is None and not (label in known or LESION_BASE < label <= LESION_BASE + LARGEST_LESION):
+            raise InputError(where, f"label {label} is not known", "TotalSegmentator's numbers of task 'total' (1-117)",
+                             "name other numbers in a table <stem>.tsv (label, name) beside the label map")
+        if names is not None and label not in names:
+            raise InputError(f"{where} names table", f"label {label} has no row", "a row for every label in the map")
+        number[label] = label if names is None else label_of(names[int(label)], where)
+    return number[labels]
+
+
+def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
+    """A label map in our numbering on the CT's grid.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI; beside it, where there is one, the names table of `names_table`.
+    grid : Grid
+        The CT's.
+    where : str
+        Pseudonymous place, for errors.
+
+    Returns
+    -------
+    Volume
+        int16 labels of `organs`.
+
+    Raises
+    ------
+    InputError
+        Unreadable, not a label map, on another grid, unknown labels or names, empty.
+    """
+    raw = _on_grid(_integers(read_volume(path, "label", "1", where), where), grid, where)
+    if not raw.data.any():
+        raise InputError(where, "empty: all labels are 0", "organ labels")
+    table = names_table(path)
+    names = read_names(table, where) if table.is_file() else None
+    return Volume(_renumbered(raw.data, names, where), grid, "label", "1")
+
+
+def add_lesions(labels: Volume, path: Path, where: str) -> Volume:
+    """Labels with the lesions of a map (one number per lesion) put over the organs as 1000 + number."""
+    lesions = _on_grid(_integers(read_volume(path, "lesion", "1", where), where), labels.grid, where).data
+    if lesions.max() > LARGEST_LESION:
+        raise InputError(where, f"lesion number {lesions.max()}", f"numbers from 1 to {LARGEST_LESION}, 0 elsewhere")
+    data = np.where(lesions > 0, LESION_BASE + lesions, labels.data).astype(np.int16)
+    return Volume(data, labels.grid, "label", "1")
+
+
+def labels_table(labels: Volume) -> str:
+    """Tab-separated table of the labels present: label, name, source, volume_ml."""
+    voxels = np.bincount(labels.data.ravel(order="K"))
+    names = name_of_label()
+    lines = ["label\tname\tsource\tvolume_ml"]
+    for label in np.flatnonzero(voxels[1:]) + 1:
+        name = lesion_name(label - LESION_BASE) if label > LESION_BASE else names[label]
+        lines.append(f"{label}\t{name}\t{source_name(int(label))}\t{voxels[label] * labels.grid.voxel_ml:.8g}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,56 @@
+"""Organs of the CT and the patient model: label map of the user or of TotalSegmentator, lesions on top."""
+
+import numpy as np
+
+from planardose.anatomy.build import build_model
+from planardose.anatomy.labels import add_lesions, labels_table, names_table, read_segmentation
+from planardose.errors import InputError
+from planardose.image import Volume
+from planardose.io.files import sha256_of, write_text
+from planardose.io.nifti import read_volume, write_volume
+from planardose.run import Run
+
+
+def _labels(run: Run, patient: str, ct: Volume) -> tuple[Volume, list, dict]:
+    """Labels on the CT's grid, the inputs that they come from, and what the sidecar says of them."""
+    paths = run.cohort.rows_of(patient)[0].paths
+    choice = run.config.segmentation
+    given = paths.get("segmentation")
+    if choice.backend == "labels" and given is None:
+        raise InputError(f"{patient} segmentation", "empty cell", "a label map, as segmentation.backend is 'labels'")
+    if given is not None and choice.backend != "totalsegmentator":
+        labels = read_segmentation(given, ct.grid, f"{patient} segmentation")
+        table = names_table(given)
+        named = {"names_table_sha256": sha256_of(table)} if table.is_file() else {}
+        return labels, [run.sheet_input(patient, "segmentation")], {"backend": "labels", **named}
+    from planardose.anatomy.totalseg import segment_ct  # torch and nnU-Net: not for runs with given labels
+
+    labels, description = segment_ct(ct, choice.weights, choice.fastest, run.config.device, f"{patient} ct")
+    return labels, [], {"backend": "totalsegmentator", **description}
+
+
+def segment(run: Run, patient: str) -> None:
+    """Write the patient's labels, their table and the patient model.
+
+    Raises
+    ------
+    InputError
+        No segmentation, faults in the label map or the lesion map, missing TotalSegmentator weights.
+    """
+    source = run.need("ct", "import-ct", patient=patient)
+    ct = read_volume(source, "CT number", "HU", f"{patient} ct", dtype=np.int16)
+    labels, inputs, description = _labels(run, patient, ct)
+    lesions = run.cohort.rows_of(patient)[0].paths.get("lesions")
+    if lesions is not None:
+        labels = add_lesions(labels, lesions, f"{patient} lesions")
+        inputs.append(run.sheet_input(patient, "lesions"))
+    model = build_model(ct, labels, run.config.grid_mm, patient)
+    out = {key: run.path(key, patient=patient) for key in ("labels", "labels_table", "model")}
+    write_volume(out["labels"], labels, dtype=np.int16)
+    write_text(out["labels_table"], labels_table(labels))
+    model.save(out["model"])
+    inputs = [source, *inputs]
+    run.sidecar(out["labels"], "segment", "organ label", "1", inputs, **description)
+    run.sidecar(out["labels_table"], "segment", "labels present and their volumes", "mL", [out["labels"]])
+    run.sidecar(out["model"], "segment", "patient model: organ fractions, partial densities", "1, g/mL",
+                [source, out["labels"]], grid_mm=run.config.grid_mm, organs=model.organs, margin=model.margin)

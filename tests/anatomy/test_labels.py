@@ -1,0 +1,148 @@
+"""Label maps of the user, and the segment step on them."""
+
+import json
+from datetime import datetime
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from planardose.anatomy.labels import add_lesions, labels_table, read_segmentation
+from planardose.anatomy.orient import reindexed
+from planardose.cohort import Cohort, Row
+from planardose.config import parse_config
+from planardose.errors import InputError
+from planardose.image import Grid, Volume
+from planardose.io.nifti import write_volume
+from planardose.organs import name_of_label
+from planardose.patient_model import PatientModel
+from planardose.run import Run
+from planardose.steps.segment import segment
+
+GRID = Grid((20, 18, 16), np.array([[-4.0, 0, 0, 40], [0, 4.5, 0.5, -30], [0, -0.5, 6, 10], [0, 0, 0, 1]]))
+
+
+def labelled(values: dict[int, tuple[slice, slice, slice]], grid: Grid = GRID) -> Volume:
+    data = np.zeros(grid.shape, dtype=np.int16)
+    for value, where in values.items():
+        data[where] = value
+    return Volume(data, grid, "label", "1")
+
+
+LIVER, KIDNEY = (slice(4, 9),) * 3, (slice(10, 14),) * 3
+
+
+def test_totalsegmentator_numbers(tmp_path):
+    given = labelled({5: LIVER, 3: KIDNEY})
+    write_volume(tmp_path / "seg.nii.gz", given, dtype=np.int16)
+    found = read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation")
+    assert found.data.dtype == np.int16 and np.array_equal(found.data, given.data)
+    rows = [line.split("\t") for line in labels_table(found).splitlines()]
+    assert rows[0] == ["label", "name", "source", "volume_ml"] and rows[1][:3] == ["3", "kidney_left", "kidney_left"]
+    assert float(rows[2][3]) == pytest.approx(125 * GRID.voxel_ml)
+
+
+def test_names_table(tmp_path):
+    given = labelled({1: LIVER, 77: KIDNEY, 30: (0, 0, 0), 31: (0, 0, 1)})
+    write_volume(tmp_path / "seg.nii.gz", given, dtype=np.int16)
+    (tmp_path / "seg.tsv").write_text("label\tname\n1\tliver\n77\tparotid_gland_left\n30\tlesion_4\n31\t\n")
+    found = read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation")
+    assert (found.data[LIVER] == 5).all() and (found.data[KIDNEY] == 207).all()
+    assert found.data[0, 0, 0] == 1004 and found.data[0, 0, 1] == 0
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
+def test_other_axis_order_is_turned(tmp_path, axes):
+    given = labelled({5: LIVER, 3: KIDNEY})
+    write_volume(tmp_path / "seg.nii.gz", reindexed(given, axes, (True, False, True)), dtype=np.int16)
+    assert np.array_equal(read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01").data, given.data)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("label\tname\n1\tleft kidny\n", r"organ 'left kidny' is not known.*kidney_left"),
+        ("label\tname\n2\tliver\n", "label 1 has no row"),
+        ("label,name\n1,liver\n", "not readable"),
+        ("label\tname\n1\tliver\n1\tspleen\n", "twice"),
+    ],
+)
+def test_bad_names_tables(tmp_path, table, message):
+    write_volume(tmp_path / "seg.nii.gz", labelled({1: LIVER}), dtype=np.int16)
+    (tmp_path / "seg.tsv").write_text(table)
+    with pytest.raises(InputError, match=message) as fault:
+        read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation")
+    assert str(tmp_path) not in str(fault.value) and str(fault.value).startswith("P01 segmentation")
+
+
+def test_bad_label_maps(tmp_path):
+    path = tmp_path / "seg.nii.gz"
+    shifted = GRID.ras_from_voxel.copy()
+    shifted[2, 3] += 2
+    cases = [
+        (labelled({5: LIVER}, Grid(GRID.shape, shifted)), "another grid than the CT's"),
+        (labelled({5: LIVER}, Grid((20, 18, 15), GRID.ras_from_voxel)), "another grid than the CT's"),
+        (labelled({150: LIVER}), "label 150 is not known"),
+        (labelled({-1: LIVER}), "whole numbers from 0"),
+        (labelled({}), "empty"),
+    ]
+    for volume, message in cases:
+        write_volume(path, volume, dtype=np.int16)
+        with pytest.raises(InputError, match=message):
+            read_segmentation(path, GRID, "P01 segmentation")
+    nib.save(nib.Nifti1Image(np.full(GRID.shape, 0.5, dtype=np.float32), GRID.ras_from_voxel), path)
+    with pytest.raises(InputError, match="whole numbers from 0"):
+        read_segmentation(path, GRID, "P01 segmentation")
+
+
+def test_lesions_lie_over_the_organs(tmp_path):
+    write_volume(tmp_path / "lesions.nii.gz", labelled({2: (slice(8, 12), 8, 8)}), dtype=np.int16)
+    found = add_lesions(labelled({5: LIVER}), tmp_path / "lesions.nii.gz", "P01 lesions")
+    assert (found.data[8:12, 8, 8] == 1002).all() and (found.data == 5).sum() == 125 - 1
+
+
+def test_organ_table_has_totalsegmentators_names():
+    pytest.importorskip("totalsegmentator")
+    from totalsegmentator.map_to_binary import class_map
+
+    expected = dict(class_map["total"]) | {200 + n: name for n, name in class_map["head_glands_cavities"].items()}
+    assert name_of_label() == expected
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    grid = Grid.axis_aligned((60, 40, 30), (5.0, 5.0, 6.0), (-150.0, -100.0, -90.0))
+    x, y = np.meshgrid(grid.axis_mm(0), grid.axis_mm(1), indexing="ij")
+    hu = np.where(((x / 130) ** 2 + (y / 85) ** 2 < 1)[:, :, None], 30, -1000) * np.ones(30, dtype=int)
+    ct = tmp_path / "results" / "P01" / "anatomy" / "ct.nii.gz"
+    write_volume(ct, Volume(hu, grid, "CT number", "HU"), dtype=np.int16)
+    organ = labelled({5: (slice(20, 30), slice(15, 25), slice(10, 20))}, grid)
+    write_volume(tmp_path / "in" / "seg.nii.gz", organ, dtype=np.int16)
+    lesion = labelled({1: (slice(22, 24), slice(22, 24), slice(12, 14))}, grid)
+    write_volume(tmp_path / "in" / "les.nii.gz", lesion, dtype=np.int16)
+    paths = {"segmentation": tmp_path / "in" / "seg.nii.gz", "lesions": tmp_path / "in" / "les.nii.gz"}
+    row = Row("P01", "t24", "177Lu", "x", "y", 7400.0, datetime(2026, 1, 1), paths)
+    return Run(parse_config({}), Cohort((row,)), tmp_path / "results")
+
+
+def test_segment_step(run):
+    segment(run, "P01")
+    labels = nib.load(run.path("labels", patient="P01"))
+    assert set(np.unique(np.asarray(labels.dataobj))) == {0, 5, 1001}
+    model = PatientModel.load(run.path("model", patient="P01"))
+    assert model.organs == ("liver", "lesion_1", "remainder", "outside_ct") and model.margin == (10, 10)
+    assert model.volumes_ml()[:2] == pytest.approx([(1000 - 8) * 0.15, 8 * 0.15], rel=1e-5)
+    sidecar = json.loads((run.results / "P01/anatomy/labels.nii.gz.json").read_text())
+    assert sidecar["backend"] == "labels"
+    assert [x.get("column") for x in sidecar["inputs"]] == [None, "segmentation", "lesions"]
+    first = run.path("model", patient="P01").read_bytes()
+    segment(run, "P01")
+    assert run.path("model", patient="P01").read_bytes() == first
+
+
+def test_labels_backend_needs_a_label_map(run):
+    row = run.cohort.rows[0]
+    bare = Cohort((Row("P01", "t24", "177Lu", "x", "y", 7400.0, row.injected_at, {}),))
+    config = parse_config({"segmentation": {"backend": "labels"}})
+    with pytest.raises(InputError, match="P01 segmentation: empty cell"):
+        segment(Run(config, bare, run.results), "P01")
