@@ -1,0 +1,61 @@
+"""``planardose check``: read every input of the sheet before time is spent, and tell each fault on one line."""
+
+import logging
+from collections.abc import Callable
+
+from planardose.anatomy.labels import add_lesions, read_segmentation
+from planardose.errors import InputError
+from planardose.image import Volume
+from planardose.io.ct import read_ct
+from planardose.run import Run
+from planardose.steps.import_planar import checked_pair
+
+UNUSED = ("prior_image", "prior_ct", "spect", "spect_ct")
+log = logging.getLogger(__name__)
+
+
+def check(run: Run) -> list[str]:
+    """Read the CT, label maps and planar images of every patient as the steps would.
+
+    Remarks that are no faults (columns that this version does not use, what a header leaves open) go to the log.
+
+    Returns
+    -------
+    list of str
+        One line per fault, in the sheet's order; empty when every input is good. Faults of the sheet itself (columns,
+        ids, duplicates, times) were raised when it was read.
+    """
+    faults: list[str] = []
+    for patient in run.cohort.patients:
+        _check_anatomy(run, patient, faults)
+        for row in run.cohort.rows_of(patient):
+            for column in UNUSED:
+                if column in row.paths:
+                    log.warning("%s %s: not used by this version", row.where, column)
+            found = _tried(faults, checked_pair, run.config, row)
+            for note in found.notes if found else ():
+                log.warning("%s planar: %s", row.where, note)
+    return faults
+
+
+def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
+    paths = run.cohort.rows_of(patient)[0].paths
+    ct = _tried(faults, read_ct, paths["ct"], f"{patient} ct")
+    if ct is None:
+        return
+    labels: Volume | None = None
+    if "segmentation" in paths and run.config.segmentation.backend != "totalsegmentator":
+        labels = _tried(faults, read_segmentation, paths["segmentation"], ct.grid, f"{patient} segmentation")
+    elif run.config.segmentation.backend == "labels":
+        faults.append(f"{patient} segmentation: empty cell; expected a label map, as segmentation.backend is 'labels'")
+    if "lesions" in paths:
+        _tried(faults, add_lesions, labels or ct, paths["lesions"], f"{patient} lesions")
+
+
+def _tried(faults: list[str], read: Callable, *arguments):
+    """Result of a reader, or None with its fault noted."""
+    try:
+        return read(*arguments)
+    except InputError as fault:
+        faults.append(str(fault))
+        return None
