@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 
 BAD_INPUT, INTERNAL_FAULT = 2, 1
+TIME_FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
 
 CohortOption = Annotated[
     Path | None, typer.Option("--cohort", envvar="PLANARDOSE_COHORT", show_envvar=True, help="Cohort sheet (TSV).")
@@ -224,6 +226,27 @@ def list_(
         use_library(load_config(config))
         for line in catalogue(what):
             typer.echo(line)
+
+
+@_command(
+    "calibrate",
+    "Sensitivity of each head from a source of known activity in air.",
+    "--planar source.dcm --activity-mbq 500 --at 2026-03-02T09:00 --camera siemens_symbia_melp",
+)
+def calibrate(
+    planar: Annotated[Path, typer.Option(help="Acquisition of both heads: NM DICOM, or NPZ with JSON.")],
+    activity_mbq: Annotated[float, typer.Option(help="Activity of the source, MBq.")],
+    at: Annotated[datetime, typer.Option(formats=TIME_FORMATS, help="Time to which the activity refers.")],
+    camera: Annotated[str, typer.Option(help="Camera of 'planardose list cameras'.")],
+    nuclide: Annotated[str, typer.Option(help="Nuclide of 'planardose list nuclides'.")] = "177Lu",
+    activity_uncertainty: Annotated[float, typer.Option(help="Relative standard uncertainty of the activity.")] = 0.05,
+    head_order: Annotated[str | None, typer.Option(help="anterior_first | posterior_first, where unknown.")] = None,
+    debug: DebugOption = False,
+) -> None:
+    with faults("calibrate", debug):
+        run = import_module("planardose.steps.calibrate").calibrate
+        found = run(planar, activity_mbq, at, camera, nuclide, activity_uncertainty, head_order)
+        typer.echo(json.dumps(found, indent=1))
 
 
 @_command(
