@@ -1,0 +1,231 @@
+"""One patient of the demo cohort: who, when, how much, where in the body, and the truth that only `evaluate` reads."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from planardose.anatomy.phantom import Phantom, Pose, Sampled, density_of_hu, draw_phantom
+from planardose.image import Grid, Volume
+from planardose.io.dicom_common import Identity
+from planardose.io.files import atomic
+from planardose.io.nifti import write_volume
+from planardose.library import Nuclide, load_nuclide
+from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
+from planardose.seeds import rng_for, seed_for
+from planardose.sim.texture import WaveField
+from planardose.sim.tracer import exponentials_at, load_tracer
+from planardose.sim.uptake import draw_curves
+from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, SECONDS_PER_HOUR
+
+NUCLIDE, TRACER, CAMERA = "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp"
+HOURS = ((4.0, 24.0, 96.0, 168.0), (24.0, 72.0, 168.0))  # nominal times of odd and even patients
+CT_SPACING_MM = (4.0, 4.0, 5.0)
+CT_MARGIN_MM = 28.0
+FLOOR_G_ML = 0.1  # density that a dose refers to at least: air inside the body
+FIRST_DAY = datetime(2026, 1, 12, 9, 0)
+SURNAMES = (
+    "Wintergreen",
+    "Ostrander",
+    "Quillfeather",
+    "Marchbanks",
+    "Thistlewood",
+    "Pemberley",
+    "Galbraith",
+    "Underhill",
+)
+GIVEN = ("Ottoline", "Barnaby", "Philippa", "Leopold", "Rosamund", "Cornelius", "Henrietta", "Augustin")
+INSTITUTION = "Hollyhock Infirmary"
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One time point: name, mid-time in hours after the injection, pose of the patient against the CT."""
+
+    name: str
+    hours: float
+    pose: Pose
+
+
+@dataclass(frozen=True)
+class DemoPatient:
+    """Everything drawn about one patient; a pure function of the cohort's seed and the patient's number.
+
+    `curves` holds per source class the concentration in kBq/mL as a sum of exponentials: (amplitudes, rates per h).
+    """
+
+    pseudonym: str
+    identity: Identity
+    phantom: Phantom
+    grid: Grid
+    curves: dict[str, tuple[np.ndarray, np.ndarray]]
+    texture: WaveField
+    texture_cv: float
+    injected_mbq: float
+    injected_at: datetime
+    acquisitions: tuple[Acquisition, ...]
+
+    @property
+    def folder(self) -> str:
+        """Folder of this patient's inputs: it holds a name, as folders in hospitals do."""
+        return "inputs/" + self.identity.name.replace("^", "_")
+
+
+def _identity(number: int, rng: np.random.Generator) -> Identity:
+    again, n = divmod(number - 1, len(SURNAMES))
+    surname = SURNAMES[n] + "ab" * again
+    return Identity(
+        name=f"{surname}^{GIVEN[n]}", patient_id=f"MRN{rng.integers(10**7, 10**8)}",
+        birth_date=f"19{rng.integers(40, 70)}{rng.integers(1, 13):02d}{rng.integers(1, 28):02d}", sex="M",
+        institution=INSTITUTION,
+    )  # fmt: skip
+
+
+def _pose(rng: np.random.Generator) -> Pose:
+    """Several mm to 15 mm in x and z, a few in y; up to 1.5 degrees in the coronal plane, less about the other axes."""
+    x, z = rng.uniform(4.0, 15.0, 2) * rng.choice((-1.0, 1.0), 2)
+    tilt = rng.uniform(-0.7, 0.7, 3) + np.array([0.0, rng.uniform(-0.8, 0.8), 0.0])
+    return Pose((float(x), float(rng.uniform(-4.0, 4.0)), float(z)), (float(tilt[0]), float(tilt[1]), float(tilt[2])))
+
+
+def _curves(classes: tuple[str, ...], injected_mbq: float, nuclide: Nuclide, rng: np.random.Generator) -> dict:
+    tracer, curves = load_tracer(TRACER), {}
+    for prior in dict.fromkeys(tracer.prior_of(c) for c in classes):
+        slots = prior.organs or tuple(c for c in classes if is_lesion(c))
+        drawn = draw_curves(prior, len(slots), tracer.reference_h, nuclide.half_life_h, injected_mbq, rng)
+        curves |= dict(zip(slots, drawn, strict=True))
+    return curves
+
+
+def draw_patient(seed: int, number: int, spacing_mm: tuple[float, float, float] = CT_SPACING_MM) -> DemoPatient:
+    """Patient `number` (from 1) of the cohort with root seed `seed`; `spacing_mm` is that of the CT."""
+    pseudonym = f"P{number:02d}"
+
+    def rng(part: str) -> np.random.Generator:
+        return rng_for(seed, f"make_demo {part}", pseudonym)
+
+    body, general = rng("anatomy"), rng("general")
+    phantom = draw_phantom(body, known=int(body.integers(2, 4)), hidden=int(body.integers(2, 5)))
+    low, high = phantom.extent_mm(CT_MARGIN_MM)
+    # the field of view is not centred on the anatomy's own axes
+    low[:2] -= general.uniform(0.0, 12.0, 2)
+    shape = np.ceil((high - low) / spacing_mm).astype(int)
+    grid = Grid.axis_aligned(
+        (int(shape[0]), int(shape[1]), int(shape[2])), spacing_mm, low + 0.5 * np.array(spacing_mm)
+    )
+    injected_mbq = round(float(general.uniform(7000.0, 7600.0)), 1)
+    injected_at = FIRST_DAY + timedelta(days=7 * (number - 1), minutes=int(general.integers(0, 180)))
+    classes = tuple(dict.fromkeys(source_name(p.label) if p.label else REMAINDER for p in phantom.parts))
+    times = HOURS[(number - 1) % 2]
+    hours = [h * float(general.uniform(0.95, 1.05)) for h in times]
+    tracer = load_tracer(TRACER)
+    return DemoPatient(
+        pseudonym=pseudonym, identity=_identity(number, general), phantom=phantom, grid=grid,
+        curves=_curves(classes, injected_mbq, load_nuclide(NUCLIDE), rng("kinetics")),
+        texture=WaveField(
+            float(general.uniform(*tracer.texture.length_mm)), seed_for(seed, "make_demo texture", pseudonym)
+        ),
+        texture_cv=float(general.uniform(*tracer.texture.cv)), injected_mbq=injected_mbq, injected_at=injected_at,
+        acquisitions=tuple(Acquisition(f"t{h:.0f}", at, _pose(general)) for h, at in zip(times, hours, strict=True)),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A patient's anatomy on a grid, with the uptake of each voxel relative to its class.
+
+    `classes[index]` names the source class of a voxel; `weight` (I, J, K) float64 is 0 outside the body.
+    """
+
+    sampled: Sampled
+    classes: tuple[str, ...]
+    index: np.ndarray
+    weight: np.ndarray
+
+    def totals(self, values: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
+        """Sum of `values` per class (C,), over the voxels `where`."""
+        mask = self.sampled.body if where is None else self.sampled.body & where
+        return np.bincount(self.index[mask], values[mask], len(self.classes))
+
+
+def anatomy_on(patient: DemoPatient, grid: Grid, pose: Pose) -> Anatomy:
+    """Anatomy and relative uptake (parts of organs, smooth log-normal texture) on a grid."""
+    sampled = patient.phantom.on_grid(grid, pose)
+    labels = np.unique(sampled.labels)
+    names = [source_name(int(v)) if v else REMAINDER for v in labels]
+    classes = tuple(dict.fromkeys(names))
+    lookup = np.array([classes.index(n) for n in names])
+    weight = np.zeros(grid.shape)
+    points = np.argwhere(sampled.body) @ grid.ras_from_voxel[:3, :3].T + grid.ras_from_voxel[:3, 3]
+    field = patient.texture.at(pose.to_patient(points))
+    weight[sampled.body] = sampled.uptake[sampled.body] * np.exp(np.sqrt(np.log1p(patient.texture_cv**2)) * field)
+    return Anatomy(sampled, classes, lookup[np.searchsorted(labels, sampled.labels)], weight)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The anatomy on the CT's grid with volume (mL), mean weight and mass (g) per class, each (C,)."""
+
+    anatomy: Anatomy
+    volume_ml: np.ndarray
+    mean_weight: np.ndarray
+    mass_g: np.ndarray
+    density: np.ndarray
+
+    def map_of(self, per_ml: np.ndarray) -> np.ndarray:
+        """(I, J, K) float64 map with class means `per_ml` (C,)."""
+        values = (per_ml / np.maximum(self.mean_weight, 1e-12))[self.anatomy.index] * self.anatomy.weight
+        return np.where(self.anatomy.sampled.body, values, 0.0)
+
+
+def truth_of(patient: DemoPatient) -> Truth:
+    """Sample the patient on the CT's grid, undisplaced."""
+    anatomy = anatomy_on(patient, patient.grid, Pose())
+    density = density_of_hu(anatomy.sampled.hu)
+    ml = patient.grid.voxel_ml
+    voxels = anatomy.totals(np.ones(patient.grid.shape))
+    return Truth(anatomy, voxels * ml, anatomy.totals(anatomy.weight) / voxels, anatomy.totals(density) * ml, density)
+
+
+def concentrations_kbq_ml(patient: DemoPatient, classes: tuple[str, ...], hours: float) -> np.ndarray:
+    """(C,) mean concentration of each class `hours` after the injection."""
+    return np.array([float(exponentials_at(*patient.curves[c], hours)) for c in classes])
+
+
+def integrals_kbq_h_ml(patient: DemoPatient, classes: tuple[str, ...]) -> np.ndarray:
+    """(C,) time integral of each class's concentration from the injection to infinity, in closed form."""
+    return np.array([float((patient.curves[c][0] / patient.curves[c][1]).sum()) for c in classes])
+
+
+def dose_gy(tia_kbq_h_ml: np.ndarray, density_g_ml: np.ndarray, nuclide: Nuclide) -> np.ndarray:
+    """Dose of electrons that stay in their voxel: decays per mL x energy / mass per mL, Gy."""
+    decays_per_ml = tia_kbq_h_ml * 1e3 * SECONDS_PER_HOUR
+    kg_per_ml = np.maximum(density_g_ml, FLOOR_G_ML) * 1e-3
+    return decays_per_ml * nuclide.electron_kev * JOULE_PER_KEV / kg_per_ml
+
+
+def write_truth(patient: DemoPatient, truth: Truth, folder: Path) -> None:
+    """``labels``, ``{timepoint}_activity`` (Bq/mL at mid-time), ``dose_gy`` on the CT's grid and ``organs.csv``."""
+    nuclide, classes, grid = load_nuclide(NUCLIDE), truth.anatomy.classes, patient.grid
+    write_volume(folder / "labels.nii.gz", Volume(truth.anatomy.sampled.labels, grid, "labels", "1"), np.int16)
+    integrals = integrals_kbq_h_ml(patient, classes)
+    dose = dose_gy(truth.map_of(integrals), truth.density, nuclide)
+    write_volume(folder / "dose_gy.nii.gz", Volume(dose, grid, "absorbed dose", "Gy"))
+    known = {LESION_BASE + n: lesion.known for n, lesion in enumerate(patient.phantom.lesions, start=1)}
+    table = pd.DataFrame({
+        "organ": classes,
+        "known": [not is_lesion(c) or known[LESION_BASE + int(c.split("_")[1])] for c in classes],
+        "volume_ml": truth.volume_ml, "mass_g": truth.mass_g, "tia_mbq_h": integrals * truth.volume_ml * 1e-3,
+        "dose_gy": truth.anatomy.totals(dose * truth.density) * grid.voxel_ml / truth.mass_g,
+    })  # fmt: skip
+    for acquisition in patient.acquisitions:
+        mean = concentrations_kbq_ml(patient, classes, acquisition.hours)
+        bq_ml = truth.map_of(mean) * 1e3
+        write_volume(
+            folder / f"{acquisition.name}_activity.nii.gz", Volume(bq_ml, grid, "activity concentration", "Bq/mL")
+        )
+        table[f"activity_mbq_{acquisition.name}"] = truth.anatomy.totals(bq_ml) * grid.voxel_ml / BQ_PER_MBQ
+    with atomic(folder / "organs.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")

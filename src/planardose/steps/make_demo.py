@@ -1,0 +1,150 @@
+"""Command `make-demo`: a cohort of synthetic patients with real DICOM files, and the truth for `evaluate`."""
+
+import csv
+import io
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from planardose.anatomy.phantom import density_of_hu
+from planardose.errors import InputError
+from planardose.io.files import write_text
+from planardose.steps import demo_images as images
+from planardose.steps.demo_patient import (
+    CAMERA,
+    CT_SPACING_MM,
+    FIRST_DAY,
+    NUCLIDE,
+    TRACER,
+    DemoPatient,
+    draw_patient,
+    truth_of,
+    write_truth,
+)
+
+WORKERS = 2
+SHARE_IN_CT = 0.74  # of the body's mass; arms and legs are outside
+COLUMNS = (
+    "patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at",
+    "segmentation", "lesions", "calibration_cps_per_mbq", "weight_kg",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Fineness of the simulated images; the defaults are at least twice as fine as the chain's 10 mm."""
+
+    ct_mm: tuple[float, float, float] = CT_SPACING_MM
+    sim_mm: float = 5.0
+    histories: float = 5e5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the images need of the truth: class volumes (mL), the body's axis (RAS y, mm), mass in the CT (kg)."""
+
+    volumes_ml: dict[str, float]
+    axis_mm: float
+    mass_kg: float
+
+
+def _anatomy_job(out: Path, seed: int, number: int, settings: Settings) -> Measured:
+    """Write a patient's truth, CT, segmentation and lesions."""
+    patient = draw_patient(seed, number, settings.ct_mm)
+    truth = truth_of(patient)
+    write_truth(patient, truth, out / "truth" / patient.pseudonym)
+    folder = out / patient.folder
+    images.write_ct_series(patient, truth, seed, folder / "ct")
+    images.write_segmentation(patient, truth, seed, folder)
+    body = truth.anatomy.sampled.body
+    occupied = np.flatnonzero(body.any(axis=(0, 2)))
+    axis = float(patient.grid.axis_mm(1)[occupied[[0, -1]]].mean())
+    mass = float(density_of_hu(truth.anatomy.sampled.hu)[body].sum() * patient.grid.voxel_ml / 1000)
+    return Measured(dict(zip(truth.anatomy.classes, truth.volume_ml.tolist(), strict=True)), axis, mass)
+
+
+def _planar_job(out: Path, seed: int, number: int, name: str, measured: Measured, settings: Settings) -> None:
+    """Write one time point's sweep."""
+    patient = draw_patient(seed, number, settings.ct_mm)
+    acquisition = next(a for a in patient.acquisitions if a.name == name)
+    pair = images.planar_pair(
+        patient, measured.volumes_ml, measured.axis_mm, acquisition, images.true_camera(seed), seed, settings.sim_mm,
+        settings.histories,
+    )  # fmt: skip
+    images.write_sweep(out / patient.folder / f"nm_{name}.dcm", pair, patient, seed)
+
+
+def _rows(patient: DemoPatient, measured: Measured, calibration: float) -> list[list[str]]:
+    folder = patient.folder
+    return [
+        [
+            patient.pseudonym, a.name, f"{folder}/ct", f"{folder}/nm_{a.name}.dcm", NUCLIDE, TRACER, CAMERA,
+            f"{patient.injected_mbq:g}", patient.injected_at.isoformat(), f"{folder}/segmentation.nii.gz",
+            f"{folder}/lesions.nii.gz", f"{calibration:.6g}", f"{measured.mass_kg / SHARE_IN_CT:.0f}",
+        ]
+        for a in patient.acquisitions
+    ]  # fmt: skip
+
+
+def _planted(patients: list[DemoPatient]) -> list[str]:
+    words = []
+    for p in patients:
+        words += [*p.identity.name.split("^"), p.identity.patient_id, p.identity.birth_date, p.identity.institution]
+    return list(dict.fromkeys(words))
+
+
+def _run_all(jobs: list[tuple], function: Callable) -> list:
+    """Results of `function(*job)` in order, on up to `WORKERS` processes; what they are does not depend on how many."""
+    workers = min(WORKERS, len(jobs), os.cpu_count() or 1)
+    if workers < 2:
+        return [function(*job) for job in jobs]
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return [future.result() for future in [pool.submit(function, *job) for job in jobs]]
+
+
+def make_demo(out: Path, patients: int, seed: int, settings: Settings | None = None) -> None:
+    """Write a cohort that any clinic could have, and its truth beside it.
+
+    Parameters
+    ----------
+    out : Path
+        Gets ``cohort.tsv``, ``inputs/``, ``calibration/source.dcm``, ``planted_names.txt`` (names that must not show up
+        in any output), ``truth/``.
+    patients, seed : int
+        Any number from 1, any seed from 0.
+    settings : Settings
+        Fineness of the simulation.
+
+    Raises
+    ------
+    InputError
+        If `out` holds a cohort already, or on a number or seed out of range.
+    """
+    settings = settings or Settings()
+    if (out / "cohort.tsv").exists():
+        raise InputError(
+            "make-demo OUT", "holds a cohort already", "a new or empty folder", "choose another one or delete it"
+        )
+    if patients < 1 or seed < 0:
+        raise InputError("make-demo", f"{patients} patients, seed {seed}", "1 or more patients, seed 0 or more")
+    drawn = [draw_patient(seed, n, settings.ct_mm) for n in range(1, patients + 1)]
+    measured = _run_all([(out, seed, n, settings) for n in range(1, patients + 1)], _anatomy_job)
+    jobs = [
+        (out, seed, n, a.name, m, settings)
+        for n, (p, m) in enumerate(zip(drawn, measured, strict=True), start=1)
+        for a in p.acquisitions
+    ]
+    _run_all(jobs, _planar_job)
+    calibration = images.write_source(out / "calibration" / "source.dcm", images.true_camera(seed), seed, FIRST_DAY)
+    write_text(out / "planted_names.txt", "\n".join(_planted(drawn)) + "\n")
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for p, m in zip(drawn, measured, strict=True):
+        writer.writerows(_rows(p, m, calibration))
+    write_text(out / "cohort.tsv", text.getvalue())
