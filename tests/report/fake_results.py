@@ -138,12 +138,10 @@ def sheet(folder: Path, patients: list[str], calibrated: bool, cycles: int = 1, 
 
 
 def make_run(
-    folder: Path, patients: list[str], calibrated: bool = False, cycles: int = 1, hours: dict | None = None, **config
+    folder: Path, ids: list[str], calibrated: bool = False, cycles: int = 1, hours: dict | None = None, **config
 ) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
-    return Run(
-        parse_config(config), load_cohort(sheet(folder, patients, calibrated, cycles, hours)), folder / "results"
-    )
+    return Run(parse_config(config), load_cohort(sheet(folder, ids, calibrated, cycles, hours)), folder / "results")
 
 
 def fill_patient(

@@ -17,16 +17,6 @@ from planardose.units import decay_constant_per_h
 
 AT_BOUND = 1e-3  # relative distance at which the optimiser (an interior-point method) is taken to have reached a bound
 
-FLAGS = {
-    "single_point": "one time point: Haenscheid's approximation, uncertainty from the spread of half-lives",
-    "physical_limit": "clearance could not be told from zero: effective half-life set to the physical one",
-    "shortest_limit": "half-life at the lower bound of the fit",
-    "administered_limit": "activity at injection limited to the administered activity",
-    "poor_fit": "a single exponential does not describe the points; uncertainty scaled up",
-    "no_activity": "no activity found",
-    "no_uncertainty": "the method states no uncertainty; points weighted alike",
-}
-
 
 @dataclass(frozen=True)
 class TimeActivity:
@@ -71,7 +61,8 @@ class TimeActivity:
 
 @dataclass(frozen=True)
 class Curve:
-    """A fitted curve and its integral. Uncertainties are NaN where there is none; `flags` are keys of `FLAGS`."""
+    """A fitted curve and its integral. Uncertainties are NaN where there is none; `flags` are keys of
+    `flags.FLAGS`."""
 
     a0_mbq: float
     t_eff_h: float

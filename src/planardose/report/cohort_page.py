@@ -1,0 +1,85 @@
+"""The cohort's page: all patients at a glance."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from planardose.report.charts import cohort_chart
+from planardose.report.render import render
+from planardose.report.text import EMPTY, method_name, number, with_u
+
+COLUMNS = {
+    "kidney": "Kidneys",
+    "parotid": "Parotids",
+    "submandibular": "Submandibular",
+    "liver": "Liver",
+    "lesion": "Lesions",
+}
+KIND_OF_STATUS = {"ok": "good", "fallback": "warn", "failed": "bad"}
+
+
+@dataclass(frozen=True)
+class PatientLine:
+    """One patient: status, one line of explanation, and the summary where the chain reached it."""
+
+    patient: str
+    status: str
+    message: str
+    summary: dict | None
+
+
+def cohort_html(lines: list[PatientLine], table: pd.DataFrame) -> str:
+    """The page as HTML text; `table` holds the rows of cohort.csv."""
+    columns = {k: v for k, v in COLUMNS.items() if any(_highest(x, k) for x in lines)}
+    counts = {s: sum(x.status == s for x in lines) for s in KIND_OF_STATUS}
+    dosed = table[table.dose_gy_per_gbq > 0] if len(table) else table
+    context = {
+        "count": len(lines),
+        "columns": list(columns.values()),
+        "rows": [_row(x, list(columns)) for x in lines],
+        "pills": [{"kind": KIND_OF_STATUS[s], "text": f"{n} {s}"} for s, n in counts.items() if n],
+        "notes": _notes(lines),
+        "chart": Markup(cohort_chart(dosed, "cohort-chart")) if len(dosed) else "",
+    }
+    return render("cohort.html.j2", context)
+
+
+def _notes(lines: list[PatientLine]) -> list[dict]:
+    with_map = [x for x in lines if x.summary]
+    bad = [x.patient for x in with_map if x.summary["gate"] == "failed"]
+    uncalibrated = [x.patient for x in with_map if not x.summary["calibrated"]]
+    notes = []
+    if bad:
+        notes.append(("bad", f"The map does not explain the counts (gate failed): {', '.join(bad)}."))
+    if uncalibrated:
+        which = "All dosed patients" if len(uncalibrated) == len(with_map) else ", ".join(uncalibrated)
+        notes.append(("warn", f"Not calibrated on this camera: {which}. At least 15 % shared uncertainty."))
+    return [{"kind": k, "text": t} for k, t in notes]
+
+
+def _highest(line: PatientLine, start: str) -> dict | None:
+    organs = [o for o in line.summary["organs"] if o["organ"].startswith(start)] if line.summary else []
+    return max(organs, key=lambda o: o["dose_gy"], default=None)
+
+
+def _row(line: PatientLine, columns: list[str]) -> dict:
+    row = {
+        "patient": line.patient,
+        "status": line.status,
+        "kind": KIND_OF_STATUS[line.status],
+        "message": line.message,
+        "link": f"{line.patient}/report.html" if line.summary else "",
+        "message_only": line.summary is None,
+    }
+    if line.summary is None:
+        return row
+    found = [_highest(line, c) for c in columns]
+    cells = [with_u(o["dose_gy"], o["dose_gy_u"]) if o else EMPTY for o in found]
+    total = sum(c["administered_mbq"] for c in line.summary["cycles"].values()) / 1000
+    return row | {
+        "tracer": line.summary["tracer"],
+        "gbq": number(total),
+        "method": method_name(line.summary["method"]),
+        "cells": cells,
+    }

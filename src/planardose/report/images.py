@@ -1,0 +1,184 @@
+"""Matplotlib figures as PNG in data URIs. Patient's right is on the left of every coronal and axial picture."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.ndimage import map_coordinates
+
+from planardose.image import Grid, Volume
+
+DISPLAY_MM = 4.0
+BODY_HU = (-400.0, 500.0)
+INK, FAINT = "#1d2733", "#6b7785"
+VIEW_NAMES = ("anterior", "posterior")
+
+matplotlib.rcParams.update(
+    {"font.family": "DejaVu Sans", "font.size": 8, "text.color": INK, "axes.edgecolor": "#c9d1da"}
+)
+
+
+@dataclass(frozen=True)
+class ViewPair:
+    """Measured and re-projected photopeak counts of one time point, each (2, I, K) on the model's columns and slices."""
+
+    name: str
+    measured: np.ndarray
+    expected: np.ndarray
+    spacing_mm: tuple[float, float]
+
+
+def png_uri(figure: Figure, dpi: int = 110) -> str:
+    """The figure as a ``data:`` URI."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor(), metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def file_uri(content: bytes) -> str:
+    """A PNG file as a ``data:`` URI."""
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def views_figure(views: ViewPair) -> str:
+    """Anterior and posterior: measured, re-projected, difference in units of its standard deviation."""
+    height_mm = views.measured.shape[2] * views.spacing_mm[1]
+    width_mm = views.measured.shape[1] * views.spacing_mm[0]
+    panel = 1.75
+    tall = panel * height_mm / width_mm
+    figure = Figure(figsize=(6 * panel + 0.9, tall + 0.55), layout="constrained")
+    axes = figure.subplots(1, 6)
+    for view in range(2):
+        measured, expected = views.measured[view], views.expected[view]
+        top = max(float(np.quantile(measured, 0.998)), 1.0)
+        deviation = (measured - expected) / np.sqrt(np.maximum(expected, 1.0))
+        panels = [
+            (measured, "measured", "gray_r", 0, top),
+            (expected, "re-projected", "gray_r", 0, top),
+            (deviation, "difference / σ", "RdBu_r", -5, 5),
+        ]
+        for n, (image, title, colours, low, high) in enumerate(panels):
+            # as the camera sees it: the anterior view has the patient's right on its left
+            shown = image[::-1] if view == 0 else image
+            drawn = _panel(axes[3 * view + n], shown, views.spacing_mm, colours, low, high)
+            axes[3 * view + n].set_title(f"{VIEW_NAMES[view]}\n{title}", fontsize=8)
+            _sides(axes[3 * view + n], "RL" if view == 0 else "LR", INK)
+            if n != 1:
+                bar = figure.colorbar(drawn, ax=axes[3 * view + n], orientation="horizontal", fraction=0.04, pad=0.02)
+                bar.ax.tick_params(labelsize=6.5, length=2)
+                bar.set_label("counts" if n == 0 else "σ", fontsize=6.5, labelpad=1)
+    return png_uri(figure)
+
+
+def display_grid(grid: Grid) -> Grid:
+    """A fine grid for pictures that fills the box of the model's CT part."""
+    low, high = grid.bounds_mm()
+    shape = tuple(int(n) for n in np.maximum(np.floor((high - low) / DISPLAY_MM), 1))
+    return Grid.axis_aligned(shape, DISPLAY_MM, low + DISPLAY_MM / 2)
+
+
+def resampled(volume: Volume, grid: Grid, outside: float) -> np.ndarray:
+    """(I, J, K) float32: trilinear values of `volume` at the voxel centres of `grid`."""
+    voxel_from_voxel = np.linalg.inv(volume.grid.ras_from_voxel) @ grid.ras_from_voxel
+    index = np.indices(grid.shape, dtype=np.float32).reshape(3, -1)
+    points = voxel_from_voxel[:3, :3] @ index + voxel_from_voxel[:3, 3:]
+    # centres of the outermost voxels: what lies up to half a voxel beyond them takes their value
+    limits = np.array(volume.grid.shape)[:, None] - 0.5
+    inside = ((points > -0.5) & (points < limits)).all(axis=0)
+    values = map_coordinates(volume.data.astype(np.float32), points, order=1, mode="nearest")
+    return np.where(inside, values, outside).reshape(grid.shape).astype(np.float32)
+
+
+def activity_figure(ct: np.ndarray, maps: list[tuple[str, np.ndarray]]) -> str:
+    """Coronal maximum projection of the activity at each time point, over the CT. Arrays on the display grid, kBq/mL."""
+    columns = min(len(maps), 5)
+    rows = -(-len(maps) // columns)
+    tall = 1.9 * ct.shape[2] / ct.shape[0]
+    figure = Figure(figsize=(1.9 * columns + 0.3, (tall + 0.7) * rows), layout="constrained")
+    for n, (name, activity) in enumerate(maps):
+        axes = figure.add_subplot(rows, columns, n + 1)
+        drawn = _overlay(axes, ct.mean(axis=1), activity.max(axis=1))
+        axes.set_title(name, fontsize=8)
+        _bar(figure, axes, drawn, "kBq/mL")
+    return png_uri(figure)
+
+
+def dose_figure(ct: np.ndarray, dose: np.ndarray) -> str:
+    """Coronal and sagittal maximum projections and the axial slice of the hottest region, over the CT; Gy."""
+    figure = Figure(figsize=(8.2, 1.0 + 2.3 * ct.shape[2] / ct.shape[0]), layout="constrained")
+    widths = [ct.shape[0], ct.shape[1], 1.5 * ct.shape[0]]
+    axes = figure.subplots(1, 3, width_ratios=widths)
+    drawn = _overlay(axes[0], ct.mean(axis=1), dose.max(axis=1))
+    axes[0].set_title("coronal, maximum", fontsize=8)
+    _overlay(axes[1], ct.mean(axis=0), dose.max(axis=0), mirrored=False)
+    axes[1].set_title("sagittal, maximum", fontsize=8)
+    level = int(dose.sum(axis=(0, 1)).argmax())
+    _overlay(axes[2], ct[:, :, level], dose[:, :, level])
+    axes[2].set_title(f"axial, {DISPLAY_MM * level / 10:.0f} cm above the CT's lower end", fontsize=8)
+    for a in axes:
+        _bar(figure, a, drawn if a is axes[0] else a.images[-1], "Gy")
+    return png_uri(figure)
+
+
+def _overlay(axes, ct: np.ndarray, hot: np.ndarray, mirrored: bool = True):
+    """CT in grey with the map on top, transparent where it is cold; (u, v) arrays, u mirrored when it runs to the right."""
+    if mirrored:
+        ct, hot = ct[::-1], hot[::-1]
+    axes.imshow(np.clip(ct.T, *_window(ct)), origin="lower", cmap="gray", interpolation="bilinear")
+    top = max(float(np.quantile(hot, 0.999)), 1e-9)
+    share = np.clip(hot.T / top, 0, 1) ** 0.5
+    drawn = axes.imshow(
+        hot.T,
+        origin="lower",
+        cmap="inferno",
+        vmin=0,
+        vmax=top,
+        alpha=np.clip(1.4 * share, 0, 0.9),
+        interpolation="bilinear",
+    )
+    _frame(axes)
+    _sides(axes, "RL" if mirrored else "PA", "#ffffff")
+    return drawn
+
+
+def _window(ct: np.ndarray) -> tuple[float, float]:
+    body = ct[ct > BODY_HU[0] - 500]
+    low, high = np.quantile(body, [0.02, 0.995]) if body.size else BODY_HU
+    return float(low), float(max(high, low + 1))
+
+
+def _panel(axes, image: np.ndarray, spacing_mm: tuple[float, float], colours: str, low: float, high: float):
+    drawn = axes.imshow(
+        image.T,
+        origin="lower",
+        cmap=colours,
+        vmin=low,
+        vmax=high,
+        aspect=spacing_mm[1] / spacing_mm[0],
+        interpolation="nearest",
+    )
+    _frame(axes)
+    return drawn
+
+
+def _frame(axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _sides(axes, letters: str, colour: str) -> None:
+    axes.text(0.03, 0.97, letters[0], transform=axes.transAxes, va="top", color=colour, fontsize=7, weight="bold")
+    axes.text(
+        0.97, 0.97, letters[1], transform=axes.transAxes, va="top", ha="right", color=colour, fontsize=7, weight="bold"
+    )
+
+
+def _bar(figure, axes, drawn, unit: str) -> None:
+    bar = figure.colorbar(
+        matplotlib.cm.ScalarMappable(drawn.norm, drawn.cmap), ax=axes, orientation="horizontal", fraction=0.04, pad=0.02
+    )
+    bar.ax.tick_params(labelsize=6.5, length=2)
+    bar.set_label(unit, fontsize=6.5, labelpad=1)

@@ -1,0 +1,286 @@
+"""The patient's page: everything it shows, formatted. Numbers come finished from the steps before."""
+
+import json
+from dataclasses import dataclass, field
+
+import pandas as pd
+from markupsafe import Markup
+
+from planardose.organs import colour_of
+from planardose.report.charts import curves_chart
+from planardose.report.limits import limits
+from planardose.report.render import render
+from planardose.report.text import (
+    EMPTY,
+    hours,
+    is_key,
+    method_name,
+    missing,
+    number,
+    organ_name,
+    organ_order,
+    percent,
+    with_u,
+)
+
+GATE_COLOURS = ("#e6f3ea", "#fdf3d8", "#fbdcd8")  # expected, high, beyond the gate
+
+
+@dataclass(frozen=True)
+class TimePointInput:
+    """One acquisition as the page shows it; `facts` are (label, text) pairs, the same labels for all time points."""
+
+    name: str
+    cycle: int
+    hours: float
+    facts: tuple[tuple[str, str], ...]
+    gate: dict = field(repr=False)
+    views_uri: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PatientInput:
+    """All that the page needs.
+
+    Parameters
+    ----------
+    summary : dict
+        Content of summary.json.
+    points : tuple of TimePointInput
+        In time order.
+    activities : DataFrame
+        organ, method, cycle, timepoint, hours, activity_mbq, activity_mbq_u, volume_ml.
+    kinetics, doses : DataFrame
+        The dose step's tables.
+    facts : tuple of (label, text)
+        Of the treatment, for the first screen.
+    pictures : dict
+        Data URIs: ``activity``, ``dose``, and ``training`` or None.
+    flag_texts : dict
+        Words for the flags of the tables.
+    retained : dict
+        Time point -> share of the administered activity found, decay-corrected to injection.
+    """
+
+    summary: dict
+    points: tuple[TimePointInput, ...]
+    activities: pd.DataFrame
+    kinetics: pd.DataFrame
+    doses: pd.DataFrame
+    facts: tuple[tuple[str, str], ...]
+    pictures: dict
+    flag_texts: dict
+    retained: dict
+    kinetics_note: str
+
+
+def patient_html(page: PatientInput) -> str:
+    """The page as HTML text."""
+    s = page.summary
+    context = {
+        "patient": s["patient"],
+        "method": method_name(s["method"]),
+        "cycles": len(s["cycles"]),
+        "left": [],
+        "pills": status_pills(s),
+        "notes": _notes(s, page),
+        "facts": page.facts,
+        **_key_doses(s),
+        "activity_picture": page.pictures["activity"],
+        "dose_picture": page.pictures["dose"],
+        "training": page.pictures["training"],
+        "doses": _dose_rows(page),
+        **_methods(page),
+        "curves": _curves(page),
+        **_activities(page),
+        "points": [{"name": p.name, "hours": hours(p.hours)} for p in page.points],
+        "acquisition": [(k, [dict(p.facts)[k] for p in page.points]) for k, _ in page.points[0].facts],
+        "by_hand": _by_hand(s),
+        "views": [{"name": p.name, "hours": hours(p.hours), "src": p.views_uri} for p in page.points],
+        **_gate(page),
+        "limits": limits(s, page.kinetics_note),
+        "provenance": _provenance(s),
+        "config": json.dumps(s["config"], indent=1, sort_keys=True).replace('"', ""),
+    }
+    return render("patient.html.j2", context)
+
+
+def status_pills(s: dict) -> list[dict]:
+    """Status, gate and calibration at a glance."""
+    gate = {
+        "passed": ("good", "gate passed"),
+        "accepted": ("warn", "gate accepted by hand"),
+        "failed": ("bad", "gate failed"),
+    }[s["gate"]]
+    status = ("good", "ok") if s["status"] == "ok" else ("warn", "fallback")
+    pills = [status, ("good" if s["status"] == "ok" else "warn", method_name(s["method"])), gate]
+    if not s["calibrated"]:
+        pills.append(("warn", "not calibrated on this camera"))
+    return [{"kind": k, "text": t} for k, t in pills]
+
+
+def _notes(s: dict, page: PatientInput) -> list[dict]:
+    notes = []
+    if s["gate"] == "failed":
+        notes.append(
+            (
+                "bad",
+                "The activity map does not explain the measured counts (re-projection gate failed): do not use these doses "
+                "without finding out why. See the measured and re-projected views.",
+            )
+        )
+    if s["message"]:
+        notes.append(("warn", s["message"][0].upper() + s["message"][1:] + "."))
+    if not s["calibrated"]:
+        notes.append(
+            (
+                "warn",
+                "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with at "
+                "least 15 % uncertainty that all time points share.",
+            )
+        )
+    if any(p == "single_point" for p in s["flags"]):
+        notes.append(("warn", "One time point only: integrals by Haenscheid's approximation."))
+    return [{"kind": k, "text": t} for k, t in notes]
+
+
+def _key_doses(s: dict) -> dict:
+    organs = sorted((o for o in s["organs"] if is_key(o["organ"])), key=lambda o: organ_order(o["organ"]))
+    top = max((o["dose_gy"] for o in organs), default=0.0) or 1.0
+    rows = [
+        {
+            "organ": organ_name(o["organ"]),
+            "colour": colour_of(o["organ"]),
+            "dose": with_u(o["dose_gy"], o["dose_gy_u"]),
+            "per_gbq": number(o["dose_gy_per_gbq"]),
+            "bar": round(100 * o["dose_gy"] / top, 1),
+        }
+        for o in organs
+    ]
+    note = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons not included (1 to 5 % in organs)."
+    more = " Cycles are added; their uncertainties add fully." if len(s["cycles"]) > 1 else ""
+    return {"key_doses": rows, "key_note": note + more}
+
+
+def _dose_rows(page: PatientInput) -> list[dict]:
+    method = page.summary["method"]
+    fits = page.kinetics[page.kinetics.method == method].set_index(["organ", "cycle"])
+    rows = []
+    used = page.doses[page.doses.method == method]
+    for d in sorted(used.itertuples(), key=lambda r: (organ_order(r.organ), r.cycle)):
+        f = fits.loc[(d.organ, d.cycle)]
+        remarks = [page.flag_texts.get(x, x) for x in d.flags.split(";") if x]
+        rows.append(
+            {
+                "organ": organ_name(d.organ),
+                "cycle": d.cycle,
+                "mass": number(d.mass_g),
+                "t_eff": with_u(f.t_eff_h, f.t_eff_h_u),
+                "tia": with_u(f.tia_mbq_h, f.tia_mbq_h_u),
+                "before": percent(f.before_fraction),
+                "beyond": percent(f.extrapolated_fraction),
+                "dose": with_u(d.dose_gy, d.dose_gy_u),
+                "per_gbq": number(d.dose_gy_per_gbq),
+                "remarks": "; ".join(remarks),
+                "faint": d.organ == "remainder",
+            }
+        )
+    return rows
+
+
+def _methods(page: PatientInput) -> dict:
+    first = page.doses[page.doses.cycle == page.doses.cycle.min()]
+    methods = list(dict.fromkeys(first.method))
+    by_key = {(d.organ, d.method): with_u(d.dose_gy, d.dose_gy_u) for d in first.itertuples()}
+    rows = [
+        {"organ": organ_name(o), "cells": [by_key.get((o, m), EMPTY) for m in methods]}
+        for o in sorted(set(first.organ), key=organ_order)
+    ]
+    used = page.summary["method"]
+    return {"methods": [{"name": method_name(m), "used": m == used} for m in methods], "by_method": rows}
+
+
+def _curves(page: PatientInput) -> Markup:
+    shown = page.activities[page.activities.organ != "outside_ct"]
+    order = {o: n for n, o in enumerate(sorted(set(shown.organ), key=organ_order))}
+    ordered = shown.assign(rank=shown.organ.map(order)).sort_values(["rank", "hours"], kind="stable")
+    return Markup(curves_chart(ordered, page.kinetics, page.summary["method"], "curves-chart"))
+
+
+def _activities(page: PatientInput) -> dict:
+    a, method, names = page.activities, page.summary["method"], [p.name for p in page.points]
+    masses = {d.organ: d.mass_g for d in page.doses.itertuples()}
+    volumes = {r.organ: r.volume_ml for r in a.itertuples()}
+    text = {(r.organ, r.method, r.timepoint): with_u(r.activity_mbq, r.activity_mbq_u) for r in a.itertuples()}
+    organs = sorted(set(a.organ), key=organ_order)
+
+    def rows(m):
+        return [
+            {
+                "organ": organ_name(o),
+                "volume": number(volumes[o]),
+                "mass": number(masses.get(o)),
+                "cells": [text.get((o, m, n), EMPTY) for n in names],
+            }
+            for o in organs
+        ]
+
+    sums = a[a.method == method].groupby("timepoint").activity_mbq.sum()
+    others = [m for m in dict.fromkeys(a.method) if m != method]
+    return {
+        "activities": rows(method),
+        "activity_sums": [number(sums.get(n)) for n in names],
+        "retained": [percent(page.retained[n]) for n in names],
+        "activity_blocks": [{"name": method_name(m), "rows": rows(m)} for m in others],
+    }
+
+
+def _by_hand(s: dict) -> list[str]:
+    words = {
+        "flip_posterior": "posterior view mirrored: {}",
+        "head_order": "order of the heads: {}",
+        "shift_mm": "registration set by hand, image centre at (x, z) = {} mm",
+        "rotation_deg": "rotation set by hand: {} degrees",
+        "accept_gate": "failed gate accepted: “{}”",
+        "windows_kev": "energy windows given by hand: {} keV",
+    }
+    return [
+        f"{t}: " + words.get(k, k + ": {}").format(", ".join(map(str, v)) if isinstance(v, (list, tuple)) else v)
+        for t, hand in s["by_hand"].items()
+        for k, v in hand.items()
+    ]
+
+
+def _gate(page: PatientInput) -> dict:
+    limit, method = page.summary["config"]["reconstruction"]["gate_deviance"], page.summary["method"]
+    methods = [m for m in page.summary["config"]["methods"] if any(m in p.gate for p in page.points)]
+    rows = [{"name": method_name(m), "cells": [_gate_cell(p.gate, m) for p in page.points]} for m in methods]
+    strips = []
+    for p in page.points:
+        for view, values in zip(
+            ("anterior", "posterior"), p.gate.get(method, {}).get("per_view_strip", []), strict=False
+        ):
+            cells = [{"text": number(v, 2), "colour": GATE_COLOURS[(v > 0.5 * limit) + (v > limit)]} for v in values]
+            strips.append({"name": f"{p.name}, {view}", "cells": cells})
+    return {"gate_limit": number(limit, 2), "gate": rows, "strips": strips}
+
+
+def _gate_cell(gate: dict, method: str) -> dict:
+    verdict = gate.get(method)
+    if verdict is None:
+        return {"text": EMPTY, "kind": ""}
+    chosen = ", used" if gate["chosen"] == method else ""
+    if verdict["passed"]:
+        return {"text": f"{number(verdict['deviance'])}{chosen}", "kind": "good"}
+    accepted = ", accepted" if gate.get("accepted") and gate["chosen"] == method else ""
+    return {"text": f"{number(verdict['deviance'])} failed{chosen}{accepted}", "kind": "bad"}
+
+
+def _provenance(s: dict) -> list[tuple[str, str]]:
+    entries = [
+        ("planardose", s["planardose"]),
+        ("seed", s["seed"]),
+        *[(f"sha256 of {k}", v) for k, v in sorted(s["hashes"].items())],
+        *sorted(s["software"].items()),
+    ]
+    return [(k, str(v)) for k, v in entries if not missing(v)]

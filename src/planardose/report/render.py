@@ -1,0 +1,24 @@
+"""Templates to HTML: one file that needs nothing else."""
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import planardose
+from planardose.report.charts import plotly_script
+
+FOLDER = Path(__file__).parent
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+
+
+def render(template: str, context: dict) -> str:
+    """The template with style, plotly.js and version inlined; text of the context is escaped unless it is `Markup`."""
+    style = Markup((FOLDER / "style.css").read_text())
+    shared = {"css": style, "plotly": Markup(plotly_script()), "version": planardose.__version__}
+    return _environment().get_template(template).render(**shared, **context)

@@ -1,0 +1,104 @@
+"""The patient's summary.json: what was used, what it gave, what to mind. Both pages start from it."""
+
+import json
+import platform
+from importlib.metadata import version
+
+import pandas as pd
+
+import planardose
+from planardose.library import load_nuclide
+from planardose.run import Run
+
+# paths may hold names; other patients' decisions are not this patient's
+NOT_IN_SUMMARY = {"cohort": True, "results": True, "library": True, "patients": True, "segmentation": {"weights"}}
+SOFTWARE = (
+    "numpy",
+    "scipy",
+    "torch",
+    "monai",
+    "warp-lang",
+    "xraylib",
+    "totalsegmentator",
+    "lmfit",
+    "pydicom",
+    "nibabel",
+)
+
+
+def patient_summary(
+    run: Run, patient: str, gates: dict, choice: dict, kinetics: pd.DataFrame, doses: pd.DataFrame, **more
+) -> dict:
+    """Content of summary.json.
+
+    Parameters
+    ----------
+    run, patient
+    gates : dict
+        Time point -> gate file.
+    choice : dict
+        ``method``, ``status`` (ok or fallback), ``gate`` (passed, accepted or failed).
+    kinetics, doses : DataFrame
+        The dose step's tables.
+    **more
+        Further entries: energy, hashes.
+    """
+    rows = run.cohort.rows_of(patient)
+    nuclide = load_nuclide(rows[0].nuclide)
+    fits, used = kinetics[kinetics.method == choice["method"]], doses[doses.method == choice["method"]]
+    return {
+        "patient": patient,
+        "nuclide": nuclide.name,
+        "half_life_h": nuclide.half_life_h,
+        "tracer": rows[0].tracer,
+        **choice,
+        "preferred_method": run.config.map_method,
+        "gates": {t: {k: g.get(k) for k in ("chosen", "status", "accepted")} for t, g in gates.items()},
+        "message": _message(gates, choice),
+        "calibrated": all(r.calibration_cps_per_mbq is not None for r in rows),
+        "cycles": _cycles(run, patient),
+        "organs": _organs(used, sum(c["administered_mbq"] for c in _cycles(run, patient).values()) / 1000),
+        "tia_mbq_h": float(f"{fits.tia_mbq_h.sum():.8g}"),
+        "flags": sorted({f for text in fits["flags"] for f in text.split(";") if f}),
+        "dose_model": "local electron deposition; photons not included",
+        "kinetic_model": "mono-exponential",
+        "planardose": planardose.__version__,
+        "software": {"python": platform.python_version(), **{n: version(n) for n in SOFTWARE}},
+        "seed": run.config.seed,
+        "config": json.loads(run.config.model_dump_json(exclude=NOT_IN_SUMMARY)),
+        "by_hand": {t: h.model_dump(exclude_defaults=True) for t, h in run.config.patients.get(patient, {}).items()},
+        **more,
+    }
+
+
+def _cycles(run: Run, patient: str) -> dict[str, dict]:
+    cycles: dict[str, dict] = {}
+    for row in run.cohort.rows_of(patient):
+        start = {"administered_mbq": row.administered_mbq, "injected_at": row.injected_at.isoformat(), "timepoints": []}
+        cycles.setdefault(str(run.cohort.cycle_of(row)), start)["timepoints"].append(row.timepoint)
+    return dict(sorted(cycles.items()))
+
+
+def _organs(used: pd.DataFrame, administered_gbq: float) -> list[dict]:
+    """Dose of each organ over all cycles; uncertainties add fully, since cycles share calibration and mass."""
+    found = []
+    for organ, group in used.groupby("organ", sort=False):
+        u = group.dose_gy_u.sum(skipna=False)
+        found.append(
+            {
+                "organ": organ,
+                "dose_gy": float(f"{group.dose_gy.sum():.6g}"),
+                "dose_gy_u": None if pd.isna(u) else float(f"{u:.6g}"),
+                "dose_gy_per_gbq": float(f"{group.dose_gy.sum() / administered_gbq:.6g}"),
+            }
+        )
+    return found
+
+
+def _message(gates: dict, choice: dict) -> str:
+    """One line for the cohort table; empty when there is nothing to say."""
+    if choice["status"] == "fallback":
+        where = ", ".join(t for t, g in gates.items() if g["status"] == "fallback")
+        return f"the preferred method failed its re-projection gate at {where}: {choice['method']} at all time points"
+    accepted = [f"{t}: {g['accepted']}" for t, g in gates.items() if g.get("accepted")]
+    return f"failed gate accepted by hand ({'; '.join(accepted)})" if accepted else ""

@@ -1,0 +1,76 @@
+"""Words and numbers as the pages show them."""
+
+import math
+
+METHOD_NAMES = {
+    "conjugate_view": "Conjugate view",
+    "qplanar": "QPlanar",
+    "qplanar_mlem": "QPlanar + MLEM",
+    "mlem": "MLEM, two views",
+    "unet": "U-Net",
+}
+KEY_ORGANS = ("kidney", "parotid", "submandibular", "lesion", "liver", "spleen")  # starts of names, in reading order
+EMPTY = "–"
+
+
+def organ_name(source: str) -> str:
+    """``Kidney, left`` for ``kidney_left``; ``Lesion 3`` for ``lesion_3``."""
+    for side in ("left", "right"):
+        if source.endswith(f"_{side}"):
+            return f"{source.removesuffix(f'_{side}').replace('_', ' ').capitalize()}, {side}"
+    return source.replace("_", " ").capitalize().replace("ct", "CT")
+
+
+def method_name(method: str) -> str:
+    return METHOD_NAMES.get(method, method)
+
+
+def organ_order(source: str) -> tuple:
+    """Sort key: the organs that limit or aim the therapy first, lesions by number, `remainder` and `outside_ct` last."""
+    last = {"remainder": 1, "outside_ct": 2}.get(source, 0)
+    rank = next((n for n, start in enumerate(KEY_ORGANS) if source.startswith(start)), len(KEY_ORGANS))
+    number = int(source.split("_")[1]) if source.startswith("lesion_") else 0
+    return last, rank, number, source
+
+
+def is_key(source: str) -> bool:
+    return source.startswith(KEY_ORGANS)
+
+
+def missing(value) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def number(value, digits: int = 3) -> str:
+    """`digits` significant digits, never in exponent form between 0.001 and a million."""
+    if missing(value):
+        return EMPTY
+    if value == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    if not -6 < places < 9:
+        return f"{value:.{digits - 1}e}"
+    return f"{round(value, places):,.{max(places, 0)}f}".replace(",", " ")  # narrow no-break space
+
+
+def with_u(value, u) -> str:
+    """``4.16 ± 0.78``: value to the second digit of its standard uncertainty; three digits where there is none."""
+    if missing(value):
+        return EMPTY
+    if missing(u) or u <= 0:
+        return number(value)
+    places = max(1 - math.floor(math.log10(u)), 0)
+    return f"{value:,.{places}f} ± {u:,.{places}f}".replace(",", " ")
+
+
+def percent(fraction, digits: int = 0) -> str:
+    """``12 %`` for 0.12; ``< 1 %`` for less than half of one."""
+    if missing(fraction):
+        return EMPTY
+    if 0 < fraction < 0.005 and digits == 0:
+        return "< 1 %"
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def hours(value) -> str:
+    return f"{value:.1f} h" if value < 100 else f"{value:.0f} h"

@@ -1,0 +1,163 @@
+"""Step report: the patient's summary and page."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from planardose.dose.flags import FLAGS
+from planardose.dose.method_choice import common_method, gate_verdict
+from planardose.image import Volume
+from planardose.io.files import sha256_of, write_text
+from planardose.io.nifti import read_volume
+from planardose.library import load_camera, load_nuclide
+from planardose.patient_model import PatientModel
+from planardose.report.images import activity_figure, display_grid, dose_figure, file_uri, resampled, views_figure
+from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
+from planardose.report.summary import patient_summary
+from planardose.report.text import hours as hours_text
+from planardose.report.text import number
+from planardose.run import Run
+from planardose.steps.fit_kinetics import CyclePoints, read_cycles, read_gates
+from planardose.steps.report_views import TimePointViews, views_of
+
+
+def report(run: Run, patient: str) -> None:
+    """Write `summary` and the self-contained page `report`."""
+    kinetics = pd.read_csv(run.need("kinetics", "fit-kinetics", patient=patient)).fillna({"flags": ""})
+    doses = pd.read_csv(run.need("organ_doses", "absorbed-dose", patient=patient)).fillna({"flags": ""})
+    summary = _write_summary(run, patient, kinetics, doses)
+    model = PatientModel.load(run.need("model", "segment", patient=patient))
+    cycles = read_cycles(run, patient)
+    views = {n: views_of(run, patient, n, model, summary["method"]) for c in cycles for n in c.names}
+    page = PatientInput(
+        summary=summary,
+        points=tuple(_point(run, patient, c, n, views[c.names[n]]) for c in cycles for n in range(len(c.names))),
+        activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
+        kinetics=kinetics,
+        doses=doses,
+        facts=_facts(run, patient, summary),
+        pictures=_pictures(run, patient, model, cycles, summary["method"]),
+        flag_texts=FLAGS,
+        retained=_retained(cycles, summary),
+        kinetics_note=_kinetics_note(run, patient),
+    )
+    output = run.path("report", patient=patient)
+    write_text(output, patient_html(page))
+    inputs = [run.path(k, patient=patient) for k in ("kinetics", "organ_doses", "dose", "summary")]
+    run.sidecar(output, "report", "the patient's page", "", inputs)
+
+
+def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.DataFrame) -> dict:
+    gates = read_gates(run, patient)
+    method, status = common_method(gates, patient)
+    choice = {"method": method, "status": status, "gate": gate_verdict(gates, method)}
+    keys = ("model", "labels", *(("weights",) if method == "unet" else ()))
+    hashes = {k: sha256_of(run.path(k, patient=patient)) for k in keys if run.path(k, patient=patient).exists()}
+    dose = run.need("dose", "absorbed-dose", patient=patient)
+    energy = json.loads(dose.with_name(dose.name + ".json").read_text())["energy"]
+    summary = patient_summary(run, patient, gates, choice, kinetics, doses, hashes=hashes, energy=energy)
+    output = run.path("summary", patient=patient)
+    write_text(output, json.dumps(summary, indent=1, sort_keys=True) + "\n")
+    run.sidecar(output, "report", "summary of the patient", "", [run.path("organ_doses", patient=patient), dose])
+    return summary
+
+
+def _point(run: Run, patient: str, points: CyclePoints, n: int, views: TimePointViews) -> TimePointInput:
+    """One acquisition with its facts as text."""
+    name, row, pair = points.names[n], run.cohort.row(patient, points.names[n]), views.pair
+    pose = json.loads(run.need("registration", "register", patient=patient, timepoint=name).read_text())
+    camera, distance = load_camera(row.camera), pair.detector_distance_mm
+    calibrated = row.calibration_cps_per_mbq
+    facts = (
+        ("After injection", hours_text(points.hours[n])),
+        ("Start of acquisition", f"{pair.acquired_at:%Y-%m-%d %H:%M}"),
+        ("Camera", f"{camera.vendor}, {camera.collimator}, {camera.crystal_mm:g} mm NaI"),
+        ("Windows, keV", "; ".join(f"{w.low_kev:g}–{w.high_kev:g}" for w in pair.windows)),
+        ("Exposure of a point, duration", f"{pair.exposure_s:.0f} s, {pair.duration_s / 60:.1f} min"),
+        ("Matrix, pixel", f"{pair.counts.shape[2]} × {pair.counts.shape[3]}, {pair.pixel_mm[0]:.2f} mm"),
+        ("Collimator to body axis", "not stated" if distance is None else f"{distance[0]:.0f} / {distance[1]:.0f} mm"),
+        ("Photopeak counts, ant. / post.", " / ".join(number(float(c.sum()), 3) for c in views.measured)),
+        ("Calibration, per head in air", f"{calibrated:g} cps/MBq" if calibrated else "computed for the camera type"),
+        ("Position x, z; rotation", f"{pose['x_mm']:.1f}, {pose['z_mm']:.1f} mm; {pose['rotation_deg']:.2f}°"),
+        ("Found", f"{pose['method']}"),
+        ("Misfit before → after", f"{number(pose['misfit_before'])} → {number(pose['misfit_after'])}"),
+    )
+    gate = json.loads(run.path("gate", patient=patient, timepoint=name).read_text())
+    return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, views_figure(views.shown))
+
+
+def _activities(points: CyclePoints) -> pd.DataFrame:
+    """Organ tables of a cycle as one, with time point and hours."""
+    parts = [
+        table.assign(timepoint=name, hours=hours, cycle=points.cycle)
+        for name, hours, table in zip(points.names, points.hours, points.tables, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]:
+    rows = run.cohort.rows_of(patient)
+    facts = [
+        ("Nuclide", f"{summary['nuclide']}, half-life {summary['half_life_h']:g} h"),
+        ("Radiopharmaceutical", summary["tracer"]),
+    ]
+    for number_, cycle in summary["cycles"].items():
+        label = "Administered" if len(summary["cycles"]) == 1 else f"Cycle {number_}"
+        when = cycle["injected_at"].replace("T", " ")[:16]
+        facts.append((label, f"{number(cycle['administered_mbq'], 4)} MBq on {when}"))
+        facts.append(("Imaged", ", ".join(cycle["timepoints"])))
+    if rows[0].weight_kg:
+        facts.append(("Body weight", f"{rows[0].weight_kg:g} kg"))
+    camera = load_camera(rows[0].camera)
+    facts.append(("Camera", f"{camera.vendor} {camera.collimator} ({rows[0].camera})"))
+    facts.append(("Map and doses by", summary["method"]))
+    return tuple(facts)
+
+
+def _pictures(run: Run, patient: str, model: PatientModel, cycles: list[CyclePoints], method: str) -> dict:
+    """Data URIs of the overlays and of the training curve."""
+    grid = display_grid(model.ct_grid)
+    ct = resampled(
+        read_volume(run.need("ct", "import-ct", patient=patient), "CT", "HU", f"{patient} ct"), grid, -1000.0
+    )
+
+    def shown(path: Path, scale: float) -> np.ndarray:
+        volume = read_volume(path, "map", "", f"{patient} map")
+        return resampled(Volume(volume.data * scale, volume.grid, "map", ""), grid, 0.0)
+
+    maps = [
+        (f"{name}, {hours_text(at)}", shown(run.path("map", patient=patient, timepoint=name, method=method), 1e-3))
+        for c in cycles
+        for name, at in zip(c.names, c.hours, strict=True)
+    ]
+    curve = run.path("training_curve", patient=patient)
+    trained = "unet" in run.config.methods and curve.exists()
+    return {
+        "activity": activity_figure(ct, maps),
+        "dose": dose_figure(ct, shown(run.path("dose", patient=patient), 1.0)),
+        "training": file_uri(curve.read_bytes()) if trained else None,
+    }
+
+
+def _retained(cycles: list[CyclePoints], summary: dict) -> dict[str, float]:
+    """Time point -> activity found over administered, corrected for physical decay."""
+    out = {}
+    for c in cycles:
+        for name, hours, table in zip(c.names, c.hours, c.tables, strict=True):
+            found = table[table.method == summary["method"]].activity_mbq.sum()
+            out[name] = float(found / c.administered_mbq * math.exp2(hours / summary["half_life_h"]))
+    return out
+
+
+def _kinetics_note(run: Run, patient: str) -> str:
+    path = run.path("kinetics", patient=patient)
+    meta = json.loads(path.with_name(path.name + ".json").read_text())
+    if "not separated" in meta["calibration"]:
+        return "The reconstruction did not state the shared part of its uncertainty: the integrals' uncertainty is too small."
+    residue = max(meta["residue_bound"].values(), default=0.0)
+    half_life = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).half_life_h
+    bound = f"At most {100 * residue:.2g} % of an earlier cycle's activity can be left (physical half-life {half_life:g} h)."
+    return bound if residue else ""

@@ -1,0 +1,71 @@
+"""Step report-cohort: every patient of the sheet in one table and one page, failed ones with their reason."""
+
+import json
+
+import pandas as pd
+
+from planardose.io.files import atomic, write_text
+from planardose.paths import STEP_VERSIONS
+from planardose.report.cohort_page import PatientLine, cohort_html
+from planardose.run import Run
+
+COLUMNS = [
+    "patient",
+    "cycle",
+    "organ",
+    "method",
+    "dose_gy",
+    "dose_gy_u",
+    "dose_gy_per_gbq",
+    "gate",
+    "status",
+    "message",
+]
+UNFINISHED = "did not finish; see the log"
+
+
+def report_cohort(run: Run) -> None:
+    """Write `cohort_table` and `cohort_report`; a patient that failed has one row with the reason."""
+    lines = [_line(run, patient) for patient in run.cohort.patients]
+    parts = [_rows(run, line) for line in lines]
+    table = pd.concat([p for p in parts if len(p)], ignore_index=True)
+    output = run.path("cohort_table")
+    with atomic(output) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.8g")
+    doses = [run.path("organ_doses", patient=x.patient) for x in lines if x.summary]
+    run.sidecar(output, "report_cohort", "organ doses of all patients, by the method used", "Gy", doses)
+    page = run.path("cohort_report")
+    write_text(page, cohort_html(lines, table[table.status != "failed"]))
+    run.sidecar(page, "report_cohort", "the cohort's page", "", [output])
+
+
+def _line(run: Run, patient: str) -> PatientLine:
+    errors = _errors(run, patient)
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return PatientLine(patient, "failed", errors[0] + more, None)
+    finished = all(run.path(k, patient=patient).exists() for k in ("summary", "report", "organ_doses"))
+    if not finished:
+        return PatientLine(patient, "failed", UNFINISHED, None)
+    summary = json.loads(run.path("summary", patient=patient).read_text())
+    return PatientLine(patient, summary["status"], summary["message"], summary)
+
+
+def _errors(run: Run, patient: str) -> list[str]:
+    """Messages that failed steps left, in the order of the chain."""
+    order = list(STEP_VERSIONS)
+    found = [json.loads(f.read_text()) for f in sorted((run.results / patient / "errors").glob("*.json"))]
+    found.sort(key=lambda e: order.index(e["step"]) if e["step"] in order else len(order))
+    return [e["message"] for e in found]
+
+
+def _rows(run: Run, line: PatientLine) -> pd.DataFrame:
+    """Rows of one patient: the doses of the method used, per cycle and organ."""
+    if line.summary is None:
+        return pd.DataFrame(
+            [{"patient": line.patient, "status": line.status, "message": line.message}], columns=COLUMNS
+        )
+    doses = pd.read_csv(run.path("organ_doses", patient=line.patient))
+    used = doses[doses.method == line.summary["method"]]
+    added = {"patient": line.patient, "gate": line.summary["gate"], "status": line.status, "message": line.message}
+    return used.assign(**added)[COLUMNS]
