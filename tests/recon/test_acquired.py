@@ -6,6 +6,7 @@ import pytest
 from planardose.errors import InputError
 from planardose.planar import EnergyWindow
 from planardose.recon.acquired import acquired_from, triple_energy_window
+from planardose.recon.scatter import parameters
 
 PEAK, LOW, HIGH = EnergyWindow(187.2, 228.8), EnergyWindow(166.4, 187.2), EnergyWindow(228.8, 249.6)
 
@@ -23,7 +24,7 @@ def test_smoothing_keeps_the_scatter_total(nuclide):
     counts = np.zeros((2, 3, 40, 60))
     counts[:, :, 15:25, 20:40] = rng.poisson(5.0, (2, 3, 10, 20))
     got = acquired_from(counts, (PEAK, LOW, HIGH), 20.0, nuclide, 10.0)
-    raw = triple_energy_window(counts, (PEAK, LOW, HIGH), 0)
+    raw = parameters()["energy_window_share"] * triple_energy_window(counts, (PEAK, LOW, HIGH), 0)
     assert got.scatter.sum() == pytest.approx(raw.sum(), rel=1e-6)
     assert got.scatter.max() < raw.max()
     assert np.array_equal(got.counts, counts[:, 0])

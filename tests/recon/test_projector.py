@@ -101,5 +101,7 @@ def test_face_inside_the_body_is_refused(model, camera, nuclide):
 
 def test_organ_responses_are_per_concentration(model, projector):
     responses = projector.organ_responses(model.fractions)
-    activity = torch.as_tensor(model.fractions[1] * model.grid.voxel_ml)
-    assert responses[1] == pytest.approx(projector.forward(activity).numpy(), rel=1e-6)
+    activity = model.fractions[1] * np.float32(model.grid.voxel_ml)
+    assert responses.primary[1] == pytest.approx(projector.forward(torch.as_tensor(activity)).numpy(), rel=1e-6)
+    assert responses.scatter[1] == pytest.approx(projector.scatter(activity), rel=1e-6)
+    assert 0.15 < responses.scatter[1].sum() / responses.primary[1].sum() < 0.6

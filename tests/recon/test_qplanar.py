@@ -6,7 +6,7 @@ import torch
 
 from planardose.recon.acquired import Acquired
 from planardose.recon.mlem import flat_start, mlem
-from planardose.recon.qplanar import fit_concentrations, qplanar
+from planardose.recon.qplanar import fit_concentrations, qplanar, with_modelled_scatter
 
 TRUTH = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
 EXPOSURE_S = 20.0
@@ -14,7 +14,7 @@ EXPOSURE_S = 20.0
 
 @pytest.fixture(scope="module")
 def responses(model, projector):
-    return projector.organ_responses(model.fractions)
+    return projector.organ_responses(model.fractions).primary
 
 
 def exact(responses, scatter=0.0):
@@ -23,10 +23,21 @@ def exact(responses, scatter=0.0):
 
 
 @pytest.mark.parametrize("model_error", [0.0, 0.05])
-def test_recovers_known_concentrations_without_noise(model, projector, responses, model_error):
+def test_recovers_known_concentrations_without_noise(responses, model_error):
     counts, scatter = exact(responses, 3.0)
-    fit = qplanar(projector, model, Acquired(counts, scatter, EXPOSURE_S), responses, model_error)
+    fit = fit_concentrations(counts, responses * EXPOSURE_S, scatter, model_error)
     assert fit.concentrations == pytest.approx(TRUTH, rel=1e-4)
+
+
+def test_scatter_goes_with_its_organ(model, projector):
+    """Counts with modelled scatter give back the concentrations, the map's total, and the scatter itself."""
+    responses = projector.organ_responses(model.fractions)
+    counts = np.tensordot(TRUTH, responses.total, axes=1) * EXPOSURE_S
+    acquired = Acquired(counts, np.full_like(counts, 99.0), EXPOSURE_S)
+    fit = qplanar(projector, model, acquired, responses)
+    assert fit.concentrations == pytest.approx(TRUTH, rel=1e-4)
+    again = with_modelled_scatter(acquired, fit, responses)
+    assert again.scatter == pytest.approx(np.tensordot(TRUTH, responses.scatter, axes=1) * EXPOSURE_S, rel=1e-3)
     total = (TRUTH * model.volumes_ml()).sum()
     assert fit.map(model).sum() == pytest.approx(total, rel=1e-4)
 

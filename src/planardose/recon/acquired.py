@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from planardose.errors import InputError
 from planardose.library import Nuclide
 from planardose.planar import EnergyWindow
+from planardose.recon.scatter import parameters as scatter_parameters
 
 SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy: see docs/physics.md
 
@@ -67,6 +68,9 @@ def acquired_from(
 ) -> Acquired:
     """Photopeak counts and smoothed triple-energy-window scatter of an acquisition.
 
+    The trapezoid overestimates the scatter of 177Lu; it is scaled by the share found with the Monte Carlo
+    (``data/physics/patient_scatter.yaml``).
+
     Parameters
     ----------
     counts : (2, W, I, K) float
@@ -104,6 +108,7 @@ def acquired_from(
             "export the scatter windows as well",
         )
     sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
-    scatter = triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak)
+    share = scatter_parameters()["energy_window_share"]
+    scatter = share * triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak)
     smooth = np.stack([gaussian_filter(view, sigma, mode="constant") for view in scatter])
     return Acquired(np.array(counts[:, peak], dtype=np.float64), smooth, float(exposure_s))

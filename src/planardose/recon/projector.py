@@ -1,10 +1,11 @@
 """Analytic projector: activity to the expected primary photopeak rates of two opposed heads, and its exact adjoint.
 
 Attenuation along +-y at the imaged line, depth-dependent Gaussian resolution (collimator and intrinsic), absolute cps
-per MBq. Linear and differentiable (torch). Scatter is not in it: see `recon.scatter`.
+per MBq. Linear and differentiable (torch). Scatter is apart: `Projector.scatter`.
 """
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from planardose.physics.attenuation import mu_per_mm
 from planardose.physics.collimator import FWHM_PER_SIGMA, fwhm_mm
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS
+from planardose.recon.scatter import effective_sources, kernel
 
 
 def attenuation_factors(mu: np.ndarray, step_mm: float) -> np.ndarray:
@@ -94,6 +96,8 @@ class Projector:
     ):
         grid, energy = model.grid, nuclide.imaged_line().energy_kev
         self.grid, self.device, self.dtype = grid, torch.device(device), dtype
+        self.density = model.density
+        self.scatter_kernel = kernel(camera, nuclide, tuple(float(s) for s in grid.spacing_mm))
         # cps/MBq of one head, in air
         self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak)
         distances = self._distances(model, face_mm)
@@ -153,8 +157,27 @@ class Projector:
             parts.append((across * self.factors[v][:, :, None, :]).permute(2, 1, 0, 3))
         return torch.stack(parts)
 
-    def organ_responses(self, fractions: np.ndarray) -> np.ndarray:
-        """Rates (O, 2, I, K) float64 in cps per MBq/mL of each organ, from its fractions (O, I, J, K)."""
+    def scatter(self, activity: np.ndarray) -> np.ndarray:
+        """Photopeak rates (2, I, K) float64 in cps of photons scattered in the patient, of one map (I, J, K)."""
         with torch.no_grad():
-            out = [self.forward(self.tensor(f) * self.grid.voxel_ml).cpu().numpy() for f in fractions]
-        return np.array(out, dtype=np.float64)
+            sources = self.tensor(effective_sources(np.asarray(activity), self.density, self.scatter_kernel))
+            return np.stack([self.forward(s)[v].cpu().numpy() for v, s in enumerate(sources)]).astype(np.float64)
+
+    def organ_responses(self, fractions: np.ndarray) -> "Responses":
+        """Primary and scatter rates of every organ, from its fractions (O, I, J, K), evenly filled."""
+        volumes = [f * np.float32(self.grid.voxel_ml) for f in fractions]
+        with torch.no_grad():
+            primary = [self.forward(self.tensor(v)).cpu().numpy() for v in volumes]
+        return Responses(np.array(primary, dtype=np.float64), np.array([self.scatter(v) for v in volumes]))
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What the camera sees of each organ: (O, 2, I, K) float64 each, cps per MBq/mL, photopeak window."""
+
+    primary: np.ndarray = field(repr=False)
+    scatter: np.ndarray = field(repr=False)
+
+    @property
+    def total(self) -> np.ndarray:
+        return self.primary + self.scatter

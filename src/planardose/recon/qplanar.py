@@ -6,7 +6,7 @@ model error, so that bright pixels do not claim more than the model can know. Wi
 the Poisson maximum-likelihood estimate.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
@@ -14,9 +14,10 @@ from scipy.optimize import nnls
 
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
-from planardose.recon.projector import Projector
+from planardose.recon.projector import Projector, Responses
 
 MODEL_ERROR = 0.05  # of the expected counts per pixel: texture within organs, borders, residual scatter and shift
+OUTSIDE_ERROR = 0.5  # the same beyond the CT, where one slice is repeated
 ITERATIONS = 6
 FLOOR_COUNTS = 0.3  # smallest variance of a pixel: keeps empty pixels from infinite weight
 LEAST_RESPONSE = 1e-9  # of the largest response: an organ below it is not seen by the camera
@@ -48,7 +49,7 @@ class OrganFit:
         return np.tensordot(self.concentrations * model.grid.voxel_ml, model.fractions.astype(np.float64), axes=1)
 
 
-def variance(expected: np.ndarray, model_error: float) -> np.ndarray:
+def variance(expected: np.ndarray, model_error: float | np.ndarray) -> np.ndarray:
     """Variance of a pixel's counts: Poisson, plus the model's relative error."""
     return np.maximum(expected, FLOOR_COUNTS) + (model_error * expected) ** 2
 
@@ -60,7 +61,7 @@ def nonnegative_solution(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def fit_concentrations(
-    counts: np.ndarray, responses: np.ndarray, additive: np.ndarray, model_error: float = MODEL_ERROR
+    counts: np.ndarray, responses: np.ndarray, additive: np.ndarray, model_error: float | np.ndarray = MODEL_ERROR
 ) -> OrganFit:
     """Fit concentrations to counts.
 
@@ -71,7 +72,7 @@ def fit_concentrations(
         Expected counts per MBq/mL of each organ (rates x exposure).
     additive : (2, I, K) float
         Expected counts that do not depend on the concentrations (scatter).
-    model_error : float
+    model_error : float or array that broadcasts to (2, I, K)
         Relative, per pixel.
 
     Returns
@@ -79,6 +80,7 @@ def fit_concentrations(
     OrganFit
     """
     y, a = counts.ravel(), additive.ravel()
+    relative = np.broadcast_to(model_error, counts.shape).ravel()
     all_rows = responses.reshape(len(responses), -1)
     sums = all_rows.sum(axis=1)
     seen = np.flatnonzero(sums > LEAST_RESPONSE * max(sums.max(), 1e-300))
@@ -87,12 +89,12 @@ def fit_concentrations(
     used = (rows.sum(axis=0) > 1e-12) | (a > 1e-12)
     x = np.full(len(seen), max(y.sum() - a.sum(), 1.0) / max(len(seen), 1))
     for _ in range(ITERATIONS):
-        weights = used / variance(x @ rows + a, model_error)
+        weights = used / variance(x @ rows + a, relative)
         normal = (rows * weights) @ rows.T
         normal[np.diag_indices_from(normal)] *= 1 + 1e-9
         x = nonnegative_solution(normal, (rows * weights) @ (y - a))
     expected = x @ rows + a
-    weights = used / variance(expected, model_error)
+    weights = used / variance(expected, relative)
     normal = (rows * weights) @ rows.T
     normal[np.diag_indices_from(normal)] *= 1 + 1e-9
     inverse = cho_solve(cho_factor(normal), np.eye(len(seen)))
@@ -104,24 +106,34 @@ def fit_concentrations(
     return OrganFit(concentrations, covariance, expected.reshape(counts.shape), misfit)
 
 
+def model_errors(model: PatientModel) -> np.ndarray:
+    """(K,) relative model error per slice: larger where the anatomy is not known, beyond the CT."""
+    errors = np.full(model.grid.shape[2], OUTSIDE_ERROR)
+    errors[model.ct_slices] = MODEL_ERROR
+    return errors
+
+
 def qplanar(
-    projector: Projector,
-    model: PatientModel,
-    acquired: Acquired,
-    responses: np.ndarray | None = None,
-    model_error: float = MODEL_ERROR,
+    projector: Projector, model: PatientModel, acquired: Acquired, responses: Responses | None = None
 ) -> OrganFit:
-    """Organ concentrations of one acquisition.
+    """Organ concentrations of one acquisition, scatter modelled with each organ.
 
     Parameters
     ----------
     projector : Projector
     model : PatientModel
     acquired : Acquired
-    responses : (O, 2, I, K) float or None
+        Its own scatter estimate is not used.
+    responses : Responses or None
         ``projector.organ_responses(model.fractions)`` when it is at hand already (it does not depend on the counts).
-    model_error : float
     """
     if responses is None:
         responses = projector.organ_responses(model.fractions)
-    return fit_concentrations(acquired.counts, responses * acquired.exposure_s, acquired.scatter, model_error)
+    total = responses.total * acquired.exposure_s
+    return fit_concentrations(acquired.counts, total, np.zeros_like(acquired.counts), model_errors(model))
+
+
+def with_modelled_scatter(acquired: Acquired, fit: OrganFit, responses: Responses) -> Acquired:
+    """The same counts with the scatter that the fitted organs cause, instead of the energy windows' estimate."""
+    scatter = np.tensordot(fit.concentrations, responses.scatter, axes=1) * acquired.exposure_s
+    return replace(acquired, scatter=scatter)
