@@ -67,10 +67,11 @@ def _is_ct_slice(ds: Dataset) -> bool:
 
 
 def _unique(slices: list[Dataset]) -> list[Dataset]:
-    """Each object once: copies of a file share their SOPInstanceUID."""
-    seen: dict[str, Dataset] = {}
+    """Each object once: copies of a file share their SOPInstanceUID and their place."""
+    seen: dict[tuple, Dataset] = {}
     for n, ds in enumerate(slices):
-        seen.setdefault(str(ds.get("SOPInstanceUID") or n), ds)
+        place = _geometry_key(ds), tuple(map(float, ds.ImagePositionPatient))
+        seen.setdefault((str(ds.get("SOPInstanceUID") or n), place), ds)
     return list(seen.values())
 
 

@@ -1,0 +1,163 @@
+"""CT in DICOM: geometry of the writer against the standard's formula, of the reader against the writer."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from imaging_scene import PLANTED, ct_volume
+from planardose.errors import InputError
+from planardose.image import Grid, Volume
+from planardose.io.ct import clip_hu, read_ct
+from planardose.io.dicom_ct import write_ct
+from planardose.io.dicom_ct_read import read_ct_series
+
+
+def _field(ras: np.ndarray) -> np.ndarray:
+    """A different HU at every place: linear in x, y, z (mm), rounded as stored."""
+    return np.rint(ras @ np.array([1.5, -2.25, 3.75]) + 11.0)
+
+
+def _volume(axes: np.ndarray, shape=(7, 5, 4), spacing=(2.0, 3.0, 5.0)) -> Volume:
+    affine = np.eye(4)
+    affine[:3, :3] = axes * spacing
+    affine[:3, 3] = (-31.0, 17.0, 120.0)
+    grid = Grid(shape, affine)
+    return Volume(_field(_centres(grid)), grid, "CT number", "HU")
+
+
+def _centres(grid: Grid) -> np.ndarray:
+    index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+    return index @ grid.ras_from_voxel[:3, :3].T + grid.ras_from_voxel[:3, 3]
+
+
+def _orientations() -> list[np.ndarray]:
+    """All 48 axis permutations with signs, and an oblique one."""
+    found = []
+    for order in itertools.permutations(range(3)):
+        for signs in itertools.product((1, -1), repeat=3):
+            axes = np.zeros((3, 3))
+            axes[list(order), range(3)] = signs
+            found.append(axes)
+    a, b = np.deg2rad((20.0, -35.0))
+    about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    return [*found, about_z @ about_x]
+
+
+@pytest.mark.parametrize("n", range(0, 49, 3))
+def test_round_trip_keeps_every_hu_at_its_place_in_the_patient(n: int, tmp_path: Path):
+    volume = _volume(_orientations()[n])
+    write_ct(tmp_path, volume)
+    back = read_ct_series(tmp_path, "P01 ct")
+    assert sorted(back.grid.shape) == sorted(volume.grid.shape)
+    np.testing.assert_allclose(back.data, _field(_centres(back.grid)), atol=1.0)
+    assert abs(back.data.sum() - volume.data.sum()) <= 1e-3 * abs(volume.data).sum()
+
+
+def test_the_oblique_orientation_is_among_those_tried():
+    assert not np.allclose(np.abs(_orientations()[48]).max(axis=0), 1.0)
+    assert 48 % 3 == 0
+
+
+def test_writer_puts_pixels_where_the_standard_says(tmp_path: Path):
+    volume = _volume(np.eye(3))
+    write_ct(tmp_path, volume)
+    seen = 0
+    for file in sorted(tmp_path.iterdir()):
+        ds = pydicom.dcmread(file)
+        row_cosine, column_cosine = np.array(ds.ImageOrientationPatient, float).reshape(2, 3)
+        hu = ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
+        for r in range(ds.Rows):
+            for c in range(ds.Columns):  # PS3.3 C.7.6.2.1.1
+                lps = np.array(ds.ImagePositionPatient, float)
+                lps = lps + row_cosine * float(ds.PixelSpacing[1]) * c + column_cosine * float(ds.PixelSpacing[0]) * r
+                assert hu[r, c] == _field(lps * (-1, -1, 1))
+                seen += 1
+        assert ds.ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+    assert seen == volume.data.size
+
+
+def test_slope_intercept_and_stray_thickness(tmp_path: Path):
+    volume = _volume(np.eye(3))
+    write_ct(tmp_path, volume)
+    for n, file in enumerate(sorted(tmp_path.iterdir())):
+        ds = pydicom.dcmread(file)
+        ds.SliceThickness = "9"
+        ds.RescaleSlope, ds.RescaleIntercept = "2", str(-16384 + n)
+        ds.save_as(tmp_path / f"{9 - n}.dcm")  # names in reverse order
+        file.unlink()
+    back = read_ct_series(tmp_path, "P01 ct")
+    np.testing.assert_allclose(back.grid.spacing_mm, (2.0, 3.0, 5.0), atol=1e-5)
+    expected = 2 * _field(_centres(back.grid)) + np.arange(4)
+    np.testing.assert_allclose(back.data, expected, atol=1e-3)
+
+
+def test_localizer_copies_and_other_modalities_are_left_out(tmp_path: Path):
+    volume = _volume(np.eye(3))
+    write_ct(tmp_path, volume)
+    first = pydicom.dcmread(tmp_path / "CT0001.dcm")
+    first.save_as(tmp_path / "copy.dcm")
+    first.ImageType, first.SOPInstanceUID = ["ORIGINAL", "PRIMARY", "LOCALIZER"], "2.25.1"
+    first.save_as(tmp_path / "scout.dcm")
+    first.Modality, first.ImageType = "PT", ["ORIGINAL", "PRIMARY"]
+    first.save_as(tmp_path / "pet.dcm")
+    (tmp_path / "notes.txt").write_text("not an image")
+    back = read_ct_series(tmp_path, "P01 ct")
+    np.testing.assert_allclose(back.data, _field(_centres(back.grid)), atol=1e-3)
+
+
+def test_two_full_series_are_refused_with_their_sizes(tmp_path: Path):
+    write_ct(tmp_path / "a", _volume(np.eye(3)), seed=1)
+    write_ct(tmp_path / "b", _volume(np.eye(3), shape=(8, 5, 4)), seed=1)
+    with pytest.raises(InputError, match="2 CT series in one folder .*4 slices of 5x7"):
+        read_ct_series(tmp_path, "P01 ct")
+
+
+def test_two_reconstructions_at_the_same_positions_are_two_series(tmp_path: Path):
+    write_ct(tmp_path / "a", _volume(np.eye(3)))
+    for file in (tmp_path / "a").iterdir():
+        ds = pydicom.dcmread(file)
+        ds.SeriesInstanceUID, ds.SOPInstanceUID = "2.25.7", f"2.25.7{ds.InstanceNumber}"
+        (tmp_path / "b").mkdir(exist_ok=True)
+        ds.save_as(tmp_path / "b" / file.name)
+    with pytest.raises(InputError, match="2 CT series"):
+        read_ct_series(tmp_path, "P01 ct")
+
+
+def test_empty_uids_are_no_obstacle(tmp_path: Path):
+    write_ct(tmp_path, _volume(np.eye(3)))
+    for file in tmp_path.iterdir():
+        ds = pydicom.dcmread(file)
+        ds.SOPClassUID = ds.SOPInstanceUID = ds.SeriesInstanceUID = ""
+        ds.save_as(file)
+    assert read_ct_series(tmp_path, "P01 ct").grid.shape == (7, 5, 4)
+
+
+def test_same_seed_same_bytes_other_seed_other_uids(tmp_path: Path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        write_ct(tmp_path / name, ct_volume(), PLANTED, seed)
+    a, b, c = ([f.read_bytes() for f in sorted((tmp_path / n).iterdir())] for n in "abc")
+    assert a == b
+    assert a != c
+    assert str(pydicom.dcmread(tmp_path / "a" / "CT0001.dcm").PatientName) == PLANTED.name
+
+
+def test_clipping_is_counted():
+    volume = ct_volume()
+    volume.data[0, 0, :3], volume.data[5, 5, 5] = (-1207.0, -1100.0, -1024.0), 3382.0
+    clipped, found = clip_hu(volume)
+    assert clipped.data.dtype == np.int16
+    assert (clipped.data.min(), clipped.data.max()) == (-1024, 3071)
+    below = int((volume.data < -1024).sum())
+    assert below >= 2
+    assert (found["voxels_below"], found["voxels_above"]) == (below, 1)
+    assert found["hu_found"] == [-1207.0, 3382.0]
+
+
+def test_dicom_folder_passes_the_hu_check(tmp_path: Path):
+    volume = ct_volume()
+    write_ct(tmp_path, volume)
+    back = read_ct(tmp_path, "P01 ct")
+    assert (back.data[::-1, ::-1] == np.rint(volume.data)).all()

@@ -1,0 +1,215 @@
+"""Planar NM files: orientation of both views, timing, and what real headers leave out."""
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
+from planardose.config import Hand
+from planardose.errors import InputError
+from planardose.io.dicom_nm import write_planar
+from planardose.io.planar_in import read_planar
+from planardose.planar import PlanarPair
+
+KEY = "patients.P01.t24"
+WHERE = "P01 t24 planar"
+
+
+@pytest.fixture
+def pair() -> PlanarPair:
+    return planar_pair()
+
+
+@pytest.fixture
+def edited(tmp_path: Path, pair: PlanarPair):
+    """Write the pair, let a function change the data set, read it back."""
+
+    def read(change, hand: Hand | None = None, start: PlanarPair | None = None):
+        write_planar(tmp_path / "nm.dcm", start or pair, CAMERA)
+        ds = pydicom.dcmread(tmp_path / "nm.dcm")
+        change(ds)
+        ds.save_as(tmp_path / "nm.dcm")
+        return read_planar(tmp_path / "nm.dcm", CAMERA, WHERE, hand, KEY)
+
+    return read
+
+
+def _pixels(ds, change) -> None:
+    ds.PixelData = np.ascontiguousarray(change(ds.pixel_array.copy())).tobytes()
+
+
+def _silent(ds) -> None:
+    """As real two-detector statics: no view code, one orientation for both heads."""
+    for item in ds.DetectorInformationSequence:
+        item.ViewCodeSequence = []
+        item.ImageOrientationPatient = [-1, 0, 0, 0, 0, -1]
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_round_trip(swept: bool, tmp_path: Path):
+    pair = planar_pair(swept=swept)
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    found = read_planar(tmp_path / "nm.dcm", CAMERA, WHERE, key=KEY)
+    assert found.notes == ()
+    back = found.pair
+    np.testing.assert_array_equal(back.counts, pair.counts)
+    assert back.windows == WINDOWS
+    assert back.pixel_mm == pair.pixel_mm
+    assert (back.acquired_at, back.detector_distance_mm) == (pair.acquired_at, pair.detector_distance_mm)
+    assert back.exposure_s == pytest.approx(pair.exposure_s, rel=1e-6)
+    assert back.duration_s == pytest.approx(pair.duration_s, abs=0.5)
+
+
+def test_a_source_right_in_front_near_the_head_stands_where_each_camera_sees_it(tmp_path: Path):
+    ras = np.zeros((2, 1, 20, 50))
+    ras[:, :, 16, 44] = 90  # right (+x), high (+z)
+    pair = planar_pair(windows=WINDOWS[:1])
+    pair = PlanarPair(PlanarPair.counts_from_ras(ras), WINDOWS[:1], (4.0, 5.0), 60.0, pair.acquired_at, 60.0)
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    ds = pydicom.dcmread(tmp_path / "nm.dcm")
+    anterior, posterior = ds.pixel_array
+    assert np.argwhere(anterior).tolist() == [[5, 3]]  # row from the head, the patient's right on the left
+    assert np.argwhere(posterior).tolist() == [[5, 16]]
+    assert list(ds.DetectorVector) == [1, 2]
+    assert [float(d.StartAngle) for d in ds.DetectorInformationSequence] == [180.0, 0.0]
+
+
+def test_sweep_times_come_from_velocity_not_from_frame_duration(edited):
+    def change(ds):
+        ds.ScanVelocity, ds.ScanLength, ds.ActualFrameDuration = "1.671598", 1899, 1210434
+
+    back = edited(change).pair
+    assert back.exposure_s == pytest.approx(387.0 / 1.671598)
+    assert back.duration_s == pytest.approx(1136.04, abs=0.01)
+
+
+def test_head_order_in_the_file_does_not_matter(edited, pair):
+    def change(ds):
+        ds.DetectorInformationSequence = ds.DetectorInformationSequence[::-1]
+        ds.DetectorVector = [3 - int(d) for d in ds.DetectorVector]
+
+    np.testing.assert_array_equal(edited(change).pair.counts, pair.counts)
+
+
+def test_angle_alone_names_the_view_and_says_what_is_assumed(edited, pair):
+    found = edited(_silent)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert any(f"{KEY}.flip_posterior" in note for note in found.notes)
+
+
+def test_angle_360_is_posterior(edited, pair):
+    def change(ds):
+        _silent(ds)
+        ds.DetectorInformationSequence[1].StartAngle = "360"
+
+    np.testing.assert_array_equal(edited(change).pair.counts, pair.counts)
+
+
+def test_images_turned_upside_down_are_turned_back_by_their_orientation(edited, pair):
+    def change(ds):
+        _pixels(ds, lambda a: a[:, ::-1, ::-1])
+        for item in ds.DetectorInformationSequence:
+            item.ImageOrientationPatient = [-float(v) for v in item.ImageOrientationPatient]
+
+    np.testing.assert_array_equal(edited(change).pair.counts, pair.counts)
+
+
+def test_a_posterior_view_stored_mirrored_is_noticed_and_mirrored_by_hand(edited, pair):
+    def change(ds):
+        _silent(ds)
+        _pixels(ds, lambda a: np.where(np.arange(6)[:, None, None] % 2 == 1, a[:, :, ::-1], a))
+
+    with pytest.raises(InputError, match=rf"only when mirrored.*{KEY}\.flip_posterior"):
+        edited(change)
+    np.testing.assert_array_equal(edited(change, Hand(flip_posterior=True)).pair.counts, pair.counts)
+    kept = edited(change, Hand(flip_posterior=False)).pair.counts
+    np.testing.assert_array_equal(kept[1], pair.counts[1, :, :, ::-1])
+
+
+def test_without_detector_information_the_user_decides(edited, pair):
+    def change(ds):
+        del ds.DetectorInformationSequence
+
+    with pytest.raises(InputError, match=rf"does not say which head is anterior.*{KEY}\.head_order"):
+        edited(change)
+    found = edited(change, Hand(head_order="anterior_first"))
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert found.pair.detector_distance_mm is None
+    swapped = edited(change, Hand(head_order="posterior_first")).pair.counts
+    np.testing.assert_array_equal(swapped[0], pair.counts[1])
+
+
+def test_missing_energy_windows_are_asked_for(edited, pair):
+    def change(ds):
+        del ds.EnergyWindowInformationSequence
+
+    with pytest.raises(InputError, match=rf"{KEY}\.windows_kev"):
+        edited(change)
+    by_hand = Hand(windows_kev=tuple((w.low_kev, w.high_kev) for w in WINDOWS))
+    assert edited(change, by_hand).pair.windows == WINDOWS
+
+
+def test_signed_pixels_and_a_file_per_head(tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    for head in (1, 2):
+        ds = pydicom.dcmread(tmp_path / "nm.dcm")
+        keep = [n for n, d in enumerate(ds.DetectorVector) if d == head]
+        ds.PixelRepresentation = 1
+        _pixels(ds, lambda a, keep=keep: a[keep].astype("<i2"))
+        ds.NumberOfFrames, ds.NumberOfDetectors, ds.DetectorVector, ds.EnergyWindowVector = 3, 1, [1] * 3, [1, 2, 3]
+        ds.DetectorInformationSequence = [ds.DetectorInformationSequence[head - 1]]
+        (tmp_path / "heads").mkdir(exist_ok=True)
+        ds.save_as(tmp_path / "heads" / f"{3 - head}.dcm")
+    found = read_planar(tmp_path / "heads", CAMERA, WHERE, key=KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+
+
+def test_a_multiple_static_technique_is_no_sweep(edited):
+    def change(ds):
+        ds.WholeBodyTechnique = "MSP"
+
+    with pytest.raises(InputError, match="MSP is no continuous sweep"):
+        edited(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda ds: delattr(ds, "ScanVelocity"), "without ScanVelocity"),
+        (lambda ds: setattr(ds, "ScanVelocity", "12"), "a velocity in mm/s"),
+        (lambda ds: delattr(ds, "PixelSpacing"), "no PixelSpacing"),
+        (lambda ds: delattr(ds, "DetectorVector"), "no DetectorVector"),
+        (lambda ds: setattr(ds, "ImageType", ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]), "image type TOMO"),
+        (lambda ds: setattr(ds, "Modality", "CT"), "no NM image"),
+    ],
+)
+def test_headers_that_cannot_be_used_are_named(edited, change, says: str):
+    with pytest.raises(InputError, match=says):
+        edited(change)
+
+
+def test_disagreeing_total_is_noted(edited):
+    def change(ds):
+        ds.CountsAccumulated = 12
+
+    assert any("CountsAccumulated 12" in note for note in edited(change).notes)
+
+
+def test_the_writer_is_deterministic_and_keeps_identity(tmp_path: Path, pair):
+    for name in "ab":
+        write_planar(tmp_path / name, pair, CAMERA, LU.name, seed=5)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_header_without_time_needs_the_sheet(tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    ds = pydicom.dcmread(tmp_path / "nm.dcm")
+    for stem in ("Acquisition", "Content", "Series"):
+        setattr(ds, f"{stem}Date", "")
+    ds.save_as(tmp_path / "nm.dcm")
+    with pytest.raises(InputError, match="acquired_at"):
+        read_planar(tmp_path / "nm.dcm", CAMERA, WHERE)
+    at = datetime(2026, 3, 4, 12)
+    assert read_planar(tmp_path / "nm.dcm", CAMERA, WHERE, acquired_at=at).pair.acquired_at == at
