@@ -36,6 +36,7 @@ include: "rules/report.smk"
 
 # Hooks run in the main process only, never in a cluster job or a dry run.
 onstart:
+    hold_results()
     PLAN.forget_errors()
     PLAN.write_config()
 

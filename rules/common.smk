@@ -28,6 +28,15 @@ wildcard_constraints:
     chunk=r"\d+",
 
 
+def hold_results():
+    """Keep other runs off the results folder while this process lives."""
+    global LOCK
+    try:
+        LOCK = PLAN.lock()
+    except InputError as fault:
+        raise SystemExit(f"planardose: {fault}") from None
+
+
 def command(name, options=""):
     """Shell text of a planardose command. The sheet goes through the environment, so that no log holds its path."""
     results = shlex.quote(PLAN.results)

@@ -236,7 +236,9 @@ def list_(
 def calibrate(
     planar: Annotated[Path, typer.Option(help="Acquisition of both heads: NM DICOM, or NPZ with JSON.")],
     activity_mbq: Annotated[float, typer.Option(help="Activity of the source, MBq.")],
-    at: Annotated[datetime, typer.Option(formats=TIME_FORMATS, help="Time to which the activity refers.")],
+    at: Annotated[
+        datetime, typer.Option(formats=TIME_FORMATS, metavar="TIME", help="Time to which the activity refers.")
+    ],
     camera: Annotated[str, typer.Option(help="Camera of 'planardose list cameras'.")],
     nuclide: Annotated[str, typer.Option(help="Nuclide of 'planardose list nuclides'.")] = "177Lu",
     activity_uncertainty: Annotated[float, typer.Option(help="Relative standard uncertainty of the activity.")] = 0.05,

@@ -7,12 +7,14 @@ metadata. Each job carries a *mark* instead, a hash of everything outside the re
 (`DEPENDS`); Snakemake reruns the job when the mark changes (rerun trigger ``params``).
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -153,6 +155,26 @@ class Plan:
         text = yaml.safe_dump(self.config.model_dump(mode="json", exclude=set(PLACES)), sort_keys=False)
         if not target.exists() or target.read_text() != text:
             write_text(target, text)
+
+    def lock(self) -> IO:
+        """Claim the results folder for this run, until the returned file is closed or the process dies in any way.
+
+        Snakemake's own lock outlives a killed run and must be removed by hand; the kernel drops this one.
+
+        Raises
+        ------
+        InputError
+            When another run holds it.
+        """
+        path = Path(self.results) / ".lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise InputError("results", "another run is working in this folder", "one run at a time") from None
+        return file
 
     def forget_errors(self) -> None:
         """Remove the error notes of an earlier run: whatever failed then is tried again now."""

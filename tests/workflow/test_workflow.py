@@ -1,0 +1,189 @@
+"""The whole workflow on a tiny cohort: what it writes, what reruns, what a fault or a kill does, and privacy."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from planardose.steps.verify import verify
+
+pytestmark = pytest.mark.slow
+PER_TIMEPOINT = {"import_planar": 1, "register": 1, "reconstruct": 1}
+AFTER = {"fit_kinetics": 1, "absorbed_dose": 1, "report": 1, "report_cohort": 1, "all": 1}
+
+
+def planned(jobs: dict) -> dict:
+    return dict(sorted(jobs.items()))
+
+
+@pytest.fixture(scope="module")
+def finished(demo, workflow, tmp_path_factory):
+    """A finished run of one patient with two time points and every method."""
+    folder = tmp_path_factory.mktemp("work")
+    run = workflow(folder, demo.sheet(folder / "sheet.tsv", *demo.rows[:2]))
+    done = run()
+    assert done.returncode == 0, done.stdout
+    (folder / "terminal.txt").write_text(done.stdout)
+    return run
+
+
+def table(path: Path) -> list[dict]:
+    with path.open(newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def test_outputs_are_there(finished):
+    out = finished.folder / "out"
+    p01 = out / "P01"
+    for name in ("report.html", "summary.json", "dose/dose_gy.nii.gz", "dose/organ_doses.csv", "anatomy/labels.tsv"):
+        assert (p01 / name).stat().st_size > 0, name
+    assert (out / "cohort.html").exists()
+    methods = {r["method"] for r in table(p01 / "recon/t4_organs.csv")}
+    assert methods == {"conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet"}
+    assert {r["status"] for r in table(out / "cohort.csv")} <= {"ok", "fallback"}
+    assert not list(p01.glob("errors/*"))
+    assert (p01 / "logs/train.log").exists()
+    assert (p01 / "benchmarks/train.tsv").exists()
+
+
+def test_nothing_changed_nothing_to_do(finished):
+    assert finished.jobs() == {}
+
+
+def test_no_name_and_no_input_folder_in_any_output_or_log(finished, demo):
+    folder = finished.folder
+    places = [*(folder / "out").rglob("*"), *(folder / ".snakemake").rglob("*"), folder / "terminal.txt"]
+    for path in places:
+        text = str(path.relative_to(folder)).lower().encode()
+        if path.is_file():
+            text += path.read_bytes().lower()
+        for word in demo.forbidden:
+            assert word.lower().encode() not in text, f"{path.relative_to(folder)} holds '{word}'"
+
+
+def test_a_new_time_point_reruns_itself_and_what_follows_but_no_training(finished, demo, workflow):
+    sheet = demo.sheet(finished.folder / "more.tsv", *demo.rows[:3])
+    assert planned(workflow(finished.folder, sheet).jobs()) == planned(PER_TIMEPOINT | AFTER)
+
+
+def test_a_new_patient_reruns_itself_and_the_cohort_page(finished, demo, workflow):
+    second = [row | {"patient": "P02"} for row in demo.rows[:1]]
+    sheet = demo.sheet(finished.folder / "two.tsv", *demo.rows[:2], *second)
+    own = {"import_ct": 1, "segment": 1, "sample_uptake": 1, "project": 2, "train": 1}
+    assert planned(workflow(finished.folder, sheet).jobs()) == planned(own | PER_TIMEPOINT | AFTER)
+
+
+def test_one_changed_key_reruns_what_depends_on_it(finished, demo, workflow):
+    longer = workflow(finished.folder, finished.sheet, config=("train={steps: 7}",))
+    assert planned(longer.jobs()) == planned({"train": 1, "reconstruct": 2} | AFTER)
+    hand = workflow(finished.folder, finished.sheet, config=("patients={P01: {t24: {flip_posterior: true}}}",))
+    assert planned(hand.jobs()) == planned(PER_TIMEPOINT | AFTER)
+
+
+def test_killed_in_training_then_resumed_on_one_core_gives_identical_results(finished, workflow):
+    run = workflow(finished.folder, finished.sheet, results="again", flags=("--cores", "1"))
+    model = finished.folder / "again/P01/model"
+    run.kill_when(model / "checkpoint.pt")
+    assert not (model / "unet.safetensors").exists(), "the kill came too late to mean anything"
+    done = run()
+    assert done.returncode == 0, done.stdout
+    assert "resum" in (finished.folder / "again/P01/logs/train.log").read_text().lower()
+    compared, differences = verify(finished.folder / "out", finished.folder / "again")
+    assert not differences, "\n".join(differences)
+    assert compared > 20
+
+
+def test_a_second_run_in_the_same_results_is_refused(finished, workflow):
+    from planardose.workflow import Plan
+
+    plan = Plan.load({"cohort": str(finished.sheet), "results": str(finished.folder / "out")})
+    longer = workflow(finished.folder, finished.sheet, config=("train={steps: 7}",))
+    with plan.lock():
+        second = longer()
+    assert second.returncode != 0
+    assert "another run is working in this folder" in second.stdout
+    assert "Traceback" not in second.stdout
+
+
+@pytest.fixture
+def quick(demo, workflow, tmp_path):
+    """Runs without sampling or training."""
+
+    def make(*rows: dict, **more):
+        return workflow(tmp_path, demo.sheet(tmp_path / "sheet.tsv", *rows), config=("methods=[qplanar_mlem]",), **more)
+
+    return make
+
+
+def test_without_the_network_there_is_no_virtual_data(quick, demo):
+    jobs = quick(demo.rows[0]).jobs()
+    assert planned(jobs) == planned({"import_ct": 1, "segment": 1} | PER_TIMEPOINT | AFTER)
+
+
+def test_a_broken_file_stops_its_patient_only(quick, demo, tmp_path):
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes((demo.folder / demo.rows[0]["planar"]).read_bytes()[:3000])
+    bad = demo.rows[0] | {"patient": "P02", "planar": str(broken)}
+    run = quick(demo.rows[0], bad)
+    done = run()
+    assert done.returncode == 1
+    assert done.stdout.count("Error in rule") == 1
+    rows = table(tmp_path / "out/cohort.csv")
+    assert {r["status"] for r in rows if r["patient"] == "P01"} <= {"ok", "fallback"}
+    failed = [r for r in rows if r["patient"] == "P02"]
+    assert [r["status"] for r in failed] == ["failed"]
+    assert failed[0]["organ"] == ""
+    assert "P02 t4 planar" in failed[0]["message"]
+    assert failed[0]["message"] in done.stdout
+    assert (tmp_path / "out/cohort.html").exists()
+    assert (tmp_path / "out/P01/report.html").exists()
+    assert not any("P01" in str(p) for p in (tmp_path / "out/P02").rglob("*"))
+
+    shutil.copy(demo.folder / demo.rows[0]["planar"], broken)
+    assert run.jobs().get("report_cohort") == 1
+    assert run.jobs().get("import_ct") is None
+    repaired = run()
+    assert repaired.returncode == 0, repaired.stdout
+    assert {r["status"] for r in table(tmp_path / "out/cohort.csv")} <= {"ok", "fallback"}
+
+
+def test_the_failed_patient_taken_off_the_sheet_leaves_the_cohort_page(quick, demo, tmp_path):
+    bad = demo.rows[0] | {"patient": "P02", "ct": str(tmp_path / "nowhere")}
+    assert quick(demo.rows[0], bad)().returncode == 1
+    assert {r["patient"] for r in table(tmp_path / "out/cohort.csv")} == {"P01", "P02"}
+    assert planned(quick(demo.rows[0]).jobs()) == {"all": 1, "report_cohort": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"patient": "../P01"}, "row 2, patient"),
+        ({"injected_mbq": "-5"}, "injected_mbq"),
+        ({"camera": "toy"}, "toy"),
+    ],
+)
+def test_a_bad_sheet_stops_before_any_job(quick, demo, tmp_path, change, words):
+    done = quick(demo.rows[0] | change)()
+    assert done.returncode != 0
+    assert words in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("config", ["sead=5", "train={stepz: 5}", "methods=[magic]"])
+def test_a_bad_config_stops_before_any_job(demo, workflow, tmp_path, config):
+    done = workflow(tmp_path, demo.sheet(tmp_path / "sheet.tsv", demo.rows[0]), config=(config,))()
+    assert done.returncode != 0
+    assert [x for x in done.stdout.splitlines() if x.startswith("planardose: config ")]
+    assert "Traceback" not in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_nested_override_keeps_its_neighbours(finished, workflow):
+    run = workflow(finished.folder, finished.sheet, config=("train={learning_rate: 0.01}",), results="nested")
+    assert run("--until", "import_planar").returncode == 0
+    text = (finished.folder / "nested/config.yaml").read_text()
+    assert "learning_rate: 0.01" in text
+    assert "steps: 6" in text  # of config/test.yaml
+    assert "threads: 1" in text  # of the clone's config.yaml
