@@ -90,7 +90,7 @@ def _pose(rng: np.random.Generator) -> Pose:
     return Pose((float(x), float(rng.uniform(-4.0, 4.0)), float(z)), (float(tilt[0]), float(tilt[1]), float(tilt[2])))
 
 
-def _curves(classes: tuple[str, ...], injected_mbq: float, nuclide: Nuclide, rng: np.random.Generator) -> dict:
+def class_curves(classes: tuple[str, ...], injected_mbq: float, nuclide: Nuclide, rng: np.random.Generator) -> dict:
     tracer, curves = load_tracer(TRACER), {}
     for prior in dict.fromkeys(tracer.prior_of(c) for c in classes):
         slots = prior.organs or tuple(c for c in classes if is_lesion(c))
@@ -123,7 +123,7 @@ def draw_patient(seed: int, number: int, spacing_mm: tuple[float, float, float] 
     tracer = load_tracer(TRACER)
     return DemoPatient(
         pseudonym=pseudonym, identity=_identity(number, general), phantom=phantom, grid=grid,
-        curves=_curves(classes, injected_mbq, load_nuclide(NUCLIDE), rng("kinetics")),
+        curves=class_curves(classes, injected_mbq, load_nuclide(NUCLIDE), rng("kinetics")),
         texture=WaveField(
             float(general.uniform(*tracer.texture.length_mm)), seed_for(seed, "make_demo texture", pseudonym)
         ),
