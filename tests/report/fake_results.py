@@ -175,10 +175,10 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
 
     truth = concentrations(_hours(row.timepoint), 1.0)
     activity = np.tensordot(truth, model.fractions, axes=1) * model.grid.voxel_ml
-    rates = projector.forward(torch.as_tensor(activity, dtype=torch.float32)).numpy().astype(np.float64)
+    rates = projector.forward(torch.as_tensor(activity, dtype=torch.float32)).numpy() + projector.scatter(activity)
     expected = rates * 120.0
     windows = (load_nuclide("177Lu").photopeak, *load_nuclide("177Lu").scatter_windows)
-    counts = rng.poisson(np.stack([expected * 1.15, expected * 0.3, expected * 0.05], axis=1)).astype(np.float32)
+    counts = rng.poisson(np.stack([expected, expected * 0.3, expected * 0.05], axis=1)).astype(np.float32)
     acquired = row.injected_at + timedelta(hours=_hours(row.timepoint), seconds=-600)
     pair = PlanarPair(
         PlanarPair.counts_from_ras(counts), windows, tuple(model.grid.spacing_mm[[2, 0]]), 120.0, acquired, 1200.0
@@ -265,11 +265,10 @@ def _training(run, patient, rng) -> None:
 
 
 def main(folder: Path) -> None:
-    from planardose.steps.report import report
-    from planardose.steps.report_cohort import report_cohort
-
     from planardose.steps.absorbed_dose import absorbed_dose
     from planardose.steps.fit_kinetics import fit_kinetics
+    from planardose.steps.report import report
+    from planardose.steps.report_cohort import report_cohort
 
     reason = "arms moved between the views; kidneys fit well"
     run = make_run(

@@ -10,10 +10,11 @@ from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from planardose.organs import colour_of
-from planardose.report.text import is_key, method_name, organ_name
+from planardose.report.text import is_key, method_name, organ_name, organ_order
 
 FONT = {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12, "color": "#1d2733"}
 GRID = "#e4e9ef"
+OTHER_MARK = {"size": 6, "color": "#8793a1"}
 COLUMNS = 3
 
 
@@ -26,6 +27,14 @@ def fragment(figure: go.Figure, name: str) -> str:
     """A div with its script; `name` is the element's id."""
     options = {"displaylogo": False, "responsive": True, "displayModeBar": False}
     return plotly.io.to_html(figure, full_html=False, include_plotlyjs=False, div_id=name, config=options)
+
+
+def line_colour(organ: str) -> str:
+    """The organ's colour, darkened where it would vanish on white."""
+    red, green, blue = (int(colour_of(organ)[n : n + 2], 16) for n in (1, 3, 5))
+    luminance = (0.299 * red + 0.587 * green + 0.114 * blue) / 255
+    share = min(1.0, 0.62 / luminance) if luminance > 0 else 1.0
+    return "#" + "".join(f"{round(share * c):02x}" for c in (red, green, blue))
 
 
 def curves_chart(activities: pd.DataFrame, kinetics: pd.DataFrame, method: str, name: str) -> str:
@@ -44,48 +53,28 @@ def curves_chart(activities: pd.DataFrame, kinetics: pd.DataFrame, method: str, 
     """
     organs = list(dict.fromkeys(activities.organ))
     rows = math.ceil(len(organs) / COLUMNS)
+    titles = [organ_name(o) for o in organs]
     figure = make_subplots(
-        rows,
-        COLUMNS,
-        subplot_titles=[organ_name(o) for o in organs],
-        horizontal_spacing=0.07,
-        vertical_spacing=0.30 / max(rows, 1),
+        rows, COLUMNS, subplot_titles=titles, horizontal_spacing=0.07, vertical_spacing=0.30 / max(rows, 1)
     )
-    seen: set[str] = set()
+    in_legend: set[str] = set()
     for n, organ in enumerate(organs):
         place = {"row": n // COLUMNS + 1, "col": n % COLUMNS + 1}
         of_organ = activities[activities.organ == organ]
-        for other, points in of_organ[of_organ.method != method].groupby("method", sort=False):
-            figure.add_trace(_others(points, other, other not in seen), **place)
-            seen.add(other)
-        for trace in _main(of_organ[of_organ.method == method], kinetics, organ, method, method not in seen):
+        for trace in (*_others(of_organ, method), *_main(of_organ, kinetics, organ, method)):
+            trace.showlegend = trace.mode == "markers" and trace.legendgroup not in in_legend
+            in_legend |= {trace.legendgroup} if trace.mode == "markers" else set()
             figure.add_trace(trace, **place)
-        seen.add(method)
-    figure.update_xaxes(gridcolor=GRID, linecolor="#c9d1da", rangemode="tozero", tickfont={"size": 10})
-    figure.update_yaxes(
-        gridcolor=GRID,
-        linecolor="#c9d1da",
-        type="log",
-        tickfont={"size": 10},
-        dtick=1,
-        minor={"ticks": "outside", "ticklen": 2},
-    )
-    for n in range(max(0, len(organs) - COLUMNS), len(organs)):
-        figure.update_xaxes(
-            title_text="hours after injection", title_font={"size": 11}, row=n // COLUMNS + 1, col=n % COLUMNS + 1
+        figure.update_yaxes(
+            title_text="MBq" if n % COLUMNS == 0 else "", dtick=_log_step(of_organ.activity_mbq), **place
         )
-    for row in range(rows):
-        figure.update_yaxes(title_text="MBq", title_font={"size": 11}, row=row + 1, col=1)
+        last = n + COLUMNS >= len(organs)
+        figure.update_xaxes(title_text="hours after injection" if last else "", **place)
+    _style(figure, 230 * rows + 90, {"l": 50, "r": 10, "t": 70, "b": 45})
+    figure.update_xaxes(gridcolor=GRID, linecolor="#c9d1da", rangemode="tozero", tickfont_size=10, title_font_size=11)
+    figure.update_yaxes(type="log", tickfont_size=10, title_font_size=11)
     figure.update_annotations(font_size=12)
-    figure.update_layout(
-        height=230 * rows + 90,
-        margin={"l": 50, "r": 10, "t": 70, "b": 45},
-        plot_bgcolor="white",
-        paper_bgcolor="white",
-        font=FONT,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "yref": "container", "x": 0},
-    )
-    figure.update_layout(legend={"y": 0.995, "yanchor": "top"})
+    figure.update_layout(legend={"orientation": "h", "yref": "container", "y": 0.995, "yanchor": "top", "x": 0})
     return fragment(figure, name)
 
 
@@ -97,86 +86,82 @@ MARKS = {
 }
 
 
-def _others(points: pd.DataFrame, method: str, in_legend: bool) -> go.Scatter:
+def _log_step(values: pd.Series):
+    """Labels at 1, 2, 5 on a short logarithmic axis, at the decades on a long one."""
+    positive = values[values > 0]
+    return "D2" if len(positive) and positive.max() < 60 * positive.min() else 1
+
+
+def _style(figure: go.Figure, height: int, margin: dict) -> None:
+    figure.update_yaxes(gridcolor=GRID, linecolor="#c9d1da")
+    figure.update_layout(height=height, margin=margin, plot_bgcolor="white", paper_bgcolor="white", font=FONT)
+
+
+def _points(points: pd.DataFrame, method: str, **more) -> go.Scatter:
+    """Markers; a zero has no place on a logarithmic axis."""
     return go.Scatter(
         x=points.hours,
         y=points.activity_mbq.where(points.activity_mbq > 0),
         mode="markers",
-        name=method_name(method),
         legendgroup=method,
-        showlegend=in_legend,
-        marker={"symbol": MARKS.get(method, "circle-open"), "size": 6, "color": "#8793a1"},
         hovertemplate="%{y:.3g} MBq at %{x:.1f} h",
+        **more,
     )
 
 
-def _main(points: pd.DataFrame, kinetics: pd.DataFrame, organ: str, method: str, in_legend: bool) -> list[go.Scatter]:
-    """Points with error bars and fitted curve of each cycle."""
-    colour, traces = colour_of(organ), []
-    for cycle, at in points.groupby("cycle"):
-        fitted = kinetics[(kinetics.organ == organ) & (kinetics.method == method) & (kinetics.cycle == cycle)]
-        times = np.linspace(0, 1.15 * at.hours.max(), 60)
-        for fit in fitted.itertuples():
-            if fit.a0_mbq > 0:
-                line = {"color": colour, "width": 2, "dash": "solid" if cycle == 1 else "dash"}
-                traces.append(
-                    go.Scatter(
-                        x=times,
-                        y=fit.a0_mbq * np.exp2(-times / fit.t_eff_h),
-                        mode="lines",
-                        line=line,
-                        showlegend=False,
-                        hoverinfo="skip",
-                        name="fit",
-                    )
-                )
-        traces.append(
-            go.Scatter(
-                x=at.hours,
-                y=at.activity_mbq.where(at.activity_mbq > 0),
-                mode="markers",
-                name=f"{method_name(method)} with fit",
-                legendgroup=method,
-                showlegend=in_legend and cycle == 1,
-                marker={"size": 8, "color": colour, "line": {"width": 1, "color": "white"}},
-                error_y={
-                    "type": "data",
-                    "array": at.activity_mbq_u.fillna(0),
-                    "thickness": 1.2,
-                    "width": 3,
-                    "color": colour,
-                },
-                hovertemplate="%{y:.3g} MBq at %{x:.1f} h",
-            )
+def _others(of_organ: pd.DataFrame, method: str) -> list[go.Scatter]:
+    """The points of the methods that are not reported."""
+    return [
+        _points(
+            points, other, name=method_name(other), marker={**OTHER_MARK, "symbol": MARKS.get(other, "circle-open")}
         )
+        for other, points in of_organ[of_organ.method != method].groupby("method", sort=False)
+    ]
+
+
+def _main(of_organ: pd.DataFrame, kinetics: pd.DataFrame, organ: str, method: str) -> list[go.Scatter]:
+    """Points with error bars and fitted curve of each cycle."""
+    colour, traces = line_colour(organ), []
+    for cycle, points in of_organ[of_organ.method == method].groupby("cycle"):
+        fits = kinetics[(kinetics.organ == organ) & (kinetics.method == method) & (kinetics.cycle == cycle)]
+        times = np.linspace(0, 1.15 * points.hours.max(), 60)
+        line = {"color": colour, "width": 2, "dash": "solid" if cycle == 1 else "dash"}
+        for fit in fits[fits.a0_mbq > 0].itertuples():
+            values = fit.a0_mbq * np.exp2(-times / fit.t_eff_h)
+            traces.append(go.Scatter(x=times, y=values, mode="lines", line=line, hoverinfo="skip"))
+        bars = {"type": "data", "array": points.activity_mbq_u.fillna(0), "thickness": 1.2, "width": 3, "color": colour}
+        mark = {"size": 8, "color": colour, "line": {"width": 1, "color": "white"}}
+        traces.append(_points(points, method, name=f"{method_name(method)} with fit", marker=mark, error_y=bars))
     return traces
 
 
 def cohort_chart(table: pd.DataFrame, name: str) -> str:
-    """Dose per administered activity of every patient's key organs; columns patient, cycle, organ, dose_gy_per_gbq, status."""
+    """Dose per administered activity of all patients' key organs.
+
+    `table` has the columns patient, cycle, organ and dose_gy_per_gbq; `name` is the element's id.
+    """
     figure = go.Figure()
-    groups = {o: o.removesuffix("_left").removesuffix("_right") for o in table.organ if is_key(o)}
-    for group in dict.fromkeys("lesion" if g.startswith("lesion") else g for g in groups.values()):
-        of_group = table[table.organ.map(lambda o, g=group: is_key(o) and o.startswith(g))]
+    shown = table[table.organ.map(is_key)]
+    kinds = shown.organ.map(
+        lambda o: "lesion" if o.startswith("lesion") else o.removesuffix("_left").removesuffix("_right")
+    )
+    for kind in sorted(set(kinds), key=organ_order):
+        rows = shown[kinds == kind]
         figure.add_trace(
             go.Box(
-                y=of_group.dose_gy_per_gbq,
-                name=organ_name(group) + ("s" if group in ("kidney", "lesion") else ""),
+                y=rows.dose_gy_per_gbq,
+                name=organ_name(kind) + ("" if kind in ("liver", "spleen") else "s"),
                 boxpoints="all",
                 jitter=0.45,
                 pointpos=0,
-                marker={"size": 7, "color": colour_of(of_group.organ.iloc[0]), "opacity": 0.85},
+                marker={"size": 7, "color": colour_of(rows.organ.iloc[0]), "opacity": 0.85},
                 line={"color": "#8793a1", "width": 1},
                 fillcolor="rgba(225,231,238,0.5)",
-                text=[f"{r.patient}, cycle {r.cycle:g}, {organ_name(r.organ)}" for r in of_group.itertuples()],
+                text=[f"{r.patient}, cycle {r.cycle:g}, {organ_name(r.organ)}" for r in rows.itertuples()],
                 hovertemplate="%{text}: %{y:.3g} Gy/GBq<extra></extra>",
                 showlegend=False,
             )
         )
-    figure.update_yaxes(
-        title_text="Gy / GBq", type="log", gridcolor=GRID, dtick="D1" if len(table) < 40 else 1, tickfont={"size": 10}
-    )
-    figure.update_layout(
-        height=380, margin={"l": 60, "r": 10, "t": 15, "b": 40}, plot_bgcolor="white", paper_bgcolor="white", font=FONT
-    )
+    _style(figure, 380, {"l": 60, "r": 10, "t": 15, "b": 40})
+    figure.update_yaxes(title_text="Gy / GBq", type="log", dtick=_log_step(shown.dose_gy_per_gbq), tickfont_size=11)
     return fragment(figure, name)

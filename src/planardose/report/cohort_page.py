@@ -53,7 +53,7 @@ def _notes(lines: list[PatientLine]) -> list[dict]:
     if bad:
         notes.append(("bad", f"The map does not explain the counts (gate failed): {', '.join(bad)}."))
     if uncalibrated:
-        which = "All dosed patients" if len(uncalibrated) == len(with_map) else ", ".join(uncalibrated)
+        which = "all dosed patients" if len(uncalibrated) == len(with_map) else ", ".join(uncalibrated)
         notes.append(("warn", f"Not calibrated on this camera: {which}. At least 15 % shared uncertainty."))
     return [{"kind": k, "text": t} for k, t in notes]
 

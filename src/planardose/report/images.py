@@ -23,11 +23,15 @@ matplotlib.rcParams.update(
 
 @dataclass(frozen=True)
 class ViewPair:
-    """Measured and re-projected photopeak counts of one time point, each (2, I, K) on the model's columns and slices."""
+    """Measured and re-projected photopeak counts of one time point, and the standard deviation of their difference.
+
+    Each (2, I, K), on the columns and slices of the model's grid.
+    """
 
     name: str
     measured: np.ndarray
     expected: np.ndarray
+    sigma: np.ndarray
     spacing_mm: tuple[float, float]
 
 
@@ -44,17 +48,17 @@ def file_uri(content: bytes) -> str:
 
 
 def views_figure(views: ViewPair) -> str:
-    """Anterior and posterior: measured, re-projected, difference in units of its standard deviation."""
+    """Both views: measured, re-projected, difference in units of its standard deviation."""
     height_mm = views.measured.shape[2] * views.spacing_mm[1]
     width_mm = views.measured.shape[1] * views.spacing_mm[0]
     panel = 1.75
     tall = panel * height_mm / width_mm
-    figure = Figure(figsize=(6 * panel + 0.9, tall + 0.55), layout="constrained")
+    figure = Figure(figsize=(6 * panel + 0.9, tall + 0.75), layout="constrained")
     axes = figure.subplots(1, 6)
     for view in range(2):
         measured, expected = views.measured[view], views.expected[view]
         top = max(float(np.quantile(measured, 0.998)), 1.0)
-        deviation = (measured - expected) / np.sqrt(np.maximum(expected, 1.0))
+        deviation = (measured - expected) / views.sigma[view]
         panels = [
             (measured, "measured", "gray_r", 0, top),
             (expected, "re-projected", "gray_r", 0, top),
@@ -93,7 +97,7 @@ def resampled(volume: Volume, grid: Grid, outside: float) -> np.ndarray:
 
 
 def activity_figure(ct: np.ndarray, maps: list[tuple[str, np.ndarray]]) -> str:
-    """Coronal maximum projection of the activity at each time point, over the CT. Arrays on the display grid, kBq/mL."""
+    """Coronal maximum projection of the activity at each time point, over the CT; display grid, kBq/mL."""
     columns = min(len(maps), 5)
     rows = -(-len(maps) // columns)
     tall = 1.9 * ct.shape[2] / ct.shape[0]
@@ -107,24 +111,30 @@ def activity_figure(ct: np.ndarray, maps: list[tuple[str, np.ndarray]]) -> str:
 
 
 def dose_figure(ct: np.ndarray, dose: np.ndarray) -> str:
-    """Coronal and sagittal maximum projections and the axial slice of the hottest region, over the CT; Gy."""
-    figure = Figure(figsize=(8.2, 1.0 + 2.3 * ct.shape[2] / ct.shape[0]), layout="constrained")
-    widths = [ct.shape[0], ct.shape[1], 1.5 * ct.shape[0]]
-    axes = figure.subplots(1, 3, width_ratios=widths)
-    drawn = _overlay(axes[0], ct.mean(axis=1), dose.max(axis=1))
-    axes[0].set_title("coronal, maximum", fontsize=8)
-    _overlay(axes[1], ct.mean(axis=0), dose.max(axis=0), mirrored=False)
-    axes[1].set_title("sagittal, maximum", fontsize=8)
+    """Coronal and sagittal maximum projections and the axial slice that holds most dose, over the CT; Gy."""
+    wide, deep, tall = ct.shape
+    inches = min(4.2 / tall, 2.6 / wide)
+    figure = Figure(figsize=(inches * (2.6 * wide + deep) + 0.5, inches * tall + 0.95), layout="constrained")
+    axes = figure.subplots(1, 3, width_ratios=[wide, deep, 1.6 * wide])
     level = int(dose.sum(axis=(0, 1)).argmax())
-    _overlay(axes[2], ct[:, :, level], dose[:, :, level])
-    axes[2].set_title(f"axial, {DISPLAY_MM * level / 10:.0f} cm above the CT's lower end", fontsize=8)
-    for a in axes:
-        _bar(figure, a, drawn if a is axes[0] else a.images[-1], "Gy")
+    drawn = (
+        _overlay(axes[0], ct.mean(axis=1), dose.max(axis=1)),
+        _overlay(axes[1], ct.mean(axis=0), dose.max(axis=0), mirrored=False),
+        _overlay(axes[2], ct[:, :, level], dose[:, :, level]),
+    )
+    titles = (
+        "coronal, maximum",
+        "sagittal, maximum",
+        f"axial, {DISPLAY_MM * level / 10:.0f} cm above the CT's lower end",
+    )
+    for a, image, title in zip(axes, drawn, titles, strict=True):
+        a.set_title(title, fontsize=8)
+        _bar(figure, a, image, "Gy")
     return png_uri(figure)
 
 
 def _overlay(axes, ct: np.ndarray, hot: np.ndarray, mirrored: bool = True):
-    """CT in grey with the map on top, transparent where it is cold; (u, v) arrays, u mirrored when it runs to the right."""
+    """CT in grey, the map on top, transparent where it is cold; (u, v) arrays, u mirrored when it runs to the right."""
     if mirrored:
         ct, hot = ct[::-1], hot[::-1]
     axes.imshow(np.clip(ct.T, *_window(ct)), origin="lower", cmap="gray", interpolation="bilinear")

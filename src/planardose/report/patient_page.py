@@ -7,8 +7,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from planardose.organs import colour_of
+from planardose.report import limits as words
 from planardose.report.charts import curves_chart
-from planardose.report.limits import limits
 from planardose.report.render import render
 from planardose.report.text import (
     EMPTY,
@@ -83,7 +83,7 @@ def patient_html(page: PatientInput) -> str:
         "cycles": len(s["cycles"]),
         "left": [],
         "pills": status_pills(s),
-        "notes": _notes(s, page),
+        "notes": _notes(s),
         "facts": page.facts,
         **_key_doses(s),
         "activity_picture": page.pictures["activity"],
@@ -94,11 +94,11 @@ def patient_html(page: PatientInput) -> str:
         "curves": _curves(page),
         **_activities(page),
         "points": [{"name": p.name, "hours": hours(p.hours)} for p in page.points],
-        "acquisition": [(k, [dict(p.facts)[k] for p in page.points]) for k, _ in page.points[0].facts],
+        "acquisition": _acquisition(page),
         "by_hand": _by_hand(s),
         "views": [{"name": p.name, "hours": hours(p.hours), "src": p.views_uri} for p in page.points],
         **_gate(page),
-        "limits": limits(s, page.kinetics_note),
+        "limits": words.limits(s, page.kinetics_note),
         "provenance": _provenance(s),
         "config": json.dumps(s["config"], indent=1, sort_keys=True).replace('"', ""),
     }
@@ -112,36 +112,22 @@ def status_pills(s: dict) -> list[dict]:
         "accepted": ("warn", "gate accepted by hand"),
         "failed": ("bad", "gate failed"),
     }[s["gate"]]
-    status = ("good", "ok") if s["status"] == "ok" else ("warn", "fallback")
-    pills = [status, ("good" if s["status"] == "ok" else "warn", method_name(s["method"])), gate]
+    kind = "good" if s["status"] == "ok" else "warn"
+    pills = [(kind, f"{s['status']}: {method_name(s['method'])}"), gate]
     if not s["calibrated"]:
         pills.append(("warn", "not calibrated on this camera"))
     return [{"kind": k, "text": t} for k, t in pills]
 
 
-def _notes(s: dict, page: PatientInput) -> list[dict]:
-    notes = []
-    if s["gate"] == "failed":
-        notes.append(
-            (
-                "bad",
-                "The activity map does not explain the measured counts (re-projection gate failed): do not use these doses "
-                "without finding out why. See the measured and re-projected views.",
-            )
-        )
-    if s["message"]:
-        notes.append(("warn", s["message"][0].upper() + s["message"][1:] + "."))
-    if not s["calibrated"]:
-        notes.append(
-            (
-                "warn",
-                "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with at "
-                "least 15 % uncertainty that all time points share.",
-            )
-        )
-    if any(p == "single_point" for p in s["flags"]):
-        notes.append(("warn", "One time point only: integrals by Haenscheid's approximation."))
-    return [{"kind": k, "text": t} for k, t in notes]
+def _notes(s: dict) -> list[dict]:
+    """What the reader must know before the numbers."""
+    notes = [
+        ("bad", words.GATE_FAILED if s["gate"] == "failed" else ""),
+        ("warn", f"{s['message'][0].upper()}{s['message'][1:]}." if s["message"] else ""),
+        ("warn", "" if s["calibrated"] else words.NOT_CALIBRATED),
+        ("warn", words.ONE_POINT if "single_point" in s["flags"] else ""),
+    ]
+    return [{"kind": k, "text": t} for k, t in notes if t]
 
 
 def _key_doses(s: dict) -> dict:
@@ -157,9 +143,8 @@ def _key_doses(s: dict) -> dict:
         }
         for o in organs
     ]
-    note = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons not included (1 to 5 % in organs)."
-    more = " Cycles are added; their uncertainties add fully." if len(s["cycles"]) > 1 else ""
-    return {"key_doses": rows, "key_note": note + more}
+    more = words.ADDED_CYCLES if len(s["cycles"]) > 1 else ""
+    return {"key_doses": rows, "key_note": words.KEY_NOTE + more}
 
 
 def _dose_rows(page: PatientInput) -> list[dict]:
@@ -233,6 +218,12 @@ def _activities(page: PatientInput) -> dict:
         "retained": [percent(page.retained[n]) for n in names],
         "activity_blocks": [{"name": method_name(m), "rows": rows(m)} for m in others],
     }
+
+
+def _acquisition(page: PatientInput) -> list[tuple[str, list[str]]]:
+    """Facts per time point; one cell where all are alike."""
+    rows = [(label, [dict(p.facts)[label] for p in page.points]) for label, _ in page.points[0].facts]
+    return [(label, cells[:1] if len(set(cells)) == 1 else cells) for label, cells in rows]
 
 
 def _by_hand(s: dict) -> list[str]:

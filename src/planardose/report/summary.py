@@ -8,6 +8,7 @@ import pandas as pd
 
 import planardose
 from planardose.library import load_nuclide
+from planardose.report.text import method_name
 from planardose.run import Run
 
 # paths may hold names; other patients' decisions are not this patient's
@@ -99,6 +100,7 @@ def _message(gates: dict, choice: dict) -> str:
     """One line for the cohort table; empty when there is nothing to say."""
     if choice["status"] == "fallback":
         where = ", ".join(t for t, g in gates.items() if g["status"] == "fallback")
-        return f"the preferred method failed its re-projection gate at {where}: {choice['method']} at all time points"
+        used = method_name(choice["method"])
+        return f"the preferred method failed its re-projection gate at {where}: {used} is used at all time points"
     accepted = [f"{t}: {g['accepted']}" for t, g in gates.items() if g.get("accepted")]
     return f"failed gate accepted by hand ({'; '.join(accepted)})" if accepted else ""

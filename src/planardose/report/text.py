@@ -26,10 +26,10 @@ def method_name(method: str) -> str:
 
 
 def organ_order(source: str) -> tuple:
-    """Sort key: the organs that limit or aim the therapy first, lesions by number, `remainder` and `outside_ct` last."""
+    """Sort key: the organs that limit the therapy and the lesions first, `remainder` and `outside_ct` last."""
     last = {"remainder": 1, "outside_ct": 2}.get(source, 0)
     rank = next((n for n, start in enumerate(KEY_ORGANS) if source.startswith(start)), len(KEY_ORGANS))
-    number = int(source.split("_")[1]) if source.startswith("lesion_") else 0
+    number = int(source.removeprefix("lesion_")) if source.startswith("lesion_") else 0
     return last, rank, number, source
 
 

@@ -12,13 +12,14 @@ from planardose.dose.method_choice import common_method, gate_verdict
 from planardose.image import Volume
 from planardose.io.files import sha256_of, write_text
 from planardose.io.nifti import read_volume
-from planardose.library import load_camera, load_nuclide
+from planardose.library import load_camera
 from planardose.patient_model import PatientModel
+from planardose.report import limits as words
 from planardose.report.images import activity_figure, display_grid, dose_figure, file_uri, resampled, views_figure
 from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
 from planardose.report.summary import patient_summary
 from planardose.report.text import hours as hours_text
-from planardose.report.text import number
+from planardose.report.text import method_name, number
 from planardose.run import Run
 from planardose.steps.fit_kinetics import CyclePoints, read_cycles, read_gates
 from planardose.steps.report_views import TimePointViews, views_of
@@ -113,7 +114,7 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
         facts.append(("Body weight", f"{rows[0].weight_kg:g} kg"))
     camera = load_camera(rows[0].camera)
     facts.append(("Camera", f"{camera.vendor} {camera.collimator} ({rows[0].camera})"))
-    facts.append(("Map and doses by", summary["method"]))
+    facts.append(("Map and doses by", method_name(summary["method"])))
     return tuple(facts)
 
 
@@ -156,8 +157,6 @@ def _kinetics_note(run: Run, patient: str) -> str:
     path = run.path("kinetics", patient=patient)
     meta = json.loads(path.with_name(path.name + ".json").read_text())
     if "not separated" in meta["calibration"]:
-        return "The reconstruction did not state the shared part of its uncertainty: the integrals' uncertainty is too small."
+        return words.NOT_SEPARATED
     residue = max(meta["residue_bound"].values(), default=0.0)
-    half_life = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).half_life_h
-    bound = f"At most {100 * residue:.2g} % of an earlier cycle's activity can be left (physical half-life {half_life:g} h)."
-    return bound if residue else ""
+    return words.RESIDUE.format(f"{100 * residue:.2g}") if residue else ""

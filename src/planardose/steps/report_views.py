@@ -18,6 +18,7 @@ from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
 from planardose.recon.acquired import acquired_from
 from planardose.recon.projector import Projector
+from planardose.recon.qplanar import model_errors, variance
 from planardose.report.images import ViewPair
 from planardose.run import Run
 from planardose.units import BQ_PER_MBQ
@@ -33,7 +34,7 @@ class TimePointViews:
 
 
 def views_of(run: Run, patient: str, timepoint: str, model: PatientModel, method: str) -> TimePointViews:
-    """Counts of a time point and what the method's map should have given: its primaries plus the estimated scatter."""
+    """Counts of a time point and what the method's map should have given: primaries and scatter."""
     row, where = run.cohort.row(patient, timepoint), {"patient": patient, "timepoint": timepoint}
     pair = load_pair(run.need("planar", "import-planar", **where))
     found = json.loads(run.need("registration", "register", **where).read_text())
@@ -45,11 +46,12 @@ def views_of(run: Run, patient: str, timepoint: str, model: PatientModel, method
     faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")
     calibration = row.calibration_cps_per_mbq
     scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak) if calibration else 1.0
-    activity = torch.as_tensor(_activity_mbq(run, where, model, method), dtype=torch.float32)
+    projector, activity = Projector(model, camera, nuclide, faces, scale), _activity_mbq(run, where, model, method)
     with torch.no_grad():
-        primaries = Projector(model, camera, nuclide, faces, scale).forward(activity).numpy().astype(np.float64)
-    expected = primaries * pair.exposure_s + acquired.scatter
-    return TimePointViews(pair, acquired.counts, ViewPair(timepoint, acquired.counts, expected, spacing))
+        primary = projector.forward(projector.tensor(activity)).numpy().astype(np.float64)
+    expected = (primary + projector.scatter(activity)) * pair.exposure_s
+    sigma = np.sqrt(variance(expected, model_errors(model)))
+    return TimePointViews(pair, acquired.counts, ViewPair(timepoint, acquired.counts, expected, sigma, spacing))
 
 
 def _activity_mbq(run: Run, where: dict, model: PatientModel, method: str) -> np.ndarray:
