@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+
 from planardose import library
 from planardose.cohort import load_cohort
 from planardose.config import parse_config
@@ -34,7 +35,7 @@ def ct_volume(seed: int = 0) -> Volume:
 
 
 def planar_pair(hours: float = 24.0, swept: bool = True, seed: int = 1, windows=WINDOWS) -> PlanarPair:
-    """Pair of (view, window, 80 rows, 38 columns): a body, an organ on the patient's right, spots in front and behind."""
+    """Pair of (view, window, 80 rows, 38 columns): a body, an organ on the right, spots in front and behind."""
     ras = np.zeros((2, len(windows), 38, 80))
     ras[:, :, 6:31, 8:72] = 6.0
     ras[:, :, 22:30, 40:56] = 60.0

@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 from imaging_scene import PLANTED, ct_volume
+
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.ct import clip_hu, read_ct
@@ -111,7 +112,7 @@ def test_localizer_copies_and_other_modalities_are_left_out(tmp_path: Path):
 def test_two_full_series_are_refused_with_their_sizes(tmp_path: Path):
     write_ct(tmp_path / "a", _volume(np.eye(3)), seed=1)
     write_ct(tmp_path / "b", _volume(np.eye(3), shape=(8, 5, 4)), seed=1)
-    with pytest.raises(InputError, match="2 CT series in one folder .*4 slices of 5x7"):
+    with pytest.raises(InputError, match=r"2 CT series in one folder .*4 slices of 5x7"):
         read_ct_series(tmp_path, "P01 ct")
 
 

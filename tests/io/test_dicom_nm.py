@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
+
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.dicom_nm import write_planar

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from imaging_scene import CAMERA, planar_pair
+
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.planar_file import load_pair, save_pair

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from planardose.errors import InputError
 from planardose.io.ct import check_hu, clip_hu, read_ct
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from imaging_scene import CAMERA
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian
+
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.dicom_common import save_dataset
 from planardose.io.planar_in import read_planar
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian
 
 HEADERS = Path(os.environ.get("PLANARDOSE_SHARED", "../shared")) / "data" / "nm_headers"
 pytestmark = pytest.mark.skipif(not HEADERS.is_dir(), reason="no shared data")

@@ -12,6 +12,9 @@ from pydicom.uid import ExplicitVRLittleEndian
 from planardose.errors import InputError
 from planardose.io.files import atomic
 
+CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
+IMAGE_STORAGE = (CT_IMAGE_STORAGE, NM_IMAGE_STORAGE)
 IMPLEMENTATION_UID = "2.25.190384711057266430122917338467255610293"
 
 
@@ -48,7 +51,8 @@ def new_dataset(sop_class: str, instance_uid: str, identity: Identity, at: datet
     for stem in ("Study", "Series", "Acquisition", "Content"):
         setattr(ds, f"{stem}Date", at.strftime("%Y%m%d"))
         setattr(ds, f"{stem}Time", at.strftime("%H%M%S.%f"))
-    ds.AccessionNumber = ds.ReferringPhysicianName = ds.StudyID = ""
+    ds.AccessionNumber = ds.ReferringPhysicianName = ""
+    ds.StudyID = "1"
     ds.PatientName, ds.PatientID = identity.name, identity.patient_id
     ds.PatientBirthDate, ds.PatientSex = identity.birth_date, identity.sex
     if identity.institution:
@@ -105,7 +109,8 @@ def _read(path: Path, where: str) -> Dataset:
             "complete DICOM files",
             "copy the images again",
         ) from None
-    if "PixelData" not in ds and "Rows" in ds:
+    is_image = "Rows" in ds or ds.file_meta.get("MediaStorageSOPClassUID") in IMAGE_STORAGE
+    if "PixelData" not in ds and is_image:
         raise InputError(
             where,
             "a truncated DICOM file: its header says that it holds an image, but no pixels follow",

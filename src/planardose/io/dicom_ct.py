@@ -7,9 +7,8 @@ import numpy as np
 
 from planardose.frames import lps_from_ras
 from planardose.image import Volume
-from planardose.io.dicom_common import ANONYMOUS, Identity, new_dataset, save_dataset, uid_of
+from planardose.io.dicom_common import ANONYMOUS, CT_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
 
-CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 STORED_INTERCEPT = -8192  # unsigned 16-bit storage then holds any HU from -8192 to 57343
 DEFAULT_TIME = datetime(2026, 1, 5, 9, 0)
 

@@ -7,11 +7,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from planardose.io.dicom_common import ANONYMOUS, Identity, new_dataset, save_dataset, uid_of
+from planardose.io.dicom_common import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
 from planardose.library import Camera
 from planardose.planar import VIEWS, PlanarPair
 
-NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
 START_ANGLE_DEG = {"anterior": 180.0, "posterior": 0.0}  # PS3.3 C.8.4.11: from the patient's back
 VIEW_CODES = {  # PS3.16 CID 26
     "anterior": ("399321004", "Anterior projection"),

@@ -7,6 +7,7 @@ from planardose.cohort import Row
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.dicom_nm import PlanarImport
+from planardose.io.files import companions, sha256_of
 from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
 from planardose.library import Nuclide, load_camera, load_nuclide
@@ -37,7 +38,7 @@ def import_planar(run: Run, patient: str, timepoint: str) -> None:
         "import_planar",
         "counts",
         "1",
-        [run.sheet_input(patient, "planar", timepoint)],
+        _inputs(run, row),
         views=["anterior", "posterior"],
         windows_kev=[[w.low_kev, w.high_kev] for w in found.pair.windows],
         acquired_at=found.pair.acquired_at.isoformat(),
@@ -46,6 +47,14 @@ def import_planar(run: Run, patient: str, timepoint: str) -> None:
         camera=row.camera,
         notes=list(found.notes),
     )
+
+
+def _inputs(run: Run, row: Row) -> list[dict]:
+    """Sidecar entries of the images, and of the JSON beside an NPZ."""
+    beside = [
+        {"row": row.where, "column": "planar (JSON)", "sha256": sha256_of(f)} for f in companions(row.paths["planar"])
+    ]
+    return [run.sheet_input(row.patient, "planar", row.timepoint), *beside]
 
 
 def checked_pair(config: Config, row: Row) -> PlanarImport:

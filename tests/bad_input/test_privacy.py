@@ -1,0 +1,64 @@
+"""A name in every tag and in folder names appears in no output of the import steps, and in no log line."""
+
+import logging
+from pathlib import Path
+
+import pydicom
+import pytest
+from imaging_scene import PLANTED, write_patient
+from pydicom.datadict import DicomDictionary, keyword_for_tag
+
+from planardose.run import command_line
+from planardose.steps.check import check
+from planardose.steps.import_ct import import_ct
+from planardose.steps.import_planar import import_planar
+
+NAME = "ZEBROWSKI"
+FREE_TEXT = ("LO", "SH", "ST", "LT", "PN", "UT", "UC")
+KEPT = ("Modality", "PixelData", "PatientID", "PatientName")
+
+
+def _plant(path: Path) -> int:
+    """Write the name into every free-text tag that DICOM knows for the top level; the number of tags."""
+    ds = pydicom.dcmread(path)
+    planted = 0
+    for tag, entry in DicomDictionary.items():
+        vr, keyword = entry[0], keyword_for_tag(tag)
+        if vr in FREE_TEXT and keyword and keyword not in KEPT and tag >> 16 not in (0, 2, 4):
+            setattr(ds, keyword, NAME)
+            planted += 1
+    ds.PatientName = f"{NAME}^Quentin"
+    ds.save_as(path)
+    return planted
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_name_leaves_the_inputs(tmp_path: Path, caplog, monkeypatch):
+    folder = tmp_path / NAME
+    run = write_patient(folder)
+    assert _plant(folder / "t24.dcm") > 300
+    for file in (folder / "ct").iterdir():
+        _plant(file)
+    results = tmp_path / "results"
+    object.__setattr__(run, "results", results)
+    monkeypatch.setattr(
+        "sys.argv", ["planardose", "import-ct", "--cohort", str(folder / "cohort.tsv"), "--patient", "P01"]
+    )
+    with caplog.at_level(logging.DEBUG):
+        assert check(run) == []
+        import_ct(run, "P01")
+        import_planar(run, "P01", "t24")
+    written = [f for f in results.rglob("*") if f.is_file()]
+    assert len(written) == 4
+    secrets = [NAME, "Quentin", PLANTED.patient_id, PLANTED.birth_date, PLANTED.institution, str(tmp_path)]
+    import gzip
+
+    for file in written:
+        raw = file.read_bytes()
+        text = (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode("latin-1")
+        for secret in secrets:
+            assert secret.lower() not in text.lower(), file.name
+            assert secret.lower() not in str(file.relative_to(results)).lower()
+    for secret in secrets:
+        assert secret.lower() not in caplog.text.lower()
+    assert NAME not in command_line()

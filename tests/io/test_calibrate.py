@@ -1,0 +1,90 @@
+"""Sensitivity from a source in air, against counts drawn for a known sensitivity, activity and background."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imaging_scene import CAMERA, LU, WINDOWS
+
+from planardose.errors import InputError
+from planardose.io.dicom_nm import write_planar
+from planardose.planar import EnergyWindow, PlanarPair
+from planardose.steps.calibrate import calibrate
+
+START = datetime(2026, 3, 2, 12, 0)
+TRUE_CPS_PER_MBQ = (9.4, 9.1)
+
+
+def _source(
+    folder: Path, activity_mbq: float = 50.0, exposure_s: float = 1800.0, seed: int = 0, windows=WINDOWS
+) -> Path:
+    """A spread source of (anterior, posterior) sensitivity on a background of 0.4 counts a pixel."""
+    rows, columns = np.meshgrid(np.arange(96) - 40, np.arange(80) - 45, indexing="ij")
+    spot = np.exp(-(rows**2 + columns**2) / (2 * 4.0**2))
+    spot /= spot.sum()
+    decay = np.log(2) / (LU.half_life_h * 3600)
+    mbq_s = (
+        activity_mbq * (1 - np.exp(-decay * exposure_s)) / decay
+    )  # decays of the exposure, the activity given at START
+    expected = [0.4 + spot * mbq_s * s for s in TRUE_CPS_PER_MBQ]
+    counts = np.random.default_rng(seed).poisson(np.array([[e, e / 20, e / 40][: len(windows)] for e in expected]))
+    pair = PlanarPair(
+        counts.astype(np.float32), tuple(windows), (2.4, 2.4), exposure_s, START, exposure_s, (100.0, 100.0)
+    )
+    write_planar(folder / "source.dcm", pair, CAMERA)
+    return folder / "source.dcm"
+
+
+def test_sensitivity_of_each_head_within_its_counting_error(tmp_path: Path):
+    found = calibrate(_source(tmp_path), 50.0, START, CAMERA.name, activity_uncertainty=0.0)
+    for view, true in zip(("anterior", "posterior"), TRUE_CPS_PER_MBQ, strict=True):
+        u = found[view]["cps_per_mbq_u"]
+        assert 0.0005 < u / true < 0.003  # 8e5 counts
+        assert abs(found[view]["cps_per_mbq"] - true) < 3.5 * u
+    assert found["calibration_cps_per_mbq"] == pytest.approx(np.mean(TRUE_CPS_PER_MBQ), rel=0.005)
+    assert found["measured_over_computed"] == found["calibration_cps_per_mbq"] / found["computed_cps_per_mbq"]
+
+
+def test_counting_errors_cover(tmp_path: Path):
+    pulls = []
+    for seed in range(25):
+        found = calibrate(
+            _source(tmp_path, seed=seed, exposure_s=120.0), 50.0, START, CAMERA.name, activity_uncertainty=0.0
+        )
+        pulls += [(found[v]["cps_per_mbq"] - s) / found[v]["cps_per_mbq_u"]
+                  for v, s in zip(("anterior", "posterior"), TRUE_CPS_PER_MBQ, strict=True)]  # fmt: skip
+    assert 0.7 < np.std(pulls) < 1.35
+    assert abs(np.mean(pulls)) < 0.6
+
+
+def test_activity_is_taken_to_the_acquisition_and_its_uncertainty_is_common_to_both_heads(tmp_path: Path):
+    path = _source(tmp_path)
+    now = calibrate(path, 50.0, START, CAMERA.name, activity_uncertainty=0.05)
+    before = calibrate(path, 100.0, START - timedelta(hours=LU.half_life_h), CAMERA.name, activity_uncertainty=0.05)
+    assert before["calibration_cps_per_mbq"] == pytest.approx(now["calibration_cps_per_mbq"], rel=1e-9)
+    assert now["calibration_cps_per_mbq_u"] / now["calibration_cps_per_mbq"] == pytest.approx(0.05, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"activity_mbq": -5.0}, "calibrate --activity-mbq: -5 MBq; expected a positive activity"),
+        ({"activity_mbq": float("nan")}, "a positive activity"),
+        ({"activity_uncertainty": 1.5}, "a fraction from 0 to below 1"),
+        ({"camera": "unknown"}, "not in the catalogue"),
+    ],
+)
+def test_bad_arguments(change: dict, says: str, tmp_path: Path):
+    arguments = {"activity_mbq": 50.0, "at": START, "camera": CAMERA.name} | change
+    with pytest.raises(InputError, match=says):
+        calibrate(_source(tmp_path), **arguments)
+
+
+def test_no_source_and_the_wrong_window(tmp_path: Path):
+    with pytest.raises(InputError, match="counts above the background"):
+        calibrate(_source(tmp_path, activity_mbq=1e-6), 50.0, START, CAMERA.name)
+    technetium = (EnergyWindow(126.5, 154.5), *(replace(w, high_kev=w.high_kev) for w in WINDOWS[1:2]))
+    with pytest.raises(InputError, match="wrong nuclide's window"):
+        calibrate(_source(tmp_path, windows=technetium), 50.0, START, CAMERA.name)

@@ -1,0 +1,85 @@
+"""Steps import-ct, import-planar and check on files of a small patient."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from imaging_scene import INJECTED, ct_volume, planar_pair, write_patient
+
+from planardose.io.nifti import write_volume
+from planardose.io.planar_file import load_pair
+from planardose.steps.check import check
+from planardose.steps.import_ct import import_ct
+from planardose.steps.import_planar import import_planar
+
+
+def _sidecar(path: Path) -> dict:
+    return json.loads(path.with_name(path.name + ".json").read_text())
+
+
+def test_import_ct_writes_int16_hu_where_the_voxels_are(tmp_path: Path):
+    run = write_patient(tmp_path)
+    import_ct(run, "P01")
+    image = nib.load(run.path("ct", patient="P01"))
+    assert image.get_data_dtype() == np.int16
+    hu = nib.as_closest_canonical(image)
+    volume = ct_volume()
+    np.testing.assert_allclose(hu.affine, volume.grid.ras_from_voxel, atol=1e-4)
+    np.testing.assert_array_equal(np.asarray(hu.dataobj), np.clip(np.rint(volume.data), -1024, 3071))
+    meta = _sidecar(run.path("ct", patient="P01"))
+    assert (meta["quantity"], meta["unit"], meta["inputs"][0]["column"]) == ("CT number", "HU", "ct")
+    assert meta["clipped"]["voxels_below"] == int((np.rint(volume.data) < -1024).sum()) > 0
+
+
+def test_import_ct_of_an_oblique_nifti_keeps_its_affine(tmp_path: Path):
+    run = write_patient(tmp_path, row={"ct": "ct.nii.gz"})
+    volume = ct_volume()
+    turn = np.eye(4)
+    turn[:2, :2] = [[0.96, -0.28], [0.28, 0.96]]
+    oblique = type(volume.grid)(volume.grid.shape, turn @ volume.grid.ras_from_voxel)
+    write_volume(tmp_path / "ct.nii.gz", type(volume)(volume.data, oblique, "CT number", "HU"))
+    import_ct(run, "P01")
+    np.testing.assert_allclose(nib.load(run.path("ct", patient="P01")).affine, oblique.ras_from_voxel, atol=1e-4)
+
+
+def test_import_planar_keeps_counts_and_header_time(tmp_path: Path):
+    run = write_patient(tmp_path)
+    import_planar(run, "P01", "t24")
+    output = run.path("planar", patient="P01", timepoint="t24")
+    pair = load_pair(output)
+    np.testing.assert_array_equal(pair.counts, planar_pair().counts)
+    assert pair.acquired_at == INJECTED + timedelta(hours=24)
+    meta = _sidecar(output)
+    assert meta["notes"] == []
+    assert meta["inputs"][0]["row"] == "P01 t24"
+
+
+@pytest.mark.parametrize(("minutes", "noted"), [(3, False), (40, True)])
+def test_the_sheet_overrides_the_header_time(minutes: int, noted: bool, tmp_path: Path, caplog):
+    at = INJECTED + timedelta(hours=24, minutes=minutes)
+    run = write_patient(tmp_path, row={"acquired_at": at.isoformat()})
+    import_planar(run, "P01", "t24")
+    assert load_pair(run.path("planar", patient="P01", timepoint="t24")).acquired_at == at
+    assert ("+40 min from the header's start" in caplog.text) == noted
+
+
+def test_decisions_by_hand_come_from_the_config(tmp_path: Path):
+    run = write_patient(tmp_path, config={"patients": {"P01": {"t24": {"flip_posterior": True}}}})
+    import_planar(run, "P01", "t24")
+    output = run.path("planar", patient="P01", timepoint="t24")
+    np.testing.assert_array_equal(load_pair(output).counts[1], planar_pair().counts[1, :, :, ::-1])
+    assert _sidecar(output)["notes"] == ["flip_posterior true by hand"]
+
+
+def test_check_is_silent_on_good_input_and_lists_every_fault(tmp_path: Path):
+    run = write_patient(tmp_path)
+    assert check(run) == []
+    (tmp_path / "t24.dcm").write_bytes(b"")
+    (tmp_path / "labels.nii.gz").unlink()
+    faults = check(run)
+    assert [f.split(":")[0] for f in faults] == ["P01 segmentation", "P01 t24 planar"]
+    (tmp_path / "ct" / "CT0007.dcm").unlink()
+    assert check(run)[0].startswith("P01 ct: 1 CT slice missing: a gap of 30 mm")
