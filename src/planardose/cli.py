@@ -239,7 +239,9 @@ def calibrate(
     at: Annotated[
         datetime, typer.Option(formats=TIME_FORMATS, metavar="TIME", help="Time to which the activity refers.")
     ],
-    camera: Annotated[str, typer.Option(help="Camera of 'planardose list cameras'.")],
+    camera: Annotated[
+        str | None, typer.Option(help="Camera of 'planardose list cameras'; needed for a sweep, and to compare.")
+    ] = None,
     nuclide: Annotated[str, typer.Option(help="Nuclide of 'planardose list nuclides'.")] = "177Lu",
     activity_uncertainty: Annotated[float, typer.Option(help="Relative standard uncertainty of the activity.")] = 0.05,
     head_order: Annotated[str | None, typer.Option(help="anterior_first | posterior_first, where unknown.")] = None,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imaging_scene import CAMERA, LU, WINDOWS
+from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
 
 from planardose.errors import InputError
 from planardose.io.dicom_nm import write_planar
@@ -88,3 +88,12 @@ def test_no_source_and_the_wrong_window(tmp_path: Path):
     technetium = (EnergyWindow(126.5, 154.5), *(replace(w, high_kev=w.high_kev) for w in WINDOWS[1:2]))
     with pytest.raises(InputError, match="wrong nuclide's window"):
         calibrate(_source(tmp_path, windows=technetium), 50.0, START, CAMERA.name)
+
+
+def test_a_static_source_needs_no_camera_but_a_sweep_does(tmp_path: Path):
+    found = calibrate(_source(tmp_path), 50.0, START)
+    assert found["calibration_cps_per_mbq"] == pytest.approx(np.mean(TRUE_CPS_PER_MBQ), rel=0.005)
+    assert found["measured_over_computed"] is None
+    write_planar(tmp_path / "sweep.dcm", planar_pair(), CAMERA)
+    with pytest.raises(InputError, match="name the camera"):
+        calibrate(tmp_path / "sweep.dcm", 50.0, START)

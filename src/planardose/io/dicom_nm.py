@@ -33,15 +33,15 @@ class PlanarImport:
 
 
 def read_planar_dicom(
-    path: Path, camera: Camera, where: str, hand: Hand, key: str, acquired_at: datetime | None = None
+    path: Path, camera: Camera | None, where: str, hand: Hand, key: str, acquired_at: datetime | None = None
 ) -> PlanarImport:
     """Read an NM file, or a folder with one head or window per file.
 
     Parameters
     ----------
     path : Path
-    camera : Camera
-        Its axial field over the scan velocity is the exposure of a sweep.
+    camera : Camera or None
+        Its axial field over the scan velocity is the exposure of a sweep; a static image needs none.
     where : str
         Sheet row and column, for errors.
     hand : Hand

@@ -20,7 +20,16 @@ class Timing:
     notes: tuple[str, ...] = ()
 
 
-def timing_of(ds: Dataset, camera: Camera, where: str) -> Timing:
+def axial_field_mm(camera: Camera | None, where: str) -> float:
+    """Axial length of the field; without a camera, which only a sweep needs, an `InputError`."""
+    if camera is None:
+        raise InputError(
+            where, "a sweep, whose exposure depends on the camera's field", "the camera", "name the camera"
+        )
+    return camera.field_mm[0]
+
+
+def timing_of(ds: Dataset, camera: Camera | None, where: str) -> Timing:
     """Timing of one NM object.
 
     A sweep's exposure is the camera's axial field over ScanVelocity (mm/s) and its duration ScanLength (mm) over it:
@@ -77,4 +86,4 @@ def _sweep(
             "a velocity in mm/s",
             "give the images as NPZ + JSON with seconds_per_row",
         )
-    return Timing(camera.field_mm[0] / velocity, duration, tuple(notes))
+    return Timing(axial_field_mm(camera, where) / velocity, duration, tuple(notes))

@@ -10,6 +10,7 @@ import numpy as np
 
 from planardose.errors import InputError
 from planardose.io.files import atomic
+from planardose.io.nm_times import axial_field_mm
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 
@@ -47,14 +48,14 @@ def load_pair(path: Path) -> PlanarPair:
     )
 
 
-def read_user_pair(path: Path, camera: Camera, where: str) -> PlanarPair:
+def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
     """Read the user's ``NAME.npz`` with ``NAME.json`` beside it (docs/inputs.md).
 
     Parameters
     ----------
     path : Path
         The NPZ: ``counts`` (view, window, row, column), row 0 the head, views as the camera sees them.
-    camera : Camera
+    camera : Camera or None
         Its axial field turns ``seconds_per_row`` (a row's time in the field of a sweep) into the sweep's duration.
     where : str
         Sheet row and column, for errors.
@@ -184,7 +185,7 @@ def _numbers(values: object, n: int, where: str) -> tuple:
     return numbers
 
 
-def _times(meta: dict, length_mm: float, camera: Camera, where: str) -> tuple[float, float]:
+def _times(meta: dict, length_mm: float, camera: Camera | None, where: str) -> tuple[float, float]:
     """(exposure, duration) in s of a static image (``duration_s``) or of a sweep (``seconds_per_row``)."""
     given = {k: meta[k] for k in ("duration_s", "seconds_per_row") if meta.get(k) is not None}
     if not given:
@@ -199,7 +200,7 @@ def _times(meta: dict, length_mm: float, camera: Camera, where: str) -> tuple[fl
     if "seconds_per_row" not in given:
         return float(given["duration_s"]), float(given["duration_s"])
     exposure_s = float(given["seconds_per_row"])
-    return exposure_s, float(given.get("duration_s", length_mm / camera.field_mm[0] * exposure_s))
+    return exposure_s, float(given.get("duration_s", length_mm / axial_field_mm(camera, where) * exposure_s))
 
 
 def _time(text: object, where: str) -> datetime:

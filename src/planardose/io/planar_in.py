@@ -11,7 +11,12 @@ from planardose.library import Camera
 
 
 def read_planar(
-    path: Path, camera: Camera, where: str, hand: Hand | None = None, key: str = "", acquired_at: datetime | None = None
+    path: Path,
+    camera: Camera | None,
+    where: str,
+    hand: Hand | None = None,
+    key: str = "",
+    acquired_at: datetime | None = None,
 ) -> PlanarImport:
     """Read an NM DICOM file or folder, or the user's NPZ + JSON; arguments and errors as `read_planar_dicom`."""
     hand = hand or Hand()

@@ -18,6 +18,7 @@ from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, hours_betwe
 ACTIVITY_UNCERTAINTY = 0.05  # relative, k = 1: a dose calibrator for 177Lu, where the user gives none
 BORDER_SHARE = 0.08  # of rows and columns on each side that hold background only
 BORDER_LEAST = 2  # pixels
+HEAD_ORDERS = ("anterior_first", "posterior_first")
 WHERE = "calibrate --planar"
 
 
@@ -25,7 +26,7 @@ def calibrate(
     planar: Path,
     activity_mbq: float,
     at: datetime,
-    camera: str,
+    camera: str | None = None,
     nuclide: str = "177Lu",
     activity_uncertainty: float = ACTIVITY_UNCERTAINTY,
     head_order: str | None = None,
@@ -41,7 +42,7 @@ def calibrate(
     activity_mbq, at : float, datetime
         Activity of the source and the time to which it refers (before or after the acquisition).
     camera, nuclide : str
-        Catalogue names.
+        Catalogue names. The camera may be left out for a static acquisition; nothing is computed for comparison then.
     activity_uncertainty : float
         Relative standard uncertainty of the activity, common to both heads.
     head_order : str or None
@@ -66,7 +67,9 @@ def calibrate(
         raise InputError(
             "calibrate --activity-uncertainty", f"{activity_uncertainty:g}", "a fraction from 0 to below 1"
         )
-    device, source = load_camera(camera), load_nuclide(nuclide)
+    if head_order not in (None, *HEAD_ORDERS):
+        raise InputError("calibrate --head-order", f"'{head_order}'", f"one of {', '.join(HEAD_ORDERS)}")
+    device, source = None if camera is None else load_camera(camera), load_nuclide(nuclide)
     pair = read_planar(planar, device, WHERE, Hand(head_order=head_order), "calibrate").pair
     check_photopeak(pair, source, WHERE)
     window = pair.window_index(source.imaged_line().energy_kev)
@@ -75,14 +78,14 @@ def calibrate(
              for n, v in enumerate(VIEWS)}  # fmt: skip
     values = np.array([h["cps_per_mbq"] for h in heads.values()])
     counting = np.array([h["net_counts_u"] / h["net_counts"] for h in heads.values()]) * values
-    computed = air_sensitivity_cps_per_mbq(device, source, pair.windows[window])
+    computed = None if device is None else air_sensitivity_cps_per_mbq(device, source, pair.windows[window])
     mean = float(values.mean())
     return {
         **heads,
         "calibration_cps_per_mbq": mean,
         "calibration_cps_per_mbq_u": math.hypot(float(np.linalg.norm(counting)) / 2, mean * activity_uncertainty),
         "computed_cps_per_mbq": computed,
-        "measured_over_computed": mean / computed,
+        "measured_over_computed": None if computed is None else mean / computed,
         "activity_mbq": mean_mbq,
         "dead_time_loss": _dead_time_loss(device, max(h["rate_cps"] for h in heads.values())),
         "camera": camera,
@@ -132,6 +135,6 @@ def _sensitivity(image: np.ndarray, mbq_s: float, activity_uncertainty: float, p
     }
 
 
-def _dead_time_loss(camera: Camera, rate_cps: float) -> float | None:
+def _dead_time_loss(camera: Camera | None, rate_cps: float) -> float | None:
     """Fraction lost at a measured photopeak rate, first order of the paralysable model."""
-    return None if camera.tau_us is None else rate_cps * camera.tau_us * 1e-6
+    return None if camera is None or camera.tau_us is None else rate_cps * camera.tau_us * 1e-6
