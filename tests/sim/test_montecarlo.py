@@ -132,7 +132,7 @@ def uncollided_share(density, activity, grid, rays, rng):
     position = np.stack(np.unravel_index(voxels, activity.shape), axis=1) + rng.random((rays, 3))
     cosine, azimuth = rng.uniform(-1, 1, rays), rng.uniform(0, 2 * np.pi, rays)
     sine = np.sqrt(1 - cosine**2)
-    step_mm = 0.5
+    step_mm = 1.0
     step = step_mm * np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), cosine], axis=1) / grid.spacing_mm
     depth = np.zeros(rays)
     position = position + step / 2
@@ -150,7 +150,7 @@ def test_delta_tracking_equals_ray_tracing():
     histories = 200_000
     views = simulate_views(density, activity, grid, CAMERA, ONE_LINE, PHOTOPEAK, faces, histories, 7)
     ours = views.balance["escaped_unscattered"]
-    traced, error = uncollided_share(density, activity, grid, 6000, np.random.default_rng(8))
+    traced, error = uncollided_share(density, activity, grid, 40_000, np.random.default_rng(8))
     assert abs(ours - traced) < 4 * np.hypot(error, np.sqrt(ours * (1 - ours) / histories)) + 1e-3
     assert 0.2 < ours < 0.8
 
@@ -186,6 +186,8 @@ def slow_monte_carlo(photons, radius, window, rng):
     energies = np.arange(100.0, 210.0)
     photo, compton = (mass_attenuation_cm2_g("soft_tissue", energies, p) * 0.106 for p in ("photo", "compton"))
     cosines, table = angle_table(energies)
+    fine = np.arange(100.0, 210.0, 0.25)
+    efficiency = detection_efficiency(CAMERA, window, fine)
     position = (rng.random((photons, 3)) - 0.5) * 3.0
     direction = rng.standard_normal((photons, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -195,7 +197,7 @@ def slow_monte_carlo(photons, radius, window, rng):
         total = np.interp(energy, energies, photo + compton)
         target = position + direction * rng.exponential(1 / total)[:, None]
         out = (target**2).sum(axis=1) > radius**2
-        counted = detection_efficiency(CAMERA, window, energy[out])
+        counted = np.interp(energy[out], fine, efficiency)
         primary += counted[~collided[out]].sum()
         scattered += counted[collided[out]].sum()
         last = position[out] - (position[out] * direction[out]).sum(axis=1)[:, None] * direction[out]
