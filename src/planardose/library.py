@@ -4,6 +4,7 @@ A user adds one by dropping a file with the same keys into a folder named in the
 """
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,14 +99,12 @@ def read_entry(kind: str, name: str) -> dict:
 
 
 def canonical_nuclide(text: str) -> str:
-    """``177Lu`` from ``177Lu``, ``Lu-177``, ``Lu177``, ``lu 177``; other text is returned stripped."""
-    letters = "".join(c for c in text if c.isalpha())
-    digits = "".join(c for c in text if c.isdigit())
-    if text.strip().rstrip("m").endswith(digits) and text.strip().endswith("m") and letters.endswith("m"):
-        return f"{digits}m{letters[:-1].capitalize()}"
-    if digits and letters.startswith("m") and text.strip().startswith(digits):
-        return f"{digits}m{letters[1:].capitalize()}"
-    return f"{digits}{letters.capitalize()}" if digits and letters else text.strip()
+    """``177Lu`` from ``177Lu``, ``Lu-177``, ``Lu177`` or ``lu 177`` (``99mTc`` alike); other text comes back stripped."""
+    compact = re.sub(r"[\s_-]", "", text)
+    for pattern in (r"(?P<mass>\d+m?)(?P<element>[A-Za-z]{1,2})", r"(?P<element>[A-Za-z]{1,2})(?P<mass>\d+m?)"):
+        if found := re.fullmatch(pattern, compact):
+            return found["mass"] + found["element"].capitalize()
+    return text.strip()
 
 
 @cache
