@@ -11,6 +11,7 @@ from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.dicom_nm import write_planar
+from planardose.io.nm_views import posterior_looks_mirrored
 from planardose.io.planar_in import read_planar
 from planardose.planar import PlanarPair
 
@@ -214,3 +215,23 @@ def test_a_header_without_time_needs_the_sheet(tmp_path: Path, pair):
         read_planar(tmp_path / "nm.dcm", CAMERA, WHERE)
     at = datetime(2026, 3, 4, 12)
     assert read_planar(tmp_path / "nm.dcm", CAMERA, WHERE, acquired_at=at).pair.acquired_at == at
+
+
+def test_views_without_a_clear_side_are_not_called_mirrored():
+    called = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        ras = np.zeros((2, 60, 120))
+        ras[:, 15:45, 10:110] = 8.0
+        for view in range(2):  # organs of both sides, seen by one head only
+            for _ in range(3):
+                i, k = rng.integers(16, 38), rng.integers(12, 98)
+                ras[view, i : i + 6, k : k + 8] += 12.0
+        called += posterior_looks_mirrored(rng.poisson(ras).astype(float))
+    assert called == 0
+
+
+def test_a_one_sided_organ_tells_a_mirrored_view():
+    ras = planar_pair().ras()[:, 0]
+    assert not posterior_looks_mirrored(ras)
+    assert posterior_looks_mirrored(np.stack([ras[0], ras[1, ::-1]]))

@@ -8,8 +8,8 @@ from planardose.errors import InputError
 from planardose.io.nm_heads import Head
 from planardose.planar import VIEWS
 
-MIRROR_MARGIN = 0.1  # correlation by which a mirrored posterior view must fit the anterior one better
-MIRROR_LEAST = 0.5  # correlation below which the two views are too unlike to judge
+MIRROR_MARGIN = 0.02  # by which a mirrored posterior view must fit better; simulated patients: 0.02 to 0.10
+MIRROR_LEAST = 0.7  # correlation below which the two views are too unlike to judge
 
 
 def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[str], list[str]]:
