@@ -34,6 +34,8 @@ from planardose.sim.response import image_of_layers
 from planardose.units import BQ_PER_MBQ
 
 BATCHES = 8
+LARGEST_LAUNCH = 2**28  # Warp counts the threads of a launch in 32 bits
+LARGEST_BATCH = 2**32  # the fixed-point sums of so many histories stay within 63 bits
 
 
 @dataclass(frozen=True)
@@ -177,9 +179,9 @@ class _Tallies:
         def part(n: int) -> None:
             self.scores[n].zero_()
             self.balances[n].zero_()
-            if edges[n + 1] > edges[n]:
-                wp.launch(kernel.histories, dim=edges[n + 1] - edges[n], device=self.device,
-                          inputs=[tables, wp.uint64(seed), wp.uint64(edges[n]), self.scores[n], self.balances[n]])
+            for start in range(edges[n], edges[n + 1], LARGEST_LAUNCH):
+                wp.launch(kernel.histories, dim=min(LARGEST_LAUNCH, edges[n + 1] - start), device=self.device,
+                          inputs=[tables, wp.uint64(seed), wp.uint64(start), self.scores[n], self.balances[n]])
 
         if self.threads == 1:
             part(0)
@@ -235,7 +237,7 @@ def simulate_views(
     threads : int
         CPU threads (ignored on CUDA).
     batches : int
-        Histories are split into so many groups, whose spread gives `Views.relative_error`; 1 gives NaN there.
+        Histories are split into at least so many groups, whose spread gives `Views.relative_error`; 1 gives NaN there.
     rayleigh : bool
         False leaves coherent scattering out, of attenuation as well.
 
@@ -270,7 +272,8 @@ def simulate_views(
     shape = (len(VIEWS), len(windows), grid.shape[1], grid.shape[0], grid.shape[2])
     tallies = _Tallies(int(np.prod(shape)), threads, device)
     photons = activity.sum() * BQ_PER_MBQ * sum(x.per_decay for x in tables.lines)
-    count = int(histories)
+    count = max(int(histories), 1)
+    batches = min(max(batches, -(-count // LARGEST_BATCH)), count)
     edges = [count * n // batches for n in range(batches + 1)]
     scatter, balance = [], np.zeros(len(kernel.BALANCE))
     for first, last in pairwise(edges):
