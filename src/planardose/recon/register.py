@@ -1,0 +1,254 @@
+"""Rigid in-plane registration of a planar pair to the CT, by the misfit of the organ-wise likelihood.
+
+First a lattice search over z and x of the whole planar image (which may be much longer than the CT), scored by how much
+better the organs explain the counts than one value per slice does; then z, x and rotation below the voxel. Two opposed
+views cannot see a shift along y or a turn about x or z: none is claimed.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from planardose.errors import InputError
+from planardose.frames import PlanarPose
+from planardose.image import Grid
+from planardose.patient_model import PatientModel
+from planardose.planar import rebin
+from planardose.recon.qplanar import nonnegative_solution
+
+SEARCH_ERROR = 0.10  # relative model error of a pixel during the search
+LEAST_OVERLAP = 0.6  # of the shorter of CT and planar image along z
+X_REACH_MM = 80.0  # lattice search across, either side of the middle of the counts
+OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly: a lesion that nobody segmented
+REFINEMENTS = 8
+PROBE = np.array([3.0, 3.0, 0.4])  # mm, mm, degrees: half width of the difference quotients
+LARGEST_STEP = np.array([8.0, 8.0, 1.0])
+CONVERGED = np.array([0.1, 0.1, 0.02])
+LEAST_UNCERTAINTY_MM = 1.0  # texture within organs moves the optimum by about this on Monte Carlo data
+
+
+@dataclass(frozen=True)
+class Images:
+    """What is registered: total photopeak counts of both views, before any rebinning.
+
+    `counts` (2, U, V) in the order of `PlanarPair.ras`, `pixel_mm` (row, column).
+    """
+
+    counts: np.ndarray = field(repr=False)
+    pixel_mm: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Result of `register`. Misfits are `unexplained` counts; lengths in mm."""
+
+    pose: PlanarPose
+    start: PlanarPose
+    misfit_before: float
+    misfit_after: float
+    uncertainty_mm: float
+
+
+def least_squares(counts: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Non-negative weighted fit (P,) of the counts (P,) by the organs' rows (O, P)."""
+    weighted = rows * weights
+    normal = weighted @ rows.T
+    diagonal = np.diag_indices_from(normal)
+    normal[diagonal] += 1e-9 * normal[diagonal].max() + 1e-12
+    return nonnegative_solution(normal, weighted @ counts) @ rows
+
+
+def unexplained(counts: np.ndarray, expected: np.ndarray, covered: np.ndarray) -> float:
+    """Share of the counts (2, I, K) in excess or deficit of the model, beyond Poisson noise: 0 to about 1."""
+    y, e = counts[:, covered], expected[:, covered]
+    noise = np.sqrt(2.0 / np.pi) * np.sqrt(np.maximum(e, 0.0)).sum()
+    return float(max(np.abs(y - e).sum() - noise, 0.0) / max(y.sum(), 1.0))
+
+
+class Matcher:
+    """Fits the organs to the counts at any pose.
+
+    Parameters
+    ----------
+    model : PatientModel
+    responses : (O, 2, I, K) float
+        Rates per concentration of each organ, scatter included; their common scale does not matter.
+    images : Images
+    """
+
+    def __init__(self, model: PatientModel, responses: np.ndarray, images: Images):
+        self.grid, self.images = model.grid, images
+        seen = responses.reshape(len(responses), -1).sum(axis=1)
+        kept = responses[seen > 1e-6 * seen.max()]
+        self.rows = kept / kept.sum(axis=(1, 2, 3), keepdims=True)
+        self.slices = np.zeros(model.grid.shape[2], dtype=bool)  # beyond the CT the anatomy is not known
+        self.slices[model.ct_slices] = True
+        self.ones = np.ones((1, *images.counts.shape[1:]))
+        self.cell = float(np.prod(model.grid.spacing_mm[[0, 2]]) / np.prod(images.pixel_mm))
+
+    def at(self, pose: PlanarPose) -> tuple[np.ndarray, np.ndarray]:
+        """Counts (2, I, K) on the grid, and which cells (I, K) the images cover."""
+        both = rebin(np.concatenate([self.images.counts, self.ones]), self.images.pixel_mm, self.grid, pose)
+        return both[:2], (both[2] > 0.98 * self.cell) & self.slices
+
+    def fitted(self, counts: np.ndarray, covered: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Expected counts (2, I, K); `weights` (2, I, K)."""
+        used = np.broadcast_to(covered, counts.shape).ravel()
+        rows = self.rows.reshape(len(self.rows), -1)
+        out = np.zeros(counts.size)
+        out[used] = least_squares(counts.ravel()[used], rows[:, used], weights.ravel()[used])
+        return out.reshape(counts.shape)
+
+    def residual(self, pose: PlanarPose, covered: np.ndarray, root: np.ndarray) -> np.ndarray:
+        """Weighted residuals of the covered cells (I, K) at a pose; `root` (2, I, K) is the root of the weights."""
+        counts, _ = self.at(pose)
+        return (root * (counts - self.fitted(counts, covered, root**2)))[:, covered].ravel()
+
+    def converged(self, pose: PlanarPose) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Counts, covered, expected and weights at a pose after reweighting."""
+        counts, covered = self.at(pose)
+        expected = counts
+        for _ in range(3):
+            weights = 1.0 / (np.maximum(expected, 0.5) + (SEARCH_ERROR * expected) ** 2)
+            expected = self.fitted(counts, covered, weights)
+        return counts, covered, expected, weights
+
+    def misfit(self, pose: PlanarPose) -> float:
+        """`unexplained` at a pose."""
+        counts, covered, expected, _ = self.converged(pose)
+        return unexplained(counts, expected, covered)
+
+
+def _pooled(images: np.ndarray) -> np.ndarray:
+    """Sums of 2 x 2 cells of the last two axes; an odd last cell is dropped."""
+    a, b = images.shape[-2] // 2, images.shape[-1] // 2
+    return images[..., : 2 * a, : 2 * b].reshape(*images.shape[:-2], a, 2, b, 2).sum(axis=(-3, -1))
+
+
+def _extended(grid: Grid, images: Images) -> tuple[Grid, tuple[int, int]]:
+    """The grid widened so that every lattice shift stays inside, and by how many cells (even) on each side."""
+    reach = X_REACH_MM, images.counts.shape[2] * images.pixel_mm[0]
+    wide, long = (2 * int(np.ceil(r / (2 * grid.spacing_mm[a]))) for r, a in zip(reach, (0, 2), strict=True))
+    affine = grid.ras_from_voxel.copy()
+    affine[0, 3] -= wide * affine[0, 0]
+    affine[2, 3] -= long * affine[2, 2]
+    i, j, k = grid.shape
+    return Grid((i + 2 * wide, j, k + 2 * long), affine), (wide, long)
+
+
+def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> PlanarPose:
+    """Best pose among shifts from `start` by two cells at a time: all of z, and `X_REACH_MM` in x."""
+    extended, (wide, long) = _extended(matcher.grid, images)
+    stacked = _pooled(rebin(np.concatenate([images.counts, matcher.ones]), images.pixel_mm, extended, start))
+    rows, known = _pooled(matcher.rows), _pooled(matcher.slices[None].repeat(2, axis=0))[0] == 4
+    i, k = rows.shape[2:]
+    full = stacked[2] > 0.98 * 4 * matcher.cell
+    least = LEAST_OVERLAP * min(known.sum(), full.any(axis=0).sum())
+    best, at = -np.inf, (0, 0)
+    for dk in range(stacked.shape[2] - k + 1):
+        for di in range(stacked.shape[1] - i + 1):
+            covered = full[di : di + i, dk : dk + k] & known
+            if covered.any(axis=0).sum() < least:
+                continue
+            score = _gain(rows, stacked[:2, di : di + i, dk : dk + k], covered)
+            if score > best:
+                best, at = score, (di, dk)
+    dx, dz = ((2 * n - m) * matcher.grid.spacing_mm[a] for n, m, a in ((at[0], wide, 0), (at[1], long, 2)))
+    return PlanarPose(start.x_mm - dx, start.z_mm - dz, start.rotation_deg)
+
+
+def _gain(rows: np.ndarray, counts: np.ndarray, covered: np.ndarray) -> float:
+    """How much better the organs explain the counts than one value per slice and view does (weighted squares)."""
+    weights = covered / (np.maximum(counts, 1.0) + (2 * SEARCH_ERROR * counts) ** 2)
+    plain = (weights * counts).sum(axis=1, keepdims=True) / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+    used = np.broadcast_to(covered, counts.shape)
+    expected = least_squares(counts[used], rows[:, used], weights[used])
+    return float((weights[used] * ((counts - plain)[used] ** 2 - (counts[used] - expected) ** 2)).sum())
+
+
+def _about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> PlanarPose:
+    """The pose moved by (x mm, z mm, degrees), turning about the point `centre` of RAS (x, z)."""
+    angle = np.deg2rad(move[2])
+    c, s = np.cos(angle), np.sin(angle)
+    x, z = pose.x_mm - centre[0], pose.z_mm - centre[1]
+    return PlanarPose(
+        float(c * x - s * z + centre[0] + move[0]),
+        float(s * x + c * z + centre[1] + move[1]),
+        float(pose.rotation_deg + move[2]),
+    )
+
+
+def refine(
+    matcher: Matcher, pose: PlanarPose, max_shift_mm: float, max_rotation_deg: float
+) -> tuple[PlanarPose, float]:
+    """Pose of the least robust misfit near `pose` by Gauss-Newton, and the standard uncertainty of its shift in mm."""
+    centre = tuple(float(matcher.grid.axis_mm(a).mean()) for a in (0, 2))
+    bound = np.array([max_shift_mm, max_shift_mm, max_rotation_deg])
+    move = np.zeros(3)
+    step, normal, square = np.full(3, np.inf), np.eye(3), np.ones(1)
+    for _ in range(REFINEMENTS):
+        _, covered, _, weights = matcher.converged(_about(pose, centre, move))
+
+        root = np.sqrt(weights * covered)
+        here = matcher.residual(_about(pose, centre, move), covered, root)
+        slope = np.array(
+            [
+                (
+                    matcher.residual(_about(pose, centre, move + d), covered, root)
+                    - matcher.residual(_about(pose, centre, move - d), covered, root)
+                )
+                / (2 * d.sum())
+                for d in np.diag(PROBE)
+            ]
+        )
+        trust = 1.0 / np.sqrt(1.0 + (here / OUTLIER) ** 2)
+        normal, square = (slope * trust) @ slope.T, trust * here**2
+        step = -np.linalg.solve(normal + 1e-9 * np.diag(np.diag(normal)) + 1e-12 * np.eye(3), (slope * trust) @ here)
+        move = np.clip(move + np.clip(step, -2 * LARGEST_STEP, 2 * LARGEST_STEP), -bound, bound)
+        if (np.abs(step) < CONVERGED).all():
+            break
+    errors = np.sqrt(np.diag(np.linalg.inv(normal + 1e-12 * np.eye(3))) * square.mean())
+    return _about(pose, centre, move), float(min(np.hypot(errors[:2].max(), LEAST_UNCERTAINTY_MM), max_shift_mm))
+
+
+def outline_start(matcher: Matcher, images: Images) -> PlanarPose:
+    """The pose that puts the middle of the counts across on the middle of the body, image and grid centres along z."""
+    # the geometric mean's middle does not depend on depth
+    u = (np.arange(images.counts.shape[1]) - (images.counts.shape[1] - 1) / 2) * images.pixel_mm[1]
+    profile = np.sqrt(np.maximum(images.counts[0] * images.counts[1], 0.0)).sum(axis=1)
+    body = matcher.rows.sum(axis=(0, 1, 3))
+    middle = float((matcher.grid.axis_mm(0) * body).sum() / body.sum())
+    shift = middle - float((u * profile).sum() / max(profile.sum(), 1e-12))
+    return PlanarPose(shift, float(matcher.grid.axis_mm(2).mean()))
+
+
+def register(
+    model: PatientModel, responses: np.ndarray, images: Images, max_shift_mm: float, max_rotation_deg: float
+) -> Registered:
+    """Find the pose of a planar pair in the CT's coronal plane.
+
+    Parameters
+    ----------
+    model : PatientModel
+    responses : (O, 2, I, K) float
+        `Responses.total` of the acquisition's projector.
+    images : Images
+    max_shift_mm, max_rotation_deg : float
+        Largest move of the fine search from the lattice search's result.
+    """
+    matcher = Matcher(model, responses, images)
+    start = lattice_search(matcher, images, outline_start(matcher, images))
+    pose, uncertainty = refine(matcher, start, max_shift_mm, max_rotation_deg)
+    return Registered(pose, start, matcher.misfit(start), matcher.misfit(pose), uncertainty)
+
+
+def check_misfit(misfit: float, limit: float, where: str) -> None:
+    """Refuse a planar image that this anatomy cannot explain."""
+    if misfit > limit:
+        raise InputError(
+            f"{where} planar",
+            f"{100 * misfit:.0f} % of its counts do not fit this patient's CT after registration",
+            f"at most {100 * limit:.0f} %",
+            "check that CT and planar show the same patient and the views are not mirrored; or give "
+            "patients.<id>.<timepoint>.shift_mm in the config",
+        )
