@@ -180,6 +180,17 @@ def test_faults():
         build_model(air, Volume(np.zeros_like(labels.data), ct.grid, "label", "1"), 10.0)
 
 
+def test_labels_out_of_the_body(caplog):
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    with pytest.raises(InputError, match=r"% of the labelled voxels lie outside the body"):
+        build_model(ct, Volume(np.roll(labels.data, 25, axis=0), ct.grid, "label", "1"), 10.0)
+    label = labels.data.copy()
+    label[:, 0][np.unravel_index(np.arange(labels.data.astype(bool).sum() // 20), label[:, 0].shape)] = 5
+    with caplog.at_level(logging.WARNING):
+        build_model(ct, Volume(label, ct.grid, "label", "1"), 10.0, "P01 ct")
+    assert "P01 ct: 4.8 % of the labelled voxels lie outside the body" in caplog.text
+
+
 def test_reindexing_is_found_again():
     ct, _ = phantom(ct_grid(TILTED, shape=(20, 30, 40)))
     turned = reindexed(ct, (2, 0, 1), (True, False, True))

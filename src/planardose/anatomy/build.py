@@ -5,6 +5,8 @@ Where the body leaves the CT through its lower or upper face, the edge slice is 
 share of ``outside_ct`` too, so that it is full of matter.
 """
 
+import logging
+
 import numpy as np
 
 from planardose.anatomy.body import body_mask
@@ -19,7 +21,9 @@ from planardose.patient_model import MATERIALS, PatientModel
 
 MARGIN_MM = 100.0  # beyond the CT: a photon from farther away hardly reaches the CT's slices
 PAD_MM = 20.0  # around the body, for blurred counts beside it
+OUTSIDE, FAR_OUTSIDE = 0.02, 0.2  # share of labelled voxels out of the body: told, refused
 FACE_AREA_MM2 = 1000.0  # of body in the first or last slice: less is noise or the top of the head
+log = logging.getLogger(__name__)
 
 
 def _by_slices(volume: Volume) -> Volume:
@@ -44,6 +48,18 @@ def _body_box_mm(body: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     affine = grid.ras_from_voxel.copy()
     affine[:3, 3] = origin
     return Grid(tuple(np.subtract(last, first) + 1), affine).bounds_mm()
+
+
+def _labelled(labels: Volume, body: np.ndarray, where: str) -> np.ndarray:
+    """Labelled voxels; too many of them out of the body say that the labels are another patient's or turned."""
+    labelled = labels.data > 0
+    share = (labelled & ~body).sum() / max(1, labelled.sum())
+    if share > FAR_OUTSIDE:
+        raise InputError(where, f"{share:.0%} of the labelled voxels lie outside the body", "labels of this CT",
+                         "check that the segmentation is this patient's and not turned")
+    if share > OUTSIDE:
+        log.warning("%s: %.1f %% of the labelled voxels lie outside the body seen in the CT", where, 100 * share)
+    return labelled
 
 
 def work_grid(body: np.ndarray, ct_grid: Grid, grid_mm: float) -> tuple[Grid, tuple[int, int]]:
@@ -144,7 +160,7 @@ def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -
     Raises
     ------
     InputError
-        No body in the CT, an unknown label.
+        No body in the CT, an unknown label, labels outside the body.
     ValueError
         Labels on another grid.
     """
@@ -154,7 +170,7 @@ def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -
     corruption = Corruption(ct, labels, where)
     organs, class_of_label = _classes(corruption.voxels, where)
     body = body_mask(ct, where)
-    body |= labels.data > 0  # a labelled voxel is body, whatever its CT number
+    body |= _labelled(labels, body, where)  # a labelled voxel is body, whatever its CT number
     grid, margin = work_grid(body, ct.grid, grid_mm)
     if any(margin):
         organs = (*organs, OUTSIDE_CT)
