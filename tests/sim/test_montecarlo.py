@@ -363,7 +363,7 @@ def test_processes_that_compile_at_the_same_time_agree(tmp_path):
     environment = {**os.environ, "WARP_CACHE_PATH": str(tmp_path)}
     running = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    results = [p.communicate(timeout=120) for p in running]
+    results = [p.communicate(timeout=400) for p in running]
     assert [p.returncode for p in running] == [0, 0], results
     assert results[0] == results[1]
     assert results[0][1] == "" and len(results[0][0].splitlines()) == 1
