@@ -15,7 +15,7 @@ EDGE = 0.25  # of an organ's largest projected thickness: the outline of its str
 
 @dataclass(frozen=True)
 class Gate:
-    """`deviance` over the body's outline and per (organ, view) strip, 1 where only noise and the allowed error remain."""
+    """`deviance` over the body's outline and per (organ, view) strip; 1 where noise and the allowed error remain."""
 
     deviance: float
     strips: list[dict]

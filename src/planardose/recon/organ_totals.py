@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from planardose.organs import OUTSIDE_CT, REMAINDER
+from planardose.organs import REMAINDER
 from planardose.patient_model import PatientModel
 
 UNCALIBRATED = 0.15  # relative, without the site's calibration in air (docs/physics.md)
@@ -48,8 +48,3 @@ def with_calibration(activity: np.ndarray, statistical: np.ndarray, calibrated: 
 def in_ct(model: PatientModel, activity: np.ndarray) -> np.ndarray:
     """The map (I, J, K') without the slices beyond the CT."""
     return activity[:, :, model.ct_slices]
-
-
-def outside_row(model: PatientModel) -> int | None:
-    """Index of `outside_ct`, None without one."""
-    return model.organs.index(OUTSIDE_CT) if OUTSIDE_CT in model.organs else None

@@ -1,0 +1,58 @@
+"""What register and reconstruct share: one acquisition with its model, camera and projector."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from planardose.frames import PlanarPose
+from planardose.heads import face_positions_mm
+from planardose.io.planar_file import load_pair
+from planardose.library import load_camera, load_nuclide
+from planardose.patient_model import PatientModel
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
+from planardose.planar import PlanarPair
+from planardose.recon.acquired import Acquired, acquired_from
+from planardose.recon.projector import Projector, Responses
+from planardose.run import Run
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One time point: patient model, planar pair, projector."""
+
+    model: PatientModel
+    pair: PlanarPair
+    projector: Projector
+    nuclide_name: str
+    where: str
+    calibrated: bool
+
+    @cached_property
+    def responses(self) -> Responses:
+        return self.projector.organ_responses(self.model.fractions)
+
+    def acquired(self, pose: PlanarPose) -> Acquired:
+        """Counts on the model's grid at a pose."""
+        grid, nuclide = self.model.grid, load_nuclide(self.nuclide_name)
+        step = tuple(float(s) for s in grid.spacing_mm[[0, 2]])
+        counts = self.pair.rebinned(grid, pose)
+        return acquired_from(counts, self.pair.windows, self.pair.exposure_s, nuclide, step, f"{self.where} planar")
+
+    def photopeak(self) -> np.ndarray:
+        """Photopeak counts (2, U, V) in the order of `PlanarPair.ras`."""
+        return self.pair.ras()[:, self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)]
+
+
+def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
+    """Read the model and the imported planar pair, and set up the projector with the sheet's camera and calibration."""
+    row = run.cohort.row(patient, timepoint)
+    model = PatientModel.load(run.need("model", "segment", patient=patient))
+    pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=timepoint))
+    camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
+    faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")
+    calibration, scale = row.calibration_cps_per_mbq, 1.0
+    if calibration is not None:
+        scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak)
+    projector = Projector(model, camera, nuclide, faces, scale)
+    return Setting(model, pair, projector, row.nuclide, row.where, calibration is not None)

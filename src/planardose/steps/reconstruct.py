@@ -1,0 +1,147 @@
+"""Step `reconstruct`: every method of the config for one time point, organ rows, and the consistency gate."""
+
+import json
+import logging
+
+import numpy as np
+
+from planardose.frames import PlanarPose
+from planardose.image import Volume
+from planardose.io.files import atomic, write_text
+from planardose.io.nifti import write_volume
+from planardose.library import load_nuclide
+from planardose.physics.attenuation import mu_per_mm
+from planardose.recon import gate
+from planardose.recon.conjugate_view import conjugate_view
+from planardose.recon.mlem import flat_start, mlem
+from planardose.recon.organ_totals import in_ct, split_map, with_calibration
+from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
+from planardose.recon.setting import Setting, load_setting
+from planardose.run import Run
+from planardose.units import BQ_PER_MBQ
+
+log = logging.getLogger(__name__)
+FALLBACK = "qplanar_mlem"
+COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u"
+
+
+def _pose(run: Run, patient: str, timepoint: str) -> PlanarPose:
+    path = run.need("registration", "register", patient=patient, timepoint=timepoint)
+    d = json.loads(path.read_text())
+    return PlanarPose(d["x_mm"], d["z_mm"], d["rotation_deg"])
+
+
+class Estimates:
+    """Maps and organ rows of one time point, method by method."""
+
+    def __init__(self, run: Run, patient: str, setting: Setting, pose: PlanarPose):
+        self.run, self.patient, self.setting, self.model = run, patient, setting, setting.model
+        self.measured = setting.acquired(pose)
+        self.fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
+        self.acquired = with_modelled_scatter(self.measured, self.fit, setting.responses)
+        self.relative_u: dict[str, float] = {}
+
+    def map(self, method: str) -> np.ndarray:
+        """(I, J, K) float64 MBq per voxel."""
+        settings, projector = self.run.config.reconstruction, self.setting.projector
+        if method == "qplanar":
+            return self.fit.map(self.model)
+        if method == "qplanar_mlem":
+            return mlem(projector, self.acquired, self.fit.map(self.model), settings.mlem_iterations)
+        if method == "mlem":
+            start = flat_start(projector, self.model, self.acquired)
+            return mlem(projector, self.acquired, start, settings.flat_mlem_iterations)
+        from planardose.learn.infer import unet_map  # heavy, and only where the method is asked for
+
+        activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured)
+        return activity
+
+    def statistical_u(self, method: str, rows: np.ndarray) -> np.ndarray:
+        """(O,) MBq: standard uncertainty from the counts, NaN for a method without one."""
+        if method in ("qplanar", "qplanar_mlem"):
+            return np.sqrt(np.diag(self.fit.covariance)) * self.model.volumes_ml()
+        if method == "unet":
+            relative = np.array([self.relative_u.get(o, np.nan) for o in self.model.organs])
+            return relative * rows
+        return np.full(len(rows), np.nan)
+
+    def conjugate_rows(self) -> np.ndarray:
+        """(O,) MBq of the conjugate view."""
+        nuclide, projector = load_nuclide(self.setting.nuclide_name), self.setting.projector
+        mu = mu_per_mm(self.model.partial_density, nuclide.imaged_line().energy_kev)
+        return conjugate_view(self.model, self.measured, mu, projector.sensitivity)
+
+    def checked(self, activity: np.ndarray) -> gate.Gate:
+        """Gate of a map."""
+        projector = self.setting.projector
+        primary = projector.forward(projector.tensor(activity)).cpu().numpy().astype(np.float64)
+        expected = (primary + projector.scatter(activity)) * self.measured.exposure_s
+        return gate.check(self.model, self.measured.counts, expected, self.run.config.reconstruction.gate_deviance)
+
+
+def _lines(model, method: str, rows: np.ndarray, u: np.ndarray) -> list[str]:
+    shown = [o for o, organ in enumerate(model.organs) if organ != "outside_ct" or method != "conjugate_view"]
+    volumes = model.volumes_ml()
+    return [
+        f"{model.organs[o]},{method},{volumes[o]:.8g},{rows[o]:.8g},{'' if np.isnan(u[o]) else format(u[o], '.8g')}"
+        for o in shown
+    ]
+
+
+def decision(gates: dict[str, gate.Gate], wanted: str, accepted: str | None) -> dict:
+    """Which map is dosed: the wanted one when its gate passes or the user accepts it, else the fallback, visibly."""
+    passed = wanted not in gates or gates[wanted].passed or accepted is not None
+    chosen = wanted if passed or FALLBACK not in gates else FALLBACK
+    used = accepted if wanted in gates and not gates[wanted].passed else None
+    return {"chosen": chosen, "status": "ok" if passed else "fallback", "accepted": used}
+
+
+def _write_map(run: Run, path, setting: Setting, activity: np.ndarray, method: str, sources: list) -> None:
+    grid = setting.model.ct_grid
+    bq_ml = in_ct(setting.model, activity) * (BQ_PER_MBQ / grid.voxel_ml)
+    quantity = "activity concentration at mid-time of the acquisition"
+    write_volume(path, Volume(bq_ml, grid, quantity, "Bq/mL"))
+    run.sidecar(path, "reconstruct", quantity, "Bq/mL", sources, method=method, calibrated=setting.calibrated)
+
+
+def reconstruct(run: Run, patient: str, timepoint: str) -> None:
+    """Compute every method for one time point.
+
+    Raises
+    ------
+    InputError
+        If an earlier output is missing or the acquisition's windows do not fit the nuclide.
+    """
+    keys = {"patient": patient, "timepoint": timepoint}
+    pose, setting = _pose(run, patient, timepoint), load_setting(run, patient, timepoint)
+    sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
+    estimates, gates, lines = Estimates(run, patient, setting, pose), {}, [COLUMNS]
+    for method in run.config.methods:
+        if method == "conjugate_view":
+            rows = estimates.conjugate_rows()
+            lines += _lines(setting.model, method, rows, np.full(len(rows), np.nan))
+            continue
+        activity = estimates.map(method)
+        _write_map(run, run.path("map", method=method, **keys), setting, activity, method, sources)
+        rows = split_map(activity, setting.model, estimates.fit.concentrations)
+        u = with_calibration(rows, estimates.statistical_u(method, rows), setting.calibrated)
+        lines += _lines(setting.model, method, rows, u)
+        gates[method] = estimates.checked(activity)
+        log.info("%s %s %s: deviance %.2f", patient, timepoint, method, gates[method].deviance)
+    table = run.path("organs", **keys)
+    with atomic(table) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+    run.sidecar(table, "reconstruct", "organ activity at mid-time", "MBq", sources, calibrated=setting.calibrated)
+    _write_gate(run, keys, gates, sources)
+
+
+def _write_gate(run: Run, keys: dict, gates: dict[str, gate.Gate], sources: list) -> None:
+    def told(g: gate.Gate) -> dict:
+        strips = [{**s, "deviance": float(f"{s['deviance']:.6g}")} for s in g.strips]
+        return {"deviance": float(f"{g.deviance:.6g}"), "per_view_strip": strips, "passed": g.passed}
+
+    accepted = run.config.hand(keys["patient"], keys["timepoint"]).accept_gate
+    result = {m: told(g) for m, g in gates.items()} | decision(gates, run.config.map_method, accepted)
+    path = run.path("gate", **keys)
+    write_text(path, json.dumps(result | {"limit": run.config.reconstruction.gate_deviance}, indent=1) + "\n")
+    run.sidecar(path, "reconstruct", "deviance of the re-projected map", "1", sources)
