@@ -88,8 +88,12 @@ def entry_path(kind: str, name: str) -> Path:
     """File of an entry; a name that is not in the catalogue raises `InputError` with the names there are."""
     known = names(kind)
     if name not in known:
-        raise InputError(f"{kind[:-1]} '{name}'", "not in the catalogue", f"one of {', '.join(known)}",
-                         f"see 'planardose list' or add data/{kind}/NAME.yaml to a library folder")
+        raise InputError(
+            f"{kind[:-1]} '{name}'",
+            "not in the catalogue",
+            f"one of {', '.join(known)}",
+            f"see 'planardose list' or add data/{kind}/NAME.yaml to a library folder",
+        )
     return next(f for folder in _folders() if (f := folder / kind / f"{name}.yaml").is_file())
 
 
@@ -99,7 +103,7 @@ def read_entry(kind: str, name: str) -> dict:
 
 
 def canonical_nuclide(text: str) -> str:
-    """``177Lu`` from ``177Lu``, ``Lu-177``, ``Lu177`` or ``lu 177`` (``99mTc`` alike); other text comes back stripped."""
+    """``177Lu`` from ``177Lu``, ``Lu-177``, ``Lu177`` or ``lu 177`` (``99mTc`` alike); else the text, stripped."""
     compact = re.sub(r"[\s_-]", "", text)
     for pattern in (r"(?P<mass>\d+m?)(?P<element>[A-Za-z]{1,2})", r"(?P<element>[A-Za-z]{1,2})(?P<mass>\d+m?)"):
         if found := re.fullmatch(pattern, compact):
@@ -124,7 +128,9 @@ def load_nuclide(name: str) -> Nuclide:
             source=d["source"],
         )
     except (KeyError, TypeError, ValueError) as fault:
-        raise InputError(f"nuclide file {name}.yaml", f"{type(fault).__name__}: {fault}", "the keys of 177Lu.yaml") from None
+        raise InputError(
+            f"nuclide file {name}.yaml", f"{type(fault).__name__}: {fault}", "the keys of 177Lu.yaml"
+        ) from None
 
 
 @cache
@@ -134,11 +140,27 @@ def load_camera(name: str) -> Camera:
     try:
         tau = d.get("tau_us")
         return Camera(
-            name=name, vendor=str(d["vendor"]), collimator=str(d["collimator"]), source=d["source"],
-            field_mm=(float(d["field_mm"][0]), float(d["field_mm"][1])), tau_us=None if tau is None else float(tau),
-            **{k: float(d[k]) for k in ("hole_mm", "septum_mm", "length_mm", "crystal_mm", "intrinsic_fwhm_mm",
-                                        "energy_resolution", "reference_kev", "pixel_mm")},
+            name=name,
+            vendor=str(d["vendor"]),
+            collimator=str(d["collimator"]),
+            source=d["source"],
+            field_mm=(float(d["field_mm"][0]), float(d["field_mm"][1])),
+            tau_us=None if tau is None else float(tau),
+            **{
+                k: float(d[k])
+                for k in (
+                    "hole_mm",
+                    "septum_mm",
+                    "length_mm",
+                    "crystal_mm",
+                    "intrinsic_fwhm_mm",
+                    "energy_resolution",
+                    "reference_kev",
+                    "pixel_mm",
+                )
+            },
         )
     except (KeyError, TypeError, ValueError) as fault:
-        raise InputError(f"camera file {name}.yaml", f"{type(fault).__name__}: {fault}",
-                         "the keys of siemens_symbia_melp.yaml") from None
+        raise InputError(
+            f"camera file {name}.yaml", f"{type(fault).__name__}: {fault}", "the keys of siemens_symbia_melp.yaml"
+        ) from None
