@@ -10,15 +10,21 @@ from planardose.planar import VIEWS
 from planardose.recon.qplanar import variance
 
 GATE_ERROR = 0.10  # relative model error of a cell that a good map may have: projector, scatter, residual shift
+STRIPS = 8
 EDGE = 0.25  # of an organ's largest projected thickness: the outline of its strip
 
 
 @dataclass(frozen=True)
 class Gate:
-    """`deviance` over the body's outline and per (organ, view) strip; 1 where noise and the allowed error remain."""
+    """Deviances, 1 where only noise and the allowed error remain: whole body, 2 x `STRIPS` strips, and per organ.
+
+    `strips` holds for each view its strips across the body from the feet to the head; `organs` (organ -> anterior,
+    posterior) the cells of each organ's outline.
+    """
 
     deviance: float
-    strips: list[dict]
+    strips: list[list[float]]
+    organs: dict[str, list[float]]
     passed: bool
 
 
@@ -36,12 +42,14 @@ def check(model: PatientModel, counts: np.ndarray, expected: np.ndarray, limit: 
     inside = np.zeros(model.grid.shape[2], dtype=bool)
     inside[model.ct_slices] = True
     body = (thickness.sum(axis=0) > 0) & inside
-    strips = []
-    for o, organ in enumerate(model.organs):
-        region = (thickness[o] > EDGE * thickness[o].max()) & body
-        if organ == OUTSIDE_CT or not region.any():
-            continue
-        for v, view in enumerate(VIEWS):
-            strips.append({"organ": organ, "view": view, "deviance": deviance(counts[v], expected[v], region)})
+    views = range(len(VIEWS))
+
+    def of(region: np.ndarray) -> list[float]:
+        return [deviance(counts[v], expected[v], region) for v in views]
+
+    slices = np.arange(body.shape[1])
+    strips = [of(body & np.isin(slices, part)) for part in np.array_split(slices[inside], STRIPS)]
+    regions = {o: (t > EDGE * t.max()) & body for o, t in zip(model.organs, thickness, strict=True) if o != OUTSIDE_CT}
+    organs = {o: of(r) for o, r in regions.items() if r.any()}
     overall = deviance(counts, expected, np.stack([body, body]))
-    return Gate(overall, strips, overall <= limit)
+    return Gate(overall, [[s[v] for s in strips] for v in views], organs, overall <= limit)

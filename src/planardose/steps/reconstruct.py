@@ -135,10 +135,15 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     _write_gate(run, keys, gates, sources)
 
 
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
 def _write_gate(run: Run, keys: dict, gates: dict[str, gate.Gate], sources: list) -> None:
     def told(g: gate.Gate) -> dict:
-        strips = [{**s, "deviance": float(f"{s['deviance']:.6g}")} for s in g.strips]
-        return {"deviance": float(f"{g.deviance:.6g}"), "per_view_strip": strips, "passed": g.passed}
+        strips = [[_short(d) for d in view] for view in g.strips]
+        organs = {o: [_short(d) for d in views] for o, views in g.organs.items()}
+        return {"deviance": _short(g.deviance), "per_view_strip": strips, "per_organ": organs, "passed": g.passed}
 
     accepted = run.config.hand(keys["patient"], keys["timepoint"]).accept_gate
     result = {m: told(g) for m, g in gates.items()} | decision(gates, run.config.map_method, accepted)
