@@ -1,7 +1,7 @@
 """What the flags of the kinetics and dose tables mean, in words for the reader of a report."""
 
 FLAGS = {
-    "single_point": "one time point: Haenscheid's approximation, its uncertainty from the spread of half-lives",
+    "single_point": "one time point: Hänscheid's approximation, its uncertainty from the spread of half-lives",
     "physical_limit": "clearance not distinguishable from zero: effective half-life set to the physical one",
     "shortest_limit": "half-life at the lower bound of the fit",
     "administered_limit": "activity at injection limited to the administered activity",

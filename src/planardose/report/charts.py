@@ -1,7 +1,5 @@
 """Plotly charts as HTML fragments; the page inlines plotly.js once."""
 
-import math
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -37,8 +35,8 @@ def line_colour(organ: str) -> str:
     return "#" + "".join(f"{round(share * c):02x}" for c in (red, green, blue))
 
 
-def curves_chart(activities: pd.DataFrame, kinetics: pd.DataFrame, method: str, name: str) -> str:
-    """Small multiples of activity against time: the method's points with their curve, the other methods' points beside.
+def curve_rows(activities: pd.DataFrame, kinetics: pd.DataFrame, method: str, name: str) -> list[str]:
+    """Small multiples of activity against time, one chart per row of organs, so that pages break between them.
 
     Parameters
     ----------
@@ -47,35 +45,36 @@ def curves_chart(activities: pd.DataFrame, kinetics: pd.DataFrame, method: str, 
     kinetics : DataFrame
         The kinetics table.
     method : str
-        The method whose dose is reported.
+        The method whose dose is reported: its points with error bars and fit; the other methods' points beside.
     name : str
-        Id of the element.
+        Start of the elements' ids.
     """
     organs = list(dict.fromkeys(activities.organ))
-    rows = math.ceil(len(organs) / COLUMNS)
-    titles = [organ_name(o) for o in organs]
-    figure = make_subplots(
-        rows, COLUMNS, subplot_titles=titles, horizontal_spacing=0.07, vertical_spacing=0.30 / max(rows, 1)
-    )
-    in_legend: set[str] = set()
+    rows = [organs[n : n + COLUMNS] for n in range(0, len(organs), COLUMNS)]
+    return [fragment(_curve_row(activities, kinetics, method, r, n == 0), f"{name}-{n}") for n, r in enumerate(rows)]
+
+
+def _curve_row(
+    activities: pd.DataFrame, kinetics: pd.DataFrame, method: str, organs: list[str], with_legend: bool
+) -> go.Figure:
+    figure = make_subplots(1, COLUMNS, subplot_titles=[organ_name(o) for o in organs], horizontal_spacing=0.07)
+    named: set[str] = set()
     for n, organ in enumerate(organs):
-        place = {"row": n // COLUMNS + 1, "col": n % COLUMNS + 1}
+        place = {"row": 1, "col": n + 1}
         of_organ = activities[activities.organ == organ]
         for trace in (*_others(of_organ, method), *_main(of_organ, kinetics, organ, method)):
-            trace.showlegend = trace.mode == "markers" and trace.legendgroup not in in_legend
-            in_legend |= {trace.legendgroup} if trace.mode == "markers" else set()
+            trace.showlegend = with_legend and trace.mode == "markers" and trace.legendgroup not in named
+            named |= {trace.legendgroup} if trace.mode == "markers" else set()
             figure.add_trace(trace, **place)
-        figure.update_yaxes(
-            title_text="MBq" if n % COLUMNS == 0 else "", dtick=_log_step(of_organ.activity_mbq), **place
-        )
-        last = n + COLUMNS >= len(organs)
-        figure.update_xaxes(title_text="hours after injection" if last else "", **place)
-    _style(figure, 230 * rows + 90, {"l": 50, "r": 10, "t": 70, "b": 45})
+        figure.update_yaxes(title_text="MBq" if n == 0 else "", dtick=_log_step(of_organ.activity_mbq), **place)
+        figure.update_xaxes(title_text="hours after injection", **place)
+    top = 85 if with_legend else 30
+    _style(figure, 205 + top, {"l": 50, "r": 10, "t": top, "b": 40})
     figure.update_xaxes(gridcolor=GRID, linecolor="#c9d1da", rangemode="tozero", tickfont_size=10, title_font_size=11)
     figure.update_yaxes(type="log", tickfont_size=10, title_font_size=11)
     figure.update_annotations(font_size=12)
     figure.update_layout(legend={"orientation": "h", "yref": "container", "y": 0.995, "yanchor": "top", "x": 0})
-    return fragment(figure, name)
+    return figure
 
 
 MARKS = {

@@ -28,7 +28,7 @@ NOT_CALIBRATED = (
     "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with at "
     "least 15 % uncertainty that all time points share."
 )
-ONE_POINT = "One time point only: integrals by Haenscheid's approximation."
+ONE_POINT = "One time point only: integrals by Hänscheid's approximation."
 KEY_NOTE = (
     "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons not included "
     "(1 to 4 % of an organ's self-dose)."

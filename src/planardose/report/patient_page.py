@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from planardose.organs import colour_of
 from planardose.report import limits as words
-from planardose.report.charts import curves_chart
+from planardose.report.charts import curve_rows
 from planardose.report.render import render
 from planardose.report.text import (
     EMPTY,
@@ -89,7 +89,7 @@ def patient_html(page: PatientInput) -> str:
         "activity_picture": page.pictures["activity"],
         "dose_picture": page.pictures["dose"],
         "training": page.pictures["training"],
-        "doses": _dose_rows(page),
+        **_dose_rows(page),
         **_methods(page),
         "curves": _curves(page),
         **_activities(page),
@@ -147,17 +147,20 @@ def _key_doses(s: dict) -> dict:
     return {"key_doses": rows, "key_note": words.KEY_NOTE + more}
 
 
-def _dose_rows(page: PatientInput) -> list[dict]:
+def _dose_rows(page: PatientInput) -> dict:
+    """Rows of the dose table, and the remarks that their letters stand for."""
     method = page.summary["method"]
     fits = page.kinetics[page.kinetics.method == method].set_index(["organ", "cycle"])
-    rows = []
     used = page.doses[page.doses.method == method]
+    flags = sorted({x for text in used["flags"] for x in text.split(";") if x})
+    letters = dict(zip(flags, "abcdefghijklmnop", strict=False))
+    rows = []
     for d in sorted(used.itertuples(), key=lambda r: (organ_order(r.organ), r.cycle)):
         f = fits.loc[(d.organ, d.cycle)]
-        remarks = [page.flag_texts.get(x, x) for x in d.flags.split(";") if x]
         rows.append(
             {
                 "organ": organ_name(d.organ),
+                "remarks": ", ".join(sorted(letters[x] for x in d.flags.split(";") if x)),
                 "cycle": d.cycle,
                 "mass": number(d.mass_g),
                 "t_eff": with_u(f.t_eff_h, f.t_eff_h_u),
@@ -166,11 +169,10 @@ def _dose_rows(page: PatientInput) -> list[dict]:
                 "beyond": percent(f.extrapolated_fraction),
                 "dose": with_u(d.dose_gy, d.dose_gy_u),
                 "per_gbq": number(d.dose_gy_per_gbq),
-                "remarks": "; ".join(remarks),
                 "faint": d.organ == "remainder",
             }
         )
-    return rows
+    return {"doses": rows, "remarks": [(letters[x], page.flag_texts.get(x, x)) for x in flags]}
 
 
 def _methods(page: PatientInput) -> dict:
@@ -185,11 +187,11 @@ def _methods(page: PatientInput) -> dict:
     return {"methods": [{"name": method_name(m), "used": m == used} for m in methods], "by_method": rows}
 
 
-def _curves(page: PatientInput) -> Markup:
+def _curves(page: PatientInput) -> list[Markup]:
     shown = page.activities[page.activities.organ != "outside_ct"]
     order = {o: n for n, o in enumerate(sorted(set(shown.organ), key=organ_order))}
     ordered = shown.assign(rank=shown.organ.map(order)).sort_values(["rank", "hours"], kind="stable")
-    return Markup(curves_chart(ordered, page.kinetics, page.summary["method"], "curves-chart"))
+    return [Markup(x) for x in curve_rows(ordered, page.kinetics, page.summary["method"], "curves-chart")]
 
 
 def _activities(page: PatientInput) -> dict:

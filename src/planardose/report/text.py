@@ -11,6 +11,7 @@ METHOD_NAMES = {
 }
 KEY_ORGANS = ("kidney", "parotid", "submandibular", "lesion", "liver", "spleen")  # starts of names, in reading order
 EMPTY = "–"
+THIN = "\u202f"  # narrow no-break space
 
 
 def organ_name(source: str) -> str:
@@ -50,7 +51,7 @@ def number(value, digits: int = 3) -> str:
     places = digits - 1 - math.floor(math.log10(abs(value)))
     if not -6 < places < 9:
         return f"{value:.{digits - 1}e}"
-    return f"{round(value, places):,.{max(places, 0)}f}".replace(",", " ")  # narrow no-break space
+    return f"{round(value, places):,.{max(places, 0)}f}".replace(",", THIN)
 
 
 def with_u(value, u) -> str:
@@ -60,7 +61,7 @@ def with_u(value, u) -> str:
     if missing(u) or u <= 0:
         return number(value)
     places = max(1 - math.floor(math.log10(u)), 0)
-    return f"{value:,.{places}f} ± {u:,.{places}f}".replace(",", " ")
+    return f"{value:,.{places}f} ± {u:,.{places}f}".replace(",", THIN)
 
 
 def percent(fraction, digits: int = 0) -> str:

@@ -1,0 +1,173 @@
+"""The pages and the cohort table, on a small cohort with known numbers."""
+
+import json
+import re
+
+import fake_results as fake
+import numpy as np
+import pandas as pd
+import pytest
+
+from planardose.patient_model import PatientModel
+from planardose.report.text import with_u
+from planardose.steps.report_cohort import COLUMNS, UNFINISHED, report_cohort
+from planardose.steps.report_views import views_of
+
+# as the contract's checker looks for it
+EXTERNAL = re.compile(r"""<(?:script|img|link|iframe)[^>]+(?:src|href)=["'](?!data:|#)([^"']+)""")
+SECTIONS = (
+    "summary",
+    "maps",
+    "doses",
+    "curves",
+    "organs",
+    "inputs",
+    "views",
+    "gate",
+    "training",
+    "limits",
+    "provenance",
+)
+
+
+def page(run, patient="P01"):
+    return run.path("report", patient=patient).read_text()
+
+
+def text_of(html):
+    """Words of a page without scripts, styles and tags."""
+    return re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style)>.*?</\1>", "", html, flags=re.S))
+
+
+def test_pages_are_self_contained_and_small(cohort):
+    for path in (
+        cohort.path("report", patient="P01"),
+        cohort.path("report", patient="P02"),
+        cohort.path("cohort_report"),
+    ):
+        assert EXTERNAL.findall(path.read_text()) == []
+        assert path.stat().st_size < 6.5e6
+
+
+def test_page_has_every_section_and_picture(cohort):
+    html = page(cohort)
+    for name in SECTIONS:
+        assert f'<section id="{name}">' in html
+    pictures = re.findall(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', html)
+    assert len(pictures) == 2 + 2 + 1  # activity, dose, views of two time points, training
+    assert all(len(p) > 5000 for p in pictures)
+    assert "Plotly.newPlot" in html and 'id="curves-chart-0"' in html
+
+
+def test_first_screen_says_what_matters(cohort):
+    first = text_of(page(cohort).split('<section id="maps">')[0])
+    patient = ("P01", "177Lu", "159.528 h", "177Lu-PSMA-617", "7 400 MBq", "2026-03-02 09:00")
+    result = ("U-Net", "gate passed", "not calibrated on this camera", "Kidney, left", "Lesion 1")
+    for words in (*patient, *result):
+        assert words in first.replace("\u202f", " "), words
+
+
+def test_doses_on_the_page_are_those_of_the_table(cohort):
+    doses = pd.read_csv(cohort.path("organ_doses", patient="P01"))
+    words = text_of(page(cohort))
+    for d in doses.itertuples():
+        assert with_u(d.dose_gy, d.dose_gy_u) in words, (d.organ, d.method)
+
+
+def test_organ_activities_stand_with_their_uncertainty(cohort):
+    table = pd.read_csv(cohort.path("organs", patient="P01", timepoint="t24"))
+    words = text_of(page(cohort))
+    for r in table.itertuples():
+        assert with_u(r.activity_mbq, r.activity_mbq_u) in words, (r.organ, r.method)
+
+
+def test_fallback_and_hand_decisions_are_shown(cohort):
+    html = page(cohort, "P02")
+    words = text_of(html)
+    assert "fallback: QPlanar + MLEM" in words and "failed its re-projection gate at t168" in words
+    assert "arms moved &lt;between&gt; the views" in html and "<between>" not in html
+    assert "registration set by hand" in words
+
+
+def test_limits_are_stated(cohort):
+    words = text_of(page(cohort))
+    for part in ("not measured by SPECT", "mono-exponential", "Photons are not included", "not that of the wall"):
+        assert part in words
+
+
+def test_provenance_has_versions_hashes_and_seed(cohort):
+    words = text_of(page(cohort))
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    for part in (summary["hashes"]["model"], summary["planardose"], str(summary["seed"]), "histories", "torch"):
+        assert part in words
+
+
+def test_reprojection_of_a_true_map_explains_the_counts(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
+    model = fake.fill_patient(run, "P01", noise=1e-6)
+    views = views_of(run, "P01", "t24", PatientModel.load(run.path("model", patient="P01")), "qplanar").shown
+    assert views.expected.shape == (2, model.grid.shape[0], model.grid.shape[2])
+    assert views.expected.sum() == pytest.approx(views.measured.sum(), rel=0.01)
+    inside = views.expected > 20
+    chi2 = (views.measured - views.expected)[inside] ** 2 / views.expected[inside]
+    assert chi2.mean() == pytest.approx(1.0, abs=0.1)
+    liver_side = views.measured[0, model.grid.axis_mm(0) > 20].sum()
+    assert liver_side > 1.2 * views.measured[0, model.grid.axis_mm(0) < -20].sum()
+
+
+def test_cohort_table_is_the_contracts(cohort):
+    table = pd.read_csv(cohort.path("cohort_table"))
+    assert list(table.columns) == COLUMNS
+    assert set(table.patient) == {"P01", "P02", "P03", "P04"}
+    assert table.groupby("patient").status.first().to_dict() == {
+        "P01": "ok",
+        "P02": "fallback",
+        "P03": "failed",
+        "P04": "failed",
+    }
+    failed = table[table.status == "failed"].set_index("patient")
+    assert len(failed) == 2 and failed.organ.isna().all() and failed.dose_gy.isna().all()
+    assert failed.message["P03"].startswith("P03 t24 planar: the posterior view is missing")
+    assert failed.message["P03"].endswith("(and 1 more)")
+    assert failed.message["P04"] == UNFINISHED
+    doses = pd.read_csv(cohort.path("organ_doses", patient="P02"))
+    ours = table[table.patient == "P02"]
+    assert set(ours.method) == {"qplanar_mlem"}
+    assert np.array_equal(ours.dose_gy, doses[doses.method == "qplanar_mlem"].dose_gy)
+
+
+def test_cohort_page_links_reports_and_names_failures(cohort):
+    html = cohort.path("cohort_report").read_text()
+    assert 'href="P01/report.html"' in html and 'href="P03/report.html"' not in html
+    assert "the posterior view is missing" in html and "&lt;both&gt;" in html
+    assert 'id="cohort-chart"' in html
+
+
+def test_cohort_without_any_success(tmp_path):
+    run = fake.make_run(tmp_path, ["P01", "P02"])
+    report_cohort(run)
+    table = pd.read_csv(run.path("cohort_table"))
+    assert list(table.status) == ["failed", "failed"] and list(table.message) == [UNFINISHED] * 2
+    assert "Plotly" not in run.path("cohort_report").read_text()
+
+
+def test_error_of_a_rerun_overrides_an_older_report(cohort, tmp_path):
+    import shutil
+
+    from planardose.run import Run
+
+    copy = Run(cohort.config, cohort.cohort, tmp_path / "results")
+    shutil.copytree(cohort.results, copy.results)
+    (copy.results / "P01/errors").mkdir()
+    (copy.results / "P01/errors/register_t24.json").write_text(
+        json.dumps({"step": "register", "timepoint": "t24", "message": "P01 t24 planar: shows another outline"})
+    )
+    report_cohort(copy)
+    table = pd.read_csv(copy.path("cohort_table"))
+    assert list(table[table.patient == "P01"].status) == ["failed"]
+
+
+def test_no_output_holds_a_planted_name(cohort):
+    for path in (p for p in cohort.results.rglob("*") if p.is_file()):
+        content = path.read_bytes().lower()
+        assert b"jane_roe" not in content and b"secret_doe" not in content, path.name

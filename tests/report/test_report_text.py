@@ -1,0 +1,45 @@
+"""Numbers and names as the pages show them."""
+
+import math
+
+import pytest
+
+from planardose.report.text import method_name, number, organ_name, organ_order, percent, with_u
+
+
+@pytest.mark.parametrize(
+    ("value", "u", "text"),
+    [
+        (4.1567, 0.7834, "4.16 ± 0.78"),
+        (0.096, 0.0153, "0.096 ± 0.015"),
+        (14623.4, 2326.0, "14 623 ± 2 326"),
+        (12.34, None, "12.3"),
+        (12.34, math.nan, "12.3"),
+        (math.nan, 1.0, "–"),
+        (0.0, 0.5, "0.00 ± 0.50"),
+    ],
+)
+def test_value_with_uncertainty(value, u, text):
+    assert with_u(value, u).replace("\u202f", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (159.528, "160"), (0.0736, "0.0736"), (34749, "34 700"), (None, "–"), (3e-9, "3.00e-09")],
+)
+def test_number(value, text):
+    assert number(value).replace("\u202f", " ") == text
+
+
+def test_percent():
+    assert (percent(0.123), percent(0.001), percent(0.0), percent(math.nan)) == ("12 %", "< 1 %", "0 %", "–")
+
+
+def test_names_and_order():
+    assert organ_name("kidney_left") == "Kidney, left"
+    assert organ_name("outside_ct") == "Outside CT"
+    assert method_name("unet") == "U-Net"
+    found = sorted(
+        ["remainder", "outside_ct", "liver", "lesion_10", "lesion_2", "colon", "kidney_right"], key=organ_order
+    )
+    assert found == ["kidney_right", "lesion_2", "lesion_10", "liver", "colon", "remainder", "outside_ct"]
