@@ -55,10 +55,10 @@ class Workflow:
     """
 
     folder: Path
-    sheet: Path
+    sheet: Path | str
     results: str = "out"
     profile: str = "local"
-    configfile: Path = CLONE / "config/test.yaml"
+    configfile: Path | None = CLONE / "config/test.yaml"
     flags: tuple[str, ...] = ("--cores", "2")
     config: tuple[str, ...] = ()
     environment: dict = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Workflow:
         return [
             str(Path(sys.executable).with_name("snakemake")), "-s", str(CLONE / "Snakefile"),
             "--profile", str(CLONE / "profiles" / self.profile), "--directory", str(self.folder),
-            "--configfile", str(self.configfile), *self.flags, *more,
+            *(["--configfile", str(self.configfile)] if self.configfile else []), *self.flags, *more,
             "--config", f"cohort={self.sheet}", f"results={self.results}", *self.config,
         ]  # fmt: skip
 

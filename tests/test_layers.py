@@ -71,15 +71,22 @@ COST = """
 import json, sys, time
 start = time.process_time()
 import {module}
-print(json.dumps([time.process_time() - start, sorted(m for m in sys.modules if "." not in m)]))
+seconds = time.process_time() - start
+modules = sorted(m for m in sys.modules if "." not in m)
+start = time.process_time()
+sum(n * n for n in range(300000))
+print(json.dumps([seconds / max(1, (time.process_time() - start) / {loop_s}), modules]))
 """
+LOOP_S = 0.03  # what COST's loop takes on an idle core of 2020: a slower or busy one gets as much more time
 
 
 def import_cost(module: str) -> tuple[float, set[str]]:
-    """CPU seconds (the least of five, so that a busy machine does not matter) and the modules loaded."""
+    """CPU seconds, least of five, corrected for a slow or busy core; and the modules loaded."""
     runs = [
         json.loads(
-            subprocess.run([sys.executable, "-c", COST.format(module=module)], check=True, capture_output=True).stdout
+            subprocess.run(
+                [sys.executable, "-c", COST.format(module=module, loop_s=LOOP_S)], check=True, capture_output=True
+            ).stdout
         )
         for _ in range(5)
     ]

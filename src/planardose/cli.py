@@ -267,7 +267,7 @@ def evaluate(
 ) -> None:
     with faults("evaluate", debug):
         table = import_module("planardose.steps.evaluate").evaluate(load_run(cohort, config, results), truth)
-        typer.echo(table if isinstance(table, str) else table.to_string(index=False, float_format="%.4g"))
+        typer.echo(table.to_string(index=False, float_format="%.4g", na_rep="-"))
 
 
 @_command(
@@ -294,5 +294,8 @@ def doctor(config: ConfigOption = None, debug: DebugOption = False) -> None:
     with faults("doctor", debug):
         from planardose.config import load_config
 
-        for line in import_module("planardose.steps.doctor").doctor(load_config(config)):
-            typer.echo(line)
+        findings = import_module("planardose.steps.doctor").doctor(load_config(config))
+    for finding in findings:
+        typer.echo(finding)
+    if any(f.status == "missing" for f in findings):
+        raise typer.Exit(1)

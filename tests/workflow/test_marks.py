@@ -32,7 +32,7 @@ SEES_ALL_ROWS = {"fit_kinetics", "absorbed_dose", "report"}
 
 @pytest.fixture
 def cohort(tmp_path, monkeypatch):
-    """Folder with inputs of two patients; `write` makes the sheet of the given (patient, timepoint) rows."""
+    """Folder with inputs of two patients, the working folder of the test."""
     monkeypatch.chdir(tmp_path)
     for variable in (workflow.COHORT_VARIABLE, library.USER_FOLDERS_VARIABLE):
         monkeypatch.setenv(variable, "")  # Plan.load sets them; put back afterwards
@@ -44,25 +44,6 @@ def cohort(tmp_path, monkeypatch):
         for timepoint in ("t4", "t24", "t72"):
             (ct.parent / f"{timepoint}.npz").write_bytes(timepoint.encode())
     return tmp_path
-
-
-def write(folder, rows, **cells):
-    lines = ["\t".join(HEADER)]
-    for patient, timepoint in rows:
-        values = {
-            "patient": patient,
-            "timepoint": timepoint,
-            "ct": f"in/{patient}/ct",
-            "planar": f"in/{patient}/{timepoint}.npz",
-            "segmentation": f"in/{patient}/labels.nii.gz",
-            "nuclide": "177Lu",
-            "tracer": "177Lu-PSMA-617",
-            "camera": "siemens_symbia_melp",
-            "injected_mbq": "7400",
-            "injected_at": "2026-01-05T09:00:00",
-        } | cells
-        lines.append("\t".join(values[c] for c in HEADER))
-    (folder / "sheet.tsv").write_text("\n".join(lines) + "\n")
 
 
 ROWS = [("P01", "t4"), ("P01", "t24"), ("P02", "t4")]
@@ -87,37 +68,37 @@ def steps_of(keys) -> set:
     return {k[0] for k in keys}
 
 
-def test_nothing_changed_nothing_reruns(cohort):
-    write(cohort, ROWS)
+def test_nothing_changed_nothing_reruns(cohort, write_sheet):
+    write_sheet(cohort, ROWS)
     before = marks()
     assert marks() == before
     assert marks(device="cpu", results="elsewhere") == before
 
 
-def test_marks_hold_no_path(cohort):
-    write(cohort, ROWS)
+def test_marks_hold_no_path(cohort, write_sheet):
+    write_sheet(cohort, ROWS)
     assert all(len(m) == 16 and int(m, 16) >= 0 for m in marks().values())
 
 
-def test_a_new_patient_changes_the_cohort_page_only(cohort):
-    write(cohort, ROWS[:2])
+def test_a_new_patient_changes_the_cohort_page_only(cohort, write_sheet):
+    write_sheet(cohort, ROWS[:2])
     before = marks(ROWS[:2])
-    write(cohort, ROWS)
+    write_sheet(cohort, ROWS)
     assert changed(before, marks()) == {("report_cohort",)}
 
 
 @pytest.mark.parametrize("first", [False, True])
-def test_a_new_time_point_does_not_retrain(cohort, first):
-    write(cohort, ROWS)
+def test_a_new_time_point_does_not_retrain(cohort, write_sheet, first):
+    write_sheet(cohort, ROWS)
     before = marks()
     more = [("P01", "t72"), *ROWS] if first else [*ROWS, ("P01", "t72")]
-    write(cohort, more)
+    write_sheet(cohort, more)
     after = changed(before, marks(more))
     assert after == {("report_cohort",), *((s, "P01", None) for s in SEES_ALL_ROWS)}
 
 
-def test_a_corrected_segmentation_changes_segment_only(cohort):
-    write(cohort, ROWS)
+def test_a_corrected_segmentation_changes_segment_only(cohort, write_sheet):
+    write_sheet(cohort, ROWS)
     before = marks()
     (cohort / "in/P01/labels.nii.gz").write_bytes(b"corrected")
     assert changed(before, marks()) == {("segment", "P01", None)}
@@ -132,15 +113,15 @@ def test_a_corrected_segmentation_changes_segment_only(cohort):
         ("ct/2.dcm", ("import_ct", "P01", None)),
     ],
 )
-def test_inputs_and_what_stands_beside_them(cohort, name, expected):
-    write(cohort, ROWS)
+def test_inputs_and_what_stands_beside_them(cohort, write_sheet, name, expected):
+    write_sheet(cohort, ROWS)
     before = marks()
     (cohort / "in/P01" / name).write_bytes(b"new content")
     assert changed(before, marks()) == {expected}
 
 
-def test_hand_made_decisions_change_their_time_point_only(cohort):
-    write(cohort, ROWS)
+def test_hand_made_decisions_change_their_time_point_only(cohort, write_sheet):
+    write_sheet(cohort, ROWS)
     before = marks()
     flipped = changed(before, marks(patients={"P01": {"t24": {"flip_posterior": True}}}))
     assert flipped == {("import_planar", "P01", "t24"), ("report", "P01", None)}
@@ -148,8 +129,8 @@ def test_hand_made_decisions_change_their_time_point_only(cohort):
     assert shifted == {("register", "P01", "t24"), ("report", "P01", None)}
 
 
-def test_a_changed_organ_prior_changes_what_reads_it(cohort, monkeypatch):
-    write(cohort, ROWS)
+def test_a_changed_organ_prior_changes_what_reads_it(cohort, write_sheet, monkeypatch):
+    write_sheet(cohort, ROWS)
     before = marks()
     mine = cohort / "library/tracers"
     mine.mkdir(parents=True)
@@ -175,8 +156,8 @@ def test_a_changed_organ_prior_changes_what_reads_it(cohort, monkeypatch):
         ({"grid_mm": 12}, {"segment"}),
     ],
 )
-def test_a_config_key_changes_what_reads_it(cohort, config, expected):
-    write(cohort, ROWS)
+def test_a_config_key_changes_what_reads_it(cohort, write_sheet, config, expected):
+    write_sheet(cohort, ROWS)
     before = marks()
     assert steps_of(changed(before, marks(**config))) == expected
 
@@ -208,14 +189,14 @@ def test_a_step_reads_no_config_key_that_its_mark_leaves_out(step):
     assert keys - {"device", "patients"} <= set(DEPENDS[step].config)
 
 
-def test_decisions_for_an_unknown_time_point_are_refused(cohort):
-    write(cohort, ROWS)
+def test_decisions_for_an_unknown_time_point_are_refused(cohort, write_sheet):
+    write_sheet(cohort, ROWS)
     with pytest.raises(InputError, match="t99"):
         Plan.load({"cohort": "sheet.tsv", "patients": {"P01": {"t99": {"flip_posterior": True}}}})
 
 
-def test_the_written_config_holds_no_place(cohort):
-    write(cohort, ROWS)
+def test_the_written_config_holds_no_place(cohort, write_sheet):
+    write_sheet(cohort, ROWS)
     plan = Plan.load({"cohort": str(cohort / "sheet.tsv"), "results": "out", "seed": 5})
     plan.write_config()
     text = (cohort / "out/config.yaml").read_text()

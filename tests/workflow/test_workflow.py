@@ -116,11 +116,6 @@ def quick(demo, workflow, tmp_path):
     return make
 
 
-def test_without_the_network_there_is_no_virtual_data(quick, demo):
-    jobs = quick(demo.rows[0]).jobs()
-    assert planned(jobs) == planned({"import_ct": 1, "segment": 1} | PER_TIMEPOINT | AFTER)
-
-
 def test_a_broken_file_stops_its_patient_only(quick, demo, tmp_path):
     broken = tmp_path / "broken.dcm"
     broken.write_bytes((demo.folder / demo.rows[0]["planar"]).read_bytes()[:3000])
@@ -153,31 +148,6 @@ def test_the_failed_patient_taken_off_the_sheet_leaves_the_cohort_page(quick, de
     assert quick(demo.rows[0], bad)().returncode == 1
     assert {r["patient"] for r in table(tmp_path / "out/cohort.csv")} == {"P01", "P02"}
     assert planned(quick(demo.rows[0]).jobs()) == {"all": 1, "report_cohort": 1}
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"patient": "../P01"}, "row 2, patient"),
-        ({"injected_mbq": "-5"}, "injected_mbq"),
-        ({"camera": "toy"}, "toy"),
-    ],
-)
-def test_a_bad_sheet_stops_before_any_job(quick, demo, tmp_path, change, words):
-    done = quick(demo.rows[0] | change)()
-    assert done.returncode != 0
-    assert words in done.stdout
-    assert "Traceback" not in done.stdout
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("config", ["sead=5", "train={stepz: 5}", "methods=[magic]"])
-def test_a_bad_config_stops_before_any_job(demo, workflow, tmp_path, config):
-    done = workflow(tmp_path, demo.sheet(tmp_path / "sheet.tsv", demo.rows[0]), config=(config,))()
-    assert done.returncode != 0
-    assert [x for x in done.stdout.splitlines() if x.startswith("planardose: config ")]
-    assert "Traceback" not in done.stdout
-    assert not (tmp_path / "out").exists()
 
 
 def test_nested_override_keeps_its_neighbours(finished, workflow):

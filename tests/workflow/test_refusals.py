@@ -1,0 +1,55 @@
+"""Faults of the sheet and the config stop the run before any job, with one clear line."""
+
+import pytest
+
+
+def refused(done, folder) -> list[str]:
+    """The lines in which planardose says why; nothing must have been written."""
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    assert not (folder / "out").exists()
+    return [line for line in done.stdout.splitlines() if line.startswith("planardose: ")]
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({"patient": "../P01"}, "row 2, patient"),
+        ({"injected_mbq": "-5"}, "P01 t4 injected_mbq"),
+        ({"camera": "toy"}, "toy"),
+    ],
+)
+def test_a_bad_sheet(write_sheet, workflow, tmp_path, cells, words):
+    run = workflow(tmp_path, write_sheet(tmp_path, [("P01", "t4")], **cells))
+    (line,) = refused(run(), tmp_path)
+    assert words in line
+    assert str(tmp_path) not in line
+
+
+@pytest.mark.parametrize("config", ["sead=5", "train={stepz: 5}", "methods=[magic]"])
+def test_a_bad_config(write_sheet, workflow, tmp_path, config):
+    run = workflow(tmp_path, write_sheet(tmp_path, [("P01", "t4")]), config=(config,))
+    (line,) = refused(run(), tmp_path)
+    assert "config " + config.split("=")[0] in line
+
+
+def test_a_missing_sheet(workflow, tmp_path):
+    (line,) = refused(workflow(tmp_path, tmp_path / "nowhere.tsv")(), tmp_path)
+    assert "cohort sheet" in line
+    assert "nowhere" not in line
+
+
+def test_from_the_sheet_alone_the_jobs_are_known(write_sheet, workflow, tmp_path):
+    """A relative sheet and results folder, with the defaults of the clone: 40 samples in chunks of 20."""
+    write_sheet(tmp_path, [("P01", "t4"), ("P01", "t24"), ("P02", "t4")])
+    run = workflow(tmp_path, "sheet.tsv", configfile=None)
+    assert run.jobs() == {
+        "import_ct": 2, "import_planar": 3, "segment": 2, "register": 3, "sample_uptake": 2, "project": 4, "train": 2,
+        "reconstruct": 3, "fit_kinetics": 2, "absorbed_dose": 2, "report": 2, "report_cohort": 1, "all": 1,
+    }  # fmt: skip
+    assert not (tmp_path / "out").exists(), "a dry run writes nothing"
+
+
+def test_without_the_network_there_is_no_virtual_data(write_sheet, workflow, tmp_path):
+    run = workflow(tmp_path, write_sheet(tmp_path, [("P01", "t4")]), config=("methods=[qplanar_mlem]",))
+    assert not set(run.jobs()) & {"sample_uptake", "project", "train"}
