@@ -7,6 +7,7 @@ JOULE_PER_KEV = 1.602176634e-16  # exact since the SI of 2019: elementary charge
 SECONDS_PER_HOUR = 3600.0
 MM3_PER_ML = 1000.0
 BQ_PER_MBQ = 1e6
+MBQ_PER_KBQ = 1e-3
 
 
 def hours_between(start: datetime, end: datetime) -> float:

@@ -9,8 +9,8 @@ from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.sim.texture import cortex_weight, gaussian_field
 from planardose.sim.uptake import CONCENTRATION, Sphere, read_spheres
+from planardose.units import MBQ_PER_KBQ
 
-MBQ_PER_KBQ = 1e-3
 PARTS = 4  # per axis: sub-points of a voxel for the volume of a sphere in it
 
 

@@ -10,12 +10,13 @@ from planardose.library import Nuclide
 from planardose.patient_model import PatientModel
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.tracer import Prior, Tracer, exponentials_at
-from planardose.units import sphere_radius_mm
+from planardose.units import MBQ_PER_KBQ, sphere_radius_mm
 
 CONCENTRATION = "c_"  # prefix of the concentration columns, kBq/mL
 HOURS_RANGE = (1.0, 168.0)  # hours after the injection, log-uniform: no time point of the sheet enters
 LOG10_COUNTS_RANGE = (4.4, 6.7)  # photopeak counts per head, from MEGP at 168 h to MELP at 1-4 h
 MAX_HIDDEN = 12
+MOST_IN_BODY = 0.95  # of the administered activity, decay-corrected: priors of organs do not know of each other
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ def draw_curves(
     biological = prior.biological_h[0] * np.exp(prior.biological_h[1] * z[:, 1])
     curves = [prior.curve(t, half_life_h) for t in biological]
     return [(c * a / exponentials_at(a, r, reference_h), r) for c, (a, r) in zip(reference, curves, strict=True)]
+
+
+def share_allowed(total_mbq: float, hours: float, half_life_h: float, administered_mbq: float) -> float:
+    """Factor (at most 1) on all concentrations that keeps the body below `MOST_IN_BODY` of what was administered."""
+    most = MOST_IN_BODY * administered_mbq * 0.5 ** (hours / half_life_h)
+    return min(1.0, most / total_mbq) if total_mbq > 0 else 1.0
 
 
 def _site_centre(fraction: np.ndarray, grid: Grid, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -129,7 +136,9 @@ def _draw_row(
             prior, len(slots), tracer.reference_h, nuclide.half_life_h, administered_mbq, rng(prior.name)
         )
         drawn |= {o: float(exponentials_at(*curves[slots.index(o)], hours)) for o in organs}
-    row |= {CONCENTRATION + o: drawn[o] for o in model.organs}
+    total_mbq = float(np.dot([drawn[o] for o in model.organs], model.volumes_ml())) * MBQ_PER_KBQ
+    share = share_allowed(total_mbq, hours, nuclide.half_life_h, administered_mbq)
+    row |= {CONCENTRATION + o: share * drawn[o] for o in model.organs}
     spheres = draw_hidden(model, tracer, hours, nuclide.half_life_h, administered_mbq, rng("hidden"))
     return row | {"lesions": write_spheres(spheres)}
 
@@ -173,9 +182,3 @@ def draw_samples(
         row = _draw_row(model, tracer, nuclide, administered_mbq, shift_mm, root, patient, sample)
         rows.append({"sample": sample, "split": "train" if sample < samples - validation else "validation"} | row)
     return pd.DataFrame(rows)
-
-
-def read_samples(path) -> pd.DataFrame:
-    """Table written by the step `sample_uptake`: texture seeds as integers, lesions as text."""
-    table = pd.read_csv(path, sep="\t", dtype={"texture_seed": np.int64, "lesions": str}, float_precision="round_trip")
-    return table.fillna({"lesions": ""})

@@ -33,6 +33,7 @@ from planardose.steps.demo_patient import (
     anatomy_on,
     concentrations_kbq_ml,
 )
+from planardose.units import MBQ_PER_KBQ, sphere_radius_mm
 
 MATRIX = (512, 256)  # rows, columns of a sweep
 SOURCE_MATRIX = (256, 256)
@@ -42,7 +43,8 @@ GAP_MM = ((15.0, 40.0), (50.0, 70.0))  # from the body to the anterior and poste
 FACE_ERROR_MM = 5.0  # of the distances in the header
 SOURCE_MBQ, SOURCE_S, SOURCE_ML = 500.0, 600.0, 20.0
 CT_NOISE_HU, CT_OFFSET_HU = 14.0, 8.0
-EDGE = 0.14  # threshold shift of a perturbed organ's mask, smoothed by one voxel: 5 to 10 % of a kidney's volume
+EDGE_MM = 3.0  # smoothing (standard deviation) of the mask of a perturbed organ
+EDGE, RAGGED = 0.07, 0.1  # shift of its threshold and noise on it: about 5 to 15 % of a kidney's volume
 PERTURBED = (
     "kidney_right", "kidney_left", "liver", "spleen", "urinary_bladder", "heart", "parotid_gland_right",
     "parotid_gland_left", "submandibular_gland_right", "submandibular_gland_left",
@@ -99,7 +101,12 @@ def perturbed_labels(patient: DemoPatient, truth: Truth, seed: int) -> np.ndarra
         near = ndimage.find_objects((labels == value).astype(np.int8))[0]
         box = tuple(slice(max(s.start - 4, 0), s.stop + 4) for s in near)
         part = labels[box]
-        mask = ndimage.gaussian_filter((part == value).astype(np.float32), 1.0) > 0.5 + EDGE * rng.choice((-1.0, 1.0))
+        sigma = EDGE_MM / patient.grid.spacing_mm
+        smooth = ndimage.gaussian_filter((part == value).astype(np.float32), sigma)
+        mask = smooth + RAGGED * rng.standard_normal(part.shape) > 0.5 + EDGE * rng.choice((-1.0, 1.0))
+        mask &= smooth > 0.1  # no specks away from the organ
+        if mask.sum() < 0.5 * (part == value).sum():
+            continue  # so small that eroding it would lose it
         part[(part == value) & ~mask] = 0
         part[mask & (part == 0) & body[box]] = value
     labels[labels == label_of_name()[str(rng.choice(GLANDS))]] = 0
@@ -170,7 +177,7 @@ def planar_pair(
     z = grid.axis_mm(2) - acquisition.pose.shift_mm[2]
     in_ct = np.broadcast_to((z > low[2]) & (z < high[2]), grid.shape)
     mean = concentrations_kbq_ml(patient, anatomy.classes, acquisition.hours)
-    mbq = mean * np.array([truth_totals.get(c, 0.0) for c in anatomy.classes]) * 1e-3
+    mbq = mean * np.array([truth_totals.get(c, 0.0) for c in anatomy.classes]) * MBQ_PER_KBQ
     scale = mbq / np.maximum(anatomy.totals(anatomy.weight, in_ct), 1e-12)
     activity = np.where(anatomy.sampled.body, scale[anatomy.index] * anatomy.weight, 0.0)
     faces, told = _faces(anatomy.sampled.body, grid, axis_mm, rng)
@@ -207,7 +214,7 @@ def write_source(path: Path, true: TrueCamera, seed: int, at: datetime) -> float
     rng = rng_for(seed, "make_demo source")
     grid = Grid.axis_aligned((41, 5, 41), 5.0, (-100.0, -10.0, -100.0))
     points = np.stack(np.meshgrid(*(grid.axis_mm(a) for a in range(3)), indexing="ij"), axis=-1)
-    ball = (points**2).sum(axis=-1) <= (3 * SOURCE_ML * 1e3 / (4 * np.pi)) ** (2 / 3)
+    ball = (points**2).sum(axis=-1) <= sphere_radius_mm(SOURCE_ML) ** 2
     activity = SOURCE_MBQ * ball / ball.sum()
     views = simulate_views(
         np.zeros((3, *grid.shape)), activity, grid, true.camera, load_nuclide(NUCLIDE), windows(), (100.0, -100.0), 1e4,

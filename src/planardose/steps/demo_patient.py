@@ -1,6 +1,6 @@
 """One patient of the demo cohort: who, when, how much, where in the body, and the truth that only `evaluate` reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,14 +17,15 @@ from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.texture import WaveField
 from planardose.sim.tracer import exponentials_at, load_tracer
-from planardose.sim.uptake import draw_curves
-from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, SECONDS_PER_HOUR
+from planardose.sim.uptake import draw_curves, share_allowed
+from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, MBQ_PER_KBQ, SECONDS_PER_HOUR
 
 NUCLIDE, TRACER, CAMERA = "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp"
 HOURS = ((4.0, 24.0, 96.0, 168.0), (24.0, 72.0, 168.0))  # nominal times of odd and even patients
 CT_SPACING_MM = (4.0, 4.0, 5.0)
 CT_MARGIN_MM = 28.0
 FLOOR_G_ML = 0.1  # density that a dose refers to at least: air inside the body
+EARLY_HOURS = (1.0, 2.0, 4.0, 8.0, 24.0)  # when the body holds most
 FIRST_DAY = datetime(2026, 1, 12, 9, 0)
 SURNAMES = (
     "Wintergreen",
@@ -166,8 +167,12 @@ def anatomy_on(patient: DemoPatient, grid: Grid, pose: Pose) -> Anatomy:
 
 @dataclass(frozen=True)
 class Truth:
-    """The anatomy on the CT's grid with volume (mL), mean weight and mass (g) per class, each (C,)."""
+    """The anatomy on the CT's grid with volume (mL), mean weight and mass (g) per class, each (C,).
 
+    `patient` is the one whose images are made: its curves hold no more than was injected.
+    """
+
+    patient: DemoPatient
     anatomy: Anatomy
     volume_ml: np.ndarray
     mean_weight: np.ndarray
@@ -186,7 +191,24 @@ def truth_of(patient: DemoPatient) -> Truth:
     density = density_of_hu(anatomy.sampled.hu)
     ml = patient.grid.voxel_ml
     voxels = anatomy.totals(np.ones(patient.grid.shape))
-    return Truth(anatomy, voxels * ml, anatomy.totals(anatomy.weight) / voxels, anatomy.totals(density) * ml, density)
+    volume_ml, mass_g = voxels * ml, anatomy.totals(density) * ml
+    conserving = _conserving(patient, anatomy.classes, volume_ml)
+    return Truth(conserving, anatomy, volume_ml, anatomy.totals(anatomy.weight) / voxels, mass_g, density)
+
+
+def _conserving(patient: DemoPatient, classes: tuple[str, ...], volume_ml: np.ndarray) -> DemoPatient:
+    """The patient with all curves lowered where together they would hold more than was injected."""
+    half_life_h = load_nuclide(NUCLIDE).half_life_h
+    share = min(
+        share_allowed(
+            float(concentrations_kbq_ml(patient, classes, h) @ volume_ml) * MBQ_PER_KBQ,
+            h,
+            half_life_h,
+            patient.injected_mbq,
+        )
+        for h in EARLY_HOURS
+    )
+    return replace(patient, curves={c: (share * a, rates) for c, (a, rates) in patient.curves.items()})
 
 
 def concentrations_kbq_ml(patient: DemoPatient, classes: tuple[str, ...], hours: float) -> np.ndarray:
@@ -206,9 +228,10 @@ def dose_gy(tia_kbq_h_ml: np.ndarray, density_g_ml: np.ndarray, nuclide: Nuclide
     return decays_per_ml * nuclide.electron_kev * JOULE_PER_KEV / kg_per_ml
 
 
-def write_truth(patient: DemoPatient, truth: Truth, folder: Path) -> None:
+def write_truth(truth: Truth, folder: Path) -> None:
     """``labels``, ``{timepoint}_activity`` (Bq/mL at mid-time), ``dose_gy`` on the CT's grid and ``organs.csv``."""
-    nuclide, classes, grid = load_nuclide(NUCLIDE), truth.anatomy.classes, patient.grid
+    patient, classes = truth.patient, truth.anatomy.classes
+    nuclide, grid = load_nuclide(NUCLIDE), patient.grid
     write_volume(folder / "labels.nii.gz", Volume(truth.anatomy.sampled.labels, grid, "labels", "1"), np.int16)
     integrals = integrals_kbq_h_ml(patient, classes)
     dose = dose_gy(truth.map_of(integrals), truth.density, nuclide)
@@ -217,7 +240,7 @@ def write_truth(patient: DemoPatient, truth: Truth, folder: Path) -> None:
     table = pd.DataFrame({
         "organ": classes,
         "known": [not is_lesion(c) or known[LESION_BASE + int(c.split("_")[1])] for c in classes],
-        "volume_ml": truth.volume_ml, "mass_g": truth.mass_g, "tia_mbq_h": integrals * truth.volume_ml * 1e-3,
+        "volume_ml": truth.volume_ml, "mass_g": truth.mass_g, "tia_mbq_h": integrals * truth.volume_ml * MBQ_PER_KBQ,
         "dose_gy": truth.anatomy.totals(dose * truth.density) * grid.voxel_ml / truth.mass_g,
     })  # fmt: skip
     for acquisition in patient.acquisitions:

@@ -46,8 +46,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the images need of the truth: class volumes (mL), the body's axis (RAS y, mm), mass in the CT (kg)."""
+    """What the images need of the truth: the patient as it is imaged, class volumes (mL), the body's axis (RAS y, mm),
+    mass in the CT (kg).
+    """
 
+    patient: DemoPatient
     volumes_ml: dict[str, float]
     axis_mm: float
     mass_kg: float
@@ -55,9 +58,9 @@ class Measured:
 
 def _anatomy_job(out: Path, seed: int, number: int, settings: Settings) -> Measured:
     """Write a patient's truth, CT, segmentation and lesions."""
-    patient = draw_patient(seed, number, settings.ct_mm)
-    truth = truth_of(patient)
-    write_truth(patient, truth, out / "truth" / patient.pseudonym)
+    truth = truth_of(draw_patient(seed, number, settings.ct_mm))
+    patient = truth.patient
+    write_truth(truth, out / "truth" / patient.pseudonym)
     folder = out / patient.folder
     images.write_ct_series(patient, truth, seed, folder / "ct")
     images.write_segmentation(patient, truth, seed, folder)
@@ -65,12 +68,12 @@ def _anatomy_job(out: Path, seed: int, number: int, settings: Settings) -> Measu
     occupied = np.flatnonzero(body.any(axis=(0, 2)))
     axis = float(patient.grid.axis_mm(1)[occupied[[0, -1]]].mean())
     mass = float(density_of_hu(truth.anatomy.sampled.hu)[body].sum() * patient.grid.voxel_ml / 1000)
-    return Measured(dict(zip(truth.anatomy.classes, truth.volume_ml.tolist(), strict=True)), axis, mass)
+    return Measured(patient, dict(zip(truth.anatomy.classes, truth.volume_ml.tolist(), strict=True)), axis, mass)
 
 
-def _planar_job(out: Path, seed: int, number: int, name: str, measured: Measured, settings: Settings) -> None:
+def _planar_job(out: Path, seed: int, name: str, measured: Measured, settings: Settings) -> None:
     """Write one time point's sweep."""
-    patient = draw_patient(seed, number, settings.ct_mm)
+    patient = measured.patient
     acquisition = next(a for a in patient.acquisitions if a.name == name)
     pair = images.planar_pair(
         patient, measured.volumes_ml, measured.axis_mm, acquisition, images.true_camera(seed), seed, settings.sim_mm,
@@ -79,8 +82,8 @@ def _planar_job(out: Path, seed: int, number: int, name: str, measured: Measured
     images.write_sweep(out / patient.folder / f"nm_{name}.dcm", pair, patient, seed)
 
 
-def _rows(patient: DemoPatient, measured: Measured, calibration: float) -> list[list[str]]:
-    folder = patient.folder
+def _rows(measured: Measured, calibration: float) -> list[list[str]]:
+    patient, folder = measured.patient, measured.patient.folder
     return [
         [
             patient.pseudonym, a.name, f"{folder}/ct", f"{folder}/nm_{a.name}.dcm", NUCLIDE, TRACER, CAMERA,
@@ -132,19 +135,13 @@ def make_demo(out: Path, patients: int, seed: int, settings: Settings | None = N
         )
     if patients < 1 or seed < 0:
         raise InputError("make-demo", f"{patients} patients, seed {seed}", "1 or more patients, seed 0 or more")
-    drawn = [draw_patient(seed, n, settings.ct_mm) for n in range(1, patients + 1)]
     measured = _run_all([(out, seed, n, settings) for n in range(1, patients + 1)], _anatomy_job)
-    jobs = [
-        (out, seed, n, a.name, m, settings)
-        for n, (p, m) in enumerate(zip(drawn, measured, strict=True), start=1)
-        for a in p.acquisitions
-    ]
-    _run_all(jobs, _planar_job)
+    _run_all([(out, seed, a.name, m, settings) for m in measured for a in m.patient.acquisitions], _planar_job)
     calibration = images.write_source(out / "calibration" / "source.dcm", images.true_camera(seed), seed, FIRST_DAY)
-    write_text(out / "planted_names.txt", "\n".join(_planted(drawn)) + "\n")
+    write_text(out / "planted_names.txt", "\n".join(_planted([m.patient for m in measured])) + "\n")
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(COLUMNS)
-    for p, m in zip(drawn, measured, strict=True):
-        writer.writerows(_rows(p, m, calibration))
+    for m in measured:
+        writer.writerows(_rows(m, calibration))
     write_text(out / "cohort.tsv", text.getvalue())
