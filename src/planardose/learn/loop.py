@@ -1,0 +1,194 @@
+"""The training loop: AdamW on one learning-rate cycle, atomic checkpoints, the weights of the best validation kept.
+
+A run that was killed goes on from its last checkpoint and ends with bitwise the same weights: every batch is a function
+of its step number, and nothing else is random.
+"""
+
+import logging
+import math
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from planardose.io.files import atomic
+from planardose.learn.features import Example
+from planardose.learn.network import ResidualMap
+
+log = logging.getLogger(__name__)
+
+WEIGHT_DECAY = 1e-4
+LARGEST_GRADIENT = 1.0  # norm
+Scores = tuple[float, float, float]  # loss, MAE, NRMSE
+COLUMNS = ("step", "learning_rate", "training_loss", "validation_loss", "validation_mae", "validation_nrmse")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides a training besides its data.
+
+    `fingerprint` names data and settings: a checkpoint with another one is not used.
+    """
+
+    steps: int
+    learning_rate: float
+    checkpoint_every: int
+    fingerprint: str
+
+
+@dataclass
+class Progress:
+    """Where a training stands: finished steps, the table so far (rows of `COLUMNS`), the best weights.
+
+    The first row, at step 0, holds the scores of the untrained network, which are those of its base.
+    """
+
+    step: int = 0
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    best_loss: float = math.inf
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    running: list[float] = field(default_factory=list)
+
+
+@contextmanager
+def reproducible(threads: int) -> Iterator[None]:
+    """Torch on `threads` threads with deterministic algorithms only; both settings are put back."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's condition for deterministic products
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def fit(
+    network: ResidualMap,
+    batch_of: Callable[[int], Example],
+    loss_of: Callable[[ResidualMap, Example], torch.Tensor],
+    validate: Callable[[ResidualMap], Scores],
+    plan: Plan,
+    checkpoint: Path,
+    stop_after: int | None = None,
+) -> Progress:
+    """Train `network` in place; it ends with the weights of the best validation loss.
+
+    Parameters
+    ----------
+    network : ResidualMap
+        With its starting weights.
+    batch_of : callable
+        Training batch of a step number (0-based); equal numbers give equal batches.
+    loss_of : callable
+        Loss of the network on a batch, a scalar tensor.
+    validate : callable
+        (loss, MAE, NRMSE) of the network on the validation samples.
+    plan : Plan
+    checkpoint : Path
+        Written every ``plan.checkpoint_every`` steps, and used when it is there and its fingerprint fits.
+    stop_after : int or None
+        Return after this many steps in all, as if killed then (for tests).
+
+    Returns
+    -------
+    Progress
+    """
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.learning_rate, total_steps=max(plan.steps, 2))
+    parts = {"network": network, "optimiser": optimiser, "schedule": schedule}
+    progress = load_checkpoint(checkpoint, parts, plan) or Progress()
+    if progress.step == 0:
+        record(progress, network, plan.learning_rate, math.nan, validate(network))
+    with step_reporter(plan.steps, progress.step) as report:
+        for step in range(progress.step, plan.steps if stop_after is None else min(stop_after, plan.steps)):
+            rate = optimiser.param_groups[0]["lr"]
+            value = train_step(network, optimiser, loss_of, batch_of(step))
+            schedule.step()
+            progress.running.append(value)
+            progress.step = step + 1
+            if progress.step % plan.checkpoint_every == 0 or progress.step == plan.steps:
+                mean = sum(progress.running) / len(progress.running)
+                progress.running.clear()
+                record(progress, network, rate, mean, validate(network))
+                save_checkpoint(checkpoint, parts, plan, progress)
+            report(progress)
+    if progress.step == plan.steps:
+        network.load_state_dict(progress.best)
+    return progress
+
+
+def train_step(network, optimiser, loss_of, batch: Example) -> float:
+    """One optimiser step; returns the loss before it."""
+    network.train()
+    optimiser.zero_grad(set_to_none=True)
+    value = loss_of(network, batch)
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+    optimiser.step()
+    return float(value.detach())
+
+
+def record(progress: Progress, network: ResidualMap, rate: float, loss: float, scores: Scores) -> None:
+    """Add a row to the table; keep the weights when the validation loss is the best so far."""
+    progress.rows.append((float(progress.step), float(rate), float(loss), *(float(s) for s in scores)))
+    if scores[0] < progress.best_loss:
+        progress.best_loss = float(scores[0])
+        progress.best = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+
+def save_checkpoint(path: Path, parts: dict, plan: Plan, progress: Progress) -> None:
+    """Everything that the rest of the training depends on, in one atomic file."""
+    state = {name: part.state_dict() for name, part in parts.items()}
+    with atomic(path) as temporary:
+        torch.save(state | {"fingerprint": plan.fingerprint, "progress": vars(progress)}, temporary)
+
+
+def load_checkpoint(path: Path, parts: dict, plan: Plan) -> Progress | None:
+    """Put network, optimiser and schedule where the checkpoint left them; None without one of this training."""
+    if not path.exists():
+        return None
+    device = next(parts["network"].parameters()).device
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as fault:
+        log.warning("checkpoint not readable (%s): training starts anew", type(fault).__name__)
+        return None
+    if state.get("fingerprint") != plan.fingerprint:
+        log.info("the checkpoint is of another training (data or settings changed): training starts anew")
+        return None
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    progress = Progress(**state["progress"])
+    log.info("going on from the checkpoint at step %d of %d", progress.step, plan.steps)
+    return progress
+
+
+@contextmanager
+def step_reporter(steps: int, start: int) -> Iterator[Callable[[Progress], None]]:
+    """A function to call after every step: a progress bar on a terminal, else a log line at every validation."""
+    began, text = time.monotonic(), "loss {:.3f}, validation {:.3f}, MAE {:.4f}"
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        left = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Bar(*left, TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=steps, completed=start)
+            yield lambda p: bar.update(task, completed=p.step, description=text.format(*p.rows[-1][2:5]))
+        return
+
+    def lines(p: Progress) -> None:
+        if p.rows[-1][0] == p.step:
+            speed = (p.step - start) / max(time.monotonic() - began, 1e-9)
+            log.info("step %d of %d, %s, %.2f steps/s", p.step, steps, text.format(*p.rows[-1][2:5]), speed)
+
+    yield lines

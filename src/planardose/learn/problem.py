@@ -1,0 +1,111 @@
+"""The training problem of one patient: batches, loss and validation scores, all functions of the virtual data."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from planardose.learn.dataset import Acquisition, VirtualData, training_acquisition, validation_acquisitions
+from planardose.learn.features import Estimate, Example, FeatureMaker, stack
+from planardose.learn.loss import body_mae, body_nrmse, loss, relative_errors, variance_map
+from planardose.learn.network import ResidualMap
+from planardose.library import Nuclide
+from planardose.recon.acquired import acquired_from
+from planardose.seeds import rng_for
+
+POOL = 64  # acquisitions at hand at a time
+REUSE = 4  # times each is used before new ones are drawn: their physics estimates cost more than they bring
+VARIANCE_SAMPLES = 16  # acquisitions that tell the base's usual error
+TOGETHER = 2  # validation samples per pass through the network
+
+
+@dataclass
+class Problem:
+    """What the training of one patient lowers, on which data.
+
+    Parameters
+    ----------
+    data : VirtualData
+    maker : FeatureMaker
+    nuclide : Nuclide
+    shift_mm : float
+        Standard deviation of the residual misalignment, per axis.
+    root, patient : int, str
+        Of all seeds.
+    batch : int
+        Acquisitions per step.
+    """
+
+    data: VirtualData = field(repr=False)
+    maker: FeatureMaker = field(repr=False)
+    nuclide: Nuclide = field(repr=False)
+    shift_mm: float
+    root: int
+    patient: str
+    batch: int
+
+    def __post_init__(self) -> None:
+        model, tensor = self.maker.model, self.maker.projector.tensor
+        self._pool: dict[int, tuple[Estimate, np.ndarray]] = {}
+        self.body = tensor(model.body[self.maker.box].astype(np.float32))
+        drawn = validation_acquisitions(self.data, self.root, self.patient)
+        self.validation = [self._example(*self._estimate(a)) for a in drawn]
+        known = stack([self._example(*self._pooled(n)) for n in range(VARIANCE_SAMPLES)])
+        errors = relative_errors(known.base, known.truth, self.body)
+        self.variance = variance_map(errors, self.maker.fractions)
+
+    def _estimate(self, acquisition: Acquisition) -> tuple[Estimate, np.ndarray]:
+        counts, exposure_s = acquisition.counts, acquisition.exposure_s
+        acquired = acquired_from(counts, self.data.windows, exposure_s, self.nuclide, self.data.step_mm)
+        return self.maker.estimate(acquired), acquisition.activity
+
+    def _example(self, estimate: Estimate, activity: np.ndarray) -> Example:
+        return self.maker.example(estimate, activity)
+
+    def _pooled(self, number: int) -> tuple[Estimate, np.ndarray]:
+        if number not in self._pool:
+            for old in [n for n in self._pool if n // POOL < number // POOL]:
+                del self._pool[old]
+            drawn = training_acquisition(self.data, self.shift_mm, self.root, self.patient, number)
+            self._pool[number] = self._estimate(drawn)
+        return self._pool[number]
+
+    def batch_of(self, step: int) -> Example:
+        """Training batch of a step: the pool in a new order each time round, and a new pool after `REUSE` times."""
+        examples = []
+        for draw in range(step * self.batch, (step + 1) * self.batch):
+            time_round, place = divmod(draw, POOL)
+            order = rng_for(self.root, "train order", self.patient, time_round).permutation(POOL)
+            number = (time_round // REUSE) * POOL + int(order[place])
+            examples.append(self._example(*self._pooled(number)))
+        return stack(examples)
+
+    def loss_of(self, network: ResidualMap, batch: Example) -> torch.Tensor:
+        """Loss of the network on a batch."""
+        return loss(network(batch.channels, batch.base), batch.truth, self.body, self.variance)
+
+    def maps(self, network: ResidualMap) -> list[torch.Tensor]:
+        """The network's maps (I, J, K) of the validation samples, in the box."""
+        network.eval()
+        with torch.no_grad():
+            groups = [self.validation[n : n + TOGETHER] for n in range(0, len(self.validation), TOGETHER)]
+            batches = [stack(g) for g in groups]
+            return [m for b in batches for m in network(b.channels, b.base)]
+
+    def scores(self, network: ResidualMap) -> tuple[float, float, float]:
+        """Means over the validation samples of loss, body MAE and body NRMSE."""
+        estimate, truth = torch.stack(self.maps(network)), torch.stack([e.truth for e in self.validation])
+        value = loss(estimate, truth, self.body, self.variance)
+        mae, nrmse = (f(estimate, truth, self.body).mean() for f in (body_mae, body_nrmse))
+        return float(value), float(mae), float(nrmse)
+
+    def organ_relative_u(self, network: ResidualMap) -> dict[str, float]:
+        """Root mean square over the validation samples of each organ's relative activity error, bias included."""
+        fractions = self.maker.fractions
+        share = fractions / fractions.sum(dim=0).clamp_min(1e-6)
+        estimate, truth = torch.stack(self.maps(network)), torch.stack([e.truth for e in self.validation])
+        estimated, true = (torch.einsum("oijk,nijk->no", share.double(), m.double()) for m in (estimate, truth))
+        relative = ((estimated - true) / true.clamp_min(1e-12)).square().mean(dim=0).sqrt()
+        present = fractions.sum(dim=(1, 2, 3)) > 0
+        rows = zip(self.maker.model.organs, relative.tolist(), present.tolist(), strict=True)
+        return {organ: float(f"{u:.6g}") for organ, u, there in rows if there}

@@ -1,0 +1,145 @@
+"""Step `train`: the patient's own network, trained on the patient's virtual acquisitions."""
+
+import hashlib
+import json
+import logging
+import math
+import time
+from pathlib import Path
+
+import torch
+
+from planardose.errors import InputError
+from planardose.heads import face_positions_mm
+from planardose.io.files import sha256_of, write_text
+from planardose.learn.curve import plot_training
+from planardose.learn.dataset import chunk_paths, load_virtual_data
+from planardose.learn.features import CHANNELS, FeatureMaker
+from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
+from planardose.learn.network import ResidualMap, new_network
+from planardose.learn.problem import Problem
+from planardose.learn.speed import training_steps
+from planardose.learn.weights import Head, save_network
+from planardose.library import load_camera, load_nuclide
+from planardose.patient_model import PatientModel
+from planardose.recon.projector import Projector
+from planardose.run import Run
+from planardose.seeds import seed_for
+
+log = logging.getLogger("planardose.train")
+
+
+def train(run: Run, patient: str) -> None:
+    """Write ``model/unet.safetensors``, ``training.csv`` and ``training.png``.
+
+    The network is kept where it wins on the validation samples over its base (its own zero output), else it is stored
+    with scale 0; both scores stand in ``training.csv`` (the row of step 0 is the zero output) and in the sidecars. A
+    killed run goes on from ``model/checkpoint.pt``.
+
+    Raises
+    ------
+    InputError
+        If an earlier output is missing or does not fit, or ``device: cuda`` without a CUDA device.
+    """
+    sources = _sources(run, patient)
+    device = _device(run.config.device)
+    began = time.monotonic()
+    with reproducible(run.config.train.threads):
+        problem = make_problem(run, patient, device)
+        plan = make_plan(run, patient, problem, sources, device)
+        seed = seed_for(run.config.seed, "train network", patient)
+        network = new_network(len(CHANNELS), run.config.train.width, seed).to(device)
+        prepared = time.monotonic()
+        checkpoint = run.path("checkpoint", patient=patient)
+        progress = fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
+        scores = _choose(network, progress)
+        organ_u = problem.organ_relative_u(network)
+    seconds = {"preparation": prepared - began, "training": time.monotonic() - prepared}
+    _write(run, patient, network, progress, plan, scores, organ_u, sources, seconds)
+    checkpoint.unlink(missing_ok=True)
+
+
+def make_problem(run: Run, patient: str, device: str) -> Problem:
+    """The patient's training problem, with the camera and head distances of the projected views."""
+    model = PatientModel.load(run.need("model", "segment", patient=patient))
+    first = min(run.cohort.rows_of(patient), key=lambda r: r.injected_at)
+    nuclide = load_nuclide(first.nuclide)
+    projector = Projector(model, load_camera(first.camera), nuclide, face_positions_mm(model, None), device=device)
+    step_mm = (float(model.grid.spacing_mm[0]), float(model.grid.spacing_mm[2]))
+    data = load_virtual_data(run, patient, (nuclide.photopeak, *nuclide.scatter_windows), step_mm)
+    shift_mm, batch = run.config.sampling.shift_mm, run.config.train.batch
+    return Problem(data, FeatureMaker(projector, model), nuclide, shift_mm, run.config.seed, patient, batch)
+
+
+def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], device: str) -> Plan:
+    """Steps and fingerprint of the training; whatever changes the weights changes the fingerprint."""
+    settings = run.config.train
+    steps = training_steps(settings, device, problem.body.numel())
+    decisive = {
+        "train": settings.model_dump(exclude={"steps", "minutes"}),
+        "steps": steps,
+        "seed": run.config.seed,
+        "patient": patient,
+        "shift_mm": problem.shift_mm,
+        "device": device,
+        "channels": CHANNELS,
+        "inputs": [sha256_of(path) for path in sources],
+    }
+    fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    log.info("%s: %d steps on %s", patient, steps, device)
+    return Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
+
+
+def _sources(run: Run, patient: str) -> list[Path]:
+    model = run.need("model", "segment", patient=patient)
+    return [model, run.need("samples", "sample-uptake", patient=patient), *chunk_paths(run, patient)]
+
+
+def _device(choice: str) -> str:
+    there = torch.cuda.is_available()
+    if choice == "cuda" and not there:
+        raise InputError("config device", "cuda, but torch sees no CUDA", "cpu or auto", "see 'planardose doctor'")
+    return "cuda" if there and choice != "cpu" else "cpu"
+
+
+def _choose(network: ResidualMap, progress: Progress) -> dict:
+    """Validation scores of the zero output and of the network; the scale becomes 0 where the network does not win."""
+    names = COLUMNS[3:]
+    zero, best = progress.rows[0], min(progress.rows, key=lambda r: r[3])
+    wins = best[3] < zero[3] and best[4] < zero[4]
+    network.scale.fill_(1.0 if wins else 0.0)
+    if not wins:
+        log.warning("the network does not win over its base on the validation samples: it will return the base")
+    else:
+        log.info("body MAE on validation: %.4f, with zero output %.4f", best[4], zero[4])
+    return {
+        "zero_output": dict(zip(names, zero[3:], strict=True)),
+        "network": dict(zip(names, best[3:], strict=True)),
+        "best_step": int(best[0]),
+        "scale": 1.0 if wins else 0.0,
+    }
+
+
+def _write(run, patient, network, progress, plan, scores, organ_u, sources, seconds) -> None:
+    """Weights, table and figure with their sidecars."""
+    settings = run.config.train
+    training = {**settings.model_dump(), "steps": plan.steps, "seed": run.config.seed, **scores}
+    head = Head(
+        patient=patient,
+        model_sha256=sha256_of(sources[0]),
+        grid=list(PatientModel.load(sources[0]).grid.shape),
+        channels=list(CHANNELS),
+        width=settings.width,
+        scale=scores["scale"],
+        organ_relative_u=organ_u,
+        training=training,
+    )
+    weights, table, figure = (run.path(k, patient=patient) for k in ("weights", "training_log", "training_curve"))
+    save_network(weights, network, head)
+    lines = [",".join("" if math.isnan(v) else f"{v:.8g}" for v in row) for row in progress.rows]
+    write_text(table, "\n".join([",".join(COLUMNS), *lines]) + "\n")
+    plot_training(figure, progress.rows, patient)
+    more = {"training": training, "seconds": {k: round(v, 1) for k, v in seconds.items()}}
+    run.sidecar(weights, "train", "weights of the patient's network", "", sources, organ_relative_u=organ_u, **more)
+    run.sidecar(table, "train", "losses and validation scores", "1", sources, **more)
+    run.sidecar(figure, "train", "training curve", "", [table])
