@@ -52,21 +52,24 @@ class Pusher:
         voxel, cell, weight = (np.concatenate(x, axis=-1) for x in zip(*found, strict=True))
         return voxel, cell, weight * self.volume
 
-    def _share_out(self, low: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _share_out(self, low: np.ndarray) -> list[tuple[np.ndarray, ...]]:
         """Parts of boxes with lower corner `low` (3, N): one entry per combination of lower and upper target voxel."""
-        first = np.floor(low + 1e-9).astype(np.int64)
-        lower_share = np.clip((first + 1 - low) / (2 * self.half[:, None]), 0, 1)
+        first = np.floor(low + 1e-9)
+        lower_share = (first + 1 - low) / (2 * self.half[:, None])
         reaches = lower_share < 1 - 1e-9  # the upper target voxel too
-        lower_share[~reaches] = 1
-        found = []
-        for step in product((0, 1), repeat=3):
-            used = [axis for axis in range(3) if step[axis]]
-            voxel = np.flatnonzero(reaches[used].all(axis=0)) if used else np.arange(low.shape[1])
-            cell = first[:, voxel] + np.array(step)[:, None]
-            weight = np.ones(voxel.size)
-            for axis in range(3):
-                share = lower_share[axis, voxel]
-                weight *= 1 - share if step[axis] else share
-            inside = ((cell >= 0) & (cell < np.array(self.shape)[:, None])).all(axis=0)
-            found.append((voxel[inside], cell[:, inside], weight[inside]))
+        np.copyto(lower_share, 1, where=~reaches)
+        first = first.astype(np.int64)
+        found = [self._inside(np.arange(low.shape[1]), first, lower_share.prod(axis=0))]
+        for step in list(product((0, 1), repeat=3))[1:]:
+            voxel = np.flatnonzero(np.logical_and.reduce([reaches[axis] for axis in range(3) if step[axis]]))
+            share = lower_share[:, voxel]
+            weight = np.prod([1 - share[axis] if step[axis] else share[axis] for axis in range(3)], axis=0)
+            found.append(self._inside(voxel, first[:, voxel] + np.array(step)[:, None], weight))
         return found
+
+    def _inside(self, voxel: np.ndarray, cell: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The parts that fall into the grid; most slices fall into it wholly."""
+        if all(c.size == 0 or (c.min() >= 0 and c.max() < n) for c, n in zip(cell, self.shape, strict=True)):
+            return voxel, cell, weight
+        kept = ((cell >= 0) & (cell < np.array(self.shape)[:, None])).all(axis=0)
+        return voxel[kept], cell[:, kept], weight[kept]
