@@ -72,7 +72,7 @@ def _acquisition(ds: Dataset, pair: PlanarPair, camera: Camera) -> None:
     ds.AcquisitionTerminationCondition = "TIME"
     if swept:
         velocity = camera.field_mm[0] / pair.exposure_s
-        ds.ScanVelocity = f"{velocity:.9g}"
+        ds.ScanVelocity = f"{velocity:.12g}"
         ds.ScanLength = round(velocity * pair.duration_s)
         ds.WholeBodyTechnique = "1PS"
 
