@@ -25,6 +25,7 @@ rule absorbed_dose:
         kinetics=PLAN.path("kinetics"),
         tia=PLAN.path("tia"),
         model=PLAN.path("model"),
+        labels=PLAN.path("labels"),
     output:
         dose=PLAN.path("dose"),
         organs=PLAN.path("organ_doses"),

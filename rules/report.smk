@@ -1,9 +1,11 @@
 # Pages and tables that people read.
 rule report:
     input:
-        per_timepoint("registration", "organs", "gate"),
+        per_timepoint("planar", "registration", "organs", "gate"),
+        maps_of_patient,
         ct=PLAN.path("ct"),
-        labels=PLAN.path("labels"),
+        model=PLAN.path("model"),
+        curve=PLAN.path("training_curve") if PLAN.config.needs_training else [],
         kinetics=PLAN.path("kinetics"),
         dose=PLAN.path("dose"),
         organs=PLAN.path("organ_doses"),

@@ -58,42 +58,40 @@ class Depends:
 
 INJECTED = ("injected_mbq", "residual_mbq")
 INJECTION = (*INJECTED, "injected_at")
+IMAGING = ("nuclides", "cameras")
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
         hand=("flip_posterior", "head_order", "windows_kev"),
         files=("planar",),
         cells=("acquired_at", "injected_at"),
-        catalogues=("nuclides", "cameras"),
+        catalogues=IMAGING,
     ),
     "segment": Depends(config=("segmentation", "grid_mm"), files=("segmentation", "lesions")),
     "sample_uptake": Depends(config=("seed", "sampling"), cells=INJECTED, catalogues=("nuclides", "tracers")),
-    "project": Depends(config=("seed", "projection"), catalogues=("nuclides", "cameras", "tracers")),
-    "train": Depends(config=("seed", "train"), catalogues=("nuclides", "cameras", "tracers")),
+    "project": Depends(config=("seed", "projection"), catalogues=IMAGING),
+    "train": Depends(config=("seed", "train", "sampling"), catalogues=IMAGING),
     "register": Depends(
         config=("registration",),
         hand=("shift_mm", "rotation_deg"),
         cells=("calibration_cps_per_mbq",),
-        catalogues=("nuclides", "cameras", "tracers"),
+        catalogues=IMAGING,
     ),
     "reconstruct": Depends(
-        config=("seed", "methods", "dose_method", "reconstruction", "train"),
+        config=("methods", "dose_method", "reconstruction"),
         hand=("accept_gate",),
-        cells=("calibration_cps_per_mbq", *INJECTION),
-        catalogues=("nuclides", "cameras", "tracers"),
+        cells=("calibration_cps_per_mbq",),
+        catalogues=IMAGING,
     ),
-    "fit_kinetics": Depends(
-        config=("methods", "dose_method"), cells=INJECTION, catalogues=("nuclides", "tracers"), all_rows=True
-    ),
-    "absorbed_dose": Depends(
-        config=("methods", "dose_method"), cells=INJECTION, catalogues=("nuclides", "tracers"), all_rows=True
-    ),
+    "fit_kinetics": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
+    "absorbed_dose": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "report": Depends(
         config=("methods", "dose_method", "patients"),
-        cells=(*INJECTION, "calibration_cps_per_mbq", "weight_kg", "tracer", "camera", "nuclide"),
+        cells=(*INJECTION, "calibration_cps_per_mbq", "weight_kg", "tracer"),
+        catalogues=IMAGING,
         all_rows=True,
     ),
-    "report_cohort": Depends(config=("methods", "dose_method")),
+    "report_cohort": Depends(),
 }
 COLUMN_OF_KIND = {"nuclides": "nuclide", "cameras": "camera", "tracers": "tracer"}
 
