@@ -11,7 +11,7 @@ from planardose.recon.setting import load_setting
 from planardose.run import Run
 
 log = logging.getLogger(__name__)
-MISFIT_LIMIT = (
+MISFIT_LIMIT = 0.35  # share of unexplained counts, see docs/physics.md
     0.12  # share of unexplained counts: own patient 0.01-0.06, another one's 0.06-0.77 on Monte Carlo phantoms
 )
 
