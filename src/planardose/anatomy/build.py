@@ -34,7 +34,8 @@ def _by_slices(volume: Volume) -> Volume:
 def _touched_faces(body: np.ndarray, grid: Grid) -> tuple[bool, bool]:
     """Whether the body leaves the CT at its (lower, upper) end of k."""
     voxel_mm2 = grid.spacing_mm[0] * grid.spacing_mm[1]
-    return tuple(bool(body[:, :, k].sum() * voxel_mm2 > FACE_AREA_MM2) for k in (0, -1))
+    lower, upper = (bool(body[:, :, k].sum() * voxel_mm2 > FACE_AREA_MM2) for k in (0, -1))
+    return lower, upper
 
 
 def _body_box_mm(body: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +75,8 @@ def work_grid(body: np.ndarray, ct_grid: Grid, grid_mm: float) -> tuple[Grid, tu
         start[2] = low[2]
     elif touched[1]:
         start[2] = high[2] - count[2] * grid_mm
-    margin = tuple(int(np.ceil(MARGIN_MM / grid_mm - 1e-3)) * t for t in touched)
+    slices = int(np.ceil(MARGIN_MM / grid_mm - 1e-3))
+    margin = (slices * touched[0], slices * touched[1])
     start[2] -= margin[0] * grid_mm
     count[2] += sum(margin)
     return Grid.axis_aligned(tuple(count), grid_mm, start + grid_mm / 2), margin

@@ -61,7 +61,7 @@ class Corruption:
         names = name_of_label()
         for label in np.flatnonzero(self.contrast):
             log.warning("%s: contrast medium in %s (%d voxels above %g HU): density set to the organ's",
-                        where, names[label], bright[label], CONTRAST_HU)
+                        where, names[int(label)], bright[label], CONTRAST_HU)
         if metal.any():
             worst = int(metal.argmax())
             log.warning("%s: %d voxels above %g HU taken as metal, most in %s: density set to the organ's",

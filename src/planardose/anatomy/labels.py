@@ -129,7 +129,7 @@ def labels_table(labels: Volume) -> str:
     voxels = np.bincount(labels.data.ravel(order="K"))
     names = name_of_label()
     lines = ["label\tname\tsource\tvolume_ml"]
-    for label in np.flatnonzero(voxels[1:]) + 1:
+    for label in map(int, np.flatnonzero(voxels[1:]) + 1):
         name = lesion_name(label - LESION_BASE) if label > LESION_BASE else names[label]
-        lines.append(f"{label}\t{name}\t{source_name(int(label))}\t{voxels[label] * labels.grid.voxel_ml:.8g}")
+        lines.append(f"{label}\t{name}\t{source_name(label)}\t{voxels[label] * labels.grid.voxel_ml:.8g}")
     return "\n".join(lines) + "\n"

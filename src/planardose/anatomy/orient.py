@@ -28,7 +28,8 @@ def reindexed(volume: Volume, axes: tuple[int, int, int], flips: tuple[bool, boo
 def _axes_and_flips(cosines: np.ndarray) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     """For rows of target axes and columns of voxel axes: the voxel axis nearest to each target axis, and its sense."""
     _, axes = linear_sum_assignment(-np.abs(cosines))
-    return tuple(int(a) for a in axes), tuple(bool(cosines[n, a] < 0) for n, a in enumerate(axes))
+    x, y, z = (int(a) for a in axes)
+    return (x, y, z), (bool(cosines[0, x] < 0), bool(cosines[1, y] < 0), bool(cosines[2, z] < 0))
 
 
 def closest_ras(volume: Volume) -> Volume:
