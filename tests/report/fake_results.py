@@ -15,7 +15,6 @@ import pandas as pd
 
 from planardose.cohort import load_cohort
 from planardose.config import parse_config
-from planardose.dose.tia_map import organ_shares
 from planardose.heads import face_positions_mm
 from planardose.image import Grid, Volume
 from planardose.io.files import atomic, write_text
@@ -25,6 +24,7 @@ from planardose.library import load_camera, load_nuclide
 from planardose.organs import label_of_name
 from planardose.patient_model import PatientModel
 from planardose.planar import PlanarPair
+from planardose.recon.organ_totals import split_map
 from planardose.recon.projector import Projector
 from planardose.run import Run
 
@@ -190,10 +190,10 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
         "x_mm": centre[0],
         "z_mm": centre[1],
         "rotation_deg": 0.0,
-        "misfit_before": 4.1,
-        "misfit_after": 1.3,
+        "misfit_before": 0.142,
+        "misfit_after": 0.031,
         "shift_from_outline_mm": [3.1, -6.4],
-        "uncertainty_mm": [0.8, 0.7],
+        "uncertainty_mm": 0.8,
         "method": "search",
     }
     write_text(run.path("registration", **where), json.dumps(pose))
@@ -202,7 +202,6 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
 
 def _tables(run, row, model, truth, rng, fallback, noise) -> None:
     where, volumes, records, verdicts = {"patient": row.patient, "timepoint": row.timepoint}, model.volumes_ml(), [], {}
-    shares = organ_shares(model.fractions[..., model.ct_slices])
     for m, method in enumerate(run.config.methods):
         wrong = 1 + noise * rng.standard_normal(len(volumes)) * (1 + m / 3)
         mbq = truth * wrong * volumes
@@ -213,8 +212,9 @@ def _tables(run, row, model, truth, rng, fallback, noise) -> None:
             run.sidecar(
                 path, "reconstruct", "activity concentration", "Bq/mL", [run.path("model", patient=row.patient)]
             )
-            stored = (concentration * 1e6).astype(np.float32).astype(np.float64) / 1e6
-            mbq[:-1] = (shares[:-1] * stored).sum(axis=(1, 2, 3)) * model.grid.voxel_ml
+            activity = np.zeros(model.grid.shape)
+            activity[..., model.ct_slices] = (concentration * 1e6).astype(np.float32) / 1e6 * model.grid.voxel_ml
+            mbq[:-1] = split_map(activity, model, truth)[:-1]
         u = np.hypot(noise * (1 + m / 3), CALIBRATION_U) * mbq
         records += [
             (o, method, v, a, np.nan if method in ("conjugate_view", "mlem") else s)
@@ -237,6 +237,7 @@ def _tables(run, row, model, truth, rng, fallback, noise) -> None:
         "MBq",
         [run.path("model", patient=row.patient)],
         calibration_relative_u=CALIBRATION_U,
+        split_by_mbq_ml=dict(zip(model.organs, truth.tolist(), strict=True)),
     )
     verdicts |= {
         "chosen": "qplanar_mlem" if fallback else run.config.map_method,

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planardose.patient_model import PatientModel
 from planardose.report.text import with_u
 from planardose.steps.report_cohort import COLUMNS, UNFINISHED, report_cohort
 from planardose.steps.report_views import views_of
 
 # as the contract's checker looks for it
 EXTERNAL = re.compile(r"""<(?:script|img|link|iframe)[^>]+(?:src|href)=["'](?!data:|#)([^"']+)""")
+REASON = "arms moved <between> the views"
 SECTIONS = (
     "summary",
     "maps",
@@ -89,6 +89,18 @@ def test_fallback_and_hand_decisions_are_shown(cohort):
     assert "registration set by hand" in words
 
 
+def test_summary_names_the_choice(cohort):
+    good, fallen = (json.loads(cohort.path("summary", patient=p).read_text()) for p in ("P01", "P02"))
+    assert (good["method"], good["status"], good["gate"], good["calibrated"]) == ("unet", "ok", "passed", False)
+    assert (fallen["method"], fallen["status"], fallen["gate"]) == ("qplanar_mlem", "fallback", "passed")
+    assert "t168" in fallen["message"] and "t24" not in fallen["message"]
+    assert "cohort" not in good["config"] and "patients" not in good["config"] and good["by_hand"] == {}
+    assert fallen["by_hand"]["t24"]["accept_gate"] == REASON
+    doses = pd.read_csv(cohort.path("organ_doses", patient="P01"))
+    used = doses[doses.method == "unet"].set_index("organ").dose_gy
+    assert {o["organ"]: o["dose_gy"] for o in good["organs"]} == pytest.approx(used.to_dict(), rel=1e-5)
+
+
 def test_limits_are_stated(cohort):
     words = text_of(page(cohort))
     for part in ("not measured by SPECT", "mono-exponential", "Photons are not included", "not that of the wall"):
@@ -105,7 +117,7 @@ def test_provenance_has_versions_hashes_and_seed(cohort):
 def test_reprojection_of_a_true_map_explains_the_counts(tmp_path):
     run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
     model = fake.fill_patient(run, "P01", noise=1e-6)
-    views = views_of(run, "P01", "t24", PatientModel.load(run.path("model", patient="P01")), "qplanar").shown
+    views = views_of(run, "P01", "t24", "qplanar").shown
     assert views.expected.shape == (2, model.grid.shape[0], model.grid.shape[2])
     assert views.expected.sum() == pytest.approx(views.measured.sum(), rel=0.01)
     inside = views.expected > 20

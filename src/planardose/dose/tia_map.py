@@ -3,36 +3,31 @@
 Every voxel is integrated by a mono-exponential with its own amplitude, the weighted least-squares fit of its values
 over the time points, and the half-life of its organ. Two planar views do not resolve a half-life voxel by voxel: a
 two-parameter fit per voxel would turn noise into dose. A voxel shared by organs is split as the reconstruction splits
-it for the organ table, so that the map and the table hold the same number of decays.
+it for the organ table (by fraction x concentration of the organ-wise fit), so that map and table hold the same decays.
 """
 
 import numpy as np
 
-BODY_SHARE = 1e-6
+SPLIT_FLOOR = 1e-6  # of the largest concentration, as in the reconstruction: an empty organ still takes its voxels
 
 
-def organ_shares(fractions: np.ndarray) -> np.ndarray:
-    """(O, I, J, K) float32: each voxel's activity split over its organs by volume; sums to 1 within the body.
-
-    Voxels without any organ go to the last one (`remainder` or `outside_ct` stand last).
-    """
-    total = fractions.sum(axis=0)
-    shares = fractions / np.maximum(total, BODY_SHARE)
-    shares[-1][total < BODY_SHARE] = 1.0
-    return shares
-
-
-def integrate_maps(maps: np.ndarray, shares: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Time-integrated activity concentration.
+def integrate_maps(
+    maps: np.ndarray, fractions: np.ndarray, concentrations: np.ndarray, weights: np.ndarray, remainder: int
+) -> np.ndarray:
+    """Time-integrated activity concentration of one cycle.
 
     Parameters
     ----------
     maps : (T, I, J, K) array
-        Activity concentration at the time points of one cycle, MBq/mL.
-    shares : (O, I, J, K) array
-        Split of a voxel's activity over the organs.
+        Activity concentration at the time points, MBq/mL.
+    fractions : (O, I, J, K) array
+        Fraction of each voxel that belongs to each organ.
+    concentrations : (T, O) array
+        Concentrations by which the reconstruction split shared voxels, MBq/mL.
     weights : (O, T) array
         Integral weights of each organ, h (`kinetics.integral_weights`).
+    remainder : int
+        Organ whose weight holds where there is no organ at all.
 
     Returns
     -------
@@ -40,6 +35,10 @@ def integrate_maps(maps: np.ndarray, shares: np.ndarray, weights: np.ndarray) ->
     """
     out = np.zeros(maps.shape[1:], dtype=np.float64)
     for n, activity in enumerate(maps):
-        hours = np.tensordot(weights[:, n], shares.astype(np.float64), axes=1)
+        split = np.maximum(concentrations[n], 0.0)
+        split = split + SPLIT_FLOOR * max(float(split.max()), 1e-12)
+        held = np.tensordot(split, fractions, axes=1)
+        weighted = np.tensordot(split * weights[:, n], fractions, axes=1)
+        hours = np.divide(weighted, held, out=np.full(held.shape, weights[remainder, n]), where=held > 0)
         out += hours * activity
     return out

@@ -38,9 +38,14 @@ def split_map(activity: np.ndarray, model: PatientModel, concentrations: np.ndar
     return rows
 
 
+def calibration_relative_u(calibrated: bool) -> float:
+    """The part of every uncertainty that all time points share, relative."""
+    return CALIBRATED if calibrated else UNCALIBRATED
+
+
 def with_calibration(activity: np.ndarray, statistical: np.ndarray, calibrated: bool) -> np.ndarray:
     """Standard uncertainty (O,) MBq: statistical, model and calibration in quadrature; NaN where there is none."""
-    scale = CALIBRATED if calibrated else UNCALIBRATED
+    scale = calibration_relative_u(calibrated)
     u = np.sqrt(statistical**2 + (MODEL * activity) ** 2 + (scale * activity) ** 2)
     return np.where(np.isfinite(u) & (u > 0), u, np.nan)
 

@@ -55,7 +55,7 @@ def patient_summary(
         **choice,
         "preferred_method": run.config.map_method,
         "gates": {t: {k: g.get(k) for k in ("chosen", "status", "accepted")} for t, g in gates.items()},
-        "message": _message(gates, choice),
+        "message": _message(gates, choice, run.config.map_method),
         "calibrated": all(r.calibration_cps_per_mbq is not None for r in rows),
         "cycles": _cycles(run, patient),
         "organs": _organs(used, sum(c["administered_mbq"] for c in _cycles(run, patient).values()) / 1000),
@@ -96,9 +96,11 @@ def _organs(used: pd.DataFrame, administered_gbq: float) -> list[dict]:
     return found
 
 
-def _message(gates: dict, choice: dict) -> str:
+def _message(gates: dict, choice: dict, preferred: str) -> str:
     """One line for the cohort table; empty when there is nothing to say."""
     if choice["status"] == "fallback":
+        if choice["method"] == preferred:
+            return "the re-projection gate failed and there is no other method to fall back to"
         where = ", ".join(t for t, g in gates.items() if g["status"] == "fallback")
         used = method_name(choice["method"])
         return f"the preferred method failed its re-projection gate at {where}: {used} is used at all time points"

@@ -10,13 +10,14 @@ import pandas as pd
 
 from planardose.dose.kinetics import Curve, TimeActivity, fit_curve, integral_weights
 from planardose.dose.method_choice import common_method
-from planardose.dose.tia_map import integrate_maps, organ_shares
+from planardose.dose.tia_map import integrate_maps
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume, write_volume
 from planardose.io.planar_file import load_pair
 from planardose.library import load_nuclide
+from planardose.organs import REMAINDER
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.units import BQ_PER_MBQ, hours_between
@@ -41,7 +42,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class CyclePoints:
-    """The time points of one cycle, in time order: names, hours after injection, organ tables, shared uncertainty."""
+    """The time points of one cycle, in time order: names, hours after injection, organ tables, shared uncertainty.
+
+    `split_by_mbq_ml` holds per time point the concentrations by which shared voxels were split.
+    """
 
     cycle: int
     administered_mbq: float
@@ -49,6 +53,7 @@ class CyclePoints:
     hours: np.ndarray
     tables: tuple[pd.DataFrame, ...]
     common_relative_u: float | None
+    split_by_mbq_ml: tuple[dict[str, float], ...]
 
     def series(self, organ: str, method: str) -> TimeActivity | None:
         """Time-activity of an organ by a method; None where a time point lacks it."""
@@ -117,9 +122,11 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
                 "correct injected_at or acquired_at in the sheet",
             )
         meta = json.loads(table.with_name(table.name + ".json").read_text())
-        points.append((hours, row.timepoint, pd.read_csv(table), meta.get("calibration_relative_u")))
+        points.append(
+            (hours, row.timepoint, pd.read_csv(table), meta.get("calibration_relative_u"), meta["split_by_mbq_ml"])
+        )
     points.sort(key=lambda p: p[0])
-    hours, names, tables, common = zip(*points, strict=True)
+    hours, names, tables, common, split = zip(*points, strict=True)
     if len(set(hours)) < len(hours):
         raise InputError(
             f"{patient} cycle {cycle}",
@@ -128,7 +135,7 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
             "remove the duplicate row or correct acquired_at",
         )
     shared = None if any(c is None for c in common) else float(np.mean(common))
-    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, shared)
+    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, shared, split)
 
 
 def _fit_cycle(points: CyclePoints, half_life_h: float) -> dict[tuple[str, str], Curve]:
@@ -158,7 +165,9 @@ def _integrate(
     for n, organ in enumerate(model.organs):
         if (organ, method) in curves:
             weights[n] = integral_weights(points.series(organ, method), curves[organ, method])
-    return integrate_maps(np.stack(maps), organ_shares(model.fractions[..., model.ct_slices]), weights)
+    split = np.array([[s.get(o, 0.0) for o in model.organs] for s in points.split_by_mbq_ml])
+    fractions = model.fractions[..., model.ct_slices]
+    return integrate_maps(np.stack(maps), fractions, split, weights, model.organs.index(REMAINDER))
 
 
 def _write_table(run: Run, patient: str, cycles: list[CyclePoints], curves: dict[int, dict]) -> None:

@@ -14,7 +14,7 @@ from planardose.physics.attenuation import mu_per_mm
 from planardose.recon import gate
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
-from planardose.recon.organ_totals import in_ct, split_map, with_calibration
+from planardose.recon.organ_totals import calibration_relative_u, in_ct, split_map, with_calibration
 from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
@@ -131,7 +131,16 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     table = run.path("organs", **keys)
     with atomic(table) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
-    run.sidecar(table, "reconstruct", "organ activity at mid-time", "MBq", sources, calibrated=setting.calibrated)
+    run.sidecar(
+        table,
+        "reconstruct",
+        "organ activity at mid-time",
+        "MBq",
+        sources,
+        calibrated=setting.calibrated,
+        calibration_relative_u=calibration_relative_u(setting.calibrated),
+        split_by_mbq_ml={o: _short(c) for o, c in zip(setting.model.organs, estimates.fit.concentrations, strict=True)},
+    )
     _write_gate(run, keys, gates, sources)
 
 

@@ -19,7 +19,7 @@ from planardose.report.images import activity_figure, display_grid, dose_figure,
 from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
 from planardose.report.summary import patient_summary
 from planardose.report.text import hours as hours_text
-from planardose.report.text import method_name, number
+from planardose.report.text import method_name, number, percent
 from planardose.run import Run
 from planardose.steps.fit_kinetics import CyclePoints, read_cycles, read_gates
 from planardose.steps.report_views import TimePointViews, views_of
@@ -32,7 +32,7 @@ def report(run: Run, patient: str) -> None:
     summary = _write_summary(run, patient, kinetics, doses)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     cycles = read_cycles(run, patient)
-    views = {n: views_of(run, patient, n, model, summary["method"]) for c in cycles for n in c.names}
+    views = {n: views_of(run, patient, n, summary["method"]) for c in cycles for n in c.names}
     page = PatientInput(
         summary=summary,
         points=tuple(_point(run, patient, c, n, views[c.names[n]]) for c in cycles for n in range(len(c.names))),
@@ -83,11 +83,19 @@ def _point(run: Run, patient: str, points: CyclePoints, n: int, views: TimePoint
         ("Photopeak counts, ant. / post.", " / ".join(number(float(c.sum()), 3) for c in views.measured)),
         ("Calibration, per head in air", f"{calibrated:g} cps/MBq" if calibrated else "computed for the camera type"),
         ("Position x, z; rotation", f"{pose['x_mm']:.1f}, {pose['z_mm']:.1f} mm; {pose['rotation_deg']:.2f}°"),
-        ("Found", f"{pose['method']}"),
-        ("Misfit before → after", f"{number(pose['misfit_before'])} → {number(pose['misfit_after'])}"),
+        ("Position found", _found(pose)),
+        ("Misfit before → after", f"{percent(pose['misfit_before'], 1)} → {percent(pose['misfit_after'], 1)}"),
     )
     gate = json.loads(run.path("gate", patient=patient, timepoint=name).read_text())
     return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, views_figure(views.shown))
+
+
+def _found(pose: dict) -> str:
+    """How the position was found, how well, and how far from the outlines' match."""
+    if pose["method"] != "search":
+        return pose["method"]
+    x, z = pose["shift_from_outline_mm"]
+    return f"by {pose['method']}, ± {pose['uncertainty_mm']:.1f} mm; {x:.0f}, {z:.0f} mm from outline"
 
 
 def _activities(points: CyclePoints) -> pd.DataFrame:

@@ -8,17 +8,13 @@ import pandas as pd
 import torch
 
 from planardose.frames import PlanarPose
-from planardose.heads import face_positions_mm
 from planardose.io.nifti import read_volume
-from planardose.io.planar_file import load_pair
-from planardose.library import load_camera, load_nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
-from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
-from planardose.recon.acquired import acquired_from
-from planardose.recon.projector import Projector
-from planardose.recon.qplanar import model_errors, variance
+from planardose.recon.gate import GATE_ERROR
+from planardose.recon.qplanar import variance
+from planardose.recon.setting import load_setting
 from planardose.report.images import ViewPair
 from planardose.run import Run
 from planardose.units import BQ_PER_MBQ
@@ -33,25 +29,19 @@ class TimePointViews:
     shown: ViewPair
 
 
-def views_of(run: Run, patient: str, timepoint: str, model: PatientModel, method: str) -> TimePointViews:
+def views_of(run: Run, patient: str, timepoint: str, method: str) -> TimePointViews:
     """Counts of a time point and what the method's map should have given: primaries and scatter."""
-    row, where = run.cohort.row(patient, timepoint), {"patient": patient, "timepoint": timepoint}
-    pair = load_pair(run.need("planar", "import-planar", **where))
+    where = {"patient": patient, "timepoint": timepoint}
+    setting = load_setting(run, patient, timepoint)
     found = json.loads(run.need("registration", "register", **where).read_text())
-    pose = PlanarPose(found["x_mm"], found["z_mm"], found["rotation_deg"])
-    camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
-    spacing = (float(model.grid.spacing_mm[0]), float(model.grid.spacing_mm[2]))
-    rebinned = pair.rebinned(model.grid, pose)
-    acquired = acquired_from(rebinned, pair.windows, pair.exposure_s, nuclide, spacing, row.where)
-    faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")
-    calibration = row.calibration_cps_per_mbq
-    scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak) if calibration else 1.0
-    projector, activity = Projector(model, camera, nuclide, faces, scale), _activity_mbq(run, where, model, method)
+    acquired = setting.acquired(PlanarPose(found["x_mm"], found["z_mm"], found["rotation_deg"]))
+    projector, activity = setting.projector, _activity_mbq(run, where, setting.model, method)
     with torch.no_grad():
         primary = projector.forward(projector.tensor(activity)).numpy().astype(np.float64)
-    expected = (primary + projector.scatter(activity)) * pair.exposure_s
-    sigma = np.sqrt(variance(expected, model_errors(model)))
-    return TimePointViews(pair, acquired.counts, ViewPair(timepoint, acquired.counts, expected, sigma, spacing))
+    expected = (primary + projector.scatter(activity)) * acquired.exposure_s
+    sigma = np.sqrt(variance(expected, GATE_ERROR))
+    spacing = (float(setting.model.grid.spacing_mm[0]), float(setting.model.grid.spacing_mm[2]))
+    return TimePointViews(setting.pair, acquired.counts, ViewPair(timepoint, acquired.counts, expected, sigma, spacing))
 
 
 def _activity_mbq(run: Run, where: dict, model: PatientModel, method: str) -> np.ndarray:
