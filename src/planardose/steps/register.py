@@ -12,8 +12,6 @@ from planardose.run import Run
 
 log = logging.getLogger(__name__)
 MISFIT_LIMIT = 0.35  # share of unexplained counts, see docs/physics.md
-    0.12  # share of unexplained counts: own patient 0.01-0.06, another one's 0.06-0.77 on Monte Carlo phantoms
-)
 
 
 def register(run: Run, patient: str, timepoint: str) -> None:
