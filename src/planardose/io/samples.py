@@ -7,6 +7,6 @@ import pandas as pd
 
 
 def read_samples(path: Path) -> pd.DataFrame:
-    """Table of the step `sample-uptake` (columns: `planardose.sim.uptake.draw_samples`): seeds int64, lesions as text."""
+    """Table of the step `sample-uptake` (columns: `planardose.sim.uptake.draw_samples`): lesions as text."""
     table = pd.read_csv(path, sep="\t", dtype={"texture_seed": np.int64, "lesions": str}, float_precision="round_trip")
     return table.fillna({"lesions": ""})

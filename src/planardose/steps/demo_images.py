@@ -37,8 +37,7 @@ from planardose.units import MBQ_PER_KBQ, sphere_radius_mm
 
 MATRIX = (512, 256)  # rows, columns of a sweep
 SOURCE_MATRIX = (256, 256)
-FAST_MM_S, SLOW_MM_S = 20.0 / 6.0, 10.0 / 6.0  # 20 and 10 cm/min
-SLOW_AFTER_H = 48.0
+SPEED_MM_S = 160.0 / 60.0  # 16 cm/min
 GAP_MM = ((15.0, 40.0), (50.0, 70.0))  # from the body to the anterior and posterior face
 FACE_ERROR_MM = 5.0  # of the distances in the header
 SOURCE_MBQ, SOURCE_S, SOURCE_ML = 500.0, 600.0, 20.0
@@ -192,9 +191,8 @@ def planar_pair(
 def _swept(
     rate: np.ndarray, grid: Grid, camera: Camera, patient: DemoPatient, acquisition: Acquisition, told: tuple, rng
 ) -> PlanarPair:
-    speed = SLOW_MM_S if acquisition.hours > SLOW_AFTER_H else FAST_MM_S
-    exposure_s = camera.field_mm[0] / speed
-    duration_s = MATRIX[0] * camera.pixel_mm / speed
+    exposure_s = camera.field_mm[0] / SPEED_MM_S
+    duration_s = MATRIX[0] * camera.pixel_mm / SPEED_MM_S
     low, high = patient.grid.bounds_mm()
     centre = PlanarPose(float(np.mean(grid.axis_mm(0))), 0.5 * float(low[2] + high[2]))
     pixel = (camera.pixel_mm, camera.pixel_mm)
