@@ -8,6 +8,7 @@ views cannot see a shift along y or a turn about x or z: none is claimed.
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
@@ -17,13 +18,15 @@ from planardose.planar import rebin
 from planardose.recon.qplanar import nonnegative_solution
 
 SEARCH_ERROR = 0.10  # relative model error of a pixel during the search
+OUTLINE_SMOOTHING_MM = 10.0
+OUTLINE = 0.35  # of a slice's median counts over the body
 LEAST_OVERLAP = 0.6  # of the shorter of CT and planar image along z
 X_REACH_MM = 80.0  # lattice search across, either side of the middle of the counts
 OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly: a lesion that nobody segmented
-REFINEMENTS = 8
+REFINEMENTS = 6
 PROBE = np.array([3.0, 3.0, 0.4])  # mm, mm, degrees: half width of the difference quotients
 LARGEST_STEP = np.array([8.0, 8.0, 1.0])
-CONVERGED = np.array([0.1, 0.1, 0.02])
+CONVERGED = np.array([0.3, 0.3, 0.05])
 LEAST_UNCERTAINTY_MM = 1.0  # texture within organs moves the optimum by about this on Monte Carlo data
 
 
@@ -40,13 +43,14 @@ class Images:
 
 @dataclass(frozen=True)
 class Registered:
-    """Result of `register`. Misfits are `unexplained` counts; lengths in mm."""
+    """Result of `register`. Misfits are `unexplained` counts, `outline` is `Matcher.outline`; lengths in mm."""
 
     pose: PlanarPose
     start: PlanarPose
     misfit_before: float
     misfit_after: float
     uncertainty_mm: float
+    outline: float
 
 
 def least_squares(counts: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -81,6 +85,7 @@ class Matcher:
         seen = responses.reshape(len(responses), -1).sum(axis=1)
         kept = responses[seen > 1e-6 * seen.max()]
         self.rows = kept / kept.sum(axis=(1, 2, 3), keepdims=True)
+        self.even = responses.sum(axis=0)
         self.slices = np.zeros(model.grid.shape[2], dtype=bool)  # beyond the CT the anatomy is not known
         self.slices[model.ct_slices] = True
         self.ones = np.ones((1, *images.counts.shape[1:]))
@@ -113,6 +118,21 @@ class Matcher:
             expected = self.fitted(counts, covered, weights)
         return counts, covered, expected, weights
 
+    def outline(self, pose: PlanarPose) -> float:
+        """Overlap (Dice, 0 to 1) of the body's outline in the counts and as an evenly filled body would show it.
+
+        The outline is where a slice's counts pass `OUTLINE` of their median over the body, in both views together.
+        """
+        counts, covered = self.at(pose)
+        sigma = OUTLINE_SMOOTHING_MM / self.grid.spacing_mm[[0, 2]]
+        both = [gaussian_filter(x.sum(axis=0), sigma, mode="constant") * covered for x in (counts, self.even)]
+        within = both[1] > OUTLINE * both[1].max(axis=0, keepdims=True)
+        shapes = []
+        for image in both:
+            level = np.ma.median(np.ma.array(image, mask=~within), axis=0).filled(np.inf)
+            shapes.append(image > OUTLINE * np.maximum(level, 1e-9))
+        return float(2 * (shapes[0] & shapes[1]).sum() / max(shapes[0].sum() + shapes[1].sum(), 1))
+
     def misfit(self, pose: PlanarPose) -> float:
         """`unexplained` at a pose."""
         counts, covered, expected, _ = self.converged(pose)
@@ -123,6 +143,13 @@ def _pooled(images: np.ndarray) -> np.ndarray:
     """Sums of 2 x 2 cells of the last two axes; an odd last cell is dropped."""
     a, b = images.shape[-2] // 2, images.shape[-1] // 2
     return images[..., : 2 * a, : 2 * b].reshape(*images.shape[:-2], a, 2, b, 2).sum(axis=(-3, -1))
+
+
+def coarser(images: Images, largest_mm: float) -> Images:
+    """Pixels joined two by two as long as they stay within `largest_mm` and the middle of the matrix stays put."""
+    while max(images.pixel_mm) * 2 <= largest_mm and all(n % 2 == 0 for n in images.counts.shape[1:]):
+        images = Images(_pooled(images.counts), (2 * images.pixel_mm[0], 2 * images.pixel_mm[1]))
+    return images
 
 
 def _extended(grid: Grid, images: Images) -> tuple[Grid, tuple[int, int]]:
@@ -236,10 +263,11 @@ def register(
     max_shift_mm, max_rotation_deg : float
         Largest move of the fine search from the lattice search's result.
     """
+    images = coarser(images, 0.5 * float(model.grid.spacing_mm[0]))
     matcher = Matcher(model, responses, images)
     start = lattice_search(matcher, images, outline_start(matcher, images))
     pose, uncertainty = refine(matcher, start, max_shift_mm, max_rotation_deg)
-    return Registered(pose, start, matcher.misfit(start), matcher.misfit(pose), uncertainty)
+    return Registered(pose, start, matcher.misfit(start), matcher.misfit(pose), uncertainty, matcher.outline(pose))
 
 
 def check_misfit(misfit: float, limit: float, where: str) -> None:

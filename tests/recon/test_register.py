@@ -1,0 +1,85 @@
+"""Registration finds planted poses of both signs, and refuses another body."""
+
+import numpy as np
+import pytest
+
+from planardose.errors import InputError
+from planardose.frames import PlanarPose
+from planardose.patient_model import PatientModel
+from planardose.recon.register import Images, Matcher, check_misfit, coarser, register
+from planardose.steps.register import check_outline
+
+UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
+PIXEL_MM = 8.0
+
+
+@pytest.fixture(scope="module")
+def responses(model, projector):
+    return projector.organ_responses(model.fractions).total
+
+
+def images_at(model, responses, pose, seed=1, exposure_s=60.0):
+    """Poisson counts on a long fine matrix: each pixel shows the grid's rate where `pose` says."""
+    rates = np.tensordot(UPTAKE, responses, axes=1) * exposure_s
+    n_u, n_v = 60, 120
+    u, v = ((np.arange(n) - (n - 1) / 2) * PIXEL_MM for n in (n_u, n_v))
+    x, z = pose.to_ras(*np.meshgrid(u, v, indexing="ij"))
+    i = np.floor((x - model.grid.axis_mm(0)[0]) / 20.0 + 0.5).astype(int)
+    k = np.floor((z - model.grid.axis_mm(2)[0]) / 20.0 + 0.5).astype(int)
+    inside = (i >= 0) & (i < model.grid.shape[0]) & (k >= 0) & (k < model.grid.shape[2])
+    counts = np.zeros((2, n_u, n_v))
+    counts[:, inside] = rates[:, i[inside], k[inside]] * PIXEL_MM**2 / 400.0
+    return Images(np.random.default_rng(seed).poisson(counts).astype(float), (PIXEL_MM, PIXEL_MM))
+
+
+@pytest.mark.parametrize("planted", [(23.0, 560.0, 1.5), (-17.0, 390.0, -2.0), (4.0, 655.0, 0.0)])
+def test_finds_planted_poses(model, responses, planted):
+    true = PlanarPose(*planted)
+    found = register(model, responses, images_at(model, responses, true), 60.0, 3.0)
+    middle = [float(model.grid.axis_mm(a).mean()) for a in (0, 2)]
+    angle = np.deg2rad(true.rotation_deg)
+    turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    u, v = turned @ (np.array(middle) - [true.x_mm, true.z_mm])
+    x, z = found.pose.to_ras(u, v)
+    assert abs(x - middle[0]) < 2.0  # a tenth of a 20 mm cell
+    assert abs(z - middle[1]) < 2.0
+    assert found.pose.rotation_deg == pytest.approx(true.rotation_deg, abs=0.3)
+    assert found.misfit_after <= found.misfit_before + 1e-3
+    assert found.misfit_after < 0.05
+    assert found.outline > 0.93
+    assert 0.5 < found.uncertainty_mm < 5.0
+
+
+def test_another_bodys_outline_is_refused(model, responses, projector):
+    """A body 25 % narrower than the one in the images."""
+    narrow = model.fractions.copy()
+    edge = np.abs(model.grid.axis_mm(0) - 3.0) > 120.0
+    narrow[:, edge] = 0.0
+    other = PatientModel(model.grid, model.organs, narrow, model.partial_density)
+    images = images_at(model, responses, PlanarPose(0.0, 500.0))
+    own = register(model, responses, images, 60.0, 3.0)
+    wrong = register(other, projector.organ_responses(narrow).total, images, 60.0, 3.0)
+    check_outline(own.outline, "P01 t24")
+    with pytest.raises(InputError, match=r"P01 t24 planar.*outline"):
+        check_outline(wrong.outline, "P01 t24")
+
+
+def test_misfit_limit_works_both_ways():
+    check_misfit(0.1, 0.2, "P01 t24")
+    with pytest.raises(InputError, match="P01 t24 planar: 30 %"):
+        check_misfit(0.3, 0.2, "P01 t24")
+
+
+def test_mirrored_images_fit_worse(model, responses):
+    pose = PlanarPose(3.0, 500.0)
+    images = images_at(model, responses, pose)
+    mirrored = Images(images.counts[:, ::-1], images.pixel_mm)
+    assert Matcher(model, responses, mirrored).misfit(pose) > 3 * Matcher(model, responses, images).misfit(pose)
+
+
+def test_joining_pixels_keeps_counts_and_middle():
+    counts = np.random.default_rng(2).random((2, 8, 12))
+    joined = coarser(Images(counts, (2.0, 2.4)), 5.0)
+    assert joined.pixel_mm == (4.0, 4.8)
+    assert joined.counts.sum() == pytest.approx(counts.sum())
+    assert coarser(Images(counts, (2.0, 2.6)), 5.0).pixel_mm == (2.0, 2.6)
