@@ -47,8 +47,19 @@ def _mean_over_voxels(function, offsets: tuple, step_mm: np.ndarray, points: int
 
 
 @cache
-def kernel(camera: Camera, nuclide: Nuclide, step_mm: tuple[float, float, float]) -> np.ndarray:
+def kernel(
+    camera: Camera, nuclide: Nuclide, step_mm: tuple[float, float, float], path_attenuation: float | None = None
+) -> np.ndarray:
     """Scattered photons towards +y per primary photon towards +y, per voxel of 1 g/mL around a voxel that decays.
+
+    Parameters
+    ----------
+    camera : Camera
+    nuclide : Nuclide
+    step_mm : (3,) float
+        Voxel size.
+    path_attenuation : float or None
+        Share of water's coefficient along the way to the scattering; None: the fitted one.
 
     Returns
     -------
@@ -56,7 +67,8 @@ def kernel(camera: Camera, nuclide: Nuclide, step_mm: tuple[float, float, float]
         Offsets -a..a, 0..b, -c..c voxels along x, y, z: the scattering voxel less the decaying one.
     """
     energy = nuclide.imaged_line().energy_kev
-    mu = parameters()["path_attenuation"] * linear_attenuation_per_mm("water", energy)
+    share = parameters()["path_attenuation"] if path_attenuation is None else path_attenuation
+    mu = share * linear_attenuation_per_mm("water", energy)
     cosines = np.linspace(WIDEST_COSINE, 1.0, 101)
     counted = detection_efficiency(camera, nuclide.photopeak, scattered_energy_kev(energy, cosines))
     counted = np.asarray(counted) / detection_efficiency(camera, nuclide.photopeak, energy)
