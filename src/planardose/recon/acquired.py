@@ -13,7 +13,7 @@ from planardose.library import Nuclide
 from planardose.planar import EnergyWindow
 from planardose.recon.scatter import parameters as scatter_parameters
 
-SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy: see docs/physics.md
+SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 from planardose.organs import REMAINDER
 from planardose.patient_model import PatientModel
 
-UNCALIBRATED = 0.15  # relative, without the site's calibration in air (docs/physics.md)
+UNCALIBRATED = 0.15  # relative, without the site's calibration in air
 CALIBRATED = 0.05  # relative, with it: source activity, counts and positioning of an in-air calibration
 MODEL = 0.04  # relative: scatter model, organ borders, texture; spread of kidneys and liver on Monte Carlo phantoms
 
