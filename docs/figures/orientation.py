@@ -27,7 +27,12 @@ anterior, posterior = PlanarPair.counts_from_ras(ras)[:, 0]
 
 figure, axes = plt.subplots(1, 3, figsize=(9.5, 4.6), constrained_layout=True)
 panels = [
-    (ras[1, 0].T[::-1, :], "CT frame (RAS), x to the right of the page", "$-x$, patient's left", "$+x$, patient's right"),
+    (
+        ras[1, 0].T[::-1, :],
+        "CT frame (RAS), x to the right of the page",
+        "$-x$, patient's left",
+        "$+x$, patient's right",
+    ),
     (anterior, "anterior view, as the camera sees it", "patient's right", "patient's left"),
     (posterior, "posterior view, as the camera sees it", "patient's left", "patient's right"),
 ]
