@@ -159,6 +159,18 @@ def test_texture_spreads_the_organ_by_its_coefficient_of_variation(model, table)
     assert flat.std() / flat.mean() < 1e-9
 
 
+def test_fat_holds_less_than_lean_tissue_and_the_class_keeps_its_total(model, table):
+    density = np.zeros((3, *model.grid.shape), np.float32)
+    density[0, :10], density[1, 10:] = 0.95, 1.05  # fat on one side, lean tissue on the other
+    fatty = PatientModel(model.grid, model.organs, model.fractions, density, model.margin)
+    row = table.iloc[0].to_dict() | {"lesions": "", "texture_cv": 0.0, "fat": 0.4}
+    remainder = model.fractions[-2] == 1
+    out = activity_map(fatty, row)
+    assert out[:10][remainder[:10]].mean() / out[10:][remainder[10:]].mean() == pytest.approx(0.4)
+    assert out[remainder].sum() == pytest.approx(activity_map(model, row)[remainder].sum())
+    assert table.fat.between(*PSMA.texture.fat).all() and table.fat.std() > 0.1
+
+
 def test_hidden_lesions_lie_in_their_sites_and_hold_their_activity(model, table):
     spheres = [s for cell in table.lesions for s in read_spheres(cell)]
     assert len(spheres) / len(table) == pytest.approx(PSMA.hidden.mean_number, abs=1.2)

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from planardose.image import Grid
-from planardose.organs import OUTSIDE_CT
-from planardose.patient_model import PatientModel
+from planardose.organs import OUTSIDE_CT, REMAINDER
+from planardose.patient_model import MATERIALS, PatientModel
 from planardose.sim.texture import cortex_weight, gaussian_field
 from planardose.sim.uptake import CONCENTRATION, Sphere, read_spheres
 from planardose.units import MBQ_PER_KBQ
 
+ADIPOSE = MATERIALS.index("adipose")
 PARTS = 4  # per axis: sub-points of a voxel for the volume of a sphere in it
 
 
@@ -40,17 +41,20 @@ def activity_map(model: PatientModel, row: Mapping) -> np.ndarray:
     model : PatientModel
     row : mapping
         A row of `planardose.sim.uptake.draw_samples`, of which it uses texture_seed, texture_cv, texture_mm,
-        medulla, ``c_<organ>`` and lesions.
+        medulla, fat, ``c_<organ>`` and lesions.
     """
     grid = model.grid
     cv = float(row["texture_cv"])
     field = gaussian_field(grid, float(row["texture_mm"]), int(row["texture_seed"]))
     texture = np.exp(np.sqrt(np.log1p(cv**2)) * field)
     kbq_ml = np.zeros(grid.shape)
+    fat_share = model.partial_density[ADIPOSE] / np.maximum(model.density, 1e-6)
     for organ, fraction in zip(model.organs, model.fractions, strict=True):
         weight = fraction * texture
         if organ.startswith("kidney"):
             weight *= cortex_weight(fraction, grid, float(row["medulla"]))
+        elif organ in (REMAINDER, OUTSIDE_CT):
+            weight *= 1.0 - (1.0 - float(row["fat"])) * fat_share
         total = weight.sum(dtype=np.float64)
         if total > 0:
             kbq_ml += weight * (float(row[CONCENTRATION + organ]) * fraction.sum(dtype=np.float64) / total)

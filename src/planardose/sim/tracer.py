@@ -60,11 +60,12 @@ class HiddenLesions:
 
 @dataclass(frozen=True)
 class Texture:
-    """Ranges (low, high), uniform: coefficient of variation, correlation length, medulla-to-cortex ratio."""
+    """Uniform ranges: coefficient of variation, correlation length (mm), medulla to cortex, fat to lean tissue."""
 
     cv: tuple[float, float]
     length_mm: tuple[float, float]
     medulla: tuple[float, float]
+    fat: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def load_tracer(name: str) -> Tracer:
                     tuple(map(float, hidden["volume_range_ml"])),
                     {k: float(v) for k, v in hidden["sites"].items()},
                 ),
-                texture=Texture(*(tuple(map(float, texture[k])) for k in ("cv", "length_mm", "medulla"))),
+                texture=Texture(*(tuple(map(float, texture[k])) for k in ("cv", "length_mm", "medulla", "fat"))),
             )
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as fault:

@@ -125,6 +125,7 @@ def _draw_row(
         "texture_cv": general.uniform(*tracer.texture.cv),
         "texture_mm": general.uniform(*tracer.texture.length_mm),
         "medulla": general.uniform(*tracer.texture.medulla),
+        "fat": general.uniform(*tracer.texture.fat),
     }
     members: dict[Prior, list[str]] = {}
     for organ in model.organs:
@@ -175,6 +176,7 @@ def draw_samples(
     DataFrame
         Columns: sample, split (``train`` | ``validation``), hours after injection, log10_counts (photopeak, per head),
         shift_x_mm, shift_z_mm, texture_seed, texture_cv, texture_mm (correlation length), medulla (ratio to cortex),
+        fat (ratio to lean tissue in the same class),
         ``c_<organ>`` in kBq/mL for every organ of the model, lesions (see `read_spheres`).
     """
     rows = []
