@@ -12,6 +12,7 @@ from planardose.report.text import is_key, method_name, organ_name, organ_order
 
 FONT = {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12, "color": "#1d2733"}
 GRID = "#e4e9ef"
+DECADES = 3.5  # of a logarithmic axis
 OTHER_MARK = {"size": 6, "color": "#8793a1"}
 COLUMNS = 3
 
@@ -66,7 +67,7 @@ def _curve_row(
             trace.showlegend = with_legend and trace.mode == "markers" and trace.legendgroup not in named
             named |= {trace.legendgroup} if trace.mode == "markers" else set()
             figure.add_trace(trace, **place)
-        figure.update_yaxes(title_text="MBq" if n == 0 else "", dtick=_log_step(of_organ.activity_mbq), **place)
+        figure.update_yaxes(title_text="MBq" if n == 0 else "", **_log_axis(of_organ.activity_mbq), **place)
         figure.update_xaxes(title_text="hours after injection", **place)
     top = 85 if with_legend else 30
     _style(figure, 205 + top, {"l": 50, "r": 10, "t": top, "b": 40})
@@ -85,10 +86,14 @@ MARKS = {
 }
 
 
-def _log_step(values: pd.Series):
-    """Labels at 1, 2, 5 on a short logarithmic axis, at the decades on a long one."""
+def _log_axis(values: pd.Series) -> dict:
+    """Range of at most `DECADES` (estimates near zero lie below it); labels at 1, 2, 5 when it is short."""
     positive = values[values > 0]
-    return "D2" if len(positive) and positive.max() < 60 * positive.min() else 1
+    if positive.empty:
+        return {}
+    top, bottom = np.log10(positive.max()), np.log10(positive.min())
+    bottom = max(bottom, top - DECADES)
+    return {"range": [bottom - 0.2, top + 0.2], "dtick": "D2" if top - bottom < 1.7 else 1}
 
 
 def _style(figure: go.Figure, height: int, margin: dict) -> None:
@@ -162,5 +167,5 @@ def cohort_chart(table: pd.DataFrame, name: str) -> str:
             )
         )
     _style(figure, 380, {"l": 60, "r": 10, "t": 15, "b": 40})
-    figure.update_yaxes(title_text="Gy / GBq", type="log", dtick=_log_step(shown.dose_gy_per_gbq), tickfont_size=11)
+    figure.update_yaxes(title_text="Gy / GBq", type="log", tickfont_size=11, **_log_axis(shown.dose_gy_per_gbq))
     return fragment(figure, name)

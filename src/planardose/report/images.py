@@ -53,11 +53,12 @@ def views_figure(views: ViewPair) -> str:
     width_mm = views.measured.shape[1] * views.spacing_mm[0]
     panel = 1.75
     tall = panel * height_mm / width_mm
-    figure = Figure(figsize=(6 * panel + 0.9, tall + 0.75), layout="constrained")
+    figure = Figure(figsize=(6 * panel + 0.9, tall + 0.95), layout="constrained")
     axes = figure.subplots(1, 6)
     for view in range(2):
         measured, expected = views.measured[view], views.expected[view]
-        top = max(float(np.quantile(measured, 0.998)), 1.0)
+        bright = measured[measured > 0]
+        top = max(float(np.quantile(bright, 0.985)), 1.0) if bright.size else 1.0  # a full bladder may saturate
         deviation = (measured - expected) / views.sigma[view]
         panels = [
             (measured, "measured", "gray_r", 0, top),
@@ -68,12 +69,9 @@ def views_figure(views: ViewPair) -> str:
             # as the camera sees it: the anterior view has the patient's right on its left
             shown = image[::-1] if view == 0 else image
             drawn = _panel(axes[3 * view + n], shown, views.spacing_mm, colours, low, high)
-            axes[3 * view + n].set_title(f"{VIEW_NAMES[view]}\n{title}", fontsize=8)
+            axes[3 * view + n].set_title(f"{VIEW_NAMES[view]}, {title}", fontsize=7)
             _sides(axes[3 * view + n], "RL" if view == 0 else "LR", INK)
-            if n != 1:
-                bar = figure.colorbar(drawn, ax=axes[3 * view + n], orientation="horizontal", fraction=0.04, pad=0.02)
-                bar.ax.tick_params(labelsize=6.5, length=2)
-                bar.set_label("counts" if n == 0 else "σ", fontsize=6.5, labelpad=1)
+            _bar(figure, axes[3 * view + n], drawn, "σ" if n == 2 else "counts")
     return png_uri(figure)
 
 
@@ -96,31 +94,37 @@ def resampled(volume: Volume, grid: Grid, outside: float) -> np.ndarray:
     return np.where(inside, values, outside).reshape(grid.shape).astype(np.float32)
 
 
-def activity_figure(ct: np.ndarray, maps: list[tuple[str, np.ndarray]]) -> str:
-    """Coronal maximum projection of the activity at each time point, over the CT; display grid, kBq/mL."""
+def activity_figure(ct: np.ndarray, maps: list[tuple[str, np.ndarray]], hollow: np.ndarray) -> str:
+    """Coronal maximum projection of the activity at each time point, over the CT; display grid, kBq/mL.
+
+    `hollow` (bool, same shape) are the voxels of bladder and bowel, which may saturate the scale.
+    """
     columns = min(len(maps), 5)
     rows = -(-len(maps) // columns)
     tall = 1.9 * ct.shape[2] / ct.shape[0]
     figure = Figure(figsize=(1.9 * columns + 0.3, (tall + 0.7) * rows), layout="constrained")
     for n, (name, activity) in enumerate(maps):
         axes = figure.add_subplot(rows, columns, n + 1)
-        drawn = _overlay(axes, ct.mean(axis=1), activity.max(axis=1))
+        drawn = _overlay(axes, ct.mean(axis=1), activity.max(axis=1), _top(activity, hollow, 1))
         axes.set_title(name, fontsize=8)
         _bar(figure, axes, drawn, "kBq/mL")
     return png_uri(figure)
 
 
-def dose_figure(ct: np.ndarray, dose: np.ndarray) -> str:
-    """Coronal and sagittal maximum projections and the axial slice that holds most dose, over the CT; Gy."""
+def dose_figure(ct: np.ndarray, dose: np.ndarray, hollow: np.ndarray) -> str:
+    """Coronal and sagittal maximum projections and the axial slice that holds most dose, over the CT; Gy.
+
+    `hollow` as for `activity_figure`.
+    """
     wide, deep, tall = ct.shape
     inches = min(4.2 / tall, 2.6 / wide)
     figure = Figure(figsize=(inches * (2.6 * wide + deep) + 0.5, inches * tall + 0.95), layout="constrained")
     axes = figure.subplots(1, 3, width_ratios=[wide, deep, 1.6 * wide])
-    level = int(dose.sum(axis=(0, 1)).argmax())
+    level = int(np.where(hollow, 0.0, dose).sum(axis=(0, 1)).argmax())
     drawn = (
-        _overlay(axes[0], ct.mean(axis=1), dose.max(axis=1)),
-        _overlay(axes[1], ct.mean(axis=0), dose.max(axis=0), mirrored=False),
-        _overlay(axes[2], ct[:, :, level], dose[:, :, level]),
+        _overlay(axes[0], ct.mean(axis=1), dose.max(axis=1), _top(dose, hollow, 1)),
+        _overlay(axes[1], ct.mean(axis=0), dose.max(axis=0), _top(dose, hollow, 0), mirrored=False),
+        _overlay(axes[2], ct[:, :, level], dose[:, :, level], max(float(dose[:, :, level].max()), 1e-9)),
     )
     titles = (
         "coronal, maximum",
@@ -133,12 +137,16 @@ def dose_figure(ct: np.ndarray, dose: np.ndarray) -> str:
     return png_uri(figure)
 
 
-def _overlay(axes, ct: np.ndarray, hot: np.ndarray, mirrored: bool = True):
+def _top(values: np.ndarray, hollow: np.ndarray, axis: int) -> float:
+    """End of the colour scale: what a maximum projection shows outside hollow organs."""
+    return max(float(np.quantile(np.where(hollow, 0.0, values).max(axis=axis), 0.999)), 1e-9)
+
+
+def _overlay(axes, ct: np.ndarray, hot: np.ndarray, top: float, mirrored: bool = True):
     """CT in grey, the map on top, transparent where it is cold; (u, v) arrays, u mirrored when it runs to the right."""
     if mirrored:
         ct, hot = ct[::-1], hot[::-1]
     axes.imshow(np.clip(ct.T, *_window(ct)), origin="lower", cmap="gray", interpolation="bilinear")
-    top = max(float(np.quantile(hot, 0.999)), 1e-9)
     share = np.clip(hot.T / top, 0, 1) ** 0.5
     drawn = axes.imshow(
         hot.T,

@@ -28,6 +28,10 @@ NOT_CALIBRATED = (
     "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with at "
     "least 15 % uncertainty that all time points share."
 )
+TOO_MUCH = (
+    "More activity found than was administered ({}, decay-corrected): check the calibration, the administered "
+    "activity and the times."
+)
 ONE_POINT = "One time point only: integrals by Hänscheid's approximation."
 KEY_NOTE = (
     "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons not included "

@@ -23,6 +23,7 @@ from planardose.report.text import (
     with_u,
 )
 
+MOST_RETAINED = 1.1  # of the administered activity, decay-corrected: more is not physical
 GATE_COLOURS = ("#e6f3ea", "#fdf3d8", "#fbdcd8")  # expected, high, beyond the gate
 
 
@@ -83,7 +84,7 @@ def patient_html(page: PatientInput) -> str:
         "cycles": len(s["cycles"]),
         "left": [],
         "pills": status_pills(s),
-        "notes": _notes(s),
+        "notes": _notes(s, page.retained),
         "facts": page.facts,
         **_key_doses(s),
         "activity_picture": page.pictures["activity"],
@@ -119,12 +120,14 @@ def status_pills(s: dict) -> list[dict]:
     return [{"kind": k, "text": t} for k, t in pills]
 
 
-def _notes(s: dict) -> list[dict]:
+def _notes(s: dict, retained: dict) -> list[dict]:
     """What the reader must know before the numbers."""
+    above = ", ".join(f"{percent(share)} at {t}" for t, share in retained.items() if share > MOST_RETAINED)
     notes = [
         ("bad", words.GATE_FAILED if s["gate"] == "failed" else ""),
         ("warn", f"{s['message'][0].upper()}{s['message'][1:]}." if s["message"] else ""),
         ("warn", "" if s["calibrated"] else words.NOT_CALIBRATED),
+        ("warn", words.TOO_MUCH.format(above) if above else ""),
         ("warn", words.ONE_POINT if "single_point" in s["flags"] else ""),
     ]
     return [{"kind": k, "text": t} for k, t in notes if t]
@@ -163,7 +166,7 @@ def _dose_rows(page: PatientInput) -> dict:
                 "remarks": ", ".join(sorted(letters[x] for x in d.flags.split(";") if x)),
                 "cycle": d.cycle,
                 "mass": number(d.mass_g),
-                "t_eff": with_u(f.t_eff_h, f.t_eff_h_u),
+                "t_eff": EMPTY if f.t_eff_h_u > f.t_eff_h else with_u(f.t_eff_h, f.t_eff_h_u),
                 "tia": with_u(f.tia_mbq_h, f.tia_mbq_h_u),
                 "before": percent(f.before_fraction),
                 "beyond": percent(f.extrapolated_fraction),

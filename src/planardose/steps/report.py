@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from planardose.dose.constants import dose_constants
 from planardose.dose.flags import FLAGS
 from planardose.dose.method_choice import common_method, gate_verdict
 from planardose.image import Volume
@@ -142,13 +143,21 @@ def _pictures(run: Run, patient: str, model: PatientModel, cycles: list[CyclePoi
         for c in cycles
         for name, at in zip(c.names, c.hours, strict=True)
     ]
+    hollow = resampled(_hollow(model), grid, 0.0) > 0.05
     curve = run.path("training_curve", patient=patient)
     trained = "unet" in run.config.methods and curve.exists()
     return {
-        "activity": activity_figure(ct, maps),
-        "dose": dose_figure(ct, shown(run.path("dose", patient=patient), 1.0)),
+        "activity": activity_figure(ct, maps, hollow),
+        "dose": dose_figure(ct, shown(run.path("dose", patient=patient), 1.0), hollow),
         "training": file_uri(curve.read_bytes()) if trained else None,
     }
+
+
+def _hollow(model: PatientModel) -> Volume:
+    """Share of each voxel that is contents of a hollow organ."""
+    chosen = [n for n, organ in enumerate(model.organs) if organ in dose_constants().contents]
+    share = model.fractions[chosen][..., model.ct_slices].sum(axis=0)
+    return Volume(share, model.ct_grid, "contents", "1")
 
 
 def _retained(cycles: list[CyclePoints], summary: dict) -> dict[str, float]:
