@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import map_coordinates
 
 from planardose.anatomy.build import build_model
 from planardose.anatomy.labels import read_segmentation
@@ -28,7 +29,7 @@ from planardose.io.dicom_nm_write import write_planar
 from planardose.io.files import write_text
 from planardose.io.nifti import write_volume
 from planardose.library import Nuclide, load_camera, load_nuclide
-from planardose.organs import LESION_BASE, OUTSIDE_CT, REMAINDER, lesion_name
+from planardose.organs import LESION_BASE, OUTSIDE_CT, REMAINDER, lesion_name, source_name
 from planardose.patient_model import PatientModel
 from planardose.planar import PlanarPair
 from planardose.seeds import rng_for, seed_for
@@ -45,7 +46,6 @@ HOURS = (4.0, 24.0, 96.0, 168.0)
 INJECTED_MBQ = 7400.0
 INJECTED_AT = datetime(2026, 2, 2, 10, 0)
 FACE_GAP_MM = (25.0, 60.0)
-HISTORIES = 2e6
 IDENTITY = Identity(
     name="Silverlake^Ambrose", patient_id="MRN55512345", birth_date="19510607", sex="M", institution="Larkspur Hospital"
 )  # planted: must not show up in any output
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--fine-mm", type=float, default=4.0)
+    parser.add_argument("--histories", type=float, default=2e6)
     a = parser.parse_args()
     ct, _ = clip_hu(read_ct(a.ct, "ct"))
     labels = read_segmentation(a.labels, ct.grid, "labels")
@@ -65,7 +66,7 @@ def main() -> None:
     patient = Patient(model, a.seed)
     patient.write_truth(ct, labels, a.out / "truth" / "R01")
     for hours in HOURS:
-        pair = patient.sweep(hours)
+        pair = patient.sweep(hours, a.histories)
         write_planar(
             a.out / "inputs" / IDENTITY.name.replace("^", "_") / f"nm_t{hours:.0f}.dcm",
             pair,
@@ -127,7 +128,7 @@ class Patient:
         lesion = (amplitudes / rates).sum() / exponentials_at(amplitudes, rates, self.tracer.reference_h)
         return self.activity(organs, float(lesion))
 
-    def sweep(self, hours: float) -> PlanarPair:
+    def sweep(self, hours: float, histories: float) -> PlanarPair:
         """Whole-body sweep of the patient, displaced against the CT."""
         rng, camera, grid = rng_for(self.seed, "real_ct sweep", "R01", int(hours)), self.true.camera, self.model.grid
         back, front = body_extent_ap_mm(self.model)
@@ -140,7 +141,7 @@ class Patient:
             self.nuclide,
             windows(),
             faces,
-            HISTORIES,
+            histories,
             seed_for(self.seed, "real_ct histories", "R01", int(hours)),
             threads=2,
         )
@@ -166,13 +167,11 @@ class Patient:
         maps = {f"t{h:.0f}": self.at(h)[:, :, inside] for h in HOURS}
         tia = self.integral()[:, :, inside]
         dose = dose_gy(tia / ml * 1e3, density, self.nuclide) * (self.model.fractions[..., inside].sum(axis=0) > 0)
+        with_lesions = self.labels_with_lesions(labels)
         for name, mbq in maps.items():
-            write_volume(
-                folder / f"{name}_activity.nii.gz",
-                Volume(mbq * BQ_PER_MBQ / ml, grid, "activity concentration", "Bq/mL"),
-            )
+            write_volume(folder / f"{name}_activity.nii.gz", self.on_labels(mbq, share, with_lesions))
         write_volume(folder / "dose_gy.nii.gz", Volume(dose, grid, "absorbed dose", "Gy"))
-        write_volume(folder / "labels.nii.gz", self.labels_with_lesions(labels), np.int16)
+        write_volume(folder / "labels.nii.gz", with_lesions, np.int16)
         rows = []
         for organ, part in zip(self.model.organs, share, strict=True):
             if organ != OUTSIDE_CT:
@@ -191,6 +190,28 @@ class Patient:
         rows += [self.lesion_row(n, s, grid, density, dose, tia, maps) for n, s in enumerate(self.spheres, start=1)]
         folder.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_csv(folder / "organs.csv", index=False, float_format="%.8g")
+
+    def on_labels(self, mbq: np.ndarray, share: np.ndarray, labels: Volume) -> Volume:
+        """Bq/mL on the labels' grid: read linearly, each class scaled to its activity in the model."""
+        grid, names = self.model.ct_grid, {}
+        for label in np.unique(labels.data):
+            names.setdefault(source_name(int(label)) if label else REMAINDER, []).append(label)
+        index = np.stack(np.meshgrid(*[np.arange(n) for n in labels.grid.shape], indexing="ij"))
+        matrix = np.linalg.inv(grid.ras_from_voxel) @ labels.grid.ras_from_voxel
+        where = np.tensordot(matrix[:3, :3], index, axes=1) + matrix[:3, 3, None, None, None]
+        field = np.maximum(map_coordinates(mbq / grid.voxel_ml, where, order=1), 0.0) * BQ_PER_MBQ
+        left = mbq.copy()
+        wanted = {}
+        for number, sphere in enumerate(self.spheres, start=1):
+            box, part = sphere_fraction(grid, sphere)
+            wanted[lesion_name(number)] = float((part * left[box]).sum())
+            left[box] *= 1 - part
+        wanted |= {o: float((part * left).sum()) for o, part in zip(self.model.organs, share, strict=True)}
+        for name, members in names.items():
+            region = np.isin(labels.data, members)
+            sum_mbq = field[region].sum() * labels.grid.voxel_ml / BQ_PER_MBQ
+            field[region] *= wanted[name] / sum_mbq if sum_mbq > 0 else 0.0
+        return Volume(field, labels.grid, "activity concentration", "Bq/mL")
 
     @staticmethod
     def lesion_row(number: int, sphere: Sphere, grid: Grid, density, dose, tia, maps) -> dict:
@@ -225,14 +246,15 @@ class Patient:
         )
         measured *= 1 + 0.01 * rng_for(self.seed, "real_ct calibration").standard_normal()
         folder = f"inputs/{IDENTITY.name.replace('^', '_')}"
-        lines = [
-            "patient\ttimepoint\tct\tplanar\tnuclide\ttracer\tcamera\tinjected_mbq\tinjected_at\tsegmentation\tcalibration_cps_per_mbq"
-        ]
-        lines += [
-            f"R01\tt{h:.0f}\t{ct}\t{folder}/nm_t{h:.0f}.dcm\t{NUCLIDE}\t{TRACER}\t{CAMERA}\t{INJECTED_MBQ:g}\t{INJECTED_AT.isoformat()}"
-            f"\t{labels}\t{measured:.6g}"
-            for h in HOURS
-        ]
+        columns = {
+            "patient": "R01", "timepoint": "", "ct": ct, "planar": "", "nuclide": NUCLIDE, "tracer": TRACER,
+            "camera": CAMERA, "injected_mbq": f"{INJECTED_MBQ:g}", "injected_at": INJECTED_AT.isoformat(),
+            "segmentation": labels, "calibration_cps_per_mbq": f"{measured:.6g}",
+        }  # fmt: skip
+        lines = ["\t".join(columns)]
+        for hours in HOURS:
+            row = columns | {"timepoint": f"t{hours:.0f}", "planar": f"{folder}/nm_t{hours:.0f}.dcm"}
+            lines.append("\t".join(str(v) for v in row.values()))
         return "\n".join(lines) + "\n"
 
 
