@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 CLONE = Path(__file__).parents[1]
+PLANTED = "Quillfeather"
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,26 @@ class Demo:
                 writer.writerow({k: str(self.folder / v) if v.startswith("inputs/") else v for k, v in row.items()})
         return path
 
+    def leaks_in(self, folder: Path) -> list[str]:
+        """Files below `folder` that hold a forbidden word, in their name or their content."""
+        found = []
+        for path in folder.rglob("*"):
+            text = str(path.relative_to(folder)).encode() + (path.read_bytes() if path.is_file() else b"")
+            found += [f"{path.relative_to(folder)}: {w}" for w in self.forbidden if w.lower().encode() in text.lower()]
+        return found
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> Demo:
     from planardose.steps.make_demo import Settings, make_demo
 
-    folder = tmp_path_factory.mktemp("demo")
+    folder = tmp_path_factory.mktemp(PLANTED)  # a name in the inputs' path, above the folders that make_demo names
     make_demo(folder, 1, 3, Settings(ct_mm=(8.0, 8.0, 8.0), sim_mm=10.0, histories=2e4))
     with (folder / "cohort.tsv").open(newline="") as f:
         rows = list(csv.DictReader(f, delimiter="\t"))
-    names = (folder / "planted_names.txt").read_text().split("\n")
+    names = (folder / "planted_names.txt").read_text().splitlines()
     inputs = {part for row in rows for part in Path(row["ct"]).parts} - {"ct", "inputs"}
-    return Demo(folder, rows, tuple(sorted({*filter(None, names), *inputs, folder.name})))
+    return Demo(folder, rows, tuple(sorted({*filter(None, names), *inputs, PLANTED})))
 
 
 @dataclass

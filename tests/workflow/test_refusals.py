@@ -53,3 +53,14 @@ def test_from_the_sheet_alone_the_jobs_are_known(write_sheet, workflow, tmp_path
 def test_without_the_network_there_is_no_virtual_data(write_sheet, workflow, tmp_path):
     run = workflow(tmp_path, write_sheet(tmp_path, [("P01", "t4")]), config=("methods=[qplanar_mlem]",))
     assert not set(run.jobs()) & {"sample_uptake", "project", "train"}
+
+
+def test_nested_override_keeps_its_neighbours(write_sheet, workflow, tmp_path):
+    """The run itself fails for want of its inputs; the config that its jobs read is written before."""
+    sheet = write_sheet(tmp_path, [("P01", "t4")])
+    assert workflow(tmp_path, sheet, config=("train={learning_rate: 0.01}",))().returncode == 1
+    text = (tmp_path / "out/config.yaml").read_text()
+    assert "learning_rate: 0.01" in text
+    assert "steps: 6" in text  # of config/test.yaml
+    assert "threads: 1" in text  # of the clone's config.yaml
+    assert str(tmp_path) not in text
