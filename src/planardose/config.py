@@ -59,7 +59,7 @@ class Projection(Section):
 class Train(Section):
     """Training of the patient's network."""
 
-    steps: int = Field(300, ge=1, description="optimiser steps; ends training")
+    steps: int = Field(200, ge=1, description="optimiser steps; ends training")
     minutes: float | None = Field(None, gt=0, description="turned into steps once from the shipped benchmark table; null: use steps")
     threads: int = Field(1, ge=1, description="torch threads, whatever the job gets: keeps results identical")
     batch: int = Field(2, ge=1, description="virtual acquisitions per step")

@@ -31,7 +31,7 @@ CHANNELS = (
 )
 PSEUDO_COUNTS = 5.0  # added to data and model before the ratio: no ratio from noise where there are no counts
 RANGE = 5.0  # channels are cut at +- this
-MLEM_ITERATIONS = 4  # from the base: sharper, but it also fits noise and misalignment
+MLEM_ITERATIONS = 2  # from the base: sharper, but it also fits noise and misalignment
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import torch
 
-L1_SHARE = 1.0
-LINEAR_FROM = 3.0  # standard deviations: a few voxels of one hot lesion must not outweigh all others
+L1_SHARE = 0.3
+LINEAR_FROM = 6.0  # standard deviations: a few voxels of one hot lesion must not outweigh all others
 
 
 def relative_errors(estimate: torch.Tensor, truth: torch.Tensor, body: torch.Tensor) -> torch.Tensor:
