@@ -80,7 +80,7 @@ class Reconstruction(Section):
 
     mlem_iterations: int = Field(4, ge=1, description="MLEM iterations after QPlanar")
     flat_mlem_iterations: int = Field(20, ge=1, description="iterations of the plain two-view MLEM")
-    gate_deviance: float = Field(6.0, gt=0, description="largest re-projection misfit (relative to the expected one) that passes the gate")
+    gate_deviance: float = Field(1.5, gt=0, description="largest re-projection misfit (relative to the expected one) that passes the gate")
 
 
 class Hand(Section):

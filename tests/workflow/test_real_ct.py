@@ -1,4 +1,4 @@
-"""The whole chain on a real CT with real labels: a known uptake, Monte Carlo sweeps, Snakemake, and the truth beside it."""
+"""The whole chain on a real CT with real labels: a known uptake, simulated sweeps, Snakemake, the truth beside it."""
 
 import csv
 import os

@@ -22,6 +22,10 @@ from planardose.units import BQ_PER_MBQ
 
 log = logging.getLogger(__name__)
 FALLBACK = "qplanar_mlem"
+# One MLEM step after the network makes its map explain the counts, so that the gate can tell a wrong input from a right
+# one. On three demo acquisitions the deviance fell from 1.6-6.8 to 0.5-0.8; with a shift of 15 to 30 mm or a mirrored
+# or swapped view it is 0.95-5.3. NRMSE fell by 3 to 4 %, MAE changed by -4 to +7 %.
+AFTER_NETWORK = 1
 COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u"
 
 
@@ -54,7 +58,7 @@ class Estimates:
         from planardose.learn.infer import unet_map  # heavy, and only where the method is asked for
 
         activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured)
-        return activity
+        return mlem(projector, self.acquired, activity, AFTER_NETWORK)
 
     def statistical_u(self, method: str, rows: np.ndarray) -> np.ndarray:
         """(O,) MBq: standard uncertainty from the counts, NaN for a method without one."""
