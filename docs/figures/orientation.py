@@ -1,4 +1,4 @@
-"""Draw docs/figures/orientation.png: one source in the patient's right kidney region, in the CT frame and in both views."""
+"""Draw docs/figures/orientation.png: one source in the CT frame and in both views."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from planardose.planar import PlanarPair
 
-I, K = 40, 60
-x, z = np.meshgrid(np.arange(I) - 19.5, np.arange(K) - 29.5, indexing="ij")
+COLUMNS, SLICES = 40, 60
+x, z = np.meshgrid(np.arange(COLUMNS) - 19.5, np.arange(SLICES) - 29.5, indexing="ij")
 
 
 def blob(x0, z0, width, height):
-    """Gaussian blob (I, K) centred at (x0, z0), in voxels."""
+    """Gaussian blob (x, z) centred at (x0, z0), in voxels."""
     return height * np.exp(-((x - x0) ** 2 + (z - z0) ** 2) / (2 * width**2))
 
 
@@ -41,7 +41,7 @@ for axis, (image, title, left, right) in zip(axes, panels, strict=True):
     axis.set_title(title, fontsize=9)
     axis.set_xticks([0, image.shape[1] - 1], [left, right], fontsize=8)
     axis.set_yticks([0, image.shape[0] - 1], ["head", "feet"], fontsize=8)
-axes[0].set_yticks([0, K - 1], ["$+z$, head", "$-z$, feet"], fontsize=8)
+axes[0].set_yticks([0, SLICES - 1], ["$+z$, head", "$-z$, feet"], fontsize=8)
 for axis, label in zip(axes[1:], ("column 0, row 0", "column 0, row 0"), strict=True):
     axis.annotate(label, (0, 0), (6, 5), fontsize=7, arrowprops={"arrowstyle": "->", "lw": 0.8})
 figure.savefig(Path(__file__).with_suffix(".png"), dpi=130)

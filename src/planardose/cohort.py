@@ -12,8 +12,19 @@ from planardose.config import ID_PATTERN
 from planardose.errors import InputError
 
 REQUIRED = ("patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at")
-OPTIONAL = ("acquired_at", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct", "spect_bqml_per_count",
-            "calibration_cps_per_mbq", "residual_mbq", "weight_kg")
+OPTIONAL = (
+    "acquired_at",
+    "segmentation",
+    "lesions",
+    "prior_image",
+    "prior_ct",
+    "spect",
+    "spect_ct",
+    "spect_bqml_per_count",
+    "calibration_cps_per_mbq",
+    "residual_mbq",
+    "weight_kg",
+)
 FILES = ("ct", "planar", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct")
 SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "nuclide", "tracer")
 POSITIVE = ("injected_mbq", "calibration_cps_per_mbq", "weight_kg", "spect_bqml_per_count")
@@ -81,7 +92,9 @@ def _number(text: str, where: str, positive: bool) -> float:
     except ValueError:
         raise InputError(where, f"'{text}' is not a number", "a plain decimal number") from None
     if not (value > 0 if positive else value >= 0) or value == float("inf"):
-        raise InputError(where, f"value {text}", "a finite number above 0" if positive else "a finite number, 0 or more")
+        raise InputError(
+            where, f"value {text}", "a finite number above 0" if positive else "a finite number, 0 or more"
+        )
     return value
 
 
@@ -95,8 +108,12 @@ def _time(text: str, where: str) -> datetime:
 def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
     for column in ("patient", "timepoint"):
         if not re.match(ID_PATTERN, cells[column]):
-            raise InputError(f"sheet row {number}, {column}", f"'{cells[column]}'", "1 to 32 letters, digits or '-'",
-                             "ids become file names; choose a pseudonym")
+            raise InputError(
+                f"sheet row {number}, {column}",
+                f"'{cells[column]}'",
+                "1 to 32 letters, digits or '-'",
+                "ids become file names; choose a pseudonym",
+            )
     where = f"{cells['patient']} {cells['timepoint']}"
     for column in REQUIRED:
         if not cells[column] and not (column == "planar" and cells.get("spect")):
@@ -106,19 +123,32 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
     library.load_camera(cells["camera"])
     numbers = {c: _number(cells[c], f"{where} {c}", c in POSITIVE) for c in (*POSITIVE, "residual_mbq") if cells.get(c)}
     if numbers.get("residual_mbq", 0.0) >= numbers["injected_mbq"]:
-        raise InputError(f"{where} residual_mbq", f"{numbers['residual_mbq']} MBq", f"less than injected_mbq ({numbers['injected_mbq']})")
+        raise InputError(
+            f"{where} residual_mbq",
+            f"{numbers['residual_mbq']} MBq",
+            f"less than injected_mbq ({numbers['injected_mbq']})",
+        )
     injected = _time(cells["injected_at"], f"{where} injected_at")
     acquired = _time(cells["acquired_at"], f"{where} acquired_at") if cells.get("acquired_at") else None
     if acquired is not None and acquired.replace(tzinfo=None) <= injected.replace(tzinfo=None):
-        raise InputError(f"{where} acquired_at", f"{acquired.isoformat()} is not after the injection ({injected.isoformat()})",
-                         "a time after injected_at")
+        raise InputError(
+            f"{where} acquired_at",
+            f"{acquired.isoformat()} is not after the injection ({injected.isoformat()})",
+            "a time after injected_at",
+        )
     return Row(
-        patient=cells["patient"], timepoint=cells["timepoint"], nuclide=nuclide, tracer=cells["tracer"], camera=cells["camera"],
-        injected_mbq=numbers["injected_mbq"], injected_at=injected.replace(tzinfo=None),
+        patient=cells["patient"],
+        timepoint=cells["timepoint"],
+        nuclide=nuclide,
+        tracer=cells["tracer"],
+        camera=cells["camera"],
+        injected_mbq=numbers["injected_mbq"],
+        injected_at=injected.replace(tzinfo=None),
         paths={c: (folder / cells[c]).absolute() for c in FILES if cells.get(c)},
         acquired_at=None if acquired is None else acquired.replace(tzinfo=None),
         calibration_cps_per_mbq=numbers.get("calibration_cps_per_mbq"),
-        residual_mbq=numbers.get("residual_mbq", 0.0), weight_kg=numbers.get("weight_kg"),
+        residual_mbq=numbers.get("residual_mbq", 0.0),
+        weight_kg=numbers.get("weight_kg"),
     )
 
 
@@ -126,7 +156,9 @@ def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:
     for column in SAME_PER_PATIENT:
         values = list(dict.fromkeys(c.get(column, "") for c in cells))
         if len({library.canonical_nuclide(v) for v in values} if column == "nuclide" else values) > 1:
-            raise InputError(f"{rows[0].patient} {column}", "the rows of this patient disagree", "one value on all rows of a patient")
+            raise InputError(
+                f"{rows[0].patient} {column}", "the rows of this patient disagree", "one value on all rows of a patient"
+            )
     seen: set[str] = set()
     for r in rows:
         if r.timepoint in seen:
@@ -145,16 +177,29 @@ def load_cohort(path: Path) -> Cohort:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
-        raise InputError("cohort sheet", type(fault).__name__, "a readable tab-separated text file (UTF-8)",
-                         "give it with --config cohort=SHEET") from None
+        raise InputError(
+            "cohort sheet",
+            type(fault).__name__,
+            "a readable tab-separated text file (UTF-8)",
+            "give it with --config cohort=SHEET",
+        ) from None
     reader = csv.DictReader(text.splitlines(), delimiter="\t")
     columns = [c.strip() for c in reader.fieldnames or ()]
     missing = [c for c in REQUIRED if c not in columns]
     unknown = [c for c in columns if c not in REQUIRED + OPTIONAL]
     if missing:
-        raise InputError("cohort sheet", f"column '{missing[0]}' is missing", f"columns {', '.join(REQUIRED)}", "separate columns by tabs")
+        raise InputError(
+            "cohort sheet",
+            f"column '{missing[0]}' is missing",
+            f"columns {', '.join(REQUIRED)}",
+            "separate columns by tabs",
+        )
     if unknown or len(set(columns)) != len(columns):
-        raise InputError("cohort sheet", f"unknown or repeated column '{unknown[0] if unknown else columns}'", f"only {', '.join(REQUIRED + OPTIONAL)}")
+        raise InputError(
+            "cohort sheet",
+            f"unknown or repeated column '{unknown[0] if unknown else columns}'",
+            f"only {', '.join(REQUIRED + OPTIONAL)}",
+        )
     cells = [{c.strip(): (v or "").strip() for c, v in row.items() if c is not None} for row in reader]
     cells = [c for c in cells if any(c.values())]
     if not cells:

@@ -1,6 +1,7 @@
 """Every user choice, typed: `Config` is what ``config.yaml`` and ``--config`` may hold. Light: no torch, no numpy.
 
-Unknown keys are refused. ``config/schema.json`` is generated from these classes (``planardose list schema``); a test compares.
+Unknown keys are refused. ``config/schema.json`` is generated from these classes (``planardose list schema``); a test
+compares.
 """
 
 from pathlib import Path
@@ -30,8 +31,11 @@ class Segmentation(Section):
     """Organ segmentation of the CT."""
 
     backend: Literal["auto", "totalsegmentator", "labels"] = Field(
-        "auto", description="auto: the sheet's `segmentation` where there is one, else TotalSegmentator")
-    weights: str | None = Field(None, description="folder with TotalSegmentator's weights; null: its own default folder")
+        "auto", description="auto: the sheet's `segmentation` where there is one, else TotalSegmentator"
+    )
+    weights: str | None = Field(
+        None, description="folder with TotalSegmentator's weights; null: its own default folder"
+    )
     fastest: bool = Field(False, description="TotalSegmentator's 6 mm model instead of the 1.5 mm one")
 
 
@@ -60,7 +64,9 @@ class Train(Section):
     """Training of the patient's network."""
 
     steps: int = Field(200, ge=1, description="optimiser steps; ends training")
-    minutes: float | None = Field(None, gt=0, description="turned into steps once from the shipped benchmark table; null: use steps")
+    minutes: float | None = Field(
+        None, gt=0, description="turned into steps once from the shipped benchmark table; null: use steps"
+    )
     threads: int = Field(1, ge=1, description="torch threads, whatever the job gets: keeps results identical")
     batch: int = Field(2, ge=1, description="virtual acquisitions per step")
     width: int = Field(16, ge=4, description="channels of the first level of the U-Net")
@@ -80,7 +86,9 @@ class Reconstruction(Section):
 
     mlem_iterations: int = Field(4, ge=1, description="MLEM iterations after QPlanar")
     flat_mlem_iterations: int = Field(20, ge=1, description="iterations of the plain two-view MLEM")
-    gate_deviance: float = Field(1.5, gt=0, description="largest re-projection misfit (relative to the expected one) that passes the gate")
+    gate_deviance: float = Field(
+        1.5, gt=0, description="largest re-projection misfit (relative to the expected one) that passes the gate"
+    )
 
 
 class Hand(Section):
@@ -88,13 +96,20 @@ class Hand(Section):
 
     flip_posterior: bool | None = Field(None, description="mirror the posterior view left-right before use")
     head_order: Literal["anterior_first", "posterior_first"] | None = Field(
-        None, description="which head's frames come first in the file")
+        None, description="which head's frames come first in the file"
+    )
     windows_kev: tuple[tuple[float, float], ...] | None = Field(
-        None, min_length=1, description="edges of the file's energy windows in keV, in its order, where the header has none")
+        None,
+        min_length=1,
+        description="edges of the file's energy windows in keV, in its order, where the header has none",
+    )
     shift_mm: tuple[float, float] | None = Field(
-        None, description="RAS (x, z) of the image centre in mm: replaces the registration")
+        None, description="RAS (x, z) of the image centre in mm: replaces the registration"
+    )
     rotation_deg: float = Field(0.0, description="in-plane rotation that goes with shift_mm, degrees")
-    accept_gate: str | None = Field(None, min_length=8, description="reason for accepting a failed gate; printed in the report")
+    accept_gate: str | None = Field(
+        None, min_length=8, description="reason for accepting a failed gate; printed in the report"
+    )
 
 
 class Config(Section):
@@ -106,9 +121,13 @@ class Config(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
     library: tuple[str, ...] = Field((), description="folders with the user's own nuclides/, cameras/, tracers/")
     methods: tuple[Method, ...] = Field(
-        ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet"), min_length=1, description="reconstruction methods to compute")
+        ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet"),
+        min_length=1,
+        description="reconstruction methods to compute",
+    )
     dose_method: Method | None = Field(
-        None, description="method of the dose map; null: unet, else qplanar_mlem, else the last of `methods`")
+        None, description="method of the dose map; null: unet, else qplanar_mlem, else the last of `methods`"
+    )
     grid_mm: float = Field(10.0, ge=2, le=20, description="voxel size of the reconstruction, mm")
     segmentation: Segmentation = Segmentation()
     sampling: Sampling = Sampling()
@@ -117,7 +136,8 @@ class Config(Section):
     registration: Registration = Registration()
     reconstruction: Reconstruction = Reconstruction()
     patients: dict[Identifier, dict[Identifier, Hand]] = Field(
-        default_factory=dict, description="per patient and time point: decisions by hand")
+        default_factory=dict, description="per patient and time point: decisions by hand"
+    )
 
     @model_validator(mode="after")
     def _dose_method_computed(self):
@@ -151,8 +171,12 @@ def parse_config(mapping: dict) -> Config:
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         key = ".".join(str(x) for x in first["loc"]) or "top level"
-        raise InputError(f"config {key}", f"{first['msg']} (got {first.get('input')!r})"[:300], "",
-                         "see config/README.md for every key") from None
+        raise InputError(
+            f"config {key}",
+            f"{first['msg']} (got {first.get('input')!r})"[:300],
+            "",
+            "see config/README.md for every key",
+        ) from None
 
 
 def load_config(path: Path | None) -> Config:

@@ -16,7 +16,8 @@ class PlanarPose:
     """Where a planar image lies in the CT's coronal plane.
 
     A point of the image at (u, v) mm from the centre of the matrix, u towards the patient's right and v towards the
-    head, lies at RAS ``(x, z) = R(rotation) (u, v) + (x_mm, z_mm)``; a positive rotation turns +x (right) towards +z (head).
+    head, lies at RAS ``(x, z) = R(rotation) (u, v) + (x_mm, z_mm)``; a positive rotation turns +x (right) towards +z
+    (head).
 
     Parameters
     ----------

@@ -17,14 +17,17 @@ def body_extent_ap_mm(model: PatientModel) -> tuple[float, float]:
     return float(y[occupied[0]] - half), float(y[occupied[-1]] + half)
 
 
-def face_positions_mm(model: PatientModel, distance_mm: tuple[float, float] | None, where: str = "planar") -> tuple[float, float]:
+def face_positions_mm(
+    model: PatientModel, distance_mm: tuple[float, float] | None, where: str = "planar"
+) -> tuple[float, float]:
     """RAS y (mm) of the (anterior, posterior) collimator face.
 
     Parameters
     ----------
     model : PatientModel
     distance_mm : (anterior, posterior) or None
-        Distance of each face from the body's axis (the middle of its AP extent), mm. None: `DEFAULT_GAP_MM` from the surface.
+        Distance of each face from the body's axis (the middle of its AP extent), mm. None: `DEFAULT_GAP_MM` from
+        the surface.
     where : str
         For the error.
 
@@ -40,6 +43,9 @@ def face_positions_mm(model: PatientModel, distance_mm: tuple[float, float] | No
     tolerance = model.grid.spacing_mm[1]
     for view, distance in zip(("anterior", "posterior"), distance_mm, strict=True):
         if distance < half - tolerance:
-            raise InputError(f"{where} detector_distance_mm", f"{view} {distance:g} mm puts the collimator inside the body",
-                             f"at least {half:.0f} mm from the body's axis to the collimator face")
+            raise InputError(
+                f"{where} detector_distance_mm",
+                f"{view} {distance:g} mm puts the collimator inside the body",
+                f"at least {half:.0f} mm from the body's axis to the collimator face",
+            )
     return axis + max(distance_mm[0], half), axis - max(distance_mm[1], half)

@@ -32,7 +32,9 @@ def organ_table() -> tuple[Organ, ...]:
     """All rows of ``data/organs.tsv``."""
     with TABLE.open(newline="") as f:
         rows = csv.DictReader((x for x in f if not x.startswith("#")), delimiter="\t")
-        return tuple(Organ(int(r["label"]), r["name"], r["source"], float(r["density_g_ml"]), r["colour"]) for r in rows)
+        return tuple(
+            Organ(int(r["label"]), r["name"], r["source"], float(r["density_g_ml"]), r["colour"]) for r in rows
+        )
 
 
 @cache

@@ -17,7 +17,7 @@ class PatientModel:
     """Anatomy on a RAS-aligned grid with cubic voxels.
 
     The grid covers the CT, and a margin of slices beyond its first and last one where the body leaves the CT: there
-    the edge slice is repeated and all of it is the organ ``outside_ct``, so that activity out of the CT is seen as such.
+    the edge slice is repeated and all of it is the organ ``outside_ct``, so that activity out of the CT shows as such.
 
     Parameters
     ----------
@@ -40,7 +40,9 @@ class PatientModel:
 
     def __post_init__(self) -> None:
         if self.fractions.shape != (len(self.organs), *self.grid.shape):
-            raise ValueError(f"fractions have shape {self.fractions.shape}, expected {(len(self.organs), *self.grid.shape)}")
+            raise ValueError(
+                f"fractions have shape {self.fractions.shape}, expected {(len(self.organs), *self.grid.shape)}"
+            )
         if self.partial_density.shape != (len(MATERIALS), *self.grid.shape):
             raise ValueError(f"partial_density has shape {self.partial_density.shape}")
         if not self.grid.is_ras_aligned:
@@ -81,13 +83,23 @@ class PatientModel:
     def save(self, path: Path) -> None:
         head = {"organs": self.organs, "margin": self.margin}
         with atomic(path) as temporary:
-            np.savez_compressed(temporary, fractions=self.fractions, partial_density=self.partial_density,
-                                ras_from_voxel=self.grid.ras_from_voxel, head=np.array(json.dumps(head)))
+            np.savez_compressed(
+                temporary,
+                fractions=self.fractions,
+                partial_density=self.partial_density,
+                ras_from_voxel=self.grid.ras_from_voxel,
+                head=np.array(json.dumps(head)),
+            )
 
     @classmethod
     def load(cls, path: Path) -> "PatientModel":
         with np.load(path, allow_pickle=False) as z:
             head = json.loads(str(z["head"]))
             fractions = z["fractions"]
-            return cls(Grid(fractions.shape[1:], z["ras_from_voxel"]), tuple(head["organs"]), fractions, z["partial_density"],
-                       tuple(head["margin"]))
+            return cls(
+                Grid(fractions.shape[1:], z["ras_from_voxel"]),
+                tuple(head["organs"]),
+                fractions,
+                z["partial_density"],
+                tuple(head["margin"]),
+            )

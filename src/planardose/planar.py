@@ -79,7 +79,7 @@ class PlanarPair:
             raise ValueError("counts must be finite and not negative")
         if min(*self.pixel_mm, self.exposure_s, self.duration_s) <= 0:
             raise ValueError(
-                f"pixel size and times must be positive, got {self.pixel_mm} mm, {self.exposure_s} s, {self.duration_s} s"
+                f"pixel size, times must be positive, got {self.pixel_mm} mm, {self.exposure_s} s, {self.duration_s} s"
             )
 
     @property

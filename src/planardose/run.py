@@ -29,8 +29,12 @@ class Run:
         """Path of an output of an earlier step; missing raises `InputError` that names the step to run."""
         path = self.path(key, **wildcards)
         if not path.exists():
-            raise InputError(f"{wildcards.get('patient', 'cohort')} {key}", "not there yet", "the output of an earlier step",
-                             f"run 'planardose {step}' first")
+            raise InputError(
+                f"{wildcards.get('patient', 'cohort')} {key}",
+                "not there yet",
+                "the output of an earlier step",
+                f"run 'planardose {step}' first",
+            )
         return path
 
     def sheet_input(self, patient: str, column: str, timepoint: str | None = None) -> dict:
@@ -38,7 +42,9 @@ class Run:
         row = self.cohort.row(patient, timepoint) if timepoint else self.cohort.rows_of(patient)[0]
         return {"row": row.where, "column": column, "sha256": sha256_of(row.paths[column])}
 
-    def sidecar(self, output: Path, step: str, quantity: str, unit: str = "", inputs: list | None = None, **more) -> None:
+    def sidecar(
+        self, output: Path, step: str, quantity: str, unit: str = "", inputs: list | None = None, **more
+    ) -> None:
         """Write ``<output>.json``.
 
         Parameters
@@ -54,12 +60,21 @@ class Run:
         **more
             Anything else that a reader needs: seeds, camera, histories...
         """
-        entries = [x if isinstance(x, dict) else {"output": str(x.relative_to(self.results)), "sha256": sha256_of(x)}
-                   for x in inputs or []]
+        entries = [
+            x if isinstance(x, dict) else {"output": str(x.relative_to(self.results)), "sha256": sha256_of(x)}
+            for x in inputs or []
+        ]
         meta = {
-            "quantity": quantity, "unit": unit, "step": step, "step_version": STEP_VERSIONS[step],
-            "planardose": planardose.__version__, "seed": self.config.seed, "sha256": sha256_of(output), "inputs": entries,
-            **more, "command": command_line(),
+            "quantity": quantity,
+            "unit": unit,
+            "step": step,
+            "step_version": STEP_VERSIONS[step],
+            "planardose": planardose.__version__,
+            "seed": self.config.seed,
+            "sha256": sha256_of(output),
+            "inputs": entries,
+            **more,
+            "command": command_line(),
         }
         write_text(output.with_name(output.name + ".json"), json.dumps(meta, indent=1, sort_keys=True) + "\n")
 
@@ -68,5 +83,7 @@ def command_line() -> str:
     """The command with every path replaced by its placeholder (paths may hold names)."""
     words = ["planardose", *sys.argv[1:]]
     hidden = {"--cohort": "COHORT", "--results": "RESULTS", "--config": "CONFIG"}
-    return " ".join(hidden.get(before, word) if not (before not in hidden and "/" in word) else "PATH"
-                    for before, word in zip([""] + words, words, strict=False))
+    return " ".join(
+        hidden.get(before, word) if not (before not in hidden and "/" in word) else "PATH"
+        for before, word in zip(["", *words], words, strict=False)
+    )

@@ -1,4 +1,7 @@
-"""Unit conversions (exact SI definitions) and time helpers. The package works in mm, keV, s, MBq, Gy; hours only where a name ends in ``_h``."""
+"""Unit conversions (exact SI definitions) and time helpers.
+
+The package works in mm, keV, s, MBq, Gy; hours only where a name ends in ``_h``.
+"""
 
 import math
 from datetime import datetime

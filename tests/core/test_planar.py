@@ -18,7 +18,7 @@ def pair_of(counts, pixel_mm=(4.0, 3.0)):
 
 
 def test_one_source_appears_mirrored_in_the_two_views():
-    """A source at the patient's right, near the head: left column of the anterior view, right column of the posterior."""
+    """A source at the patient's right, near the head: left column of the anterior, right one of the posterior view."""
     counts = np.zeros((2, 1, 5, 4))
     counts[0, 0, 1, 0] = 7  # anterior: patient's right is on the left
     counts[1, 0, 1, 3] = 7  # posterior: patient's right is on the right

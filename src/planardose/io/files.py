@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path in the target's folder, renamed to `path` when the block ends well: a kill leaves no half file."""
+    """A temporary path in the target's folder, renamed to `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(path.suffixes[-2:])
     temporary = path.with_name(f".{path.name.removesuffix(suffix)}.{os.getpid()}{suffix}")
@@ -43,7 +43,7 @@ def companions(path: Path) -> list[Path]:
 
 
 def fingerprint(path: Path | None) -> str:
-    """Cheap change mark of a file or folder from sizes and times; ``"none"`` without a path, ``"missing"`` without a file."""
+    """Cheap change mark of a file or folder from sizes and times; ``none`` without a path, ``missing`` without a file."""
     if path is None:
         return "none"
     if not path.exists():

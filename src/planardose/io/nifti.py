@@ -16,13 +16,17 @@ def read_volume(path: Path, quantity: str, unit: str, where: str, dtype=np.float
         image = nib.load(path)
         data = np.asarray(image.dataobj)
     except Exception as fault:
-        raise InputError(where, f"not a readable NIfTI file ({type(fault).__name__})", "a .nii or .nii.gz file") from None
+        raise InputError(
+            where, f"not a readable NIfTI file ({type(fault).__name__})", "a .nii or .nii.gz file"
+        ) from None
     if data.ndim == 4 and data.shape[3] == 1:
         data = data[..., 0]
     if data.ndim != 3:
         raise InputError(where, f"{data.ndim} dimensions, shape {data.shape}", "a 3D image")
     if image.affine is None or (image.header["sform_code"] == 0 and image.header["qform_code"] == 0):
-        raise InputError(where, "no orientation in the header (sform and qform codes are 0)", "a NIfTI with sform or qform")
+        raise InputError(
+            where, "no orientation in the header (sform and qform codes are 0)", "a NIfTI with sform or qform"
+        )
     try:
         grid = Grid(data.shape, image.affine)
     except ValueError as fault:
