@@ -43,7 +43,7 @@ def companions(path: Path) -> list[Path]:
 
 
 def fingerprint(path: Path | None) -> str:
-    """Cheap change mark of a file or folder from sizes and times; ``none`` without a path, ``missing`` without a file."""
+    """Change mark of a file or folder from sizes and times; ``none`` without a path, ``missing`` without a file."""
     if path is None:
         return "none"
     if not path.exists():
