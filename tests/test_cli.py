@@ -1,0 +1,163 @@
+"""The command line: exit codes, one clear line, notes for the cohort page, examples in every help."""
+
+import json
+import re
+import sys
+import types
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from planardose.cli import STEPS, app
+from planardose.errors import InputError
+
+COLUMNS = ("patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at")
+COMMANDS = {
+    "import-ct",
+    "import-planar",
+    "segment",
+    "sample-uptake",
+    "project",
+    "train",
+    "register",
+    "reconstruct",
+    "fit-kinetics",
+    "absorbed-dose",
+    "report",
+    "report-cohort",
+    "make-demo",
+    "check",
+    "list",
+    "calibrate",
+    "evaluate",
+    "doctor",
+    "verify",
+}
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Call a step on a sheet of one patient whose inputs lie below a folder with a name in it."""
+    values = (
+        "P01",
+        "t4",
+        "SECRET/ct",
+        "SECRET/t4.dcm",
+        "177Lu",
+        "177Lu-PSMA-617",
+        "siemens_symbia_melp",
+        "7400",
+        "2026-01-05T09:00:00",
+    )
+    (tmp_path / "sheet.tsv").write_text("\t".join(COLUMNS) + "\n" + "\t".join(values) + "\n")
+    monkeypatch.setenv("PLANARDOSE_COHORT", str(tmp_path / "sheet.tsv"))
+
+    def run(*words):
+        return CliRunner().invoke(app, [*words, "--results", str(tmp_path / "out")])
+
+    return run
+
+
+def fake_step(monkeypatch, name, function):
+    module = types.ModuleType(f"planardose.steps.{name}")
+    setattr(module, name, function)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def test_the_commands_of_this_version_and_no_others():
+    assert set(typer.main.get_command(app).commands) == COMMANDS
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_help_has_an_example(command):
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert re.search(rf"Example:\s+planardose {command}\b", shown.output)
+
+
+def test_bad_input_is_exit_2_and_one_line_that_the_cohort_page_can_read(call, tmp_path):
+    done = call("import-ct", "--patient", "P01")
+    assert done.exit_code == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("planardose: P01 ct: ")
+    assert "SECRET" not in line
+    note = json.loads((tmp_path / "out/P01/errors/import_ct.json").read_text())
+    assert note == {"step": "import_ct", "timepoint": None, "message": line.removeprefix("planardose: ")}
+
+
+def test_success_removes_the_note(call, tmp_path, monkeypatch):
+    note = tmp_path / "out/P01/errors/register_t4.json"
+    note.parent.mkdir(parents=True)
+    note.write_text("{}")
+    seen = []
+    fake_step(monkeypatch, "register", lambda run, patient, timepoint: seen.append((patient, timepoint)))
+    assert call("register", "--patient", "P01", "--timepoint", "t4").exit_code == 0
+    assert seen == [("P01", "t4")]
+    assert not note.exists()
+
+
+def test_an_internal_fault_is_exit_1_without_traceback_or_path(call, tmp_path, monkeypatch):
+    def broken(run, patient):
+        raise ValueError(f"cannot read {tmp_path}/SECRET/ct of shape (3, 4)")
+
+    fake_step(monkeypatch, "segment", broken)
+    done = call("segment", "--patient", "P01")
+    assert done.exit_code == 1
+    assert "internal fault in segment: ValueError" in done.stderr
+    assert "--debug" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "SECRET" not in done.stderr + (tmp_path / "out/P01/errors/segment.json").read_text()
+
+
+def test_a_full_disk_is_one_line(call, monkeypatch):
+    def full(run, patient):
+        raise OSError(28, "No space left on device", "/data/SECRET/x")
+
+    fake_step(monkeypatch, "train", full)
+    done = call("train", "--patient", "P01")
+    assert done.exit_code == 1
+    assert done.stderr.strip().endswith("OSError: No space left on device; run again with --debug")
+
+
+def test_debug_shows_the_traceback(call, monkeypatch):
+    def broken(run, patient):
+        raise InputError("P01 ct", "bad", "good")
+
+    fake_step(monkeypatch, "import_ct", broken)
+    done = call("import-ct", "--patient", "P01", "--debug")
+    assert done.exit_code == 2
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("import-ct",),
+        ("register", "--patient", "P01"),
+        ("project", "--patient", "P01", "--chunk", "-1"),
+        ("import-ct", "--patient", "P99"),
+        ("register", "--patient", "P01", "--timepoint", "t99"),
+    ],
+)
+def test_wrong_usage_is_exit_2(call, words):
+    assert call(*words).exit_code == 2
+
+
+@pytest.mark.parametrize("what", ["nuclides", "cameras", "tracers", "methods", "organs", "config", "schema"])
+def test_list(what):
+    shown = CliRunner().invoke(app, ["list", what])
+    assert shown.exit_code == 0
+    assert len(shown.output.splitlines()) >= 1
+
+
+def test_list_of_nothing_known():
+    shown = CliRunner().invoke(app, ["list", "sausages"])
+    assert shown.exit_code == 2
+    assert "'sausages'" in shown.stderr
+
+
+def test_every_step_of_the_command_line_is_a_rule():
+    from planardose.paths import STEP_VERSIONS
+
+    assert set(STEPS) | {"report_cohort"} == set(STEP_VERSIONS)
