@@ -6,7 +6,7 @@ import pytest
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
-from planardose.recon.register import Images, Matcher, check_misfit, coarser, register
+from planardose.recon.register import Images, Matcher, check_arrangement, check_misfit, coarser, register
 from planardose.steps.register import check_outline
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
@@ -75,6 +75,20 @@ def test_mirrored_images_fit_worse(model, responses):
     images = images_at(model, responses, pose)
     mirrored = Images(images.counts[:, ::-1], images.pixel_mm)
     assert Matcher(model, responses, mirrored).misfit(pose) > 3 * Matcher(model, responses, images).misfit(pose)
+
+
+@pytest.mark.parametrize(("key", "wrong"), [("head_order", "exchanged"), ("flip_posterior", "mirrored")])
+def test_views_that_fit_better_otherwise_are_refused_with_the_key_that_helps(model, responses, key, wrong):
+    right = images_at(model, responses, PlanarPose(3.0, 500.0))
+    anterior, posterior = right.counts
+    counts = {"exchanged": [posterior[::-1], anterior[::-1]], "mirrored": [anterior, posterior[::-1]]}[wrong]
+    images = Images(np.stack(counts), right.pixel_mm)
+    misfit = register(model, responses, images, 60.0, 3.0).misfit_after
+    with pytest.raises(InputError, match=f"P01 t24 planar.*{wrong}.*{key}"):
+        check_arrangement(model, responses, images, 60.0, misfit, "P01 t24")
+    check_arrangement(
+        model, responses, right, 60.0, register(model, responses, right, 60.0, 3.0).misfit_after, "P01 t24"
+    )
 
 
 def test_joining_pixels_keeps_counts_and_middle():

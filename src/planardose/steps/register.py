@@ -6,7 +6,7 @@ import logging
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.io.files import write_text
-from planardose.recon.register import Images, Matcher, check_misfit
+from planardose.recon.register import Images, Matcher, check_arrangement, check_misfit
 from planardose.recon.register import register as search
 from planardose.recon.setting import load_setting
 from planardose.run import Run
@@ -49,6 +49,7 @@ def register(run: Run, patient: str, timepoint: str) -> None:
         found = search(model, total, images, limits.max_shift_mm, limits.max_rotation_deg)
         pose, uncertainty, before, misfit = found.pose, found.uncertainty_mm, found.misfit_before, found.misfit_after
         shift, method = (pose.x_mm - found.start.x_mm, pose.z_mm - found.start.z_mm), "search"
+        check_arrangement(model, total, images, limits.max_shift_mm, misfit, setting.where)
         check_outline(found.outline, setting.where)
         check_misfit(misfit, MISFIT_LIMIT, setting.where)
     result = {
