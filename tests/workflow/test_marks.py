@@ -204,3 +204,12 @@ def test_the_written_config_holds_no_place(cohort, write_sheet):
     stamp = (cohort / "out/config.yaml").stat().st_mtime_ns
     plan.write_config()
     assert (cohort / "out/config.yaml").stat().st_mtime_ns == stamp
+
+
+def test_a_new_run_forgets_what_failed_before(cohort, write_sheet):
+    write_sheet(cohort, ROWS)
+    note = cohort / "out/P01/errors/train.json"
+    note.parent.mkdir(parents=True)
+    note.write_text("{}")
+    Plan.load({"cohort": "sheet.tsv", "results": "out"}).forget_errors()
+    assert not note.exists()
