@@ -38,7 +38,7 @@ from planardose.sim.activity import activity_map, sphere_fraction
 from planardose.sim.montecarlo import simulate_views
 from planardose.sim.tracer import exponentials_at, load_tracer
 from planardose.sim.uptake import CONCENTRATION, Sphere, draw_hidden, write_spheres
-from planardose.steps.demo_images import FAST_MM_S, MATRIX, SLOW_AFTER_H, SLOW_MM_S, true_camera, windows
+from planardose.steps.demo_images import MATRIX, SPEED_MM_S, true_camera, windows
 from planardose.steps.demo_patient import CAMERA, NUCLIDE, TRACER, class_curves, dose_gy
 from planardose.units import BQ_PER_MBQ
 
@@ -103,6 +103,7 @@ class Patient:
             "texture_cv": 0.25,
             "texture_mm": 20.0,
             "medulla": 0.7,
+            "fat": 0.35,
         }
         self.true = true_camera(seed)
 
@@ -150,8 +151,7 @@ class Patient:
             float(np.mean(grid.axis_mm(2)) + rng.uniform(-12, 12)),
             float(rng.uniform(-1.5, 1.5)),
         )
-        speed = SLOW_MM_S if hours > SLOW_AFTER_H else FAST_MM_S
-        exposure_s, duration_s = camera.field_mm[0] / speed, MATRIX[0] * camera.pixel_mm / speed
+        exposure_s, duration_s = camera.field_mm[0] / SPEED_MM_S, MATRIX[0] * camera.pixel_mm / SPEED_MM_S
         pixel = (camera.pixel_mm, camera.pixel_mm)
         counts = acquire(views.rate * self.true.factor, grid, pixel, MATRIX, pose, exposure_s, rng)
         axis = 0.5 * (front + back)
