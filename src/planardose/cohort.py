@@ -2,7 +2,7 @@
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -164,6 +164,20 @@ def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:
         if r.timepoint in seen:
             raise InputError(f"{r.where} timepoint", "stands twice", "each time point once per patient")
         seen.add(r.timepoint)
+    given: dict[datetime, float] = {}
+    for r in rows:
+        if given.setdefault(r.injected_at, r.injected_mbq) != r.injected_mbq:
+            raise InputError(
+                f"{r.where} injected_mbq",
+                f"{r.injected_mbq:g} MBq differs from another row of the same injection",
+                "one injected_mbq per injected_at",
+            )
+
+
+def _with_residue(row: Row, rows: list[Row]) -> Row:
+    """The residue of an injection may stand on any of its rows: all of them get it."""
+    same = [r.residual_mbq for r in rows if (r.patient, r.injected_at) == (row.patient, row.injected_at)]
+    return replace(row, residual_mbq=max(same))
 
 
 def load_cohort(path: Path) -> Cohort:
@@ -208,4 +222,4 @@ def load_cohort(path: Path) -> Cohort:
     for patient in dict.fromkeys(r.patient for r in rows):
         pairs = [(r, c) for r, c in zip(rows, cells, strict=True) if r.patient == patient]
         _check_patient([r for r, _ in pairs], [c for _, c in pairs])
-    return Cohort(tuple(rows))
+    return Cohort(tuple(_with_residue(r, rows) for r in rows))

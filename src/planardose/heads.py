@@ -34,18 +34,22 @@ def face_positions_mm(
     Raises
     ------
     InputError
-        If a face would lie inside the body.
+        If the two faces are closer together than the body is thick.
+
+    Notes
+    -----
+    The centre of rotation, from which DICOM counts, is not always the body's axis: where one face would lie inside the
+    body, both are moved so that it touches the surface. Their separation is kept.
     """
     back, front = body_extent_ap_mm(model)
     if distance_mm is None:
         return front + DEFAULT_GAP_MM[0], back - DEFAULT_GAP_MM[1]
-    axis, half = 0.5 * (front + back), 0.5 * (front - back)
-    tolerance = model.grid.spacing_mm[1]
-    for view, distance in zip(("anterior", "posterior"), distance_mm, strict=True):
-        if distance < half - tolerance:
-            raise InputError(
-                f"{where} detector_distance_mm",
-                f"{view} {distance:g} mm puts the collimator inside the body",
-                f"at least {half:.0f} mm from the body's axis to the collimator face",
-            )
-    return axis + max(distance_mm[0], half), axis - max(distance_mm[1], half)
+    axis, thickness, apart = 0.5 * (front + back), front - back, float(sum(distance_mm))
+    if min(distance_mm) < 0 or apart < thickness - model.grid.spacing_mm[1]:
+        raise InputError(
+            f"{where} detector_distance_mm",
+            f"{distance_mm[0]:g} and {distance_mm[1]:g} mm put the collimators inside the body",
+            f"a sum of at least {thickness:.0f} mm: the distance of each face from the body's axis",
+        )
+    anterior = min(max(axis + distance_mm[0], front), max(back + apart, front))
+    return anterior, min(anterior - apart, back)

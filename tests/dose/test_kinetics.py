@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from planardose.dose.constants import dose_constants
-from planardose.dose.kinetics import TimeActivity, fit_curve, integral_weights
+from planardose.dose.kinetics import TimeActivity, fit_curve, integral_weights, single_point_relative_u
 
 HALF_LIFE_H, ADMINISTERED = 159.528, 7400.0
 HOURS = np.array([4.0, 24.0, 72.0, 168.0])
@@ -49,14 +49,20 @@ def test_single_point_is_haenscheids_approximation(x, ratio):
     assert "single_point" in curve.flags and math.isnan(curve.t_eff_h_u)
 
 
-def test_single_point_uncertainty_is_the_spread_that_the_constant_states():
-    x = np.exp(np.linspace(np.log(0.5), np.log(3.0), 20001))
-    assert dose_constants().single_point_relative_u == pytest.approx(
-        np.sqrt(np.mean((2 * x * 2**-x - 1) ** 2)), abs=0.005
-    )
+def test_single_point_uncertainty_is_the_spread_of_half_lives_at_that_time():
+    """Against draws of the half-life; a scan at 4 h says almost nothing, one at 48 h is within some 20 %."""
+    median, spread = dose_constants().single_point_t_eff_h
+    t_eff = np.minimum(median * np.exp(spread * np.random.default_rng(3).standard_normal(400_000)), HALF_LIFE_H)
+    for hours in (24.0, 48.0, 72.0):
+        truth_over_estimate = t_eff / (2 * hours * 2 ** (-hours / t_eff))
+        assert single_point_relative_u(hours, HALF_LIFE_H) == pytest.approx(
+            np.quantile(np.abs(truth_over_estimate - 1), 0.683), rel=0.03
+        )
+    assert single_point_relative_u(4.0, HALF_LIFE_H) > 3.0
+    assert single_point_relative_u(48.0, HALF_LIFE_H) < 0.35
     curve = fit(points(90.0, 48.0, [48.0], relative_u=0.1))
     assert curve.tia_mbq_h_u / curve.tia_mbq_h == pytest.approx(
-        math.hypot(0.1, dose_constants().single_point_relative_u)
+        math.hypot(0.1, single_point_relative_u(48.0, HALF_LIFE_H))
     )
 
 

@@ -14,7 +14,7 @@ class DoseConstants:
 
     shortest_t_eff_h: float
     relative_sigma_without_u: float
-    single_point_relative_u: float
+    single_point_t_eff_h: tuple[float, float]
     poor_fit_probability: float
     density_floor_g_ml: float
     edge_fwhm_mm: float
@@ -27,7 +27,7 @@ def dose_constants() -> DoseConstants:
     """The constants shipped with the package."""
     d = yaml.safe_load((DATA / "dosimetry.yaml").read_text())
     return DoseConstants(
-        **{k: float(v) for k, v in d["kinetics"].items()},
+        **{k: tuple(v) if isinstance(v, list) else float(v) for k, v in d["kinetics"].items()},
         density_floor_g_ml=float(d["local_dose"]["density_floor_g_ml"]),
         edge_fwhm_mm=float(d["segmentation"]["edge_fwhm_mm"]),
         missing_self_percent={k: float(v) for k, v in d["photons"]["missing_self_percent"].items()},

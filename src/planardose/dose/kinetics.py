@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import lmfit
 import numpy as np
+from scipy.special import ndtri
 from scipy.stats import chi2 as chi2_distribution
 
 from planardose.dose.constants import dose_constants
@@ -91,7 +92,7 @@ def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -
     if not data.mbq.any():
         return _empty_curve(data, half_life_h)
     if len(data.hours) == 1:
-        return _single_point(data)
+        return _single_point(data, half_life_h)
     a0, t_eff, flags = _least_squares(data, half_life_h, administered_mbq)
     return _with_uncertainty(data, a0, t_eff, flags)
 
@@ -181,15 +182,28 @@ def _with_uncertainty(data: TimeActivity, a0: float, t_eff: float, flags: list[s
     )
 
 
-def _single_point(data: TimeActivity) -> Curve:
-    """Haenscheid's integral of one point; the spread of half-lives adds to the point's own uncertainty."""
+def single_point_relative_u(hours: float, half_life_h: float) -> float:
+    """Relative uncertainty of Haenscheid's integral from what is not known of the half-life.
+
+    Estimate over truth is r = 2x 2^-x with x = t / T_eff. This is what |1/r - 1| stays below in 68.3 % of the
+    log-normal spread of effective half-lives in ``data/dosimetry.yaml``, cut at the physical one: small near t = T_eff
+    to 2 T_eff, several hundred per cent for a scan of the first hours. (The rms would be ruled by the shortest half-lives.)
+    """
+    median, spread = dose_constants().single_point_t_eff_h
+    z = ndtri((np.arange(1000) + 0.5) / 1000)
+    x = hours / np.minimum(median * np.exp(spread * z), half_life_h)
+    return float(np.quantile(np.abs(1.0 / (2.0 * x * np.exp2(-x)) - 1.0), 0.683))
+
+
+def _single_point(data: TimeActivity, half_life_h: float) -> Curve:
+    """Haenscheid's integral of one point; what is not known of the half-life adds to the point's own uncertainty."""
     t, a = float(data.hours[0]), float(data.mbq[0])
     tia = a * 2 * t / math.log(2)
     flags = ["single_point"] if data.has_uncertainty else ["single_point", "no_uncertainty"]
-    relative = math.hypot(float(data.mbq_u[0]) / a, dose_constants().single_point_relative_u)
+    relative = math.hypot(float(data.mbq_u[0]) / a, single_point_relative_u(t, half_life_h))
     return Curve(
         a0_mbq=2 * a,
-        t_eff_h=t,
+        t_eff_h=min(t, half_life_h),
         t_eff_h_u=math.nan,
         tia_mbq_h=tia,
         tia_mbq_h_u=relative * tia if data.has_uncertainty else math.nan,

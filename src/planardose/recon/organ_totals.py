@@ -1,5 +1,7 @@
 """From a map to organ rows: disjoint, and together the map's total."""
 
+import math
+
 import numpy as np
 
 from planardose.organs import REMAINDER
@@ -39,14 +41,17 @@ def split_map(activity: np.ndarray, model: PatientModel, concentrations: np.ndar
 
 
 def calibration_relative_u(calibrated: bool) -> float:
-    """The part of every uncertainty that all time points share, relative."""
-    return CALIBRATED if calibrated else UNCALIBRATED
+    """Relative uncertainty that all time points share and that does not average down: calibration and model.
+
+    The model's part is shared because CT, labels and scatter model are the same each time.
+    """
+    return math.hypot(CALIBRATED if calibrated else UNCALIBRATED, MODEL)
 
 
 def with_calibration(activity: np.ndarray, statistical: np.ndarray, calibrated: bool) -> np.ndarray:
     """Standard uncertainty (O,) MBq: statistical, model and calibration in quadrature; NaN where there is none."""
     scale = calibration_relative_u(calibrated)
-    u = np.sqrt(statistical**2 + (MODEL * activity) ** 2 + (scale * activity) ** 2)
+    u = np.sqrt(statistical**2 + (scale * activity) ** 2)
     return np.where(np.isfinite(u) & (u > 0), u, np.nan)
 
 

@@ -1,6 +1,6 @@
 """What register and reconstruct share: one acquisition with its model, camera and projector."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -50,6 +50,8 @@ def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=timepoint))
     camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
+    # sensitivity and scatter are those of the window that was acquired, whatever the catalogue's is
+    nuclide = replace(nuclide, photopeak=pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)])
     faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")
     calibration, scale = row.calibration_cps_per_mbq, 1.0
     if calibration is not None:

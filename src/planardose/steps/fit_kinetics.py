@@ -134,7 +134,7 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
             "different times",
             "remove the duplicate row or correct acquired_at",
         )
-    shared = None if any(c is None for c in common) else float(np.mean(common))
+    shared = None if any(c is None for c in common) else float(np.min(common))
     return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, shared, split)
 
 
