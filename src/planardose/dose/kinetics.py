@@ -187,7 +187,8 @@ def single_point_relative_u(hours: float, half_life_h: float) -> float:
 
     Estimate over truth is r = 2x 2^-x with x = t / T_eff. This is what |1/r - 1| stays below in 68.3 % of the
     log-normal spread of effective half-lives in ``data/dosimetry.yaml``, cut at the physical one: small near t = T_eff
-    to 2 T_eff, several hundred per cent for a scan of the first hours. (The rms would be ruled by the shortest half-lives.)
+    to 2 T_eff, several hundred per cent for a scan of the first hours. (The rms would be ruled by the shortest
+    half-lives.)
     """
     median, spread = dose_constants().single_point_t_eff_h
     z = ndtri((np.arange(1000) + 0.5) / 1000)
