@@ -7,7 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -97,12 +97,14 @@ def load_run(cohort: Path | None, config: Path | None, results: Path | None):
     from planardose.cohort import load_cohort
     from planardose.config import load_config
     from planardose.run import Run
-    from planardose.workflow import use_library
+    from planardose.workflow import check_writable, use_library
 
     settings = load_config(config)
     use_library(settings)
     sheet = cohort or Path(settings.cohort)
-    return Run(settings, load_cohort(sheet), results or Path(settings.results))
+    folder = results or Path(settings.results)
+    check_writable(folder)
+    return Run(settings, load_cohort(sheet), folder)
 
 
 def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str | None = None, **more) -> None:
@@ -113,7 +115,8 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
 
     def note(message: str) -> None:
         if place:
-            write_text(place[0], json.dumps({"step": name, "timepoint": timepoint, "message": message}) + "\n")
+            with suppress(OSError):  # the fault itself is what the user must see
+                write_text(place[0], json.dumps({"step": name, "timepoint": timepoint, "message": message}) + "\n")
 
     with faults(name, debug, note):
         run = load_run(**options)

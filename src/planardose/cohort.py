@@ -9,7 +9,7 @@ from pathlib import Path
 
 from planardose import library
 from planardose.config import ID_PATTERN
-from planardose.errors import InputError
+from planardose.errors import InputError, shown
 
 REQUIRED = ("patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at")
 OPTIONAL = (
@@ -90,7 +90,7 @@ def _number(text: str, where: str, positive: bool) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise InputError(where, f"'{text}' is not a number", "a plain decimal number") from None
+        raise InputError(where, f"{shown(text)} is not a number", "a plain decimal number") from None
     if not (value > 0 if positive else value >= 0) or value == float("inf"):
         raise InputError(
             where, f"value {text}", "a finite number above 0" if positive else "a finite number, 0 or more"
@@ -102,7 +102,7 @@ def _time(text: str, where: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(where, f"'{text}' is not a time", "ISO 8601, e.g. 2026-03-02T09:30:00") from None
+        raise InputError(where, f"{shown(text)} is not a time", "ISO 8601, e.g. 2026-03-02T09:30:00") from None
 
 
 def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
@@ -110,7 +110,7 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
         if not re.match(ID_PATTERN, cells[column]):
             raise InputError(
                 f"sheet row {number}, {column}",
-                f"'{cells[column]}'",
+                shown(cells[column]),
                 "1 to 32 letters, digits or '-'",
                 "ids become file names; choose a pseudonym",
             )
@@ -214,8 +214,16 @@ def load_cohort(path: Path) -> Cohort:
             f"unknown or repeated column '{unknown[0] if unknown else columns}'",
             f"only {', '.join(REQUIRED + OPTIONAL)}",
         )
-    cells = [{c.strip(): (v or "").strip() for c, v in row.items() if c is not None} for row in reader]
-    cells = [c for c in cells if any(c.values())]
+    lines = [row for row in reader if any(row.values())]
+    for number, row in enumerate(lines, start=2):
+        if None in row or None in row.values():
+            raise InputError(
+                f"sheet row {number}",
+                "more or fewer cells than the header has columns",
+                f"{len(columns)} cells",
+                "separate cells by single tabs, and leave no quotation mark open",
+            )
+    cells = [{c.strip(): v.strip() for c, v in row.items()} for row in lines]
     if not cells:
         raise InputError("cohort sheet", "no rows", "one row per patient and time point")
     rows = [_row(c, n + 2, path.absolute().parent) for n, c in enumerate(cells)]

@@ -18,7 +18,7 @@ Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -185,6 +185,9 @@ def load_config(path: Path | None) -> Config:
         return Config()
     try:
         mapping = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as fault:
-        raise InputError("config file", str(fault).splitlines()[0], "a readable YAML file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        problem = getattr(fault, "strerror", None) or type(fault).__name__
+        mark = getattr(fault, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise InputError("config file", f"{problem}{line}", "a readable YAML file (UTF-8)") from None
     return parse_config(mapping)

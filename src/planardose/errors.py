@@ -1,6 +1,11 @@
 """The one exception that a user's input can cause."""
 
 
+def shown(text: str) -> str:
+    """A user's text for a message; what looks like a path is not repeated, as paths hold names."""
+    return "a path" if len(text) > 8 and ("/" in text or "\\" in text) else f"'{text[:60]}'"
+
+
 class InputError(Exception):
     """Bad input, told in one line: where, what, what was expected, what to do.
 

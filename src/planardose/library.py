@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from planardose.errors import InputError
+from planardose.errors import InputError, shown
 from planardose.planar import EnergyWindow
 
 DATA = Path(__file__).parent / "data"
@@ -89,7 +89,7 @@ def entry_path(kind: str, name: str) -> Path:
     known = names(kind)
     if name not in known:
         raise InputError(
-            f"{kind[:-1]} '{name}'",
+            f"{kind[:-1]} {shown(name)}",
             "not in the catalogue",
             f"one of {', '.join(known)}",
             f"see 'planardose list' or add data/{kind}/NAME.yaml to a library folder",

@@ -96,6 +96,13 @@ DEPENDS = {
 COLUMN_OF_KIND = {"nuclides": "nuclide", "cameras": "camera", "tracers": "tracer"}
 
 
+def check_writable(results: Path) -> None:
+    """Refuse a results folder that cannot be made or written, before any work."""
+    nearest = next(p for p in (results.absolute(), *results.absolute().parents) if p.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError("results", "not a folder that can be written", "a writable folder", "choose another one")
+
+
 @dataclass(frozen=True)
 class Plan:
     """A validated run as the Snakefile sees it."""
@@ -120,6 +127,7 @@ class Plan:
         config = parse_config(mapping)
         if "{" in config.results:
             raise InputError("config results", "'{' in the folder's name", "a name without braces")
+        check_writable(Path(config.results))
         sheet = Path(config.cohort).absolute()
         os.environ[COHORT_VARIABLE] = str(sheet)
         use_library(config)

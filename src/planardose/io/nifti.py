@@ -19,6 +19,10 @@ def read_volume(path: Path, quantity: str, unit: str, where: str, dtype=np.float
         raise InputError(
             where, f"not a readable NIfTI file ({type(fault).__name__})", "a .nii or .nii.gz file"
         ) from None
+    if data.dtype.kind not in "fiu":
+        raise InputError(
+            where, f"values of type {data.dtype}", "integers or real numbers", "convert to a grey-value image"
+        )
     if data.ndim == 4 and data.shape[3] == 1:
         data = data[..., 0]
     if data.ndim != 3:

@@ -77,7 +77,7 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
     order = _view_order(meta["views"], where)
     windows = _windows(meta["windows_kev"], where)
     pixel_mm = _numbers(meta["pixel_mm"], 2, f"{where} pixel_mm")
-    if counts.ndim != 4 or counts.shape[:2] != (len(VIEWS), len(windows)):
+    if counts.ndim != 4 or counts.shape[:2] != (len(VIEWS), len(windows)) or 0 in counts.shape:
         raise InputError(
             where,
             f"counts have shape {counts.shape}",

@@ -11,7 +11,7 @@ from planardose.io.files import companions, sha256_of
 from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
 from planardose.library import Nuclide, load_camera, load_nuclide
-from planardose.planar import PlanarPair
+from planardose.planar import VIEWS, PlanarPair
 from planardose.run import Run
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     hand = config.hand(row.patient, row.timepoint)
     found = read_planar(row.paths["planar"], load_camera(row.camera), where, hand, key, row.acquired_at)
     check_photopeak(found.pair, load_nuclide(row.nuclide), where)
+    check_views(found.pair, load_nuclide(row.nuclide), where)
     found = _with_sheet_time(found, row)
     if found.pair.acquired_at <= row.injected_at:
         raise InputError(
@@ -81,6 +82,16 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
             "correct injected_at, or give the true start in acquired_at",
         )
     return found
+
+
+def check_views(pair: PlanarPair, nuclide: Nuclide, where: str) -> None:
+    """Refuse a pair in which one view has no counts at all in the photopeak."""
+    peak = pair.counts[:, pair.window_index(nuclide.imaged_line().energy_kev)]
+    for view, counts in zip(VIEWS, peak, strict=True):
+        if counts.sum() == 0:
+            raise InputError(
+                where, f"the {view} view has no counts in the photopeak", "counts in both views", "export both heads"
+            )
 
 
 def check_photopeak(pair: PlanarPair, nuclide: Nuclide, where: str) -> None:

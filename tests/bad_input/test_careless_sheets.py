@@ -1,0 +1,69 @@
+"""Careless sheets, configs and folders: one line, and no path in it."""
+
+import pytest
+
+from planardose.cohort import load_cohort
+from planardose.config import load_config, parse_config
+from planardose.errors import InputError
+from planardose.workflow import check_writable
+
+HEADER = "patient\ttimepoint\tct\tplanar\tnuclide\ttracer\tcamera\tinjected_mbq\tinjected_at"
+ROW = "P01\tt4\tSECRET/ct\tSECRET/nm.dcm\t177Lu\t177Lu-PSMA-617\tsiemens_symbia_melp\t7400\t2026-01-05T09:00:00"
+
+
+def refused(tmp_path, *rows):
+    sheet = tmp_path / "sheet.tsv"
+    sheet.write_text("\n".join([HEADER, *rows]) + "\n")
+    with pytest.raises(InputError) as fault:
+        load_cohort(sheet)
+    assert "SECRET" not in str(fault.value) and "\n" not in str(fault.value)
+    return str(fault.value)
+
+
+def test_a_row_with_a_cell_too_few_or_too_many(tmp_path):
+    assert "sheet row 2" in refused(tmp_path, ROW.replace("P01\t", "", 1))
+    assert "sheet row 3" in refused(tmp_path, ROW, ROW.replace("t4\t", "t5\textra\t", 1))
+
+
+def test_an_open_quotation_mark(tmp_path):
+    assert "quotation" in refused(tmp_path, '"' + ROW, ROW)
+
+
+def test_a_path_in_the_wrong_column_is_not_repeated(tmp_path):
+    assert "a path" in refused(tmp_path, ROW.replace("177Lu-PSMA-617", "SECRET/nm.dcm"))
+    assert "a path" in refused(tmp_path, ROW.replace("7400", "SECRET/nm.dcm"))
+    assert "a path" in refused(tmp_path, ROW.replace("P01", "SECRET/nm"))
+
+
+def test_the_residue_may_stand_on_one_row_of_the_injection(tmp_path):
+    sheet = tmp_path / "sheet.tsv"
+    sheet.write_text(f"{HEADER}\tresidual_mbq\n{ROW}\t40\n{ROW.replace('t4', 't24')}\t\n")
+    assert [r.administered_mbq for r in load_cohort(sheet).rows] == [7360.0, 7360.0]
+
+
+def test_one_injection_has_one_activity(tmp_path):
+    assert "injected_mbq" in refused(tmp_path, ROW, ROW.replace("t4", "t24").replace("7400", "7300"))
+
+
+def test_config_files_that_cannot_be_read(tmp_path):
+    for name, content in (("latin.yaml", b"seed: \xe9\n"), ("broken.yaml", b"seed: [1\nx: 2\n")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="config file") as fault:
+            load_config(tmp_path / name)
+        assert str(tmp_path) not in str(fault.value)
+    with pytest.raises(InputError, match="No such file") as fault:
+        load_config(tmp_path / "SECRET.yaml")
+    assert "SECRET" not in str(fault.value)
+
+
+def test_numbers_that_are_none(tmp_path):
+    with pytest.raises(InputError, match="shift_mm"):
+        parse_config({"patients": {"P01": {"t4": {"shift_mm": [float("nan"), 1.0]}}}})
+
+
+def test_a_results_folder_that_is_a_file(tmp_path):
+    check_writable(tmp_path / "new" / "folder")
+    (tmp_path / "file").write_text("")
+    for results in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="results"):
+            check_writable(results)
