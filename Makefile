@@ -49,7 +49,8 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	@test -e demo/cohort.tsv || $(BIN)/planardose make-demo demo --patients 3 --seed 7
 	$(BIN)/snakemake --profile profiles/local --configfile config/demo.yaml
-	$(BIN)/planardose evaluate --cohort demo/cohort.tsv --config demo/results/config.yaml --results demo/results \
+	@test demo/results/evaluation.csv -nt demo/results/cohort.csv || \
+	  $(BIN)/planardose evaluate --cohort demo/cohort.tsv --config demo/results/config.yaml --results demo/results \
 	  --truth demo/truth
 	@echo "The first report: $(CURDIR)/demo/results/$$(sed -n '2s/\t.*//p' demo/cohort.tsv)/report.html"
 
