@@ -2,9 +2,14 @@
 
     python benchmarks/overhead/measure.py RESULTS SNAKEMAKE_LOG [--cores N]
 
-RESULTS holds the jobs' Snakemake benchmarks; SNAKEMAKE_LOG is the run's log (`.snakemake/log/*.log`). Time per job and
-elapsed time come from them; how long a step's modules take to import is measured here (median of three). Overhead is
-the imports of all jobs plus the core time in which no job ran, as a share of cores x elapsed.
+RESULTS holds the jobs' Snakemake benchmarks; SNAKEMAKE_LOG is the run's log (`.snakemake/log/*.log`). Of
+cores x elapsed
+
+- *imports* is the number of jobs of each step times what its modules take to import, measured here (median of three);
+- *Snakemake* is the core time in which no job ran at all (start, end, planning), and what the log counts for a job
+  beyond the job's own process;
+- *waiting* is the core time in which a core had no job that was ready, as when the last patient trains alone. It is
+  no overhead: a longer cohort fills it.
 """
 
 import argparse
@@ -13,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -34,12 +40,34 @@ def import_seconds(step: str) -> float:
     return statistics.median(times)
 
 
+def spans_of(log: Path) -> list[tuple[float, float]]:
+    """Start and end (seconds) of every job, from the time stamps of Snakemake's log."""
+    now, starts, spans = 0.0, {}, []
+    for line in log.read_text().splitlines():
+        if stamp := re.fullmatch(r"\[(\w{3} \w{3} +\d+ [\d:]{8} \d{4})\]", line):
+            now = datetime.strptime(stamp[1], "%a %b %d %H:%M:%S %Y").timestamp()
+        elif begun := re.match(r" +jobid: (\d+)$", line):
+            starts.setdefault(begun[1], now)
+        elif ended := re.match(r"Finished jobid: (\d+) ", line):
+            spans.append((starts[ended[1]], now))
+    return spans
+
+
 def elapsed_seconds(log: Path) -> float:
     """Time of the whole run from the line that Snakemake ends its log with."""
     days, hours, minutes, seconds = re.findall(
         r"Elapsed time: (?:(\d+) days?, )?(\d+):(\d+):([\d.]+)", log.read_text()
     )[-1]
     return int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def covered_seconds(spans: list[tuple[float, float]]) -> float:
+    """Time in which at least one job ran."""
+    total, until = 0.0, -float("inf")
+    for start, end in sorted(spans):
+        total += max(end - max(start, until), 0.0)
+        until = max(until, end)
+    return total
 
 
 def main() -> None:
@@ -55,12 +83,15 @@ def main() -> None:
     jobs = pd.DataFrame(rows, columns=["step", "seconds"]).groupby("step")["seconds"].agg(["count", "sum"])
     jobs["import_s"] = [import_seconds(step) for step in jobs.index]
     jobs["imports"] = jobs["count"] * jobs["import_s"]
-    total = a.cores * elapsed_seconds(a.log)
-    idle = max(total - jobs["sum"].sum(), 0.0)
     print(jobs.round(1).to_string())
-    in_jobs, imports = jobs["sum"].sum(), jobs["imports"].sum()
-    print(f"cores x elapsed {total:.0f} s: in jobs {in_jobs:.0f} s (imports {imports:.0f} s), no job {idle:.0f} s")
-    print(f"Snakemake and imports: {100 * (idle + imports) / total:.1f} % of cores x elapsed")
+    elapsed, spans = elapsed_seconds(a.log), spans_of(a.log)
+    total, in_jobs, imports = a.cores * elapsed, jobs["sum"].sum(), jobs["imports"].sum()
+    beside = max(sum(end - start for start, end in spans) - in_jobs, 0.0)  # the log counts in whole seconds
+    snakemake = a.cores * max(elapsed - covered_seconds(spans), 0.0) + beside
+    waiting = max(total - in_jobs - snakemake, 0.0)
+    print(f"cores x elapsed {total:.0f} s: work {in_jobs - imports:.0f} s, imports {imports:.0f} s, "
+          f"Snakemake {snakemake:.0f} s, waiting {waiting:.0f} s")
+    print(f"Snakemake and imports: {100 * (snakemake + imports) / total:.1f} % of cores x elapsed")
 
 
 if __name__ == "__main__":
