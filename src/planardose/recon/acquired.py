@@ -24,19 +24,21 @@ class Acquired:
     ----------
     counts : (2, I, K) float64
         Photopeak counts of the anterior and posterior view.
-    scatter : (2, I, K) float64
-        Estimated counts among them that scattered in the patient (triple energy window).
+    scatter : (2, I, K) float64 or None
+        Estimated counts among them that scattered in the patient (triple energy window); None where the acquisition has
+        no window beside the photopeak.
     exposure_s : float
         Seconds that each point was in the field of view.
     """
 
     counts: np.ndarray = field(repr=False)
-    scatter: np.ndarray = field(repr=False)
+    scatter: np.ndarray | None = field(repr=False)
     exposure_s: float
 
     def __post_init__(self) -> None:
-        if self.counts.ndim != 3 or self.counts.shape[0] != 2 or self.scatter.shape != self.counts.shape:
-            raise ValueError(f"counts and scatter must be (2, I, K), got {self.counts.shape}, {self.scatter.shape}")
+        shapes = {self.counts.shape} | ({self.scatter.shape} if self.scatter is not None else set())
+        if len(shapes) != 1 or self.counts.ndim != 3 or self.counts.shape[0] != 2:
+            raise ValueError(f"counts and scatter must be (2, I, K), got {sorted(shapes)}")
         if not self.exposure_s > 0:
             raise ValueError(f"exposure_s must be positive, got {self.exposure_s}")
 
@@ -66,7 +68,7 @@ def acquired_from(
     step_mm: tuple[float, float] | float,
     where: str = "planar",
 ) -> Acquired:
-    """Photopeak counts and smoothed triple-energy-window scatter of an acquisition.
+    """Photopeak counts and smoothed triple-energy-window scatter (where there is a window for it) of an acquisition.
 
     The trapezoid overestimates the scatter of 177Lu; it is scaled by the share found with the Monte Carlo
     (``data/physics/patient_scatter.yaml``).
@@ -87,7 +89,7 @@ def acquired_from(
     Raises
     ------
     InputError
-        If no window holds the nuclide's imaged line, or no neighbour for the scatter is there.
+        If no window holds the nuclide's imaged line.
     """
     energy = nuclide.imaged_line().energy_kev
     holding = [(w.width_kev, n) for n, w in enumerate(windows) if w.contains(energy)]
@@ -100,15 +102,11 @@ def acquired_from(
             "check the column nuclide",
         )
     peak = min(holding)[1]
+    photopeak = np.array(counts[:, peak], dtype=np.float64)
     if not neighbours(windows, peak):
-        raise InputError(
-            f"{where} windows_kev",
-            f"only {listed} keV",
-            "a scatter window beside the photopeak",
-            "export the scatter windows as well",
-        )
+        return Acquired(photopeak, None, float(exposure_s))
     sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
     share = scatter_parameters()["energy_window_share"]
     scatter = share * triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak)
     smooth = np.stack([gaussian_filter(view, sigma, mode="constant") for view in scatter])
-    return Acquired(np.array(counts[:, peak], dtype=np.float64), smooth, float(exposure_s))
+    return Acquired(photopeak, smooth, float(exposure_s))

@@ -70,10 +70,15 @@ class Estimates:
         return np.full(len(rows), np.nan)
 
     def conjugate_rows(self) -> np.ndarray:
-        """(O,) MBq of the conjugate view."""
+        """(O,) MBq of the conjugate view; without a scatter window the scatter is the one modelled for QPlanar."""
         nuclide, projector = load_nuclide(self.setting.nuclide_name), self.setting.projector
         mu = mu_per_mm(self.model.partial_density, nuclide.imaged_line().energy_kev)
-        return conjugate_view(self.model, self.measured, mu, projector.sensitivity)
+        acquired = self.measured if self.has_scatter_window else self.acquired
+        return conjugate_view(self.model, acquired, mu, projector.sensitivity)
+
+    @property
+    def has_scatter_window(self) -> bool:
+        return self.measured.scatter is not None
 
     def checked(self, activity: np.ndarray) -> gate.Gate:
         """Gate of a map."""
@@ -120,6 +125,8 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     pose, setting = _pose(run, patient, timepoint), load_setting(run, patient, timepoint)
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
     estimates, gates, lines = Estimates(run, patient, setting, pose), {}, [COLUMNS]
+    if not estimates.has_scatter_window:
+        log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
     for method in run.config.methods:
         if method == "conjugate_view":
             rows = estimates.conjugate_rows()
@@ -143,6 +150,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         sources,
         calibrated=setting.calibrated,
         calibration_relative_u=calibration_relative_u(setting.calibrated),
+        conjugate_view_scatter="energy windows" if estimates.has_scatter_window else "modelled",
         split_by_mbq_ml={o: _short(c) for o, c in zip(setting.model.organs, estimates.fit.concentrations, strict=True)},
     )
     _write_gate(run, keys, gates, sources)
