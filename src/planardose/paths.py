@@ -37,7 +37,7 @@ STEP_VERSIONS = {
     "segment": 1,
     "sample_uptake": 1,
     "project": 1,
-    "train": 1,
+    "train": 2,
     "register": 1,
     "reconstruct": 1,
     "fit_kinetics": 1,
