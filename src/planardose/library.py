@@ -132,7 +132,8 @@ def entry_path(kind: str, name: str) -> Path:
 
 def read_entry(kind: str, name: str) -> dict:
     """The YAML mapping of an entry."""
-    return yaml.safe_load(entry_path(kind, name).read_text())
+    example = {"nuclides": "177Lu", "cameras": "siemens_symbia_melp", "tracers": "177Lu-PSMA-617"}[kind]
+    return CatalogueFile(kind[:-1], entry_path(kind, name), f"{example}.yaml").content
 
 
 def canonical_nuclide(text: str) -> str:
