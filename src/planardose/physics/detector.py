@@ -50,7 +50,8 @@ def detection_efficiency(camera: Camera, window: EnergyWindow, energy_kev: float
     Parameters
     ----------
     camera : Camera
-        Its ``front_mm`` of aluminium before the collimator attenuates only; what it scatters does not pass the holes.
+        Its ``front_mm`` of aluminium before the collimator attenuates as a narrow beam. What it scatters into the
+        holes is left out: for 2 mm at 208 keV a haze over the whole image of 2 % of the photopeak's counts.
     window : EnergyWindow
     energy_kev : float or array
         Photon energy, 1 to 800 keV: xraylib's cross sections end there (ValueError above). Below 15 keV and above
