@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from planardose.library import Camera
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.physics.collimator import FWHM_PER_SIGMA
-from planardose.physics.crystal import BINS, CRYSTAL, NODES_KEV, Slabs, crystal_table, first_interaction
+from planardose.physics.crystal import BINS, NODES_KEV, Slabs, crystal_table, first_interaction
 from planardose.planar import EnergyWindow
 
 
@@ -23,12 +23,6 @@ def slabs_of(camera: Camera) -> Slabs:
 def energy_fwhm_kev(camera: Camera, energy_kev: float | np.ndarray) -> float | np.ndarray:
     """Energy resolution (FWHM, keV); relative to the energy it scales as 1/sqrt(E)."""
     return camera.energy_resolution * np.sqrt(camera.reference_kev * np.asarray(energy_kev))
-
-
-def interaction_fraction(camera: Camera, energy_kev: float | np.ndarray) -> np.ndarray:
-    """Share of photons at normal incidence whose first interaction is in the crystal (coherent scattering left out)."""
-    e = np.atleast_1d(np.asarray(energy_kev, dtype=np.float64))
-    return first_interaction(slabs_of(camera), e)[CRYSTAL].reshape(np.shape(energy_kev))
 
 
 def _in_window(camera: Camera, window: EnergyWindow, deposit_kev: np.ndarray) -> np.ndarray:
