@@ -11,7 +11,7 @@ from planardose.physics import crystal, detector
 from planardose.physics.attenuation import linear_attenuation_per_mm, mass_attenuation_cm2_g
 from planardose.physics.compton import differential_barn_sr, moments, scattered_energy_kev
 from planardose.physics.crystal import BINS, NODES_KEV, Slabs, crystal_table, first_interaction, interacting_per_mm
-from planardose.physics.detector import detection_efficiency
+from planardose.physics.detector import detection_efficiency, interaction_fraction
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import EnergyWindow
 
@@ -31,8 +31,9 @@ def test_everything_that_interacts_in_a_bare_crystal_deposits_something():
     table = crystal_table(slabs())
     assert (table.full + table.escape + table.continuum.sum(axis=2))[NAI] == pytest.approx(1.0, abs=1e-4)
     assert not table.full[[COVER, GLASS]].any()
-    interacts = first_interaction(slabs(), np.array([LINE]))[NAI, 0]
-    assert detection_efficiency(BARE, ANY, LINE) == pytest.approx(interacts, rel=5e-3)
+    assert detection_efficiency(BARE, ANY, LINE) == pytest.approx(interaction_fraction(BARE, LINE), rel=5e-3)
+    assert interaction_fraction(CAMERA, LINE) == interaction_fraction(BARE, LINE)  # the cover is not in it
+    assert interaction_fraction(BARE, LINE) == pytest.approx(first_interaction(slabs(), np.array([LINE]))[NAI, 0])
 
 
 def test_first_interactions_share_out_the_attenuation():

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from planardose.library import Camera
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.physics.collimator import FWHM_PER_SIGMA
-from planardose.physics.crystal import BINS, NODES_KEV, Slabs, crystal_table, first_interaction
+from planardose.physics.crystal import BINS, NODES_KEV, Slabs, crystal_table, first_interaction, interacting_per_mm
 from planardose.planar import EnergyWindow
 
 
@@ -23,6 +23,14 @@ def slabs_of(camera: Camera) -> Slabs:
 def energy_fwhm_kev(camera: Camera, energy_kev: float | np.ndarray) -> float | np.ndarray:
     """Energy resolution (FWHM, keV); relative to the energy it scales as 1/sqrt(E)."""
     return camera.energy_resolution * np.sqrt(camera.reference_kev * np.asarray(energy_kev))
+
+
+def interaction_fraction(camera: Camera, energy_kev: float | np.ndarray) -> float | np.ndarray:
+    """Share of photons that interact in the crystal when they enter it at right angles (coherent scattering left out).
+
+    Of the bare crystal: the cover before it is not in this number.
+    """
+    return -np.expm1(-interacting_per_mm("nai", energy_kev) * camera.crystal_mm)
 
 
 def _in_window(camera: Camera, window: EnergyWindow, deposit_kev: np.ndarray) -> np.ndarray:
