@@ -17,10 +17,10 @@ import warp as wp
 from planardose.image import Grid
 from planardose.library import Line
 from planardose.physics.form_factors import STEP, form_factors
+from planardose.physics.warp_runtime import load_kernel
 from planardose.sim import dose_kernel as kernel
 from planardose.sim import montecarlo_kernel
 from planardose.sim.dose_tables import HIGHEST_KEV, PATIENT, Matter, dose_cross_sections, dose_majorant_per_mm
-from planardose.sim.montecarlo import warp_device
 from planardose.sim.montecarlo_tables import emission_tables
 from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, SECONDS_PER_HOUR
 
@@ -225,8 +225,7 @@ def photon_dose(
     weights = np.zeros((0, *grid.shape)) if regions is None else np.asarray(regions)
     if weights.shape[1:] != grid.shape:
         raise ValueError(f"regions {weights.shape} must be a stack of maps on the grid {grid.shape}")
-    warp_device("cpu")  # starts Warp
-    wp.load_module(kernel, device=device)  # before threads launch it
+    load_kernel(kernel, device)  # before threads launch it
     tables = _upload(partial_density, source, grid, lines, cut_kev, matter, device)
     per_decay = sum(x.per_decay for x in lines)
     voxels, organs, balance = _Mean(), _Mean(), _Mean()
