@@ -17,9 +17,10 @@ from planardose.physics.compton import differential_barn_sr, scattered_energy_ke
 from planardose.physics.detector import detection_efficiency
 from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
+from planardose.physics.warp_runtime import load_kernel, warp_device
 from planardose.planar import EnergyWindow
 from planardose.sim import montecarlo
-from planardose.sim.montecarlo import simulate_views, warp_device
+from planardose.sim.montecarlo import simulate_views
 from planardose.sim.montecarlo_tables import emission_tables, energy_tables, majorant_per_mm
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
@@ -282,7 +283,7 @@ def test_threads_do_not_change_a_bit():
 
 def test_split_launches_add_up_to_the_same_bits():
     density, activity, grid, _ = mixed_phantom()
-    montecarlo._load_kernel("cpu")
+    load_kernel(montecarlo.kernel, "cpu")
     tables = montecarlo._upload(density, activity, grid, energy_tables(CAMERA, LU, PHOTOPEAK, True), "cpu")
     tallies = montecarlo._Tallies(2 * activity.size, 1, "cpu")
     whole = tallies.follow(tables, 3, 0, 5000)
@@ -352,7 +353,8 @@ def test_processes_that_compile_at_the_same_time_agree(tmp_path):
         "import numpy as np\n"
         "from planardose.image import Grid\n"
         "from planardose.library import load_camera, load_nuclide\n"
-        "from planardose.sim.montecarlo import simulate_views, warp_device\n"
+        "from planardose.physics.warp_runtime import warp_device\n"
+        "from planardose.sim.montecarlo import simulate_views\n"
         "lu = load_nuclide('177Lu')\n"
         "grid = Grid.axis_aligned((4, 4, 4), 30.0, -45.0)\n"
         "v = simulate_views(np.full((3, 4, 4, 4), 0.3), np.ones((4, 4, 4)), grid,\n"

@@ -8,6 +8,7 @@ from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.compton import differential_barn_sr
 from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
+from planardose.physics.warp_runtime import start_warp
 from planardose.sim import montecarlo
 from planardose.sim import montecarlo_kernel as kernel
 from planardose.sim.montecarlo_tables import energy_tables
@@ -45,7 +46,7 @@ def numbers(out: wp.array(dtype=wp.float32)):
 
 @pytest.fixture(scope="module")
 def tables():
-    montecarlo.warp_device("cpu")
+    start_warp()
     grid = Grid.axis_aligned((2, 2, 2), 10.0, 0.0)
     found = energy_tables(CAMERA, LU, (LU.photopeak,), True)
     return montecarlo._upload(np.full((3, *grid.shape), 0.3), np.ones(grid.shape), grid, found, "cpu")

@@ -4,23 +4,18 @@ Photons that reach a head without interacting are computed in closed form per vo
 `montecarlo_kernel`. Both are kept per depth layer and blurred by the depth-dependent response of the head.
 """
 
-import os
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import warp as wp
 
-from planardose.errors import InputError
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide
 from planardose.physics.collimator import geometric_efficiency
 from planardose.physics.form_factors import STEP, form_factors
+from planardose.physics.warp_runtime import load_kernel
 from planardose.planar import VIEWS, EnergyWindow
 from planardose.sim import montecarlo_kernel as kernel
 from planardose.sim.montecarlo_tables import (
@@ -59,49 +54,6 @@ class Views:
     relative_error: np.ndarray
     balance: dict[str, float]
     primary: np.ndarray
-
-
-@contextmanager
-def _stderr_closed() -> Iterator[None]:
-    """Send what native code writes to stderr nowhere."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-@cache
-def _start_warp() -> None:
-    """Start Warp without its banner and its warning about machines that have no GPU."""
-    wp.config.log_level = wp.LOG_ERROR
-    with _stderr_closed():
-        wp.init()
-
-
-@cache
-def _load_kernel(device: str) -> None:
-    """Load the kernel; on first use it is compiled (seconds) into the user's cache, safely beside other processes."""
-    _start_warp()
-    wp.load_module(kernel, device=device)
-
-
-def warp_device(choice: str) -> str:
-    """Warp's device for the config key ``device``: ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    InputError
-        If ``cuda`` is asked for and there is none.
-    """
-    _start_warp()
-    if choice == "cuda" and not wp.is_cuda_available():
-        raise InputError("config device", "'cuda', but no CUDA device can be used", "auto or cpu on this machine")
-    return "cuda:0" if choice != "cpu" and wp.is_cuda_available() else "cpu"
 
 
 def primary_layers(
@@ -267,7 +219,7 @@ def simulate_views(
     primary = image(efficiency * primary_layers(partial_density, activity, float(grid.spacing_mm[1]), tables))
     if activity.max() == 0:
         return Views(primary, np.zeros_like(primary), dict.fromkeys(kernel.BALANCE, 0.0), primary)
-    _load_kernel(device)
+    load_kernel(kernel, device)
     uploaded = _upload(partial_density, activity, grid, tables, device)
     shape = (len(VIEWS), len(windows), grid.shape[1], grid.shape[0], grid.shape[2])
     tallies = _Tallies(int(np.prod(shape)), threads, device)

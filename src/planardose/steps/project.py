@@ -10,10 +10,11 @@ from planardose.io.files import atomic
 from planardose.io.samples import read_samples
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
+from planardose.physics.warp_runtime import warp_device
 from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.sim.activity import activity_map
-from planardose.sim.montecarlo import Views, simulate_views, warp_device
+from planardose.sim.montecarlo import Views, simulate_views
 
 BATCHES = 4  # for the error estimate
 CLEAR = 0.1  # error is told for pixels above this share of the brightest
