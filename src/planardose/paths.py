@@ -36,7 +36,7 @@ STEP_VERSIONS = {
     "import_planar": 1,
     "segment": 1,
     "sample_uptake": 1,
-    "project": 1,
+    "project": 2,
     "train": 1,
     "register": 1,
     "reconstruct": 1,
