@@ -13,9 +13,10 @@ import torch
 from planardose.library import Camera, Nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import mu_per_mm
+from planardose.physics.couch import couch_transmission
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS
-from planardose.recon.blur import blur_terms, counted_lines
+from planardose.recon.blur import RANK, banded, counted_lines, layer_profiles
 from planardose.recon.scatter import ScatterParameters, effective_sources, parameters, scatter_kernels, surroundings_shares
 
 
@@ -55,6 +56,8 @@ class Projector:
         Site's in-air calibration over the computed sensitivity (1 without a calibration).
     penetration : bool
         Photons through septa and scattered in the lead take part. False: the open holes alone.
+    couch_mm : float
+        Aluminium before the posterior head.
     scatter : ScatterParameters or None
         None: the fitted ones.
     device : str
@@ -76,6 +79,7 @@ class Projector:
         face_mm: tuple[float, float],
         scale: float = 1.0,
         penetration: bool = True,
+        couch_mm: float = 0.0,
         scatter: ScatterParameters | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -88,18 +92,20 @@ class Projector:
         self.scatter_kernels = scatter_kernels(camera, nuclide, step, penetration, fitted.path_attenuation)
         # cps/MBq of one head, in air
         self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
-        factors = sum(
-            share * attenuation_factors(mu_per_mm(model.partial_density, energy), step[1])
-            for energy, share in counted_lines(camera, nuclide, penetration).items()
-        )
+        self.couch_share, factors = 0.0, 0.0  # of the posterior head's counts in air that the couch lets through
+        for energy, share in counted_lines(camera, nuclide, penetration).items():
+            through = float(couch_transmission(energy, couch_mm))
+            escaping = attenuation_factors(mu_per_mm(model.partial_density, energy), step[1])
+            factors = factors + share * np.reshape([1.0, through], (2, 1, 1, 1)) * escaping
+            self.couch_share += share * through
         self.factors = self.tensor(self.sensitivity * factors.transpose(0, 2, 1, 3))  # (2, J, I, K): cps/MBq
-        self.terms = [  # per view: layers, (L, I', I), (L, K', K)
-            [
-                (term.layers, self.tensor(term.across), self.tensor(term.along))
-                for term in blur_terms(camera, nuclide, row, (step[0], step[2]), (grid.shape[0], grid.shape[2]), penetration)
-            ]
-            for row in self._distances(model, face_mm)
-        ]
+        blur_x, blur_z = [], []
+        for row in self._distances(model, face_mm):
+            profiles = [layer_profiles(camera, nuclide, float(d), (step[0], step[2]), penetration) for d in row]
+            blur_x.append([banded(x, grid.shape[0]) for x, _ in profiles])
+            blur_z.append([banded(z, grid.shape[2]) for _, z in profiles])
+        self.blur_x = self.tensor(np.array(blur_x)).flatten(2, 3)  # (2, J, R I', I)
+        self.blur_z = self.tensor(np.array(blur_z)).flatten(1, 2)  # (2, J R, K', K)
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         """The array on the projector's device and in its precision."""
@@ -126,11 +132,9 @@ class Projector:
         n, n_i, n_j, n_k = activity.shape
         layers = activity.permute(2, 1, 0, 3)  # J, I, N, K
         weighted = (layers * self.factors[view][:, :, None, :]).reshape(n_j, n_i, n * n_k)
-        image = 0.0
-        for used, blur_x, blur_z in self.terms[view]:
-            across = torch.bmm(blur_x, weighted[used]).reshape(-1, n_i * n, n_k)
-            image = image + torch.bmm(across, blur_z.transpose(1, 2)).sum(dim=0)
-        return image.reshape(n_i, n, n_k).permute(1, 0, 2)
+        across = torch.bmm(self.blur_x[view], weighted).reshape(n_j * RANK, n_i * n, n_k)
+        along = torch.bmm(across, self.blur_z[view].transpose(1, 2)).sum(dim=0)
+        return along.reshape(n_i, n, n_k).permute(1, 0, 2)
 
     def adjoint(self, rates: torch.Tensor) -> torch.Tensor:
         """Transpose of `forward`: (N, 2, I, K) to (N, I, J, K); a single pair (2, I, K) gives (I, J, K)."""
@@ -141,15 +145,13 @@ class Projector:
         if rates.ndim == 3:
             return self.adjoint_per_view(rates[None])[:, 0]
         n, _, n_i, n_k = rates.shape
+        n_j = self.grid.shape[1]
         parts = []
         for v in range(len(VIEWS)):
-            flat = rates[:, v].permute(1, 0, 2).reshape(1, n_i * n, n_k)
-            layers = torch.zeros(self.grid.shape[1], n_i, n * n_k, dtype=rates.dtype, device=rates.device)
-            for used, blur_x, blur_z in self.terms[v]:
-                along = torch.bmm(flat.expand(len(blur_z), -1, -1), blur_z).reshape(-1, n_i, n * n_k)
-                layers[used] += torch.bmm(blur_x.transpose(1, 2), along)
-            layers = layers.reshape(-1, n_i, n, n_k)
-            parts.append((layers * self.factors[v][:, :, None, :]).permute(2, 1, 0, 3))
+            flat = rates[:, v].permute(1, 0, 2).reshape(1, n_i * n, n_k).expand(n_j * RANK, -1, -1)
+            along = torch.bmm(flat, self.blur_z[v]).reshape(n_j, RANK * n_i, n * n_k)
+            across = torch.bmm(self.blur_x[v].transpose(1, 2), along).reshape(n_j, n_i, n, n_k)
+            parts.append((across * self.factors[v][:, :, None, :]).permute(2, 1, 0, 3))
         return torch.stack(parts)
 
     def scatter(self, activity: np.ndarray) -> np.ndarray:

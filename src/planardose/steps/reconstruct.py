@@ -73,7 +73,8 @@ class Estimates:
         """(O,) MBq of the conjugate view."""
         nuclide, projector = load_nuclide(self.setting.nuclide_name), self.setting.projector
         mu = mu_per_mm(self.model.partial_density, nuclide.imaged_line().energy_kev)
-        return conjugate_view(self.model, self.measured, mu, projector.sensitivity)
+        per_head = projector.sensitivity * np.sqrt(projector.couch_share)  # geometric mean of both heads
+        return conjugate_view(self.model, self.measured, mu, float(per_head))
 
     def checked(self, activity: np.ndarray) -> gate.Gate:
         """Gate of a map."""
