@@ -11,8 +11,8 @@ square of the Monte Carlo image, whose own noise is told beside it.
 import argparse
 
 import numpy as np
-
 from benchmarks.cases import organ_views, patient, present_organs, uptakes
+
 from planardose.heads import face_positions_mm
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.planar import VIEWS
@@ -89,8 +89,9 @@ def main() -> None:
                 for r in image_rows(m, camera, nuclide, 5 * given.histories, s, penetration)]  # fmt: skip
         columns = np.array(rows).T
         names = ("totals anterior", "totals posterior", "NRMSE primary", "NRMSE all", "Monte Carlo noise")
-        print(f"{len(rows)} images: " + ", ".join(f"{n} {np.mean(c):.4f} +- {np.std(c, ddof=1):.4f} (worst {worst(c):.4f})"
-                                                  for n, c in zip(names, columns, strict=True)))  # fmt: skip
+        print(f"{len(rows)} images of drawn uptakes:")
+        for name, values in zip(names, columns, strict=True):
+            print(f"  {name:18}{np.mean(values):.4f} +- {np.std(values, ddof=1):.4f}, worst {worst(values):.4f}")
 
 
 def worst(values: np.ndarray) -> float:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from benchmarks.cases import patient, uptakes
+
 from planardose.heads import face_positions_mm
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.attenuation import mu_per_mm
@@ -76,6 +76,20 @@ def figures(views: np.ndarray, reference: np.ndarray) -> list[str]:
     return [f"{totals[0]:.4f}", f"{totals[1]:.4f}", f"{100 * nrmse:.2f} %"]
 
 
+def our_side(model, camera, nuclide, faces, activity: np.ndarray, penetration: bool) -> tuple:
+    """Our views (2, I, K), the Monte Carlo's primaries, our sensitivity, and s to the first views, forward, adjoint."""
+    start = time.perf_counter()
+    projector = Projector(model, camera, nuclide, faces, penetration=penetration)
+    x = projector.tensor(activity)
+    with torch.no_grad():
+        views = projector.forward(x)
+        first = time.perf_counter() - start
+        times = first, median_s(lambda: projector.forward(x)), median_s(lambda: projector.adjoint(views))
+    setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,), faces)
+    true = simulate_views(*setting, 1e4, SEED, penetration=penetration).primary[:, 0]
+    return views.numpy().astype(np.float64), true, projector.sensitivity, times
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--theirs", type=Path, required=True, help="Python with PyTomography")
@@ -89,22 +103,11 @@ def main() -> None:
     for grid_mm in given.grids_mm:
         model = patient(SEED, grid_mm)
         faces, activity = face_positions_mm(model, None), next(uptakes(model, nuclide, SEED, 1))
-        setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,), faces)
         print(f"grid {model.grid.shape} of {grid_mm:g} mm, {given.camera}, one thread", flush=True)
-        ours = {}
-        for penetration in (False, True):
-            start = time.perf_counter()
-            projector = Projector(model, camera, nuclide, faces, penetration=penetration)
-            x = projector.tensor(activity)
-            with torch.no_grad():
-                views = projector.forward(x)
-                first = time.perf_counter() - start
-                times = [median_s(lambda: projector.forward(x)), median_s(lambda: projector.adjoint(views))]
-            true = simulate_views(*setting, 1e4, SEED, penetration=penetration).primary[:, 0]
-            ours[penetration] = (views.numpy().astype(np.float64), true, projector.sensitivity, first, times)
-        for penetration, (views, true, _, first, times) in ours.items():
+        ours = {p: our_side(model, camera, nuclide, faces, activity, p) for p in (False, True)}
+        for penetration, (views, true, _, times) in ours.items():
             name = f"ours, {'with' if penetration else 'no'} penetration"
-            rows.append([name, "Monte Carlo", *figures(views, true), *(f"{1e3 * t:.1f} ms" for t in (first, *times))])
+            rows.append([name, "Monte Carlo", *figures(views, true), *(f"{1e3 * t:.1f} ms" for t in times)])
         mu = mu_per_mm(model.partial_density.astype(np.float64), energy)
         other = theirs(given.theirs, activity, mu, camera, energy, model.grid, faces)
         times = [f"{1e3 * float(other[k]):.1f} ms" for k in ("first_s", "forward_s", "adjoint_s")]

@@ -10,8 +10,8 @@ the triple-energy-window estimate, for drawn uptakes. Prints the spread for each
 import argparse
 
 import numpy as np
-
 from benchmarks.cases import organ_views, patient, present_organs, uptakes
+
 from planardose.heads import face_positions_mm
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
@@ -77,7 +77,8 @@ def report(logs: np.ndarray, shares: list[float]) -> None:
         spread = np.sqrt((between**2).mean(axis=0))
         n = int(spread.argmin())
         best.append((spread[n], surroundings_mm, fine[n], between[:, n].mean(), np.abs(between[:, n]).max()))
-        print("surroundings {1:g} mm, path attenuation {2:.3f}: spread {0:.4f}, mean {3:+.4f}, largest {4:.3f}".format(*best[-1]))
+        line = "surroundings {1:g} mm, path attenuation {2:.3f}: spread {0:.4f}, mean {3:+.4f}, largest {4:.3f}"
+        print(line.format(*best[-1]))
     _, surroundings_mm, attenuation, *_ = min(best)
     print(f"{logs.shape[2]} cases (organ, view); energy-window share of {len(shares)} uptakes: "
           f"{np.mean(shares):.4f} +- {np.std(shares, ddof=1):.4f}")  # fmt: skip

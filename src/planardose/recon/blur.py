@@ -14,7 +14,8 @@ from planardose.physics.head_response import head_kernel
 from planardose.physics.sensitivity import line_sensitivities_cps_per_mbq
 
 RANK = 2
-MINOR_LINE = 1e-3  # of the counts in air: lines below it take part with the kernel and attenuation of the others
+# of the counts in air: lines below it count with the kernel and attenuation of the others (177Lu, MELP: 0.2 %)
+MINOR_LINE = 1e-2
 TAILS = 0.25  # power of the marginals that weighs the fit of the later terms: between all alike (0) and relative (0.5)
 LEAST_MARGINAL = 1e-7  # of the largest one
 

@@ -17,7 +17,7 @@ from planardose.physics.couch import couch_transmission
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS
 from planardose.recon.blur import RANK, banded, counted_lines, layer_profiles
-from planardose.recon.scatter import ScatterParameters, effective_sources, parameters, scatter_kernels, surroundings_shares
+from planardose.recon.scatter import ScatterModel, ScatterParameters
 
 
 def attenuation_factors(mu: np.ndarray, step_mm: float) -> np.ndarray:
@@ -56,8 +56,8 @@ class Projector:
         Site's in-air calibration over the computed sensitivity (1 without a calibration).
     penetration : bool
         Photons through septa and scattered in the lead take part. False: the open holes alone.
-    couch_mm : float
-        Aluminium before the posterior head.
+    couch : bool
+        The camera's couch lies before the posterior head.
     scatter : ScatterParameters or None
         None: the fitted ones.
     device : str
@@ -79,22 +79,19 @@ class Projector:
         face_mm: tuple[float, float],
         scale: float = 1.0,
         penetration: bool = True,
-        couch_mm: float = 0.0,
+        couch: bool = False,
         scatter: ScatterParameters | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
         grid, step = model.grid, tuple(float(s) for s in model.grid.spacing_mm)
         self.grid, self.device, self.dtype = grid, torch.device(device), dtype
-        self.density = model.density
-        fitted = parameters() if scatter is None else scatter
-        self.surroundings = surroundings_shares(model, fitted.surroundings_mm)
-        self.scatter_kernels = scatter_kernels(camera, nuclide, step, penetration, fitted.path_attenuation)
+        self.scatter_model = ScatterModel(model, camera, nuclide, penetration, scatter)
         # cps/MBq of one head, in air
         self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
         self.couch_share, factors = 0.0, 0.0  # of the posterior head's counts in air that the couch lets through
         for energy, share in counted_lines(camera, nuclide, penetration).items():
-            through = float(couch_transmission(energy, couch_mm))
+            through = float(couch_transmission(energy, camera.couch_mm if couch else 0.0))
             escaping = attenuation_factors(mu_per_mm(model.partial_density, energy), step[1])
             factors = factors + share * np.reshape([1.0, through], (2, 1, 1, 1)) * escaping
             self.couch_share += share * through
@@ -157,8 +154,9 @@ class Projector:
     def scatter(self, activity: np.ndarray) -> np.ndarray:
         """Photopeak rates (2, I, K) float64 in cps of photons scattered in the patient, of one map (I, J, K)."""
         with torch.no_grad():
-            sources = self.tensor(effective_sources(np.asarray(activity), self.density, self.surroundings, self.scatter_kernels))
-            return np.stack([self._view(s[None], v)[0].cpu().numpy() for v, s in enumerate(sources)]).astype(np.float64)
+            sources = self.tensor(self.scatter_model.sources(np.asarray(activity)))
+            views = [self._view(s[None], v)[0].cpu().numpy() for v, s in enumerate(sources)]
+            return np.stack(views).astype(np.float64)
 
     def organ_responses(self, fractions: np.ndarray) -> "Responses":
         """Primary and scatter rates of every organ, from its fractions (O, I, J, K), evenly filled."""

@@ -139,6 +139,15 @@ def scatter_kernels(
     return out
 
 
+def _crop(activity: np.ndarray, reach: tuple[int, int, int]) -> tuple[slice, ...]:
+    """Box around the activity, widened by the kernel's reach."""
+    box = []
+    for axis, r in enumerate(reach):
+        filled = np.flatnonzero(activity.any(axis=tuple(a for a in range(3) if a != axis)))
+        box.append(slice(max(filled[0] - r, 0), min(filled[-1] + r + 1, activity.shape[axis])))
+    return tuple(box)
+
+
 def surroundings_shares(model: PatientModel, smoothing_mm: float) -> np.ndarray:
     """(D, I, J, K) float32: weights of `DENSITIES_G_ML` that make up the body's density around each voxel, sum 1."""
     sigma = smoothing_mm / model.grid.spacing_mm
@@ -149,18 +158,7 @@ def surroundings_shares(model: PatientModel, smoothing_mm: float) -> np.ndarray:
     return np.stack([1 - water, water])
 
 
-def _crop(activity: np.ndarray, reach: tuple[int, int, int]) -> tuple[slice, ...]:
-    """Box around the activity, widened by the kernel's reach."""
-    box = []
-    for axis, r in enumerate(reach):
-        filled = np.flatnonzero(activity.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(filled[0] - r, 0), min(filled[-1] + r + 1, activity.shape[axis])))
-    return tuple(box)
-
-
-def effective_sources(
-    activity: np.ndarray, density: np.ndarray, shares: np.ndarray, along_y: np.ndarray
-) -> np.ndarray:
+def effective_sources(activity: np.ndarray, density: np.ndarray, shares: np.ndarray, along_y: np.ndarray) -> np.ndarray:
     """Activity that would send, unscattered, the photons which scatter towards each head.
 
     Parameters
@@ -193,3 +191,36 @@ def effective_sources(
         spread = fft.irfftn((spectra * transfer).sum(axis=0), size)[tuple(full)]
         out[(view, *box)] = np.maximum(spread, 0.0) * density[box]
     return out
+
+
+class ScatterModel:
+    """Effective scatter sources of a patient.
+
+    Parameters
+    ----------
+    model : PatientModel
+    camera : Camera
+    nuclide : Nuclide
+    penetration : bool
+        Photons that go through the collimator's lead count.
+    fitted : ScatterParameters or None
+        None: those of the package.
+    """
+
+    def __init__(
+        self,
+        model: PatientModel,
+        camera: Camera,
+        nuclide: Nuclide,
+        penetration: bool = True,
+        fitted: ScatterParameters | None = None,
+    ):
+        fitted = fitted or parameters()
+        step = tuple(float(s) for s in model.grid.spacing_mm)
+        self.density = model.density
+        self.shares = surroundings_shares(model, fitted.surroundings_mm)
+        self.kernels = scatter_kernels(camera, nuclide, step, penetration, fitted.path_attenuation)
+
+    def sources(self, activity: np.ndarray) -> np.ndarray:
+        """(2, I, J, K) float32: `effective_sources` of a map (I, J, K)."""
+        return effective_sources(activity, self.density, self.shares, self.kernels)

@@ -5,13 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from planardose.config import Config
 from planardose.frames import PlanarPose
 from planardose.heads import face_positions_mm
 from planardose.io.planar_file import load_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
-from planardose.physics.couch import couch_mm
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
 from planardose.recon.acquired import Acquired, acquired_from
@@ -46,12 +44,6 @@ class Setting:
         return self.pair.ras()[:, self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)]
 
 
-def lead_and_couch(config: Config) -> dict:
-    """What the config says of the camera's lead and couch, as `Projector` takes it."""
-    wanted = config.projection
-    return {"penetration": wanted.penetration, "couch_mm": couch_mm() if wanted.couch else 0.0}
-
-
 def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
     """Read the model and the imported planar pair, and set up the projector with the sheet's camera and calibration."""
     row = run.cohort.row(patient, timepoint)
@@ -61,9 +53,9 @@ def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
     # sensitivity and scatter are those of the window that was acquired, whatever the catalogue's is
     nuclide = replace(nuclide, photopeak=pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)])
     faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")
-    calibration, scale, options = row.calibration_cps_per_mbq, 1.0, lead_and_couch(run.config)
+    calibration, scale, head = row.calibration_cps_per_mbq, 1.0, run.config.projection
     if calibration is not None:
         # what the calibration measured, in air and without the couch
-        scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, options["penetration"])
-    projector = Projector(model, camera, nuclide, faces, scale, **options)
+        scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, head.penetration)
+    projector = Projector(model, camera, nuclide, faces, scale, head.penetration, head.couch)
     return Setting(model, pair, projector, row.nuclide, row.where, calibration is not None)
