@@ -1,75 +1,90 @@
 """Fit the numbers of ``data/physics/patient_scatter.yaml`` to the Monte Carlo on synthetic patients.
 
-    python benchmarks/scatter/fit.py --patients 3 --uptakes 2 --histories 2e6
+    python -m benchmarks.scatter.fit
 
-Prints, per patient and uptake, modelled over true photopeak scatter for several path attenuations, and true scatter
-over the triple-energy-window estimate; then the path attenuation that makes the mean ratio 1.
+The surroundings and the path attenuation are those with the least spread (root mean square of the logarithm) of
+modelled over true photopeak scatter, over organs and views; every organ is a case of its own. Then true scatter over
+the triple-energy-window estimate, for drawn uptakes. Prints the spread for each pair tried, and the lines for the file.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
+from benchmarks.cases import organ_views, patient, present_organs, uptakes
 
-from planardose.anatomy.build import build_model
-from planardose.anatomy.phantom import draw_phantom
 from planardose.heads import face_positions_mm
-from planardose.image import Grid, Volume
-from planardose.library import load_camera, load_nuclide
+from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.recon.projector import Projector
-from planardose.recon.scatter import kernel
-from planardose.sim.activity import activity_map
+from planardose.recon.scatter import ScatterParameters
 from planardose.sim.montecarlo import simulate_views
-from planardose.sim.tracer import load_tracer
-from planardose.sim.uptake import draw_samples
 
-ATTENUATIONS = (0.4, 0.55, 0.7, 0.85, 1.0)
-CT_MM, GRID_MM, INJECTED_MBQ = 5.0, 10.0, 7400.0
+SURROUNDINGS_MM = (15.0, 20.0, 25.0, 30.0)
+ATTENUATIONS = (0.7, 0.8, 0.9, 1.0)
+UPTAKES = 2  # per patient
 
 
-def patient(seed: int) -> PatientModel:
-    """Patient model of a synthetic anatomy."""
-    phantom = draw_phantom(np.random.default_rng(seed))
-    low, high = phantom.extent_mm(20.0)
-    shape = tuple(int(n) for n in np.ceil((high - low) / CT_MM))
-    grid = Grid.axis_aligned(shape, CT_MM, low + CT_MM / 2)
-    sampled = phantom.on_grid(grid)
-    return build_model(Volume(sampled.hu, grid, "CT", "HU"), Volume(sampled.labels, grid, "labels", "1"), GRID_MM)
+def log_ratios(model: PatientModel, true: np.ndarray, camera: Camera, nuclide: Nuclide) -> np.ndarray:
+    """(S, A, O, 2) log of modelled over true scatter per surroundings, path attenuation, organ and view."""
+    faces, organs = face_positions_mm(model, None), present_organs(model)
+    out = np.empty((len(SURROUNDINGS_MM), len(ATTENUATIONS), len(organs), 2))
+    for s, surroundings_mm in enumerate(SURROUNDINGS_MM):
+        for a, attenuation in enumerate(ATTENUATIONS):
+            tried = ScatterParameters(attenuation, surroundings_mm, 1.0)
+            projector = Projector(model, camera, nuclide, faces, scatter=tried)
+            activity = model.fractions[organs].astype(np.float64) * model.grid.voxel_ml
+            modelled = np.array([projector.scatter(x).sum(axis=(1, 2)) for x in activity])
+            out[s, a] = np.log(modelled / true[:, 1].sum(axis=(2, 3)))
+    return out
+
+
+def window_shares(model: PatientModel, camera: Camera, nuclide: Nuclide, histories: float, seed: int) -> list[float]:
+    """True photopeak scatter over the triple-energy-window estimate, whole images of drawn uptakes."""
+    windows, faces = (nuclide.photopeak, *nuclide.scatter_windows), face_positions_mm(model, None)
+    shares = []
+    for activity in uptakes(model, nuclide, seed, UPTAKES):
+        setting = (model.partial_density, activity, model.grid, camera, nuclide, windows, faces)
+        views = simulate_views(*setting, histories, seed)
+        true = (views.rate[:, 0] - views.primary[:, 0]).sum()
+        beside = sum(views.rate[:, n + 1].sum() / w.width_kev for n, w in enumerate(nuclide.scatter_windows))
+        shares.append(float(true / (beside * nuclide.photopeak.width_kev / 2)))
+    return shares
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, default=3)
-    parser.add_argument("--uptakes", type=int, default=2)
-    parser.add_argument("--histories", type=float, default=2e6)
+    parser.add_argument("--histories", type=float, default=4e5, help="per organ and per uptake")
     parser.add_argument("--camera", default="siemens_symbia_melp")
     given = parser.parse_args()
     camera, nuclide = load_camera(given.camera), load_nuclide("177Lu")
-    windows, rows = (nuclide.photopeak, *nuclide.scatter_windows), []
+    ratios, shares = [], []
     for seed in range(1, given.patients + 1):
         model = patient(seed)
-        faces = face_positions_mm(model, None)
-        projector = Projector(model, camera, nuclide, faces)
-        table = draw_samples(
-            model, load_tracer("177Lu-PSMA-617"), nuclide, INJECTED_MBQ, given.uptakes, 0, 0.0, seed, ""
-        )
-        for row in table.to_dict("records"):
-            activity = activity_map(model, row)
-            setting = (model.partial_density, activity, model.grid, camera, nuclide, windows, faces)
-            views = simulate_views(*setting, given.histories, seed)
-            true = float((views.rate[:, 0] - views.primary[:, 0]).sum())
-            energy_windows = float((views.rate[:, 1] + views.rate[:, 2]).sum()) * nuclide.photopeak.width_kev / 2
-            energy_windows /= nuclide.scatter_windows[0].width_kev
-            ratios = []
-            for share in ATTENUATIONS:
-                projector.scatter_kernel = kernel(camera, nuclide, (GRID_MM,) * 3, share)
-                ratios.append(projector.scatter(activity).sum() / true)
-            rows.append([*ratios, true / energy_windows])
-            print(seed, int(row["sample"]), np.round(rows[-1], 4).tolist(), flush=True)
-    mean = np.mean(rows, axis=0)
-    fitted = float(np.interp(-1.0, -mean[:-1], ATTENUATIONS))
-    print(f"path_attenuation {fitted:.3f}, energy_window_share {mean[-1]:.3f}  ({Path(__file__).name}, {given})")
+        true = organ_views(model, camera, nuclide, given.histories, seed, penetration=True)
+        ratios.append(log_ratios(model, true, camera, nuclide))
+        shares += window_shares(model, camera, nuclide, given.histories, seed)
+    logs = np.concatenate(ratios, axis=2).reshape(len(SURROUNDINGS_MM), len(ATTENUATIONS), -1)
+    report(logs, shares)
+
+
+def report(logs: np.ndarray, shares: list[float]) -> None:
+    """Print the fit from log ratios (S, A, cases)."""
+    best = []
+    fine = np.round(np.arange(ATTENUATIONS[0], ATTENUATIONS[-1] + 1e-9, 0.005), 3)
+    for surroundings_mm, rows in zip(SURROUNDINGS_MM, logs, strict=True):
+        between = np.array([np.interp(fine, ATTENUATIONS, case) for case in rows.T])  # (cases, fine)
+        spread = np.sqrt((between**2).mean(axis=0))
+        n = int(spread.argmin())
+        best.append((spread[n], surroundings_mm, fine[n], between[:, n].mean(), np.abs(between[:, n]).max()))
+        line = "surroundings {1:g} mm, path attenuation {2:.3f}: spread {0:.4f}, mean {3:+.4f}, largest {4:.3f}"
+        print(line.format(*best[-1]))
+    _, surroundings_mm, attenuation, *_ = min(best)
+    print(f"{logs.shape[2]} cases (organ, view); energy-window share of {len(shares)} uptakes: "
+          f"{np.mean(shares):.4f} +- {np.std(shares, ddof=1):.4f}")  # fmt: skip
+    print(f"path_attenuation: {attenuation:.3f}")
+    print(f"surroundings_mm: {surroundings_mm:.1f}")
+    print(f"energy_window_share: {np.mean(shares):.3f}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Depends:
     Parameters
     ----------
     config : tuple of str
-        Keys of `Config`.
+        Keys of `Config`, whole sections or ``section.key``.
     hand : tuple of str
         Keys of `config.Hand`, of the job's own time point.
     files, cells : tuple of str
@@ -59,6 +59,7 @@ class Depends:
 INJECTED = ("injected_mbq", "residual_mbq")
 INJECTION = (*INJECTED, "injected_at")
 IMAGING = ("nuclides", "cameras")
+HEAD = ("projection.penetration", "projection.couch")  # what the analytic projector shares with the Monte Carlo
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
@@ -70,15 +71,15 @@ DEPENDS = {
     "segment": Depends(config=("segmentation", "grid_mm"), files=("segmentation", "lesions")),
     "sample_uptake": Depends(config=("seed", "sampling"), cells=INJECTED, catalogues=("nuclides", "tracers")),
     "project": Depends(config=("seed", "projection"), catalogues=IMAGING),
-    "train": Depends(config=("seed", "train", "sampling"), catalogues=IMAGING),
+    "train": Depends(config=("seed", "train", "sampling", *HEAD), catalogues=IMAGING),
     "register": Depends(
-        config=("registration",),
+        config=("registration", *HEAD),
         hand=("shift_mm", "rotation_deg"),
         cells=("calibration_cps_per_mbq",),
         catalogues=IMAGING,
     ),
     "reconstruct": Depends(
-        config=("methods", "dose_method", "reconstruction"),
+        config=("methods", "dose_method", "reconstruction", *HEAD),
         hand=("accept_gate",),
         cells=("calibration_cps_per_mbq",),
         catalogues=IMAGING,
@@ -86,7 +87,7 @@ DEPENDS = {
     "fit_kinetics": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "absorbed_dose": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "report": Depends(
-        config=("methods", "dose_method", "patients"),
+        config=("methods", "dose_method", "patients", *HEAD),
         cells=(*INJECTION, "calibration_cps_per_mbq", "weight_kg", "tracer"),
         catalogues=IMAGING,
         all_rows=True,
@@ -198,7 +199,7 @@ class Plan:
 
     def _facts(self, step: str, patient: str | None, timepoint: str | None) -> list:
         needs = DEPENDS[step]
-        settings = self.config.model_dump(mode="json", include=set(needs.config) - {"patients"})
+        settings = self.config.model_dump(mode="json", include=_included(set(needs.config) - {"patients"}))
         if "patients" in needs.config and patient in self.config.patients:
             settings["patients"] = {t: h.model_dump(mode="json") for t, h in self.config.patients[patient].items()}
         hand = (
@@ -228,6 +229,15 @@ class Plan:
             {c: [fingerprint(p) for p in _with_companions(row.paths.get(c))] for c in needs.files},
             {k: [name, library.entry_path(k, name).read_text()] for k, name in entries.items()},
         ]
+
+
+def _included(keys: set[str]) -> dict:
+    """Keys of the config, of its top level or ``section.key``, as pydantic's `include`."""
+    out: dict = {}
+    for key in keys:
+        section, _, part = key.partition(".")
+        out[section] = True if not part or out.get(section) is True else {*out.get(section, ()), part}
+    return out
 
 
 def _with_companions(path: Path | None) -> list[Path | None]:

@@ -31,7 +31,7 @@ def test_smoothing_keeps_the_scatter_total(nuclide):
     counts = np.zeros((2, 3, 40, 60))
     counts[:, :, 15:25, 20:40] = rng.poisson(5.0, (2, 3, 10, 20))
     got = acquired_from(counts, (PEAK, LOW, HIGH), 20.0, nuclide, 10.0)
-    raw = parameters()["energy_window_share"] * triple_energy_window(counts, (PEAK, LOW, HIGH), 0)
+    raw = parameters().energy_window_share * triple_energy_window(counts, (PEAK, LOW, HIGH), 0)
     assert got.scatter.sum() == pytest.approx(raw.sum(), rel=1e-6)
     assert got.scatter.max() < raw.max()
     assert np.array_equal(got.counts, counts[:, 0])

@@ -3,22 +3,44 @@
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import yaml
 
 from planardose.library import DATA, Camera, Nuclide
-from planardose.physics.collimator import geometric_efficiency
-from planardose.physics.detector import detection_efficiency
+from planardose.physics.head_response import head_efficiency
 from planardose.planar import EnergyWindow
 from planardose.units import BQ_PER_MBQ
 
 
-def air_sensitivity_cps_per_mbq(camera: Camera, nuclide: Nuclide, window: EnergyWindow) -> float:
+def line_sensitivities_cps_per_mbq(
+    camera: Camera, nuclide: Nuclide, window: EnergyWindow, penetration: bool = True
+) -> np.ndarray:
+    """Part of each photon line in `air_sensitivity_cps_per_mbq`, in the order of `Nuclide.lines`: (L,) float64."""
+    energies = np.array([line.energy_kev for line in nuclide.lines])
+    per_decay = np.array([line.per_decay for line in nuclide.lines])
+    return BQ_PER_MBQ * per_decay * head_efficiency(camera, window, energies, penetration)
+
+
+def air_sensitivity_cps_per_mbq(
+    camera: Camera, nuclide: Nuclide, window: EnergyWindow, penetration: bool = True
+) -> float:
     """Counts per second per MBq that one head records in a window from a source in air, all lines together.
 
-    No attenuation between source and camera, no collimator penetration; the same at every distance.
+    Parameters
+    ----------
+    camera : Camera
+    nuclide : Nuclide
+    window : EnergyWindow
+    penetration : bool
+        Count photons that went through septa or scattered in the lead, as every measurement in air does. False: the
+        open holes alone.
+
+    Returns
+    -------
+    float
+        No attenuation in the source; the same at every distance.
     """
-    counted = sum(line.per_decay * detection_efficiency(camera, window, line.energy_kev) for line in nuclide.lines)
-    return BQ_PER_MBQ * geometric_efficiency(camera) * counted
+    return float(line_sensitivities_cps_per_mbq(camera, nuclide, window, penetration).sum())
 
 
 @dataclass(frozen=True)

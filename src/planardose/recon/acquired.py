@@ -127,7 +127,7 @@ def acquired_from(
     if not neighbours(windows, peak):
         return Acquired(photopeak, None, float(exposure_s))
     sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
-    share = scatter_parameters()["energy_window_share"]
+    share = scatter_parameters().energy_window_share
     scatter = share * triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak)
     smooth = np.stack([gaussian_filter(view, sigma, mode="constant") for view in scatter])
     return Acquired(photopeak, smooth, float(exposure_s))

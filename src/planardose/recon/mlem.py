@@ -32,7 +32,8 @@ def mlem(projector: Projector, acquired: Acquired, start: np.ndarray, iterations
         for _ in range(iterations):
             expected = projector.forward(x) * acquired.exposure_s + scatter
             ratio = torch.where(expected > 1e-9, counts / expected.clamp_min(1e-9), torch.zeros_like(counts))
-            x = x * projector.adjoint(ratio * acquired.exposure_s) / sensitivity
+            # separable terms of a kernel can be slightly negative far from its middle
+            x = (x * projector.adjoint(ratio * acquired.exposure_s) / sensitivity).clamp_min(0.0)
     return x.cpu().numpy().astype(np.float64)
 
 

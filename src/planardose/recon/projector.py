@@ -1,10 +1,10 @@
 """Analytic projector: activity to the expected primary photopeak rates of two opposed heads, and its exact adjoint.
 
-Attenuation along +-y at the imaged line, depth-dependent Gaussian resolution (collimator and intrinsic), absolute cps
-per MBq. Linear and differentiable (torch). Scatter is apart: `Projector.scatter`.
+The camera is the Monte Carlo's: attenuation along +-y per photon line, the head's response at every depth
+(`physics.head_response`, with penetration and scatter in the lead) as a short sum of separable kernels
+(`recon.blur`), absolute cps per MBq. Linear and differentiable (torch). Scatter is apart: `Projector.scatter`.
 """
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +13,11 @@ import torch
 from planardose.library import Camera, Nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import mu_per_mm
-from planardose.physics.collimator import FWHM_PER_SIGMA, fwhm_mm
+from planardose.physics.couch import couch_transmission
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS
-from planardose.recon.scatter import effective_sources, kernel
+from planardose.recon.blur import RANK, banded, counted_lines, layer_profiles
+from planardose.recon.scatter import ScatterModel, ScatterParameters
 
 
 def attenuation_factors(mu: np.ndarray, step_mm: float) -> np.ndarray:
@@ -41,26 +42,6 @@ def attenuation_factors(mu: np.ndarray, step_mm: float) -> np.ndarray:
     return np.stack([np.exp(-beyond) * own, np.exp(-before) * own])
 
 
-def blur_matrix(sigma_mm: float, size: int, step_mm: float) -> np.ndarray:
-    """Share of the light of an evenly filled voxel that falls into each pixel, both `step_mm` wide: (size, size).
-
-    A Gaussian averaged over the source's and integrated over the pixel's width: second difference of
-    H(t) = t Phi(t/s) + s phi(t/s). Columns sum to one but for what leaves the grid.
-    """
-    offsets = np.arange(-size, size + 1) * step_mm
-    if sigma_mm <= 1e-3 * step_mm:
-        h = np.maximum(offsets, 0.0)
-    else:
-        u = offsets / sigma_mm
-        phi = np.exp(-0.5 * u * u) / math.sqrt(2.0 * math.pi)
-        cdf = 0.5 * (1.0 + np.vectorize(math.erf)(u / math.sqrt(2.0)))
-        h = offsets * cdf + sigma_mm * phi
-    kernel = np.zeros(2 * size + 1)
-    kernel[1:-1] = (h[2:] - 2.0 * h[1:-1] + h[:-2]) / step_mm
-    index = np.arange(size)[:, None] - np.arange(size)[None, :] + size
-    return np.maximum(kernel[index], 0.0)
-
-
 class Projector:
     """Primary photopeak rates of a patient model in both views.
 
@@ -73,6 +54,12 @@ class Projector:
         RAS y of the (anterior, posterior) collimator face, mm.
     scale : float
         Site's in-air calibration over the computed sensitivity (1 without a calibration).
+    penetration : bool
+        Photons through septa and scattered in the lead take part. False: the open holes alone.
+    couch : bool
+        The camera's couch lies before the posterior head.
+    scatter : ScatterParameters or None
+        None: the fitted ones.
     device : str
         Torch device.
     dtype : torch.dtype
@@ -91,25 +78,31 @@ class Projector:
         nuclide: Nuclide,
         face_mm: tuple[float, float],
         scale: float = 1.0,
+        penetration: bool = True,
+        couch: bool = False,
+        scatter: ScatterParameters | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
-        grid, energy = model.grid, nuclide.imaged_line().energy_kev
+        grid, step = model.grid, tuple(float(s) for s in model.grid.spacing_mm)
         self.grid, self.device, self.dtype = grid, torch.device(device), dtype
-        self.density = model.density
-        self.scatter_kernel = kernel(camera, nuclide, tuple(float(s) for s in grid.spacing_mm))
+        self.scatter_model = ScatterModel(model, camera, nuclide, penetration, scatter)
         # cps/MBq of one head, in air
-        self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak)
-        distances = self._distances(model, face_mm)
-        step = grid.spacing_mm
-        factors = self.sensitivity * attenuation_factors(mu_per_mm(model.partial_density, energy), step[1])
-        sigma = np.array([[float(fwhm_mm(camera, d, energy)) for d in row] for row in distances]) / FWHM_PER_SIGMA
-        n_i, _, n_k = grid.shape
-        blur_x = [[blur_matrix(s, n_i, step[0]) for s in row] for row in sigma]
-        blur_z = [[blur_matrix(s, n_k, step[2]) for s in row] for row in sigma]
-        self.factors = self.tensor(factors.transpose(0, 2, 1, 3))  # (2, J, I, K): cps/MBq before blur
-        self.blur_x = self.tensor(np.array(blur_x))  # (2, J, I', I)
-        self.blur_z = self.tensor(np.array(blur_z))  # (2, J, K', K)
+        self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
+        self.couch_share, factors = 0.0, 0.0  # of the posterior head's counts in air that the couch lets through
+        for energy, share in counted_lines(camera, nuclide, penetration).items():
+            through = float(couch_transmission(energy, camera.couch_mm if couch else 0.0))
+            escaping = attenuation_factors(mu_per_mm(model.partial_density, energy), step[1])
+            factors = factors + share * np.reshape([1.0, through], (2, 1, 1, 1)) * escaping
+            self.couch_share += share * through
+        self.factors = self.tensor(self.sensitivity * factors.transpose(0, 2, 1, 3))  # (2, J, I, K): cps/MBq
+        blur_x, blur_z = [], []
+        for row in self._distances(model, face_mm):
+            profiles = [layer_profiles(camera, nuclide, float(d), (step[0], step[2]), penetration) for d in row]
+            blur_x.append([banded(x, grid.shape[0]) for x, _ in profiles])
+            blur_z.append([banded(z, grid.shape[2]) for _, z in profiles])
+        self.blur_x = self.tensor(np.array(blur_x)).flatten(2, 3)  # (2, J, R I', I)
+        self.blur_z = self.tensor(np.array(blur_z)).flatten(1, 2)  # (2, J R, K', K)
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         """The array on the projector's device and in its precision."""
@@ -129,15 +122,16 @@ class Projector:
         """Rates (N, 2, I, K) in cps of activity maps (N, I, J, K) in MBq per voxel; a single map gives (2, I, K)."""
         if activity.ndim == 3:
             return self.forward(activity[None])[0]
+        return torch.stack([self._view(activity, v) for v in range(len(VIEWS))], dim=1)
+
+    def _view(self, activity: torch.Tensor, view: int) -> torch.Tensor:
+        """Rates (N, I, K) of maps (N, I, J, K) in one view."""
         n, n_i, n_j, n_k = activity.shape
         layers = activity.permute(2, 1, 0, 3)  # J, I, N, K
-        views = []
-        for v in range(len(VIEWS)):
-            weighted = (layers * self.factors[v][:, :, None, :]).reshape(n_j, n_i, n * n_k)
-            across = torch.bmm(self.blur_x[v], weighted).reshape(n_j, n_i * n, n_k)
-            along = torch.bmm(across, self.blur_z[v].transpose(1, 2)).sum(dim=0)
-            views.append(along.reshape(n_i, n, n_k).permute(1, 0, 2))
-        return torch.stack(views, dim=1)
+        weighted = (layers * self.factors[view][:, :, None, :]).reshape(n_j, n_i, n * n_k)
+        across = torch.bmm(self.blur_x[view], weighted).reshape(n_j * RANK, n_i * n, n_k)
+        along = torch.bmm(across, self.blur_z[view].transpose(1, 2)).sum(dim=0)
+        return along.reshape(n_i, n, n_k).permute(1, 0, 2)
 
     def adjoint(self, rates: torch.Tensor) -> torch.Tensor:
         """Transpose of `forward`: (N, 2, I, K) to (N, I, J, K); a single pair (2, I, K) gives (I, J, K)."""
@@ -151,8 +145,8 @@ class Projector:
         n_j = self.grid.shape[1]
         parts = []
         for v in range(len(VIEWS)):
-            flat = rates[:, v].permute(1, 0, 2).reshape(1, n_i * n, n_k).expand(n_j, -1, -1)
-            along = torch.bmm(flat, self.blur_z[v]).reshape(n_j, n_i, n * n_k)
+            flat = rates[:, v].permute(1, 0, 2).reshape(1, n_i * n, n_k).expand(n_j * RANK, -1, -1)
+            along = torch.bmm(flat, self.blur_z[v]).reshape(n_j, RANK * n_i, n * n_k)
             across = torch.bmm(self.blur_x[v].transpose(1, 2), along).reshape(n_j, n_i, n, n_k)
             parts.append((across * self.factors[v][:, :, None, :]).permute(2, 1, 0, 3))
         return torch.stack(parts)
@@ -160,8 +154,9 @@ class Projector:
     def scatter(self, activity: np.ndarray) -> np.ndarray:
         """Photopeak rates (2, I, K) float64 in cps of photons scattered in the patient, of one map (I, J, K)."""
         with torch.no_grad():
-            sources = self.tensor(effective_sources(np.asarray(activity), self.density, self.scatter_kernel))
-            return np.stack([self.forward(s)[v].cpu().numpy() for v, s in enumerate(sources)]).astype(np.float64)
+            sources = self.tensor(self.scatter_model.sources(np.asarray(activity)))
+            views = [self._view(s[None], v)[0].cpu().numpy() for v, s in enumerate(sources)]
+            return np.stack(views).astype(np.float64)
 
     def organ_responses(self, fractions: np.ndarray) -> "Responses":
         """Primary and scatter rates of every organ, from its fractions (O, I, J, K), evenly filled."""

@@ -1,33 +1,60 @@
 """Scatter in the patient, modelled: photopeak counts that scattered once or more on their way.
 
 An effective source of scattered photons is the activity convolved with the Klein-Nishina kernel of photons that turn
-towards the head and still fall into the window, times the local density; the projector attenuates and blurs it. One
-number, fitted once to the Monte Carlo, stands for multiple scattering (``data/physics/patient_scatter.yaml``).
-After Frey and Tsui, effective scatter source estimation (IEEE NSS 1996).
+towards the head and still fall into the window, times the local density; the projector attenuates and blurs it. On the
+way to the scattering the photon passes matter as dense as the surroundings of the decay: two kernels, of lung and of
+water, are mixed by the smoothed density there. Two numbers, fitted to the Monte Carlo
+(``data/physics/patient_scatter.yaml``), say how much of that matter counts and how wide the surroundings reach; they
+stand for multiple scattering too. After Frey and Tsui, effective scatter source estimation (IEEE NSS 1996).
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import yaml
 from scipy import fft
+from scipy.ndimage import gaussian_filter
 
 from planardose.library import DATA, Camera, Nuclide
+from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import linear_attenuation_per_mm, mass_fractions
 from planardose.physics.compton import differential_barn_sr, scattered_energy_kev
-from planardose.physics.detector import detection_efficiency
+from planardose.physics.head_response import head_efficiency
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
+from planardose.units import BQ_PER_MBQ
 
 AVOGADRO_BARN = 0.602214076  # 1/mol x 1e-24: electrons per barn and cm from mol per mL
 ATOMIC_WEIGHT = {1: 1.008, 8: 15.999}  # of water, IUPAC 2021
-REACH_MM = 160.0  # beyond it the kernel holds less than 1 %
-WIDEST_COSINE = 0.5  # photons that turn further fall out of the window
+DENSITIES_G_ML = (0.3, 1.0)  # of the surroundings for which there is a kernel: lung and water
+REACH_MM = 160.0  # beyond it the kernel of water holds less than 1 %
 NEAR_POINTS, FAR_POINTS = 4000, 48  # pairs of points per pair of voxels: neighbours, and the rest
 
 
+@dataclass(frozen=True)
+class ScatterParameters:
+    """The fitted numbers.
+
+    Parameters
+    ----------
+    path_attenuation : float
+        Share of the coefficient of water, scaled to the density, that attenuates on the way to the scattering.
+    surroundings_mm : float
+        Standard deviation of the smoothing that gives the density of the surroundings.
+    energy_window_share : float
+        True scatter over the triple-energy-window estimate.
+    """
+
+    path_attenuation: float
+    surroundings_mm: float
+    energy_window_share: float
+
+
 @cache
-def parameters() -> dict:
-    """The fitted numbers."""
-    return yaml.safe_load((DATA / "physics" / "patient_scatter.yaml").read_text())
+def parameters() -> ScatterParameters:
+    """The numbers of ``data/physics/patient_scatter.yaml``."""
+    read = yaml.safe_load((DATA / "physics" / "patient_scatter.yaml").read_text())
+    return ScatterParameters(**{k: read[k] for k in ScatterParameters.__dataclass_fields__})
 
 
 def electrons_per_barn_mm() -> float:
@@ -46,9 +73,29 @@ def _mean_over_voxels(function, offsets: tuple, step_mm: np.ndarray, points: int
     return total / points
 
 
+def _turned(camera: Camera, nuclide: Nuclide, penetration: bool, cosines: np.ndarray) -> dict[float, np.ndarray]:
+    """Energy of each line -> counts per g/mL and mm of photons that turn by each angle, per count of primaries.
+
+    Per unit of solid angle and of isotropic flux; lines that cannot be counted after scattering are left out.
+    """
+    primary = air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
+    out = {}
+    for line in nuclide.lines:
+        energies = scattered_energy_kev(line.energy_kev, cosines)
+        counted = head_efficiency(camera, nuclide.photopeak, energies, penetration) * line.per_decay * BQ_PER_MBQ
+        if counted.max() > 0 and line.energy_kev > nuclide.photopeak.low_kev:
+            scattering = differential_barn_sr(line.energy_kev, cosines) * electrons_per_barn_mm()
+            out[line.energy_kev] = counted / primary * scattering
+    return out
+
+
 @cache
-def kernel(
-    camera: Camera, nuclide: Nuclide, step_mm: tuple[float, float, float], path_attenuation: float | None = None
+def scatter_kernels(
+    camera: Camera,
+    nuclide: Nuclide,
+    step_mm: tuple[float, float, float],
+    penetration: bool = True,
+    path_attenuation: float | None = None,
 ) -> np.ndarray:
     """Scattered photons towards +y per primary photon towards +y, per voxel of 1 g/mL around a voxel that decays.
 
@@ -56,36 +103,39 @@ def kernel(
     ----------
     camera : Camera
     nuclide : Nuclide
+        All its lines above the photopeak's lower edge.
     step_mm : (3,) float
         Voxel size.
+    penetration : bool
     path_attenuation : float or None
-        Share of water's coefficient along the way to the scattering; None: the fitted one.
+        As `ScatterParameters`; None: the fitted one.
 
     Returns
     -------
-    (2 a + 1, b + 1, 2 c + 1) float64
-        Offsets -a..a, 0..b, -c..c voxels along x, y, z: the scattering voxel less the decaying one.
+    (D, 2 a + 1, b + 1, 2 c + 1) float64
+        For surroundings of each of `DENSITIES_G_ML`. Offsets -a..a, 0..b, -c..c voxels along x, y, z: the scattering
+        voxel less the decaying one. Photons that turn by more than 90 degrees are left out.
     """
-    energy = nuclide.imaged_line().energy_kev
-    share = parameters()["path_attenuation"] if path_attenuation is None else path_attenuation
-    mu = share * linear_attenuation_per_mm("water", energy)
-    cosines = np.linspace(WIDEST_COSINE, 1.0, 101)
-    counted = detection_efficiency(camera, nuclide.photopeak, scattered_energy_kev(energy, cosines))
-    counted = np.asarray(counted) / detection_efficiency(camera, nuclide.photopeak, energy)
-    weight = counted * differential_barn_sr(energy, cosines) * electrons_per_barn_mm()
+    cosines = np.linspace(0.0, 1.0, 201)
+    share = parameters().path_attenuation if path_attenuation is None else path_attenuation
+    turned = _turned(camera, nuclide, penetration, cosines)
+    dense = np.reshape(DENSITIES_G_ML, (-1, 1, 1, 1))
     step = np.array(step_mm)
 
     def density(x, y, z):
         square = np.maximum(x * x + y * y + z * z, 1e-2)
-        cosine = y / np.sqrt(square)
-        turned = np.interp(cosine, cosines, weight, left=0.0)
-        return turned * np.exp(-mu * np.sqrt(square)) / square * np.prod(step)
+        distance = np.sqrt(square)
+        out = 0.0
+        for energy, weight in turned.items():
+            path = share * linear_attenuation_per_mm("water", energy) * distance
+            out = out + np.interp(y / distance, cosines, weight, left=0.0) * np.exp(-path * dense)
+        return out * (np.prod(step) / square)
 
     a, b, c = (int(np.ceil(REACH_MM / s)) for s in step_mm)
     axes = np.ix_(np.arange(-a, a + 1), np.arange(0, b + 1), np.arange(-c, c + 1))
     out = _mean_over_voxels(density, axes, step, FAR_POINTS)
     near = np.ix_(np.arange(-1, 2), np.arange(0, 2), np.arange(-1, 2))
-    out[a - 1 : a + 2, 0:2, c - 1 : c + 2] = _mean_over_voxels(density, near, step, NEAR_POINTS)
+    out[:, a - 1 : a + 2, 0:2, c - 1 : c + 2] = _mean_over_voxels(density, near, step, NEAR_POINTS)
     return out
 
 
@@ -98,7 +148,17 @@ def _crop(activity: np.ndarray, reach: tuple[int, int, int]) -> tuple[slice, ...
     return tuple(box)
 
 
-def effective_sources(activity: np.ndarray, density: np.ndarray, along_y: np.ndarray) -> np.ndarray:
+def surroundings_shares(model: PatientModel, smoothing_mm: float) -> np.ndarray:
+    """(D, I, J, K) float32: weights of `DENSITIES_G_ML` that make up the body's density around each voxel, sum 1."""
+    sigma = smoothing_mm / model.grid.spacing_mm
+    body = model.fractions.sum(axis=0)
+    around = gaussian_filter(model.density, sigma) / np.maximum(gaussian_filter(body, sigma), 1e-3)
+    low, high = DENSITIES_G_ML
+    water = np.clip((around - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    return np.stack([1 - water, water])
+
+
+def effective_sources(activity: np.ndarray, density: np.ndarray, shares: np.ndarray, along_y: np.ndarray) -> np.ndarray:
     """Activity that would send, unscattered, the photons which scatter towards each head.
 
     Parameters
@@ -106,8 +166,10 @@ def effective_sources(activity: np.ndarray, density: np.ndarray, along_y: np.nda
     activity : (I, J, K) float
     density : (I, J, K) float
         g/mL.
-    along_y : (2 a + 1, b + 1, 2 c + 1)
-        From `kernel`.
+    shares : (D, I, J, K) float
+        From `surroundings_shares`.
+    along_y : (D, 2 a + 1, b + 1, 2 c + 1)
+        From `scatter_kernels`.
 
     Returns
     -------
@@ -117,14 +179,48 @@ def effective_sources(activity: np.ndarray, density: np.ndarray, along_y: np.nda
     out = np.zeros((2, *activity.shape), dtype=np.float32)
     if not activity.any():
         return out
-    a, b, c = along_y.shape[0] // 2, along_y.shape[1] - 1, along_y.shape[2] // 2
+    a, b, c = along_y.shape[1] // 2, along_y.shape[2] - 1, along_y.shape[3] // 2
     box = _crop(activity, (a, b, c))
-    part = activity[box].astype(np.float32)
-    size = [fft.next_fast_len(n + r, real=True) for n, r in zip(part.shape, (2 * a, b, 2 * c), strict=True)]
-    spectrum = fft.rfftn(part, size)
-    full = [slice(a, a + part.shape[0]), slice(0, part.shape[1]), slice(c, c + part.shape[2])]
-    for view, flipped in enumerate((along_y, along_y[:, ::-1])):
-        full[1] = slice(b * view, b * view + part.shape[1])
-        spread = fft.irfftn(spectrum * fft.rfftn(flipped.astype(np.float32), size), size)[tuple(full)]
+    part = (activity[box] * shares[:, *box]).astype(np.float32)
+    size = [fft.next_fast_len(n + r, real=True) for n, r in zip(part.shape[1:], (2 * a, b, 2 * c), strict=True)]
+    spectra = fft.rfftn(part, size, axes=(1, 2, 3))
+    full = [slice(a, a + part.shape[1]), slice(0, part.shape[2]), slice(c, c + part.shape[3])]
+    for view, flipped in enumerate((along_y, along_y[:, :, ::-1])):
+        full[1] = slice(b * view, b * view + part.shape[2])
+        transfer = fft.rfftn(flipped.astype(np.float32), size, axes=(1, 2, 3))
+        spread = fft.irfftn((spectra * transfer).sum(axis=0), size)[tuple(full)]
         out[(view, *box)] = np.maximum(spread, 0.0) * density[box]
     return out
+
+
+class ScatterModel:
+    """Effective scatter sources of a patient.
+
+    Parameters
+    ----------
+    model : PatientModel
+    camera : Camera
+    nuclide : Nuclide
+    penetration : bool
+        Photons that go through the collimator's lead count.
+    fitted : ScatterParameters or None
+        None: those of the package.
+    """
+
+    def __init__(
+        self,
+        model: PatientModel,
+        camera: Camera,
+        nuclide: Nuclide,
+        penetration: bool = True,
+        fitted: ScatterParameters | None = None,
+    ):
+        fitted = fitted or parameters()
+        step = tuple(float(s) for s in model.grid.spacing_mm)
+        self.density = model.density
+        self.shares = surroundings_shares(model, fitted.surroundings_mm)
+        self.kernels = scatter_kernels(camera, nuclide, step, penetration, fitted.path_attenuation)
+
+    def sources(self, activity: np.ndarray) -> np.ndarray:
+        """(2, I, J, K) float32: `effective_sources` of a map (I, J, K)."""
+        return effective_sources(activity, self.density, self.shares, self.kernels)

@@ -55,8 +55,9 @@ def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
     nuclide = replace(nuclide, photopeak=pair.windows[peak])
     pair = without_dead_time(pair, camera, peak)
     faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")
-    calibration, scale = row.calibration_cps_per_mbq, 1.0
+    calibration, scale, head = row.calibration_cps_per_mbq, 1.0, run.config.projection
     if calibration is not None:
-        scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak)
-    projector = Projector(model, camera, nuclide, faces, scale)
+        # what the calibration measured, in air and without the couch
+        scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, head.penetration)
+    projector = Projector(model, camera, nuclide, faces, scale, head.penetration, head.couch)
     return Setting(model, pair, projector, row.nuclide, row.where, calibration is not None)

@@ -74,7 +74,8 @@ class Estimates:
         nuclide, projector = load_nuclide(self.setting.nuclide_name), self.setting.projector
         mu = mu_per_mm(self.model.partial_density, nuclide.imaged_line().energy_kev)
         acquired = self.measured if self.has_scatter_window else self.acquired
-        return conjugate_view(self.model, acquired, mu, projector.sensitivity)
+        per_head = projector.sensitivity * np.sqrt(projector.couch_share)  # geometric mean of both heads
+        return conjugate_view(self.model, acquired, mu, float(per_head))
 
     @property
     def has_scatter_window(self) -> bool:

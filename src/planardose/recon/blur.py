@@ -1,0 +1,79 @@
+"""Blur of the depth layers by the head, as a short sum of separable kernels.
+
+The head's response (`physics.head_response`) is a two-dimensional kernel per distance. `separable` writes it as
+``K[x, z] = sum_r a_r[x] b_r[z]`` with `RANK` terms, which makes the projector a few small matrix products per layer.
+What the terms leave out changes images of patients by less than 0.1 % (tests/recon/test_blur.py).
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from planardose.library import Camera, Nuclide
+from planardose.physics.head_response import head_kernel
+from planardose.physics.sensitivity import line_sensitivities_cps_per_mbq
+
+RANK = 2
+# of the counts in air: lines below it count with the kernel and attenuation of the others (177Lu, MELP: 0.2 %)
+MINOR_LINE = 1e-2
+TAILS = 0.25  # power of the marginals that weighs the fit of the later terms: between all alike (0) and relative (0.5)
+LEAST_MARGINAL = 1e-7  # of the largest one
+
+
+def counted_lines(camera: Camera, nuclide: Nuclide, penetration: bool) -> dict[float, float]:
+    """Energy (keV) of the lines that make the photopeak's counts in air, and their shares, which sum to 1."""
+    counts = line_sensitivities_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
+    kept = counts > MINOR_LINE * counts.sum()
+    rows = zip(nuclide.lines, counts / counts[kept].sum(), kept, strict=True)
+    return {line.energy_kev: float(share) for line, share, used in rows if used}
+
+
+def layer_kernel(
+    camera: Camera, nuclide: Nuclide, distance_mm: float, pixel_mm: tuple[float, float], penetration: bool
+) -> np.ndarray:
+    """(2 a + 1, 2 b + 1) shares, summing to 1: the head's kernel in the photopeak, mean over lines as counted in air.
+
+    What the head's kernel leaves outside (`head_response.OUTSIDE`) is shared out inside.
+    """
+    kernels = []
+    for energy, share in counted_lines(camera, nuclide, penetration).items():
+        kernel = head_kernel(camera, nuclide.photopeak, energy, distance_mm, pixel_mm, penetration)
+        kernels.append(kernel * (share / kernel.sum()))
+    size = np.max([k.shape for k in kernels], axis=0)
+    return sum(np.pad(k, [((n - m) // 2,) * 2 for n, m in zip(size, k.shape, strict=True)]) for k in kernels)
+
+
+def separable(kernel: np.ndarray, rank: int = RANK) -> tuple[np.ndarray, np.ndarray]:
+    """Profiles along x (rank, A) and z (rank, B) whose outer products add up to nearly the kernel (A, B).
+
+    The first term is the product of the kernel's marginals: it keeps the sum, and how the counts spread along x and
+    along z. The others are singular vectors of what it leaves, weighted so that the faint wide tail of penetration
+    counts too; they sum to zero along both axes, nearly (exactly without weights).
+    """
+    across, along = kernel.sum(axis=1), kernel.sum(axis=0)
+    weights = [np.maximum(m, LEAST_MARGINAL * m.max()) ** TAILS for m in (across, along)]
+    rest = (kernel - np.outer(across, along) / kernel.sum()) / np.outer(*weights)
+    u, s, v = np.linalg.svd(rest)
+    profiles = np.zeros((rank, across.size)), np.zeros((rank, along.size))
+    profiles[0][0], profiles[1][0] = across / kernel.sum(), along
+    more = min(rank - 1, s.size)
+    profiles[0][1 : 1 + more] = u.T[:more] * s[:more, None] * weights[0]
+    profiles[1][1 : 1 + more] = v[:more] * weights[1]
+    return profiles
+
+
+def banded(profiles: np.ndarray, size: int) -> np.ndarray:
+    """Matrices (R, size, size) that convolve with centred profiles (R, 2 a + 1); what leaves the grid is lost."""
+    reach = profiles.shape[1] // 2
+    wide = np.zeros((len(profiles), 2 * max(size, reach) + 1))
+    middle = wide.shape[1] // 2
+    wide[:, middle - reach : middle + reach + 1] = profiles
+    return wide[:, np.arange(size)[:, None] - np.arange(size)[None, :] + middle]
+
+
+@lru_cache(maxsize=1024)
+def layer_profiles(
+    camera: Camera, nuclide: Nuclide, distance_mm: float, pixel_mm: tuple[float, float], penetration: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """`separable` of `layer_kernel`; kept, because projectors of one geometry are often set up again."""
+    return separable(layer_kernel(camera, nuclide, distance_mm, pixel_mm, penetration))
