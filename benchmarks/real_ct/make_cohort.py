@@ -144,6 +144,7 @@ class Patient:
             faces,
             histories,
             seed_for(self.seed, "real_ct histories", "R01", int(hours)),
+            couch_mm=camera.couch_mm,
             threads=2,
         )
         pose = PlanarPose(

@@ -7,6 +7,7 @@ import torch
 from planardose.recon.acquired import Acquired
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.qplanar import fit_concentrations, qplanar, with_modelled_scatter
+from planardose.sim.montecarlo import simulate_views
 
 TRUTH = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
 EXPOSURE_S = 20.0
@@ -114,3 +115,12 @@ def test_mlem_step_against_its_formula(model, camera, nuclide, faces, responses)
     ratio = torch.as_tensor(counts) / (projector.forward(x) * EXPOSURE_S + 0.5)
     step = x * projector.adjoint(ratio) / projector.adjoint(torch.ones_like(ratio))
     assert mlem(projector, acquired, start, 1) == pytest.approx(step.numpy(), rel=1e-9)
+
+
+def test_concentrations_of_monte_carlo_views(model, camera, nuclide, faces, projector):
+    """Views with scatter and penetration, free of counting noise: every organ within 1.2 % (measured: 0.5 %)."""
+    activity = np.tensordot(TRUTH * model.grid.voxel_ml, model.fractions.astype(np.float64), axes=1)
+    setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,), faces)
+    counts = simulate_views(*setting, 1e6, 4).rate[:, 0] * EXPOSURE_S
+    fit = qplanar(projector, model, Acquired(counts, np.zeros_like(counts), EXPOSURE_S))
+    assert fit.concentrations == pytest.approx(TRUTH, rel=0.012)

@@ -161,7 +161,7 @@ def fill_patient(
     _training(run, patient, rng)
     rows = run.cohort.rows_of(patient)
     faces = face_positions_mm(model, None)
-    projector = Projector(model, load_camera(rows[0].camera), load_nuclide("177Lu"), faces)
+    projector = Projector(model, load_camera(rows[0].camera), load_nuclide("177Lu"), faces, couch=True)
     for row in rows:
         _acquisition(run, row, model, projector, rng, fallback_at == row.timepoint, noise)
     return model

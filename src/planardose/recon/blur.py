@@ -2,7 +2,7 @@
 
 The head's response (`physics.head_response`) is a two-dimensional kernel per distance. `separable` writes it as
 ``K[x, z] = sum_r a_r[x] b_r[z]`` with `RANK` terms, which makes the projector a few small matrix products per layer.
-What the terms leave out changes images of patients by less than 0.1 % (tests/recon/test_blur.py).
+What the terms leave out changes primary images of patients by about 0.1 % (root mean square, `benchmarks/projector`).
 """
 
 from functools import lru_cache
@@ -48,7 +48,7 @@ def separable(kernel: np.ndarray, rank: int = RANK) -> tuple[np.ndarray, np.ndar
 
     The first term is the product of the kernel's marginals: it keeps the sum, and how the counts spread along x and
     along z. The others are singular vectors of what it leaves, weighted so that the faint wide tail of penetration
-    counts too; they sum to zero along both axes, nearly (exactly without weights).
+    counts too; their sums along both axes nearly vanish.
     """
     across, along = kernel.sum(axis=1), kernel.sum(axis=0)
     weights = [np.maximum(m, LEAST_MARGINAL * m.max()) ** TAILS for m in (across, along)]

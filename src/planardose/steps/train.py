@@ -65,9 +65,7 @@ def make_problem(run: Run, patient: str, device: str) -> Problem:
     first = min(run.cohort.rows_of(patient), key=lambda r: r.injected_at)
     nuclide = load_nuclide(first.nuclide)
     camera, faces, head = load_camera(first.camera), face_positions_mm(model, None), run.config.projection
-    projector = Projector(
-        model, camera, nuclide, faces, penetration=head.penetration, couch=head.couch, device=device
-    )
+    projector = Projector(model, camera, nuclide, faces, penetration=head.penetration, couch=head.couch, device=device)
     step_mm = (float(model.grid.spacing_mm[0]), float(model.grid.spacing_mm[2]))
     data = load_virtual_data(run, patient, (nuclide.photopeak, *nuclide.scatter_windows), step_mm)
     shift_mm, batch = run.config.sampling.shift_mm, run.config.train.batch
