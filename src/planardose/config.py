@@ -110,6 +110,11 @@ class Hand(Section):
     accept_gate: str | None = Field(
         None, min_length=8, description="reason for accepting a failed gate; printed in the report"
     )
+    same_patient: str | None = Field(
+        None,
+        min_length=8,
+        description="reason why images that look like another patient's are this one's; printed in the report",
+    )
 
 
 class Config(Section):

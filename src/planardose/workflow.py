@@ -62,9 +62,9 @@ IMAGING = ("nuclides", "cameras")
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
-        hand=("flip_posterior", "head_order", "windows_kev"),
+        hand=("flip_posterior", "head_order", "windows_kev", "same_patient"),
         files=("planar",),
-        cells=("acquired_at", "injected_at"),
+        cells=("acquired_at", *INJECTION, "utc_offset", "calibration_cps_per_mbq"),
         catalogues=IMAGING,
     ),
     "segment": Depends(config=("segmentation", "grid_mm"), files=("segmentation", "lesions")),
@@ -73,7 +73,7 @@ DEPENDS = {
     "train": Depends(config=("seed", "train", "sampling"), catalogues=IMAGING),
     "register": Depends(
         config=("registration",),
-        hand=("shift_mm", "rotation_deg"),
+        hand=("shift_mm", "rotation_deg", "same_patient"),
         cells=("calibration_cps_per_mbq",),
         catalogues=IMAGING,
     ),
@@ -132,9 +132,7 @@ class Plan:
         os.environ[COHORT_VARIABLE] = str(sheet)
         use_library(config)
         cohort = load_cohort(sheet)
-        for patient, timepoints in config.patients.items():
-            for timepoint in timepoints:
-                cohort.row(patient, timepoint)
+        cohort.check_decisions(config.patients)
         return cls(config, cohort, sheet, config.results.rstrip("/"))
 
     def path(self, key: str) -> str:

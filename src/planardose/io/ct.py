@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from planardose import plausible
 from planardose.errors import InputError
-from planardose.image import Volume
+from planardose.image import Grid, Volume
 from planardose.io.dicom_ct_read import read_ct_series
 from planardose.io.nifti import read_volume
 
@@ -32,8 +33,17 @@ def read_ct(path: Path, where: str) -> Volume:
         raise InputError(where, "no such file or folder", "a DICOM folder or a NIfTI file")
     nifti = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
     volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
+    check_spacing(volume.grid, where)
     check_hu(volume.data, where)
     return volume
+
+
+def check_spacing(grid: Grid, where: str) -> None:
+    """Refuse voxels, or a volume, of a size that no CT in mm has."""
+    for size in grid.spacing_mm:
+        plausible.CT_VOXEL_MM.check(float(size), f"{where} voxel size")
+    for size in sorted(grid.spacing_mm * grid.shape)[1:]:  # along one axis there may be a few slices only
+        plausible.CT_EXTENT_MM.check(float(size), f"{where} extent")
 
 
 def clip_hu(volume: Volume) -> tuple[Volume, dict]:

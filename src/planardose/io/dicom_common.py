@@ -1,8 +1,9 @@
 """What the DICOM readers and writers share: identity, deterministic UIDs, dates, and reading a file or folder."""
 
 import hashlib
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pydicom
@@ -15,6 +16,7 @@ from planardose.io.files import atomic
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
 IMAGE_STORAGE = (CT_IMAGE_STORAGE, NM_IMAGE_STORAGE)
+OFFSET = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)$")
 IMPLEMENTATION_UID = "2.25.190384711057266430122917338467255610293"
 
 
@@ -136,19 +138,37 @@ def pixels(ds: Dataset, where: str):
         ) from None
 
 
+def utc_offset_of(ds: Dataset) -> timedelta | None:
+    """TimezoneOffsetFromUTC (0008,0201), ``+HHMM``; None where the header has none that can be read."""
+    found = OFFSET.fullmatch(str(ds.get("TimezoneOffsetFromUTC") or "").strip())
+    return _offset(*found.groups()) if found else None
+
+
+def _offset(sign: str, hours: str, minutes: str) -> timedelta:
+    size = timedelta(hours=int(hours), minutes=int(minutes))
+    return -size if sign == "-" else size
+
+
 def datetime_of(ds: Dataset) -> datetime | None:
-    """Start of the acquisition: AcquisitionDateTime, else Acquisition, Content or Series date and time."""
+    """Start of the acquisition: AcquisitionDateTime, else Acquisition, Content or Series date and time.
+
+    The time is that of the camera's clock; it carries the offset from UTC where the header names one, in the date and
+    time itself or in TimezoneOffsetFromUTC.
+    """
     stamp = str(ds.get("AcquisitionDateTime") or "")
     for stem in ("Acquisition", "Content", "Series"):
         if not stamp:
             date, time = str(ds.get(f"{stem}Date") or ""), str(ds.get(f"{stem}Time") or "")
             stamp = date + time if date and time else ""
-    digits = stamp.replace(":", "").split("+")[0].split("-")[0].strip()
+    stamp, offset = stamp.replace(":", "").strip(), utc_offset_of(ds)
+    if suffix := OFFSET.search(stamp):
+        stamp, offset = stamp[: suffix.start()], _offset(*suffix.groups())
     for form in ("%Y%m%d%H%M%S.%f", "%Y%m%d%H%M%S", "%Y%m%d%H%M"):
         try:
-            return datetime.strptime(digits, form)
+            found = datetime.strptime(stamp.strip(), form)
         except ValueError:
             continue
+        return found if offset is None else found.replace(tzinfo=timezone(offset))
     return None
 
 
