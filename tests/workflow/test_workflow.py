@@ -2,8 +2,10 @@
 
 import csv
 import shutil
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from planardose.steps.verify import verify
@@ -74,6 +76,64 @@ def test_one_changed_key_reruns_what_depends_on_it(finished, demo, workflow):
     assert planned(longer.jobs()) == planned({"train": 1, "reconstruct": 2} | AFTER)
     hand = workflow(finished.folder, finished.sheet, config=("patients={P01: {t24: {flip_posterior: true}}}",))
     assert planned(hand.jobs()) == planned(PER_TIMEPOINT | AFTER)
+
+
+def test_a_changed_organ_prior_reruns_what_depends_on_it(finished, workflow):
+    """A user's own copy of the tracer, in a library folder: the virtual data and the network, not the images."""
+    from planardose import library
+
+    tracers = finished.folder / "library/tracers"
+    tracers.mkdir(parents=True)
+    text = library.entry_path("tracers", "177Lu-PSMA-617").read_text()
+    (tracers / "177Lu-PSMA-617.yaml").write_text(text)
+    same = workflow(finished.folder, finished.sheet, config=(f"library=[{tracers.parent}]",))
+    assert same.jobs() == {}, "the same content elsewhere"
+    (tracers / "177Lu-PSMA-617.yaml").write_text(text + "# a prior of mine\n")
+    own = {"sample_uptake": 1, "project": 2, "train": 1, "reconstruct": 2}
+    assert planned(same.jobs()) == planned(own | AFTER)
+
+
+def test_a_hand_corrected_segmentation_reruns_what_follows_from_it(finished, demo, workflow):
+    corrected = finished.folder / "corrected.nii.gz"
+    shutil.copy(demo.folder / demo.rows[0]["segmentation"], corrected)
+    shutil.copy(demo.folder / demo.rows[0]["segmentation"].replace(".nii.gz", ".tsv"), finished.folder / "corrected.tsv")
+    rows = [row | {"segmentation": str(corrected)} for row in demo.rows[:2]]
+    run = workflow(finished.folder, demo.sheet(finished.folder / "corrected-sheet.tsv", *rows))
+    jobs = run.jobs()
+    assert not set(jobs) & {"import_ct", "import_planar"}
+    assert planned(jobs) == planned(
+        {"segment": 1, "sample_uptake": 1, "project": 2, "train": 1, "register": 2, "reconstruct": 2} | AFTER
+    )
+
+
+def test_a_rerun_with_nothing_changed_is_quick(finished):
+    began = time.monotonic()
+    done = finished()
+    assert done.returncode == 0, done.stdout
+    assert "Nothing to be done" in done.stdout
+    assert time.monotonic() - began < 20
+
+
+def test_killed_in_projection_then_resumed_gives_identical_results(finished, workflow):
+    """The second chunk is being simulated when the machine dies; its samples take long enough to be hit."""
+    long = ("projection={histories: 1.5e6, chunk: 2}",)
+    undisturbed = workflow(finished.folder, finished.sheet, results="long", config=long)
+    run = workflow(finished.folder, finished.sheet, results="killed", flags=("--cores", "1"), config=long)
+    chunks = finished.folder / "killed/P01/projection"
+    run.kill_when(finished.folder / "killed/P01/logs/project_1.log", holds="sample 3 of 4")
+    assert (chunks / "chunk_0.npz").exists() != (chunks / "chunk_1.npz").exists(), "one chunk done, one in work"
+    first = next(chunks.glob("chunk_?.npz"))
+    made = first.stat().st_mtime_ns
+    for results in (undisturbed, run):
+        done = results("--until", "project")
+        assert done.returncode == 0, done.stdout
+    assert first.stat().st_mtime_ns == made, "the finished chunk is kept"
+    compared, differences = verify(finished.folder / "long", finished.folder / "killed")
+    assert not differences, "\n".join(differences)
+    for n in range(2):
+        a, b = (np.load(finished.folder / r / f"P01/projection/chunk_{n}.npz") for r in ("long", "killed"))
+        assert a["views"].tobytes() == b["views"].tobytes() and a["activity"].tobytes() == b["activity"].tobytes()
+    assert compared > 3
 
 
 def test_killed_in_training_then_resumed_on_one_core_gives_identical_results(finished, workflow):

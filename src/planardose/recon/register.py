@@ -5,6 +5,8 @@ better the organs explain the counts than one value per slice does; then z, x an
 views cannot see a shift along y or a turn about x or z: none is claimed.
 """
 
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -92,6 +94,13 @@ class Matcher:
         self.slices[model.ct_slices] = True
         self.ones = np.ones((1, *images.counts.shape[1:]))
         self.cell = float(np.prod(model.grid.spacing_mm[[0, 2]]) / np.prod(images.pixel_mm))
+
+    def stretched(self, across: float, along: float) -> "Matcher":
+        """The same with images that are larger by these factors along x and z, about their middle."""
+        other, (row, column) = copy(self), self.images.pixel_mm
+        other.images = Images(self.images.counts, (row * along, column * across))
+        other.cell = self.cell / (across * along)
+        return other
 
     def at(self, pose: PlanarPose) -> tuple[np.ndarray, np.ndarray]:
         """Counts (2, I, K) on the grid, and which cells (I, K) the images cover."""
@@ -195,7 +204,7 @@ def _gain(rows: np.ndarray, counts: np.ndarray, covered: np.ndarray) -> float:
     return float((weights[used] * ((counts - plain)[used] ** 2 - (counts[used] - expected) ** 2)).sum())
 
 
-def _about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> PlanarPose:
+def about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> PlanarPose:
     """The pose moved by (x mm, z mm, degrees), turning about the point `centre` of RAS (x, z)."""
     angle = np.deg2rad(move[2])
     c, s = np.cos(angle), np.sin(angle)
@@ -207,37 +216,63 @@ def _about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> P
     )
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Per parameter: half width of the difference quotient, largest step, step that counts as none, bound."""
+
+    probe: np.ndarray
+    largest: np.ndarray
+    converged: np.ndarray
+    bound: np.ndarray
+
+
+def gauss_newton(
+    placed: Callable[[np.ndarray], tuple[Matcher, PlanarPose]], steps: Steps
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Parameters (P,) of the least robust misfit, from 0; their normal matrix, and the trusted squared residuals.
+
+    `placed` turns parameters into a matcher and a pose.
+    """
+    number = len(steps.probe)
+    move, normal, square = np.zeros(number), np.eye(number), np.ones(1)
+    for _ in range(REFINEMENTS):
+        matcher, pose = placed(move)
+        _, covered, _, weights = matcher.converged(pose)
+        root = np.sqrt(weights * covered)
+
+        def residual(at: np.ndarray, covered=covered, root=root) -> np.ndarray:
+            matcher, pose = placed(at)
+            return matcher.residual(pose, covered, root)
+
+        here = residual(move)
+        slope = np.array([(residual(move + d) - residual(move - d)) / (2 * d.sum()) for d in np.diag(steps.probe)])
+        trust = 1.0 / np.sqrt(1.0 + (here / OUTLIER) ** 2)
+        normal, square = (slope * trust) @ slope.T, trust * here**2
+        damped = normal + 1e-9 * np.diag(np.diag(normal)) + 1e-12 * np.eye(number)
+        step = -np.linalg.solve(damped, (slope * trust) @ here)
+        move = np.clip(move + np.clip(step, -steps.largest, steps.largest), -steps.bound, steps.bound)
+        if (np.abs(step) < steps.converged).all():
+            break
+    return move, normal, square
+
+
+def middle_of(grid: Grid) -> tuple[float, float]:
+    """RAS (x, z) of the grid's middle, about which a pose turns while it is refined."""
+    x, z = (float(grid.axis_mm(a).mean()) for a in (0, 2))
+    return x, z
+
+
 def refine(
     matcher: Matcher, pose: PlanarPose, max_shift_mm: float, max_rotation_deg: float
 ) -> tuple[PlanarPose, float]:
     """Pose of the least robust misfit near `pose` by Gauss-Newton, and the standard uncertainty of its shift in mm."""
-    centre = tuple(float(matcher.grid.axis_mm(a).mean()) for a in (0, 2))
+    centre = middle_of(matcher.grid)
     bound = np.array([max_shift_mm, max_shift_mm, max_rotation_deg])
-    move = np.zeros(3)
-    step, normal, square = np.full(3, np.inf), np.eye(3), np.ones(1)
-    for _ in range(REFINEMENTS):
-        _, covered, _, weights = matcher.converged(_about(pose, centre, move))
-
-        root = np.sqrt(weights * covered)
-        here = matcher.residual(_about(pose, centre, move), covered, root)
-        slope = np.array(
-            [
-                (
-                    matcher.residual(_about(pose, centre, move + d), covered, root)
-                    - matcher.residual(_about(pose, centre, move - d), covered, root)
-                )
-                / (2 * d.sum())
-                for d in np.diag(PROBE)
-            ]
-        )
-        trust = 1.0 / np.sqrt(1.0 + (here / OUTLIER) ** 2)
-        normal, square = (slope * trust) @ slope.T, trust * here**2
-        step = -np.linalg.solve(normal + 1e-9 * np.diag(np.diag(normal)) + 1e-12 * np.eye(3), (slope * trust) @ here)
-        move = np.clip(move + np.clip(step, -2 * LARGEST_STEP, 2 * LARGEST_STEP), -bound, bound)
-        if (np.abs(step) < CONVERGED).all():
-            break
+    move, normal, square = gauss_newton(
+        lambda m: (matcher, about(pose, centre, m)), Steps(PROBE, 2 * LARGEST_STEP, CONVERGED, bound)
+    )
     errors = np.sqrt(np.diag(np.linalg.inv(normal + 1e-12 * np.eye(3))) * square.mean())
-    return _about(pose, centre, move), float(min(np.hypot(errors[:2].max(), LEAST_UNCERTAINTY_MM), max_shift_mm))
+    return about(pose, centre, move), float(min(np.hypot(errors[:2].max(), LEAST_UNCERTAINTY_MM), max_shift_mm))
 
 
 def outline_start(matcher: Matcher, images: Images) -> PlanarPose:
