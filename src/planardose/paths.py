@@ -38,7 +38,7 @@ STEP_VERSIONS = {
     "sample_uptake": 1,
     "project": 1,
     "train": 1,
-    "register": 1,
+    "register": 2,
     "reconstruct": 1,
     "fit_kinetics": 1,
     "absorbed_dose": 1,

@@ -96,7 +96,7 @@ def told(folder: Path, **row) -> str:
     ("changes", "says"),
     [
         ({"pixel_mm": [0.0024, 0.0024]}, "planar pixel_mm: 0.0024 mm; expected 0.4 to 20 mm; give millimetres"),
-        ({"pixel_mm": [0.48, 0.52]}, "80 pixels of 0.48 mm make an image of 38.4 mm; expected a side of 100 to 3000 mm"),
+        ({"pixel_mm": [0.48, 0.52]}, "80 pixels of 0.48 mm make an image of 38.4 mm; expected a side of 100 to 3000"),
         ({"duration_s": 0.2}, "planar duration_s: 0.2 s; expected 5 to 21600 s"),
         ({"duration_s": 1.2e6}, "planar duration_s: 1.2e+06 s"),
         ({"duration_s": None, "seconds_per_row": 1.4}, "planar seconds_per_row: 1.4 s; expected 5 to 7200 s"),

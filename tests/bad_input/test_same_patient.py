@@ -23,7 +23,9 @@ SECRETS = ("Zebrowski", "Quentin", "774411", "Obscure", "1948", "Otherwise", "Pe
 STRANGER = replace(PLANTED, name="Otherwise^Person", patient_id="99887")
 
 
-def run_with(folder: Path, t24: Identity = PLANTED, t72: Identity = PLANTED, config: dict | None = None, **cells) -> Run:
+def run_with(
+    folder: Path, t24: Identity = PLANTED, t72: Identity = PLANTED, config: dict | None = None, **cells
+) -> Run:
     """A patient of two time points whose images carry these identities."""
     run = write_patient(folder)
     write_planar(folder / "t24.dcm", planar_pair(), CAMERA, identity=t24)

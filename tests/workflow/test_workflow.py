@@ -95,8 +95,9 @@ def test_a_changed_organ_prior_reruns_what_depends_on_it(finished, workflow):
 
 def test_a_hand_corrected_segmentation_reruns_what_follows_from_it(finished, demo, workflow):
     corrected = finished.folder / "corrected.nii.gz"
-    shutil.copy(demo.folder / demo.rows[0]["segmentation"], corrected)
-    shutil.copy(demo.folder / demo.rows[0]["segmentation"].replace(".nii.gz", ".tsv"), finished.folder / "corrected.tsv")
+    given = demo.folder / demo.rows[0]["segmentation"]
+    shutil.copy(given, corrected)
+    shutil.copy(given.with_name("segmentation.tsv"), finished.folder / "corrected.tsv")
     rows = [row | {"segmentation": str(corrected)} for row in demo.rows[:2]]
     run = workflow(finished.folder, demo.sheet(finished.folder / "corrected-sheet.tsv", *rows))
     jobs = run.jobs()
@@ -119,10 +120,15 @@ def test_killed_in_projection_then_resumed_gives_identical_results(finished, wor
     long = ("projection={histories: 1.5e6, chunk: 2}",)
     undisturbed = workflow(finished.folder, finished.sheet, results="long", config=long)
     run = workflow(finished.folder, finished.sheet, results="killed", flags=("--cores", "1"), config=long)
-    chunks = finished.folder / "killed/P01/projection"
-    run.kill_when(finished.folder / "killed/P01/logs/project_1.log", holds="sample 3 of 4")
-    assert (chunks / "chunk_0.npz").exists() != (chunks / "chunk_1.npz").exists(), "one chunk done, one in work"
-    first = next(chunks.glob("chunk_?.npz"))
+    patient = finished.folder / "killed/P01"
+
+    def done_and_in_work(done: int, working: int) -> bool:
+        log = patient / f"logs/project_{working}.log"
+        begun = log.exists() and f"sample {2 * working + 1} of 4" in log.read_text()
+        return begun and (patient / f"projection/chunk_{done}.npz").exists()
+
+    run.kill_when(lambda: done_and_in_work(0, 1) or done_and_in_work(1, 0))
+    (first,) = (patient / "projection").glob("chunk_?.npz")
     made = first.stat().st_mtime_ns
     for results in (undisturbed, run):
         done = results("--until", "project")
@@ -139,7 +145,7 @@ def test_killed_in_projection_then_resumed_gives_identical_results(finished, wor
 def test_killed_in_training_then_resumed_on_one_core_gives_identical_results(finished, workflow):
     run = workflow(finished.folder, finished.sheet, results="again", flags=("--cores", "1"))
     model = finished.folder / "again/P01/model"
-    run.kill_when(model / "checkpoint.pt")
+    run.kill_when((model / "checkpoint.pt").exists)
     assert not (model / "unet.safetensors").exists(), "the kill came too late to mean anything"
     done = run()
     assert done.returncode == 0, done.stdout

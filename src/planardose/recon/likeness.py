@@ -44,7 +44,7 @@ def fitted_size(model: PatientModel, responses: np.ndarray, images: Images, pose
     pose : PlanarPose
         What it found.
     """
-    images = coarser(images, 0.5 * float(model.grid.spacing_mm[0]))
+    images = coarser(images, float(model.grid.spacing_mm[0]))
     matcher, centre = Matcher(model, responses, images), middle_of(model.grid)
     size = np.ones(2)
 

@@ -23,7 +23,7 @@ from planardose.units import hours_between
 log = logging.getLogger(__name__)
 TIME_DIFFERENCE_S = 300.0  # between sheet and header, above which the import warns
 SHORT_S = 60.0  # an exposure below it is noted: it may be minutes typed as seconds
-MOST_SEEN = 1.5  # counts over those of the whole injected activity without attenuation: right demo pairs have up to 0.33
+MOST_SEEN = 1.5  # counts over those of the whole injected activity without attenuation: right demo pairs: up to 0.33
 LEAST_SEEN = 0.0005  # noted below: right demo pairs have 0.009 or more
 ODD_CALIBRATION = 2.0  # noted where the sheet's calibration is off the computed one by more: both heads added, say
 CENTRE_TOLERANCE = 0.1  # of the line's energy: how far the middle of the photopeak window may lie from it
