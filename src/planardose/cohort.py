@@ -27,6 +27,7 @@ OPTIONAL = (
     "weight_kg",
 )
 FILES = ("ct", "planar", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct")
+LONGEST_NAME = 255  # bytes: of a file or folder on Linux
 SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "nuclide", "tracer")
 POSITIVE = ("injected_mbq", "calibration_cps_per_mbq", "weight_kg", "spect_bqml_per_count")
 RANGES = {
@@ -175,6 +176,9 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
     for column in REQUIRED:
         if not cells[column] and not (column == "planar" and cells.get("spect")):
             raise InputError(f"{where} {column}", "empty cell", "a value")
+    for column in FILES:
+        if any(len(part.encode()) > LONGEST_NAME for part in Path(cells.get(column, "")).parts):
+            raise InputError(f"{where} {column}", "too long for a file name", f"at most {LONGEST_NAME} bytes")
     nuclide = library.load_nuclide(cells["nuclide"]).name
     library.entry_path("tracers", cells["tracer"])
     library.load_camera(cells["camera"])
@@ -286,10 +290,11 @@ def load_cohort(path: Path) -> Cohort:
             f"columns {', '.join(REQUIRED)}",
             "separate columns by tabs",
         )
-    if unknown or len(set(columns)) != len(columns):
+    odd = [*unknown, *(c for n, c in enumerate(columns) if c in columns[:n])]
+    if odd:
         raise InputError(
             "cohort sheet",
-            f"unknown or repeated column '{unknown[0] if unknown else columns}'",
+            f"unknown or repeated column {shown(odd[0])}",
             f"only {', '.join(REQUIRED + OPTIONAL)}",
         )
     lines = [row for row in reader if any(row.values())]

@@ -176,9 +176,11 @@ def parse_config(mapping: dict) -> Config:
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         key = ".".join(str(x) for x in first["loc"]) or "top level"
+        got = repr(first.get("input"))
+        got = "a path" if "/" in got or "\\" in got else got  # paths hold names
         raise InputError(
             f"config {key}",
-            f"{first['msg']} (got {first.get('input')!r})"[:300],
+            f"{first['msg']} (got {got})"[:300],
             "",
             "see config/README.md for every key",
         ) from None

@@ -28,7 +28,8 @@ def parse_time(text: str, where: str) -> datetime:
             raise ValueError
         return datetime.fromisoformat(stripped)
     except ValueError:
-        raise InputError(where, f"{shown(text)} is not a date with a time of day", EXAMPLE) from None
+        told = f"'{stripped[:40]}'" if re.fullmatch(r"[\d\s/.:,+TZ-]+", stripped) else shown(text)
+        raise InputError(where, f"{told} is not a date with a time of day", EXAMPLE) from None
 
 
 def in_zone(time: datetime, offset: timedelta | None) -> datetime:

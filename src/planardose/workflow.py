@@ -239,6 +239,8 @@ def _with_companions(path: Path | None) -> list[Path | None]:
 def use_library(config: Config) -> None:
     """Let `library` and all child processes see the config's library folders, before those of the environment."""
     if config.library:
+        if not all(Path(f).is_dir() for f in config.library):
+            raise InputError("config library", "a folder that is not there", "folders with nuclides/, tracers/")
         before = os.environ.get(library.USER_FOLDERS_VARIABLE, "").split(os.pathsep)
         folders = [str(Path(f).absolute()) for f in config.library]
         os.environ[library.USER_FOLDERS_VARIABLE] = os.pathsep.join(dict.fromkeys([*folders, *filter(None, before)]))

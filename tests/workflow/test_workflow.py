@@ -134,12 +134,10 @@ def test_killed_in_projection_then_resumed_gives_identical_results(finished, wor
         done = results("--until", "project")
         assert done.returncode == 0, done.stdout
     assert first.stat().st_mtime_ns == made, "the finished chunk is kept"
-    compared, differences = verify(finished.folder / "long", finished.folder / "killed")
-    assert not differences, "\n".join(differences)
     for n in range(2):
         a, b = (np.load(finished.folder / r / f"P01/projection/chunk_{n}.npz") for r in ("long", "killed"))
-        assert a["views"].tobytes() == b["views"].tobytes() and a["activity"].tobytes() == b["activity"].tobytes()
-    assert compared > 3
+        assert sorted(a) == sorted(b) == ["activity", "samples", "views", "windows_kev"]
+        assert all(a[key].tobytes() == b[key].tobytes() for key in a)
 
 
 def test_killed_in_training_then_resumed_on_one_core_gives_identical_results(finished, workflow):

@@ -68,7 +68,8 @@ def check_hu(data: np.ndarray, where: str) -> None:
     1. some voxels are below -20 HU (air or fat): raw stored values, 8-bit images, attenuation maps, MR have none;
     2. the density of voxels in -150..150 HU is at least that of both flanks (-600..-300 and 200..500 HU);
     3. where 5 % or more of the voxels are below -300 HU, their peak lies in -1100..-550 HU (air or lung);
-    4. no more than 1 % of the voxels lie below -1250 HU, but for one padding value.
+    4. no more than 1 % of the voxels lie below -1250 HU, but for one padding value;
+    5. no more than 40 % lie above 600 HU: bone and metal never fill so much, air with the wrong sign does.
 
     Real CTs reach below -1200 and above 3000 HU in single voxels; those are clipped and counted, never refused.
 
@@ -107,4 +108,5 @@ def _looks_like_hu(counts: np.ndarray, centre: np.ndarray) -> bool:
     thin = centre < -300
     smooth = np.convolve(counts * thin, np.ones(5), "same")
     peak = centre[int(np.argmax(smooth))]
-    return bool(negative and tissue and (counts[thin].sum() < 0.05 * total or -1100 <= peak <= -550))
+    mineral = counts[centre > 600].sum() <= 0.4 * total
+    return bool(negative and tissue and mineral and (counts[thin].sum() < 0.05 * total or -1100 <= peak <= -550))

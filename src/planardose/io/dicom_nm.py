@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
-from planardose.io.dicom_common import check_one_patient, datetime_of, read_datasets
+from planardose.io.dicom_common import check_one_patient, datetime_of, numbers, read_datasets, understood
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_heads import Head, heads_of
 from planardose.io.nm_times import Timing, timing_of
@@ -57,7 +57,15 @@ def read_planar_dicom(
     InputError
         Broken or foreign files, several patients, a missing view, swapped heads, or what only the user can decide.
     """
-    files = _nm_images(read_datasets(path, where), where)
+    datasets = read_datasets(path, where)
+    with understood(where):
+        return _pair_of(datasets, camera, where, hand, key, acquired_at)
+
+
+def _pair_of(
+    datasets: list[Dataset], camera: Camera | None, where: str, hand: Hand, key: str, acquired_at: datetime | None
+) -> PlanarImport:
+    files = _nm_images(datasets, where)
     check_one_patient(files, where)
     heads = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
     views, notes = views_of(heads, hand, where, key)
@@ -140,11 +148,12 @@ def _assembled(frames: dict, where: str) -> tuple[np.ndarray, tuple[EnergyWindow
 
 
 def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple[float, float]:
-    sizes = {tuple(round(float(x), 4) for x in ds.get("PixelSpacing") or ()) for ds in files}
-    if len(sizes) != 1 or len(next(iter(sizes))) != 2 or not min(next(iter(sizes))) > 0:
-        found = "no PixelSpacing" if sizes == {()} else f"PixelSpacing {sorted(sizes)}"
-        raise InputError(where, found, "one PixelSpacing (row, column) in mm", "or give the images as NPZ + JSON")
-    row, column = (float(x) for x in files[0].PixelSpacing)
+    sizes = [numbers(ds, "PixelSpacing", 2, where) for ds in files]
+    if len({tuple(round(x, 4) for x in size) for size in sizes}) != 1:
+        raise InputError(
+            where, f"PixelSpacing {sizes}", "one PixelSpacing (row, column) in mm", "or give the images as NPZ + JSON"
+        )
+    row, column = sizes[0]
     check_matrix((row, column), shape, f"{where} PixelSpacing")
     return row, column
 

@@ -131,6 +131,8 @@ def check_counts(counts: np.ndarray, where: str) -> None:
             "counts of 0 or more",
             "give the images as acquired, before any background or scatter subtraction",
         )
+    if counts.max() > 1e15:  # beyond what float32 counts to, with room for the sum
+        raise InputError(where, f"a pixel of {counts.max():.3g} counts", "counts of an acquisition")
     if counts.max() == 0:
         raise InputError(where, "every pixel is 0", "an image with counts")
 
@@ -170,6 +172,12 @@ def _read_counts(path: Path, where: str) -> np.ndarray:
     return counts
 
 
+def _told(value: object) -> str:
+    """A value of the JSON for a message, but for what looks like a path."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "a path" if "/" in text or "\\" in text else text[:80]
+
+
 def _view_order(views: object, where: str) -> list[int]:
     """Positions of (anterior, posterior) in the file."""
     names = list(views) if isinstance(views, list) else [views]
@@ -177,11 +185,11 @@ def _view_order(views: object, where: str) -> list[int]:
     if missing:
         raise InputError(
             f"{where} views",
-            f"the {missing[0]} view is missing, the file has {names}",
+            f"the {missing[0]} view is missing, the file has {_told(names)}",
             'views ["anterior", "posterior"]',
         )
     if len(names) != len(VIEWS):
-        raise InputError(f"{where} views", f"{len(names)} views {names}", 'views ["anterior", "posterior"]')
+        raise InputError(f"{where} views", f"{len(names)} views {_told(names)}", 'views ["anterior", "posterior"]')
     return [names.index(v) for v in VIEWS]
 
 
@@ -190,7 +198,7 @@ def _windows(values: object, where: str) -> tuple[EnergyWindow, ...]:
         return tuple(EnergyWindow(float(low), float(high)) for low, high in values)
     except (TypeError, ValueError):
         raise InputError(
-            f"{where} windows_kev", f"{values!r}"[:80], "a list of [low, high] in keV with 0 < low < high"
+            f"{where} windows_kev", _told(values), "a list of [low, high] in keV with 0 < low < high"
         ) from None
 
 
@@ -200,7 +208,7 @@ def _numbers(values: object, n: int, where: str) -> tuple:
     except (TypeError, ValueError):
         numbers = ()
     if len(numbers) != n or not all(math.isfinite(x) and x > 0 for x in numbers):
-        raise InputError(where, f"{values!r}"[:80], f"{n} positive numbers in mm")
+        raise InputError(where, _told(values), f"{n} positive numbers in mm")
     return numbers
 
 
@@ -214,8 +222,8 @@ def _times(meta: dict, length_mm: float, camera: Camera | None, where: str) -> t
             "duration_s of a static image, or seconds_per_row of a sweep",
         )
     for key, value in given.items():
-        if not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-            raise InputError(f"{where} {key}", f"{value!r}"[:60], "a positive number of seconds")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
+            raise InputError(f"{where} {key}", _told(value), "a positive number of seconds")
         (plausible.DURATION_S if key == "duration_s" else plausible.EXPOSURE_S).check(value, f"{where} {key}")
     if "seconds_per_row" not in given:
         return float(given["duration_s"]), float(given["duration_s"])
