@@ -96,9 +96,16 @@ DEPENDS = {
 COLUMN_OF_KIND = {"nuclides": "nuclide", "cameras": "camera", "tracers": "tracer"}
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # below a folder that may not be entered
+        return False
+
+
 def check_writable(results: Path) -> None:
     """Refuse a results folder that cannot be made or written, before any work."""
-    nearest = next(p for p in (results.absolute(), *results.absolute().parents) if p.exists())
+    nearest = next(p for p in (results.absolute(), *results.absolute().parents) if _is_there(p))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError("results", "not a folder that can be written", "a writable folder", "choose another one")
 

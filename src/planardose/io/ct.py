@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from planardose import plausible
-from planardose.errors import InputError
+from planardose.errors import InputError, readable
 from planardose.image import Grid, Volume
 from planardose.io.dicom_ct_read import read_ct_series
 from planardose.io.nifti import read_volume
@@ -29,10 +29,11 @@ def read_ct(path: Path, where: str) -> Volume:
     InputError
         As `read_volume`, `read_ct_series` and `check_hu`.
     """
-    if not path.exists():
-        raise InputError(where, "no such file or folder", "a DICOM folder or a NIfTI file")
-    nifti = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
-    volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
+    with readable(where):
+        if not path.exists():
+            raise InputError(where, "no such file or folder", "a DICOM folder or a NIfTI file")
+        nifti = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
+        volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
     check_spacing(volume.grid, where)
     check_hu(volume.data, where)
     return volume

@@ -109,6 +109,8 @@ def _read(path: Path, where: str) -> Dataset:
     try:
         ds = pydicom.dcmread(path)
         ds.get("PixelData")
+    except OSError:
+        raise  # no permission, a failing disk: `readable` tells
     except Exception as fault:
         raise InputError(
             where,

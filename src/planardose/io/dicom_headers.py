@@ -55,13 +55,19 @@ def _words(name: object) -> frozenset[str]:
     return frozenset(letters.split()) - DUMMY_NAMES
 
 
+def _files(path: Path) -> list[Path]:
+    try:
+        return [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+    except OSError:
+        return []
+
+
 def header_of(path: Path, modality: str) -> Header | None:
     """Header of the first image of a modality in a file or folder; None for NIfTI, NPZ and what cannot be read.
 
     Whether the files of one folder agree among themselves is the readers' business (`check_one_patient`).
     """
-    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
-    for file in files:
+    for file in _files(path):
         try:
             ds = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
             if str(ds.get("Modality") or modality) != modality:

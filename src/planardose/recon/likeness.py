@@ -58,6 +58,7 @@ def fitted_size(model: PatientModel, responses: np.ndarray, images: Images, pose
         both(PROBE, SIZE_PROBE),
         both(2 * LARGEST_STEP, SIZE_STEP),
         both(CONVERGED, SIZE_CONVERGED),
+        both(np.full(3, -np.inf), -SIZE_BOUND),
         both(np.full(3, np.inf), SIZE_BOUND),
     )
     move, _, _ = gauss_newton(placed, steps)

@@ -7,7 +7,7 @@ views cannot see a shift along y or a turn about x or z: none is claimed.
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -23,6 +23,7 @@ SEARCH_ERROR = 0.10  # relative model error of a pixel during the search
 OUTLINE_SMOOTHING_MM = 10.0
 OUTLINE = 0.35  # of a slice's median counts over the body
 LEAST_OVERLAP = 0.6  # of the shorter of CT and planar image along z
+TURN_DEG = 2.0  # a lattice search finds the right shift if the rotation is off by up to about 2 degrees
 X_REACH_MM = 80.0  # lattice search across, either side of the middle of the counts
 OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly: a lesion that nobody segmented
 REFINEMENTS = 6
@@ -174,8 +175,8 @@ def _extended(grid: Grid, images: Images) -> tuple[Grid, tuple[int, int]]:
     return Grid((i + 2 * wide, j, k + 2 * long), affine), (wide, long)
 
 
-def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> PlanarPose:
-    """Best pose among shifts from `start` by two cells at a time: all of z, and `X_REACH_MM` in x."""
+def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> tuple[float, PlanarPose]:
+    """Best pose among shifts from `start` by two cells at a time: all of z, and `X_REACH_MM` in x; and its score."""
     extended, (wide, long) = _extended(matcher.grid, images)
     stacked = _pooled(rebin(np.concatenate([images.counts, matcher.ones]), images.pixel_mm, extended, start))
     rows, known = _pooled(matcher.rows), _pooled(matcher.slices[None].repeat(2, axis=0))[0] == 4
@@ -192,7 +193,14 @@ def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> Plana
             if score > best:
                 best, at = score, (di, dk)
     dx, dz = ((2 * n - m) * matcher.grid.spacing_mm[a] for n, m, a in ((at[0], wide, 0), (at[1], long, 2)))
-    return PlanarPose(start.x_mm - dx, start.z_mm - dz, start.rotation_deg)
+    return best, PlanarPose(start.x_mm - dx, start.z_mm - dz, start.rotation_deg)
+
+
+def turned_search(matcher: Matcher, images: Images, start: PlanarPose, max_rotation_deg: float) -> PlanarPose:
+    """Best pose of lattice searches at rotations `TURN_DEG` apart, up to the largest: a turn can hide the right shift."""
+    number = int(max_rotation_deg // TURN_DEG)
+    turned = [replace(start, rotation_deg=n * TURN_DEG) for n in sorted(range(-number, number + 1), key=abs)]
+    return max((lattice_search(matcher, images, pose) for pose in turned), key=lambda found: found[0])[1]
 
 
 def _gain(rows: np.ndarray, counts: np.ndarray, covered: np.ndarray) -> float:
@@ -218,12 +226,13 @@ def about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> Pl
 
 @dataclass(frozen=True)
 class Steps:
-    """Per parameter: half width of the difference quotient, largest step, step that counts as none, bound."""
+    """Per parameter: half width of the difference quotient, largest step, step that counts as none, limits."""
 
     probe: np.ndarray
     largest: np.ndarray
     converged: np.ndarray
-    bound: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
 def gauss_newton(
@@ -250,7 +259,7 @@ def gauss_newton(
         normal, square = (slope * trust) @ slope.T, trust * here**2
         damped = normal + 1e-9 * np.diag(np.diag(normal)) + 1e-12 * np.eye(number)
         step = -np.linalg.solve(damped, (slope * trust) @ here)
-        move = np.clip(move + np.clip(step, -steps.largest, steps.largest), -steps.bound, steps.bound)
+        move = np.clip(move + np.clip(step, -steps.largest, steps.largest), steps.low, steps.high)
         if (np.abs(step) < steps.converged).all():
             break
     return move, normal, square
@@ -267,10 +276,9 @@ def refine(
 ) -> tuple[PlanarPose, float]:
     """Pose of the least robust misfit near `pose` by Gauss-Newton, and the standard uncertainty of its shift in mm."""
     centre = middle_of(matcher.grid)
-    bound = np.array([max_shift_mm, max_shift_mm, max_rotation_deg])
-    move, normal, square = gauss_newton(
-        lambda m: (matcher, about(pose, centre, m)), Steps(PROBE, 2 * LARGEST_STEP, CONVERGED, bound)
-    )
+    bound, begun = np.array([max_shift_mm, max_shift_mm, max_rotation_deg]), np.array([0.0, 0.0, pose.rotation_deg])
+    steps = Steps(PROBE, 2 * LARGEST_STEP, CONVERGED, -bound - begun, bound - begun)
+    move, normal, square = gauss_newton(lambda m: (matcher, about(pose, centre, m)), steps)
     errors = np.sqrt(np.diag(np.linalg.inv(normal + 1e-12 * np.eye(3))) * square.mean())
     return about(pose, centre, move), float(min(np.hypot(errors[:2].max(), LEAST_UNCERTAINTY_MM), max_shift_mm))
 
@@ -302,7 +310,7 @@ def register(
     """
     images = coarser(images, 0.5 * float(model.grid.spacing_mm[0]))
     matcher = Matcher(model, responses, images)
-    start = lattice_search(matcher, images, outline_start(matcher, images))
+    start = turned_search(matcher, images, outline_start(matcher, images), max_rotation_deg)
     pose, uncertainty = refine(matcher, start, max_shift_mm, max_rotation_deg)
     return Registered(pose, start, matcher.misfit(start), matcher.misfit(pose), uncertainty, matcher.outline(pose))
 
