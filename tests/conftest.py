@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,15 +105,15 @@ class Workflow:
             return {}
         return {w[0]: int(w[1]) for line in table[1].splitlines() if len(w := line.split()) == 2}
 
-    def kill_when(self, appeared: Path, timeout_s: float = 600) -> None:
-        """Start a run, and kill it with all its processes as soon as the file is there."""
+    def kill_when(self, reached: Callable[[], bool], timeout_s: float = 600) -> None:
+        """Start a run, and kill it with all its processes as soon as it has got so far."""
         process = subprocess.Popen(
             self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         end = time.monotonic() + timeout_s
-        while not appeared.exists():
-            assert process.poll() is None, "the run ended before the file appeared"
-            assert time.monotonic() < end, f"{appeared.name} did not appear"
+        while not reached():
+            assert process.poll() is None, "the run ended before it was to be killed"
+            assert time.monotonic() < end, "the run did not get so far"
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

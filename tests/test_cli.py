@@ -144,6 +144,29 @@ def test_wrong_usage_is_exit_2(call, words):
     assert call(*words).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("P99: {t4: {flip_posterior: true}}", "config patients.P99.t4: not in the cohort sheet; expected one of P01"),
+        ("P01: {t99: {flip_posterior: true}}", "config patients.P01.t99: not in the cohort sheet; expected one of t4"),
+    ],
+)
+@pytest.mark.parametrize("words", [("check",), ("import-ct", "--patient", "P01"), ("report-cohort",)])
+def test_decisions_for_unknown_rows_are_refused_by_every_command(call, tmp_path, words, rows, says):
+    (tmp_path / "mine.yaml").write_text(f"patients:\n  {rows}\n")
+    done = call(*words, "--config", str(tmp_path / "mine.yaml"))
+    assert done.exit_code == 2
+    assert done.stderr.strip().splitlines() == [f"planardose: {says}; correct the key"]
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-03-02", "02.03.2026 09:00"])
+def test_calibrate_wants_a_time_of_day(tmp_path, time):
+    words = ("calibrate", "--planar", str(tmp_path / "x.dcm"), "--activity-mbq", "500", "--at", time)
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "calibrate --at" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("what", ["nuclides", "cameras", "tracers", "methods", "organs", "config", "schema"])
 def test_list(what):
     shown = CliRunner().invoke(app, ["list", what])

@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +28,6 @@ app = typer.Typer(
 )
 
 BAD_INPUT, INTERNAL_FAULT = 2, 1
-TIME_FORMATS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
 
 CohortOption = Annotated[
     Path | None, typer.Option("--cohort", envvar="PLANARDOSE_COHORT", show_envvar=True, help="Cohort sheet (TSV).")
@@ -103,7 +101,9 @@ def load_run(cohort: Path | None, config: Path | None, results: Path | None):
     sheet = cohort or Path(settings.cohort)
     folder = results or Path(settings.results)
     check_writable(folder)
-    return Run(settings, load_cohort(sheet), folder)
+    rows = load_cohort(sheet)
+    rows.check_decisions(settings.patients)
+    return Run(settings, rows, folder)
 
 
 def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str | None = None, **more) -> None:
@@ -304,7 +304,10 @@ def calibrate(
     planar: Annotated[Path, typer.Option(help="Acquisition of both heads: NM DICOM, or NPZ with JSON.")],
     activity_mbq: Annotated[float, typer.Option(help="Activity of the source, MBq.")],
     at: Annotated[
-        datetime, typer.Option(formats=TIME_FORMATS, metavar="TIME", help="Time to which the activity refers.")
+        str,
+        typer.Option(
+            metavar="TIME", help="Time to which the activity refers, before or after the acquisition, on its clock."
+        ),
     ],
     camera: Annotated[
         str | None, typer.Option(help="Camera of 'planardose list cameras'; needed for a sweep, and to compare.")
@@ -315,8 +318,11 @@ def calibrate(
     debug: DebugOption = False,
 ) -> None:
     with faults("calibrate", debug):
+        from planardose.times import parse_time
+
         run = import_module("planardose.steps.calibrate").calibrate
-        found = run(planar, activity_mbq, at, camera, nuclide, activity_uncertainty, head_order)
+        time = parse_time(at, "calibrate --at")
+        found = run(planar, activity_mbq, time, camera, nuclide, activity_uncertainty, head_order)
         typer.echo(json.dumps(found, indent=1))
 
 

@@ -3,13 +3,14 @@
 import csv
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from planardose import library
-from planardose.config import ID_PATTERN
+from planardose import library, plausible
+from planardose.config import ID_PATTERN, Hand
 from planardose.errors import InputError, shown
+from planardose.times import in_zone, parse_time
 
 REQUIRED = ("patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at")
 OPTIONAL = (
@@ -26,13 +27,22 @@ OPTIONAL = (
     "weight_kg",
 )
 FILES = ("ct", "planar", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct")
+LONGEST_NAME = 255  # bytes: of a file or folder on Linux
 SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "nuclide", "tracer")
 POSITIVE = ("injected_mbq", "calibration_cps_per_mbq", "weight_kg", "spect_bqml_per_count")
+RANGES = {
+    "injected_mbq": plausible.INJECTED_MBQ,
+    "calibration_cps_per_mbq": plausible.CALIBRATION,
+    "weight_kg": plausible.WEIGHT_KG,
+}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One acquisition of one patient. Paths are absolute; empty cells are None."""
+    """One acquisition of one patient. Paths are absolute; empty cells are None.
+
+    Times are on the clock of the place of injection; `utc_offset` is its zone, None where the sheet names none.
+    """
 
     patient: str
     timepoint: str
@@ -46,6 +56,7 @@ class Row:
     calibration_cps_per_mbq: float | None = None
     residual_mbq: float = 0.0
     weight_kg: float | None = None
+    utc_offset: timedelta | None = None
 
     @property
     def administered_mbq(self) -> float:
@@ -81,6 +92,17 @@ class Cohort:
         known = ", ".join(r.timepoint for r in self.rows_of(patient))
         raise InputError(f"{patient} timepoint '{timepoint}'", "not in the cohort sheet", f"one of {known}")
 
+    def check_decisions(self, patients: dict[str, dict[str, Hand]]) -> None:
+        """Refuse decisions by hand (config key `patients`) for a patient or time point that the sheet does not have."""
+        for patient, timepoints in patients.items():
+            for timepoint in timepoints:
+                try:
+                    self.row(patient, timepoint)
+                except InputError as fault:
+                    raise InputError(
+                        f"config patients.{patient}.{timepoint}", fault.problem, fault.expected, "correct the key"
+                    ) from None
+
     def cycle_of(self, row: Row) -> int:
         """Cycle number of a row: 1 for the patient's earliest injection."""
         return 1 + sorted({r.injected_at for r in self.rows_of(row.patient)}).index(row.injected_at)
@@ -98,11 +120,47 @@ def _number(text: str, where: str, positive: bool) -> float:
     return value
 
 
-def _time(text: str, where: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(where, f"{shown(text)} is not a time", "ISO 8601, e.g. 2026-03-02T09:30:00") from None
+def _times(cells: dict[str, str], where: str) -> tuple[datetime, datetime | None, timedelta | None]:
+    """Injection, acquisition (where given) and the injection's offset from UTC; times on the injection's clock."""
+    injected = parse_time(cells["injected_at"], f"{where} injected_at")
+    offset = injected.utcoffset()
+    if not cells.get("acquired_at"):
+        return injected.replace(tzinfo=None), None, offset
+    acquired = parse_time(cells["acquired_at"], f"{where} acquired_at")
+    if (acquired.tzinfo is None) != (offset is None):
+        raise InputError(
+            f"{where} acquired_at",
+            f"{acquired.isoformat()} beside injected_at {injected.isoformat()}: one has a zone, the other has none",
+            "both as local times without a zone, or both with one",
+        )
+    acquired, injected = in_zone(acquired, offset), injected.replace(tzinfo=None)
+    if acquired <= injected:
+        raise InputError(
+            f"{where} acquired_at",
+            f"{acquired.isoformat()} is not after the injection ({injected.isoformat()})",
+            "a time after injected_at",
+        )
+    return injected, acquired, offset
+
+
+def check_decay(row: "Row", acquired_at: datetime) -> None:
+    """Refuse an acquisition so long after the injection that nothing is left: a slip in a date.
+
+    Raises
+    ------
+    InputError
+        Beyond `plausible.MOST_HALF_LIVES`.
+    """
+    hours = (acquired_at - row.injected_at).total_seconds() / 3600
+    half_life_h = library.load_nuclide(row.nuclide).half_life_h
+    if hours > plausible.MOST_HALF_LIVES * half_life_h:
+        raise InputError(
+            f"{row.where} acquired_at",
+            f"{acquired_at.isoformat()} is {hours / 24:.0f} days or {hours / half_life_h:.0f} half-lives after the "
+            f"injection ({row.injected_at.isoformat()})",
+            f"at most {plausible.MOST_HALF_LIVES:g} half-lives of {row.nuclide}",
+            "check the years and months of injected_at and of the acquisition",
+        )
 
 
 def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
@@ -118,6 +176,9 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
     for column in REQUIRED:
         if not cells[column] and not (column == "planar" and cells.get("spect")):
             raise InputError(f"{where} {column}", "empty cell", "a value")
+    for column in FILES:
+        if any(len(part.encode()) > LONGEST_NAME for part in Path(cells.get(column, "")).parts):
+            raise InputError(f"{where} {column}", "too long for a file name", f"at most {LONGEST_NAME} bytes")
     nuclide = library.load_nuclide(cells["nuclide"]).name
     library.entry_path("tracers", cells["tracer"])
     library.load_camera(cells["camera"])
@@ -128,28 +189,28 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
             f"{numbers['residual_mbq']} MBq",
             f"less than injected_mbq ({numbers['injected_mbq']})",
         )
-    injected = _time(cells["injected_at"], f"{where} injected_at")
-    acquired = _time(cells["acquired_at"], f"{where} acquired_at") if cells.get("acquired_at") else None
-    if acquired is not None and acquired.replace(tzinfo=None) <= injected.replace(tzinfo=None):
-        raise InputError(
-            f"{where} acquired_at",
-            f"{acquired.isoformat()} is not after the injection ({injected.isoformat()})",
-            "a time after injected_at",
-        )
-    return Row(
+    for column, allowed in RANGES.items():
+        if column in numbers:
+            allowed.check(numbers[column], f"{where} {column}")
+    injected, acquired, offset = _times(cells, where)
+    row = Row(
         patient=cells["patient"],
         timepoint=cells["timepoint"],
         nuclide=nuclide,
         tracer=cells["tracer"],
         camera=cells["camera"],
         injected_mbq=numbers["injected_mbq"],
-        injected_at=injected.replace(tzinfo=None),
+        injected_at=injected,
         paths={c: (folder / cells[c]).absolute() for c in FILES if cells.get(c)},
-        acquired_at=None if acquired is None else acquired.replace(tzinfo=None),
+        acquired_at=acquired,
         calibration_cps_per_mbq=numbers.get("calibration_cps_per_mbq"),
         residual_mbq=numbers.get("residual_mbq", 0.0),
         weight_kg=numbers.get("weight_kg"),
+        utc_offset=offset,
     )
+    if acquired is not None:
+        check_decay(row, acquired)
+    return row
 
 
 def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:
@@ -172,6 +233,27 @@ def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:
                 f"{r.injected_mbq:g} MBq differs from another row of the same injection",
                 "one injected_mbq per injected_at",
             )
+
+
+def _on_one_clock(rows: list[Row]) -> list[Row]:
+    """Rows of a patient with all times on the clock of the first row's injection."""
+    offset = rows[0].utc_offset
+    if len({r.utc_offset is None for r in rows}) > 1:
+        raise InputError(
+            f"{rows[0].patient} injected_at",
+            "some rows name a zone and some do not",
+            "local times without a zone, or the zone on every row of the patient",
+        )
+    if offset is None:
+        return rows
+
+    def moved(time: datetime | None, row: Row) -> datetime | None:
+        return None if time is None else time + (offset - row.utc_offset)
+
+    return [
+        replace(r, injected_at=moved(r.injected_at, r), acquired_at=moved(r.acquired_at, r), utc_offset=offset)
+        for r in rows
+    ]
 
 
 def _with_residue(row: Row, rows: list[Row]) -> Row:
@@ -208,10 +290,11 @@ def load_cohort(path: Path) -> Cohort:
             f"columns {', '.join(REQUIRED)}",
             "separate columns by tabs",
         )
-    if unknown or len(set(columns)) != len(columns):
+    odd = [*unknown, *(c for n, c in enumerate(columns) if c in columns[:n])]
+    if odd:
         raise InputError(
             "cohort sheet",
-            f"unknown or repeated column '{unknown[0] if unknown else columns}'",
+            f"unknown or repeated column {shown(odd[0])}",
             f"only {', '.join(REQUIRED + OPTIONAL)}",
         )
     lines = [row for row in reader if any(row.values())]
@@ -228,6 +311,8 @@ def load_cohort(path: Path) -> Cohort:
         raise InputError("cohort sheet", "no rows", "one row per patient and time point")
     rows = [_row(c, n + 2, path.absolute().parent) for n, c in enumerate(cells)]
     for patient in dict.fromkeys(r.patient for r in rows):
-        pairs = [(r, c) for r, c in zip(rows, cells, strict=True) if r.patient == patient]
-        _check_patient([r for r, _ in pairs], [c for _, c in pairs])
+        chosen = [n for n, r in enumerate(rows) if r.patient == patient]
+        for n, row in zip(chosen, _on_one_clock([rows[n] for n in chosen]), strict=True):
+            rows[n] = row
+        _check_patient([rows[n] for n in chosen], [cells[n] for n in chosen])
     return Cohort(tuple(_with_residue(r, rows) for r in rows))

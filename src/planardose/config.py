@@ -112,6 +112,11 @@ class Hand(Section):
     accept_gate: str | None = Field(
         None, min_length=8, description="reason for accepting a failed gate; printed in the report"
     )
+    same_patient: str | None = Field(
+        None,
+        min_length=8,
+        description="reason why images that look like another patient's are this one's; printed in the report",
+    )
 
 
 class Config(Section):
@@ -173,9 +178,11 @@ def parse_config(mapping: dict) -> Config:
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         key = ".".join(str(x) for x in first["loc"]) or "top level"
+        got = repr(first.get("input"))
+        got = "a path" if "/" in got or "\\" in got else got  # paths hold names
         raise InputError(
             f"config {key}",
-            f"{first['msg']} (got {first.get('input')!r})"[:300],
+            f"{first['msg']} (got {got})"[:300],
             "",
             "see config/README.md for every key",
         ) from None

@@ -1,5 +1,19 @@
 """The one exception that a user's input can cause."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def readable(where: str) -> Iterator[None]:
+    """Turn the system's refusal to read an input (no permission, a failing disk) into `InputError` without its path."""
+    try:
+        yield
+    except OSError as fault:
+        raise InputError(
+            where, fault.strerror or type(fault).__name__, "a file or folder that can be read", "check its permissions"
+        ) from fault
+
 
 def shown(text: str) -> str:
     """A user's text for a message; what looks like a path is not repeated, as paths hold names."""

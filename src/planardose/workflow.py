@@ -63,9 +63,9 @@ HEAD = ("projection.penetration", "projection.couch")  # what the analytic proje
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
-        hand=("flip_posterior", "head_order", "windows_kev"),
+        hand=("flip_posterior", "head_order", "windows_kev", "same_patient"),
         files=("planar",),
-        cells=("acquired_at", "injected_at"),
+        cells=("acquired_at", *INJECTION, "utc_offset", "calibration_cps_per_mbq"),
         catalogues=IMAGING,
     ),
     "segment": Depends(config=("segmentation", "grid_mm"), files=("segmentation", "lesions")),
@@ -74,7 +74,7 @@ DEPENDS = {
     "train": Depends(config=("seed", "train", "sampling", *HEAD), catalogues=IMAGING),
     "register": Depends(
         config=("registration", *HEAD),
-        hand=("shift_mm", "rotation_deg"),
+        hand=("shift_mm", "rotation_deg", "same_patient"),
         cells=("calibration_cps_per_mbq",),
         catalogues=IMAGING,
     ),
@@ -97,9 +97,16 @@ DEPENDS = {
 COLUMN_OF_KIND = {"nuclides": "nuclide", "cameras": "camera", "tracers": "tracer"}
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # below a folder that may not be entered
+        return False
+
+
 def check_writable(results: Path) -> None:
     """Refuse a results folder that cannot be made or written, before any work."""
-    nearest = next(p for p in (results.absolute(), *results.absolute().parents) if p.exists())
+    nearest = next(p for p in (results.absolute(), *results.absolute().parents) if _is_there(p))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError("results", "not a folder that can be written", "a writable folder", "choose another one")
 
@@ -133,9 +140,7 @@ class Plan:
         os.environ[COHORT_VARIABLE] = str(sheet)
         use_library(config)
         cohort = load_cohort(sheet)
-        for patient, timepoints in config.patients.items():
-            for timepoint in timepoints:
-                cohort.row(patient, timepoint)
+        cohort.check_decisions(config.patients)
         return cls(config, cohort, sheet, config.results.rstrip("/"))
 
     def path(self, key: str) -> str:
@@ -251,6 +256,8 @@ def _with_companions(path: Path | None) -> list[Path | None]:
 def use_library(config: Config) -> None:
     """Let `library` and all child processes see the config's library folders, before those of the environment."""
     if config.library:
+        if not all(Path(f).is_dir() for f in config.library):
+            raise InputError("config library", "a folder that is not there", "folders with nuclides/, tracers/")
         before = os.environ.get(library.USER_FOLDERS_VARIABLE, "").split(os.pathsep)
         folders = [str(Path(f).absolute()) for f in config.library]
         os.environ[library.USER_FOLDERS_VARIABLE] = os.pathsep.join(dict.fromkeys([*folders, *filter(None, before)]))

@@ -1,10 +1,11 @@
 """Sensitivity from a source in air, against counts drawn for a known sensitivity, activity and background."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
 
@@ -86,6 +87,11 @@ def test_activity_is_taken_to_the_acquisition_and_its_uncertainty_is_common_to_b
     [
         ({"activity_mbq": -5.0}, "calibrate --activity-mbq: -5 MBq; expected a positive activity"),
         ({"activity_mbq": float("nan")}, "a positive activity"),
+        ({"activity_mbq": 0.5}, "activity-mbq: 0.5 MBq; expected 1 to 50000 MBq; give MBq, not GBq"),
+        ({"at": START - timedelta(days=365)}, "is 365 days before the acquisition .* at most 3 half-lives of 177Lu"),
+        ({"at": START + timedelta(days=30)}, "is 30 days after the acquisition"),
+        ({"at": START.replace(tzinfo=UTC)}, "has a zone, the images have none"),
+        ({"activity_mbq": 2000.0}, "the sensitivity found: 0.230854 cps/MBq; expected 0.5 to 500 cps/MBq"),
         ({"activity_uncertainty": 1.5}, "a fraction from 0 to below 1"),
         ({"camera": "unknown"}, "not in the catalogue"),
     ],
@@ -94,6 +100,23 @@ def test_bad_arguments(change: dict, says: str, tmp_path: Path):
     arguments = {"activity_mbq": 50.0, "at": START, "camera": CAMERA.name} | change
     with pytest.raises(InputError, match=says):
         calibrate(_source(tmp_path), **arguments)
+
+
+def test_a_time_after_the_acquisition_means_that_there_was_more_then(tmp_path: Path):
+    path = _source(tmp_path)
+    now = calibrate(path, 50.0, START, CAMERA.name)
+    after = calibrate(path, 25.0, START + timedelta(hours=LU.half_life_h), CAMERA.name)
+    assert after["activity_mbq"] == pytest.approx(now["activity_mbq"], rel=1e-9)
+
+
+def test_zones_of_header_and_time_are_brought_together(tmp_path: Path):
+    path = _source(tmp_path)
+    here = calibrate(path, 50.0, START, CAMERA.name)
+    ds = pydicom.dcmread(path)
+    ds.TimezoneOffsetFromUTC = "+0200"
+    ds.save_as(path)
+    for at in (START, (START - timedelta(hours=2)).replace(tzinfo=UTC)):
+        assert calibrate(path, 50.0, at, CAMERA.name)["anterior"] == here["anterior"]
 
 
 def test_no_source_and_the_wrong_window(tmp_path: Path):

@@ -181,7 +181,7 @@ def test_a_multiple_static_technique_is_no_sweep(edited):
     [
         (lambda ds: delattr(ds, "ScanVelocity"), "without ScanVelocity"),
         (lambda ds: setattr(ds, "ScanVelocity", "12"), "a velocity in mm/s"),
-        (lambda ds: delattr(ds, "PixelSpacing"), "no PixelSpacing"),
+        (lambda ds: delattr(ds, "PixelSpacing"), "PixelSpacing is missing"),
         (lambda ds: delattr(ds, "DetectorVector"), "no DetectorVector"),
         (lambda ds: setattr(ds, "ImageType", ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]), "image type TOMO"),
         (lambda ds: setattr(ds, "Modality", "CT"), "no NM image"),

@@ -6,8 +6,9 @@ import pytest
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
+from planardose.recon.likeness import Size, fitted_size
 from planardose.recon.register import Images, Matcher, check_arrangement, check_misfit, coarser, register
-from planardose.steps.register import check_outline
+from planardose.steps.register import check_outline, check_size
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
 PIXEL_MM = 8.0
@@ -62,6 +63,35 @@ def test_another_bodys_outline_is_refused(model, responses, projector):
     check_outline(own.outline, "P01 t24")
     with pytest.raises(InputError, match=r"P01 t24 planar.*outline"):
         check_outline(wrong.outline, "P01 t24")
+
+
+def sized(images: Images, across: float, along: float) -> Images:
+    """The same counts on pixels of another size: a patient wider and taller by these factors."""
+    return Images(images.counts, (images.pixel_mm[0] * along, images.pixel_mm[1] * across))
+
+
+def test_the_size_of_the_body_in_the_images_is_measured(model, responses):
+    """Relative to the images as they are, which drawing them on a coarse matrix has made 4 % wider already."""
+    images = images_at(model, responses, PlanarPose(6.0, 510.0, 1.0))
+
+    def size_of(across: float, along: float) -> Size:
+        changed = sized(images, across, along)
+        pose = register(model, responses, changed, 60.0, 3.0).pose
+        return fitted_size(model, responses, changed, pose)
+
+    own = size_of(1.0, 1.0)
+    for across, along in ((0.93, 1.0), (1.0, 1.06), (1.12, 0.95)):
+        size = size_of(across, along)
+        assert size.across / own.across == pytest.approx(1 / across, abs=0.005)
+        assert size.along / own.along == pytest.approx(1 / along, abs=0.005)
+
+
+def test_the_size_names_the_side_that_is_off():
+    check_size(Size(1.02, 1.0), "P01 t24")
+    with pytest.raises(InputError, match=r"made 9\.0 % smaller across the body; expected -3\.0 to \+8\.0 %"):
+        check_size(Size(0.91, 1.0), "P01 t24")
+    with pytest.raises(InputError, match=r"made 4\.0 % larger along the body; expected -2\.5 to \+2\.5 %"):
+        check_size(Size(1.02, 1.04), "P01 t24")
 
 
 def test_misfit_limit_works_both_ways():

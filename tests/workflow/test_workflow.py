@@ -2,8 +2,10 @@
 
 import csv
 import shutil
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from planardose.steps.verify import verify
@@ -76,10 +78,72 @@ def test_one_changed_key_reruns_what_depends_on_it(finished, demo, workflow):
     assert planned(hand.jobs()) == planned(PER_TIMEPOINT | AFTER)
 
 
+def test_a_changed_organ_prior_reruns_what_depends_on_it(finished, workflow):
+    """A user's own copy of the tracer, in a library folder: the virtual data and the network, not the images."""
+    from planardose import library
+
+    tracers = finished.folder / "library/tracers"
+    tracers.mkdir(parents=True)
+    text = library.entry_path("tracers", "177Lu-PSMA-617").read_text()
+    (tracers / "177Lu-PSMA-617.yaml").write_text(text)
+    same = workflow(finished.folder, finished.sheet, config=(f"library=[{tracers.parent}]",))
+    assert same.jobs() == {}, "the same content elsewhere"
+    (tracers / "177Lu-PSMA-617.yaml").write_text(text + "# a prior of mine\n")
+    own = {"sample_uptake": 1, "project": 2, "train": 1, "reconstruct": 2}
+    assert planned(same.jobs()) == planned(own | AFTER)
+
+
+def test_a_hand_corrected_segmentation_reruns_what_follows_from_it(finished, demo, workflow):
+    corrected = finished.folder / "corrected.nii.gz"
+    given = demo.folder / demo.rows[0]["segmentation"]
+    shutil.copy(given, corrected)
+    shutil.copy(given.with_name("segmentation.tsv"), finished.folder / "corrected.tsv")
+    rows = [row | {"segmentation": str(corrected)} for row in demo.rows[:2]]
+    run = workflow(finished.folder, demo.sheet(finished.folder / "corrected-sheet.tsv", *rows))
+    jobs = run.jobs()
+    assert not set(jobs) & {"import_ct", "import_planar"}
+    assert planned(jobs) == planned(
+        {"segment": 1, "sample_uptake": 1, "project": 2, "train": 1, "register": 2, "reconstruct": 2} | AFTER
+    )
+
+
+def test_a_rerun_with_nothing_changed_is_quick(finished):
+    began = time.monotonic()
+    done = finished()
+    assert done.returncode == 0, done.stdout
+    assert "Nothing to be done" in done.stdout
+    assert time.monotonic() - began < 20
+
+
+def test_killed_in_projection_then_resumed_gives_identical_results(finished, workflow):
+    """The second chunk is being simulated when the machine dies; its samples take long enough to be hit."""
+    long = ("projection={histories: 1.5e6, chunk: 2}",)
+    undisturbed = workflow(finished.folder, finished.sheet, results="long", config=long)
+    run = workflow(finished.folder, finished.sheet, results="killed", flags=("--cores", "1"), config=long)
+    patient = finished.folder / "killed/P01"
+
+    def done_and_in_work(done: int, working: int) -> bool:
+        log = patient / f"logs/project_{working}.log"
+        begun = log.exists() and f"sample {2 * working + 1} of 4" in log.read_text()
+        return begun and (patient / f"projection/chunk_{done}.npz").exists()
+
+    run.kill_when(lambda: done_and_in_work(0, 1) or done_and_in_work(1, 0))
+    (first,) = (patient / "projection").glob("chunk_?.npz")
+    made = first.stat().st_mtime_ns
+    for results in (undisturbed, run):
+        done = results("--until", "project")
+        assert done.returncode == 0, done.stdout
+    assert first.stat().st_mtime_ns == made, "the finished chunk is kept"
+    for n in range(2):
+        a, b = (np.load(finished.folder / r / f"P01/projection/chunk_{n}.npz") for r in ("long", "killed"))
+        assert sorted(a) == sorted(b) == ["activity", "samples", "views", "windows_kev"]
+        assert all(a[key].tobytes() == b[key].tobytes() for key in a)
+
+
 def test_killed_in_training_then_resumed_on_one_core_gives_identical_results(finished, workflow):
     run = workflow(finished.folder, finished.sheet, results="again", flags=("--cores", "1"))
     model = finished.folder / "again/P01/model"
-    run.kill_when(model / "checkpoint.pt")
+    run.kill_when((model / "checkpoint.pt").exists)
     assert not (model / "unet.safetensors").exists(), "the kill came too late to mean anything"
     done = run()
     assert done.returncode == 0, done.stdout

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from planardose.errors import InputError
-from planardose.image import Volume
+from planardose import plausible
+from planardose.errors import InputError, readable
+from planardose.image import Grid, Volume
 from planardose.io.dicom_ct_read import read_ct_series
 from planardose.io.nifti import read_volume
 
@@ -28,12 +29,22 @@ def read_ct(path: Path, where: str) -> Volume:
     InputError
         As `read_volume`, `read_ct_series` and `check_hu`.
     """
-    if not path.exists():
-        raise InputError(where, "no such file or folder", "a DICOM folder or a NIfTI file")
-    nifti = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
-    volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
+    with readable(where):
+        if not path.exists():
+            raise InputError(where, "no such file or folder", "a DICOM folder or a NIfTI file")
+        nifti = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
+        volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
+    check_spacing(volume.grid, where)
     check_hu(volume.data, where)
     return volume
+
+
+def check_spacing(grid: Grid, where: str) -> None:
+    """Refuse voxels, or a volume, of a size that no CT in mm has."""
+    for size in grid.spacing_mm:
+        plausible.CT_VOXEL_MM.check(float(size), f"{where} voxel size")
+    for size in sorted(grid.spacing_mm * grid.shape)[1:]:  # along one axis there may be a few slices only
+        plausible.CT_EXTENT_MM.check(float(size), f"{where} extent")
 
 
 def clip_hu(volume: Volume) -> tuple[Volume, dict]:
@@ -58,7 +69,8 @@ def check_hu(data: np.ndarray, where: str) -> None:
     1. some voxels are below -20 HU (air or fat): raw stored values, 8-bit images, attenuation maps, MR have none;
     2. the density of voxels in -150..150 HU is at least that of both flanks (-600..-300 and 200..500 HU);
     3. where 5 % or more of the voxels are below -300 HU, their peak lies in -1100..-550 HU (air or lung);
-    4. no more than 1 % of the voxels lie below -1250 HU, but for one padding value.
+    4. no more than 1 % of the voxels lie below -1250 HU, but for one padding value;
+    5. no more than 40 % lie above 600 HU: bone and metal never fill so much, air with the wrong sign does.
 
     Real CTs reach below -1200 and above 3000 HU in single voxels; those are clipped and counted, never refused.
 
@@ -97,4 +109,5 @@ def _looks_like_hu(counts: np.ndarray, centre: np.ndarray) -> bool:
     thin = centre < -300
     smooth = np.convolve(counts * thin, np.ones(5), "same")
     peak = centre[int(np.argmax(smooth))]
-    return bool(negative and tissue and (counts[thin].sum() < 0.05 * total or -1100 <= peak <= -550))
+    mineral = counts[centre > 600].sum() <= 0.4 * total
+    return bool(negative and tissue and mineral and (counts[thin].sum() < 0.05 * total or -1100 <= peak <= -550))

@@ -1,8 +1,12 @@
 """What the DICOM readers and writers share: identity, deterministic UIDs, dates, and reading a file or folder."""
 
 import hashlib
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pydicom
@@ -12,9 +16,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 from planardose.errors import InputError
 from planardose.io.files import atomic
 
+# pydicom warns about odd values with the value itself, a name or a birth date: not into our logs
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
 IMAGE_STORAGE = (CT_IMAGE_STORAGE, NM_IMAGE_STORAGE)
+OFFSET = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)$")
 IMPLEMENTATION_UID = "2.25.190384711057266430122917338467255610293"
 
 
@@ -102,6 +109,8 @@ def _read(path: Path, where: str) -> Dataset:
     try:
         ds = pydicom.dcmread(path)
         ds.get("PixelData")
+    except OSError:
+        raise  # no permission, a failing disk: `readable` tells
     except Exception as fault:
         raise InputError(
             where,
@@ -136,19 +145,78 @@ def pixels(ds: Dataset, where: str):
         ) from None
 
 
+def utc_offset_of(ds: Dataset) -> timedelta | None:
+    """TimezoneOffsetFromUTC (0008,0201), ``+HHMM``; None where the header has none that can be read."""
+    found = OFFSET.fullmatch(str(ds.get("TimezoneOffsetFromUTC") or "").strip())
+    return _offset(*found.groups()) if found else None
+
+
+def _offset(sign: str, hours: str, minutes: str) -> timedelta:
+    size = timedelta(hours=int(hours), minutes=int(minutes))
+    return -size if sign == "-" else size
+
+
+def numbers(ds: Dataset, name: str, count: int, where: str) -> tuple[float, ...]:
+    """The `count` finite numbers of an attribute; `InputError` where it is missing, of another length or no number."""
+    value = ds.get(name)
+    values = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
+    try:
+        found = tuple(float(x) for x in values)
+    except (TypeError, ValueError):
+        found = ()
+    if len(found) != count or not all(math.isfinite(x) for x in found):
+        raise InputError(
+            where,
+            f"{name} is {'missing' if value in (None, '') else 'not understood'}",
+            f"{count} number{'s' * (count > 1)}",
+            "export the images again",
+        )
+    return found
+
+
+def rescale(ds: Dataset, where: str) -> tuple[float, float]:
+    """Slope and intercept from stored to real values: 1 and 0 where the header has none; no other than a rising one."""
+    slope = numbers(ds, "RescaleSlope", 1, where)[0] if ds.get("RescaleSlope") not in (None, "") else 1.0
+    intercept = numbers(ds, "RescaleIntercept", 1, where)[0] if ds.get("RescaleIntercept") not in (None, "") else 0.0
+    if slope <= 0:
+        raise InputError(where, f"RescaleSlope {slope:g}", "a number above 0", "export the images again")
+    return slope, intercept
+
+
+@contextmanager
+def understood(where: str) -> Iterator[None]:
+    """Turn what a reader trips over in a malformed header (a word for a number, a missing item) into `InputError`."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, NotImplementedError) as fault:
+        raise InputError(
+            where,
+            f"a DICOM header that cannot be understood ({type(fault).__name__})",
+            "valid values in every attribute",
+            "export the images again",
+        ) from fault
+
+
 def datetime_of(ds: Dataset) -> datetime | None:
-    """Start of the acquisition: AcquisitionDateTime, else Acquisition, Content or Series date and time."""
+    """Start of the acquisition: AcquisitionDateTime, else Acquisition, Content or Series date and time.
+
+    The time is that of the camera's clock; it carries the offset from UTC where the header names one, in the date and
+    time itself or in TimezoneOffsetFromUTC.
+    """
     stamp = str(ds.get("AcquisitionDateTime") or "")
     for stem in ("Acquisition", "Content", "Series"):
         if not stamp:
             date, time = str(ds.get(f"{stem}Date") or ""), str(ds.get(f"{stem}Time") or "")
             stamp = date + time if date and time else ""
-    digits = stamp.replace(":", "").split("+")[0].split("-")[0].strip()
+    stamp, offset = stamp.replace(":", "").strip(), utc_offset_of(ds)
+    if suffix := OFFSET.search(stamp):
+        stamp, offset = stamp[: suffix.start()], _offset(*suffix.groups())
     for form in ("%Y%m%d%H%M%S.%f", "%Y%m%d%H%M%S", "%Y%m%d%H%M"):
         try:
-            return datetime.strptime(digits, form)
+            found = datetime.strptime(stamp.strip(), form)
         except ValueError:
             continue
+        return found if offset is None else found.replace(tzinfo=timezone(offset))
     return None
 
 

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from planardose.errors import InputError
 from planardose.frames import ras_from_lps
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import check_one_patient, pixels, read_datasets
+from planardose.io.dicom_common import check_one_patient, numbers, pixels, read_datasets, rescale, understood
 
 FEWEST_SLICES = 3  # a group with fewer is a scout or a screen shot where a larger group stands beside it
 POSITION_TOLERANCE = 0.05  # of the spacing: headers round positions
@@ -41,6 +41,11 @@ def read_ct_series(path: Path, where: str) -> Volume:
         No or several CT series, several patients, missing slices, uneven spacing, broken files.
     """
     datasets = read_datasets(path, where)
+    with understood(where):
+        return _volume_of(datasets, where)
+
+
+def _volume_of(datasets: list[Dataset], where: str) -> Volume:
     slices = [ds for ds in datasets if _is_ct_slice(ds)]
     if not slices:
         seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
@@ -55,8 +60,17 @@ def read_ct_series(path: Path, where: str) -> Volume:
                 "slices with positions, one image per file",
                 "convert enhanced multi-frame CT to NIfTI",
             )
+        _check_header(ds, where)
     series = _one_series(_unique(slices), where)
     return _stack(_ordered(series, where), where)
+
+
+def _check_header(ds: Dataset, where: str) -> None:
+    """Refuse a slice whose geometry is no geometry."""
+    for name, count in (*zip(GEOMETRY, (3, 6, 2), strict=True), ("Rows", 1), ("Columns", 1)):
+        found = numbers(ds, name, count, f"{where} {name}")
+        if name in ("PixelSpacing", "Rows", "Columns") and min(found) <= 0:
+            raise InputError(f"{where} {name}", ", ".join(f"{x:g}" for x in found), "numbers above 0")
 
 
 def _is_ct_slice(ds: Dataset) -> bool:
@@ -173,5 +187,6 @@ def _stack(series: list[Dataset], where: str) -> Volume:
         image = pixels(ds, where)
         if image.ndim != 2 or image.T.shape != data.shape[:2]:
             raise InputError(where, f"CT slice {k + 1} has pixels of shape {image.shape}", f"{data.shape[1::-1]}")
-        data[:, :, k] = image.T * float(ds.get("RescaleSlope") or 1) + float(ds.get("RescaleIntercept") or 0)
+        slope, intercept = rescale(ds, where)
+        data[:, :, k] = image.T * slope + intercept
     return Volume(data, Grid(data.shape, ras_from_lps @ lps), "CT number", "HU")

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
+from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
-from planardose.io.dicom_common import check_one_patient, datetime_of, read_datasets
+from planardose.io.dicom_common import check_one_patient, datetime_of, numbers, read_datasets, understood
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_heads import Head, heads_of
 from planardose.io.nm_times import Timing, timing_of
 from planardose.io.nm_views import as_seen, orientation_notes, posterior_looks_mirrored, views_of
-from planardose.io.planar_file import check_counts
+from planardose.io.planar_file import check_counts, check_matrix
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 
@@ -56,7 +57,15 @@ def read_planar_dicom(
     InputError
         Broken or foreign files, several patients, a missing view, swapped heads, or what only the user can decide.
     """
-    files = _nm_images(read_datasets(path, where), where)
+    datasets = read_datasets(path, where)
+    with understood(where):
+        return _pair_of(datasets, camera, where, hand, key, acquired_at)
+
+
+def _pair_of(
+    datasets: list[Dataset], camera: Camera | None, where: str, hand: Hand, key: str, acquired_at: datetime | None
+) -> PlanarImport:
+    files = _nm_images(datasets, where)
     check_one_patient(files, where)
     heads = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
     views, notes = views_of(heads, hand, where, key)
@@ -64,20 +73,23 @@ def read_planar_dicom(
     frames = _frames(heads, views, believe, where)
     timings = [timing_of(ds, camera, where) for ds in files]
     timing = _one_timing(timings, where)
+    plausible.EXPOSURE_S.check(timing.exposure_s, f"{where} exposure")
+    plausible.DURATION_S.check(timing.duration_s, f"{where} duration")
     counts, windows = _assembled(frames, where)
     check_counts(counts, where)
+    distances, distance_notes = _distances(heads, views)
     pair = PlanarPair(
         counts=counts,
         windows=windows,
-        pixel_mm=_pixel_mm(files, where),
+        pixel_mm=_pixel_mm(files, counts.shape[-2:], where),
         exposure_s=timing.exposure_s,
         acquired_at=_start(files, acquired_at, where),
         duration_s=timing.duration_s,
-        detector_distance_mm=_distances(heads, views),
+        detector_distance_mm=distances,
     )
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
-    notes = [*notes, *by_hand, *more, *mirror_notes, *timing.notes, *_count_notes(files, counts)]
+    notes = [*notes, *by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *_count_notes(files, counts)]
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 
@@ -135,18 +147,20 @@ def _assembled(frames: dict, where: str) -> tuple[np.ndarray, tuple[EnergyWindow
     return np.array([[frames[view, w] for w in windows] for view in VIEWS], dtype=np.float32), windows
 
 
-def _pixel_mm(files: list[Dataset], where: str) -> tuple[float, float]:
-    sizes = {tuple(round(float(x), 4) for x in ds.get("PixelSpacing") or ()) for ds in files}
-    if len(sizes) != 1 or len(next(iter(sizes))) != 2 or min(next(iter(sizes))) <= 0:
-        found = "no PixelSpacing" if sizes == {()} else f"PixelSpacing {sorted(sizes)}"
-        raise InputError(where, found, "one PixelSpacing (row, column) in mm", "or give the images as NPZ + JSON")
-    row, column = (float(x) for x in files[0].PixelSpacing)
+def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple[float, float]:
+    sizes = [numbers(ds, "PixelSpacing", 2, where) for ds in files]
+    if len({tuple(round(x, 4) for x in size) for size in sizes}) != 1:
+        raise InputError(
+            where, f"PixelSpacing {sizes}", "one PixelSpacing (row, column) in mm", "or give the images as NPZ + JSON"
+        )
+    row, column = sizes[0]
+    check_matrix((row, column), shape, f"{where} PixelSpacing")
     return row, column
 
 
 def _start(files: list[Dataset], acquired_at: datetime | None, where: str) -> datetime:
     """Earliest start of the files; the sheet's where the header has none."""
-    starts = [s for s in map(datetime_of, files) if s is not None]
+    starts = _comparable([s for s in map(datetime_of, files) if s is not None])
     if not starts and acquired_at is None:
         raise InputError(
             where,
@@ -164,6 +178,11 @@ def _start(files: list[Dataset], acquired_at: datetime | None, where: str) -> da
     return min(starts) if starts else acquired_at
 
 
+def _comparable(starts: list[datetime]) -> list[datetime]:
+    """Starts that all carry a zone, or none: where only some files name it, they share the clock."""
+    return starts if all(s.tzinfo for s in starts) else [s.replace(tzinfo=None) for s in starts]
+
+
 def _one_timing(timings: list[Timing], where: str) -> Timing:
     exposures = [t.exposure_s for t in timings]
     if max(exposures) > 1.01 * min(exposures):
@@ -173,10 +192,14 @@ def _one_timing(timings: list[Timing], where: str) -> Timing:
     return max(timings, key=lambda t: t.duration_s)
 
 
-def _distances(heads: list[Head], views: list[str]) -> tuple[float, float] | None:
-    """Radial position of the (anterior, posterior) head, where the header has both."""
+def _distances(heads: list[Head], views: list[str]) -> tuple[tuple[float, float] | None, list[str]]:
+    """Radial position of the (anterior, posterior) head, where the header has both; notes on odd ones, not used."""
     found = {view: head.radial_mm for head, view in zip(heads, views, strict=True) if head.radial_mm}
-    return (found["anterior"], found["posterior"]) if len(found) == 2 else None
+    allowed = plausible.HEAD_DISTANCE_MM
+    odd = [f"{r:g}" for r in found.values() if not allowed.low <= r <= allowed.high]
+    if odd:
+        return None, [f"RadialPosition {' and '.join(odd)} mm is not {allowed.text}: the default distance is used"]
+    return ((found["anterior"], found["posterior"]) if len(found) == 2 else None), []
 
 
 def _mirrored(pair: PlanarPair, hand: Hand, believe: bool, where: str, key: str) -> tuple[PlanarPair, list[str]]:

@@ -43,9 +43,17 @@ def companions(path: Path) -> list[Path]:
 
 
 def fingerprint(path: Path | None) -> str:
-    """Change mark of a file or folder from sizes and times; ``none`` without a path, ``missing`` without a file."""
-    if path is None:
-        return "none"
+    """Change mark of a file or folder from sizes and times.
+
+    ``none`` without a path, ``missing`` without a file, ``unreadable`` where the system refuses: its reader tells.
+    """
+    try:
+        return "none" if path is None else _mark(path)
+    except OSError:
+        return "unreadable"
+
+
+def _mark(path: Path) -> str:
     if not path.exists():
         return "missing"
     files = sorted(path.rglob("*")) if path.is_dir() else [path, *companions(path)]

@@ -7,7 +7,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
-from planardose.io.dicom_common import pixels
+from planardose.io.dicom_common import pixels, rescale
 from planardose.planar import EnergyWindow
 
 VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
@@ -89,7 +89,8 @@ def _images(ds: Dataset, where: str) -> np.ndarray:
     if int(ds.get("SamplesPerPixel") or 1) != 1:
         raise InputError(where, "a colour image", "counts", "export the acquired images, not a screen shot")
     images = images.reshape(-1, *images.shape[-2:]).astype(np.float32)
-    return images * float(ds.get("RescaleSlope") or 1) + float(ds.get("RescaleIntercept") or 0)
+    slope, intercept = rescale(ds, where)
+    return images * slope + intercept
 
 
 def _vector(ds: Dataset, name: str, n: int, where: str) -> list[int] | None:

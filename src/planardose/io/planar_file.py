@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from planardose import plausible
 from planardose.errors import InputError
 from planardose.io.files import atomic, write_text
 from planardose.io.nm_times import axial_field_mm
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
+from planardose.times import parse_time
 
 USER_KEYS = ("views", "windows_kev", "pixel_mm", "acquired_at")
 
@@ -92,6 +94,7 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
     order = _view_order(meta["views"], where)
     windows = _windows(meta["windows_kev"], where)
     pixel_mm = _numbers(meta["pixel_mm"], 2, f"{where} pixel_mm")
+    check_matrix(pixel_mm, counts.shape[-2:], f"{where} pixel_mm")
     if counts.ndim != 4 or counts.shape[:2] != (len(VIEWS), len(windows)) or 0 in counts.shape:
         raise InputError(
             where,
@@ -103,16 +106,32 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
     distance = meta.get("detector_distance_mm")
     if distance is not None:
         given = _numbers(distance, 2, f"{where} detector_distance_mm")
+        for value in given:
+            plausible.HEAD_DISTANCE_MM.check(value, f"{where} detector_distance_mm")
         distance = (given[order[0]], given[order[1]])
     return PlanarPair(
         counts=counts[order].astype(np.float32),
         windows=windows,
         pixel_mm=pixel_mm,
         exposure_s=exposure_s,
-        acquired_at=_time(meta["acquired_at"], where),
+        acquired_at=parse_time(str(meta["acquired_at"]), f"{where} acquired_at"),
         duration_s=duration_s,
         detector_distance_mm=distance,
     )
+
+
+def check_matrix(pixel_mm: tuple[float, float], shape: tuple[int, ...], where: str) -> None:
+    """Refuse a pixel size (row, column) that is not in mm: by itself, and by the size of the image (rows, columns)."""
+    for size, pixels in zip(pixel_mm, shape, strict=True):
+        plausible.PLANAR_PIXEL_MM.check(size, where)
+        extent = plausible.PLANAR_EXTENT_MM
+        if not extent.low <= size * pixels <= extent.high:
+            raise InputError(
+                where,
+                f"{pixels} pixels of {size:g} mm make an image of {size * pixels:g} mm",
+                f"a side of {extent.text}",
+                extent.slip,
+            )
 
 
 def check_counts(counts: np.ndarray, where: str) -> None:
@@ -127,6 +146,8 @@ def check_counts(counts: np.ndarray, where: str) -> None:
             "counts of 0 or more",
             "give the images as acquired, before any background or scatter subtraction",
         )
+    if counts.max() > 1e15:  # beyond what float32 counts to, with room for the sum
+        raise InputError(where, f"a pixel of {counts.max():.3g} counts", "counts of an acquisition")
     if counts.max() == 0:
         raise InputError(where, "every pixel is 0", "an image with counts")
 
@@ -166,6 +187,12 @@ def _read_counts(path: Path, where: str) -> np.ndarray:
     return counts
 
 
+def _told(value: object) -> str:
+    """A value of the JSON for a message, but for what looks like a path."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "a path" if "/" in text or "\\" in text else text[:80]
+
+
 def _view_order(views: object, where: str) -> list[int]:
     """Positions of (anterior, posterior) in the file."""
     names = list(views) if isinstance(views, list) else [views]
@@ -173,11 +200,11 @@ def _view_order(views: object, where: str) -> list[int]:
     if missing:
         raise InputError(
             f"{where} views",
-            f"the {missing[0]} view is missing, the file has {names}",
+            f"the {missing[0]} view is missing, the file has {_told(names)}",
             'views ["anterior", "posterior"]',
         )
     if len(names) != len(VIEWS):
-        raise InputError(f"{where} views", f"{len(names)} views {names}", 'views ["anterior", "posterior"]')
+        raise InputError(f"{where} views", f"{len(names)} views {_told(names)}", 'views ["anterior", "posterior"]')
     return [names.index(v) for v in VIEWS]
 
 
@@ -186,7 +213,7 @@ def _windows(values: object, where: str) -> tuple[EnergyWindow, ...]:
         return tuple(EnergyWindow(float(low), float(high)) for low, high in values)
     except (TypeError, ValueError):
         raise InputError(
-            f"{where} windows_kev", f"{values!r}"[:80], "a list of [low, high] in keV with 0 < low < high"
+            f"{where} windows_kev", _told(values), "a list of [low, high] in keV with 0 < low < high"
         ) from None
 
 
@@ -196,7 +223,7 @@ def _numbers(values: object, n: int, where: str) -> tuple:
     except (TypeError, ValueError):
         numbers = ()
     if len(numbers) != n or not all(math.isfinite(x) and x > 0 for x in numbers):
-        raise InputError(where, f"{values!r}"[:80], f"{n} positive numbers in mm")
+        raise InputError(where, _told(values), f"{n} positive numbers in mm")
     return numbers
 
 
@@ -210,16 +237,11 @@ def _times(meta: dict, length_mm: float, camera: Camera | None, where: str) -> t
             "duration_s of a static image, or seconds_per_row of a sweep",
         )
     for key, value in given.items():
-        if not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-            raise InputError(f"{where} {key}", f"{value!r}", "a positive number of seconds")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
+            raise InputError(f"{where} {key}", _told(value), "a positive number of seconds")
+        (plausible.DURATION_S if key == "duration_s" else plausible.EXPOSURE_S).check(value, f"{where} {key}")
     if "seconds_per_row" not in given:
         return float(given["duration_s"]), float(given["duration_s"])
     exposure_s = float(given["seconds_per_row"])
     return exposure_s, float(given.get("duration_s", length_mm / axial_field_mm(camera, where) * exposure_s))
 
-
-def _time(text: object, where: str) -> datetime:
-    try:
-        return datetime.fromisoformat(str(text)).replace(tzinfo=None)
-    except ValueError:
-        raise InputError(f"{where} acquired_at", f"{text!r}"[:60], "ISO 8601, e.g. 2026-03-02T14:05:00") from None

@@ -5,7 +5,9 @@ better the organs explain the counts than one value per slice does; then z, x an
 views cannot see a shift along y or a turn about x or z: none is claimed.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -21,6 +23,7 @@ SEARCH_ERROR = 0.10  # relative model error of a pixel during the search
 OUTLINE_SMOOTHING_MM = 10.0
 OUTLINE = 0.35  # of a slice's median counts over the body
 LEAST_OVERLAP = 0.6  # of the shorter of CT and planar image along z
+TURN_DEG = 2.0  # a lattice search finds the right shift if the rotation is off by up to about 2 degrees
 X_REACH_MM = 80.0  # lattice search across, either side of the middle of the counts
 OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly: a lesion that nobody segmented
 REFINEMENTS = 6
@@ -92,6 +95,13 @@ class Matcher:
         self.slices[model.ct_slices] = True
         self.ones = np.ones((1, *images.counts.shape[1:]))
         self.cell = float(np.prod(model.grid.spacing_mm[[0, 2]]) / np.prod(images.pixel_mm))
+
+    def stretched(self, across: float, along: float) -> "Matcher":
+        """The same with images that are larger by these factors along x and z, about their middle."""
+        other, (row, column) = copy(self), self.images.pixel_mm
+        other.images = Images(self.images.counts, (row * along, column * across))
+        other.cell = self.cell / (across * along)
+        return other
 
     def at(self, pose: PlanarPose) -> tuple[np.ndarray, np.ndarray]:
         """Counts (2, I, K) on the grid, and which cells (I, K) the images cover."""
@@ -165,8 +175,8 @@ def _extended(grid: Grid, images: Images) -> tuple[Grid, tuple[int, int]]:
     return Grid((i + 2 * wide, j, k + 2 * long), affine), (wide, long)
 
 
-def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> PlanarPose:
-    """Best pose among shifts from `start` by two cells at a time: all of z, and `X_REACH_MM` in x."""
+def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> tuple[float, PlanarPose]:
+    """Best pose among shifts from `start` by two cells at a time: all of z, and `X_REACH_MM` in x; and its score."""
     extended, (wide, long) = _extended(matcher.grid, images)
     stacked = _pooled(rebin(np.concatenate([images.counts, matcher.ones]), images.pixel_mm, extended, start))
     rows, known = _pooled(matcher.rows), _pooled(matcher.slices[None].repeat(2, axis=0))[0] == 4
@@ -183,7 +193,14 @@ def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> Plana
             if score > best:
                 best, at = score, (di, dk)
     dx, dz = ((2 * n - m) * matcher.grid.spacing_mm[a] for n, m, a in ((at[0], wide, 0), (at[1], long, 2)))
-    return PlanarPose(start.x_mm - dx, start.z_mm - dz, start.rotation_deg)
+    return best, PlanarPose(start.x_mm - dx, start.z_mm - dz, start.rotation_deg)
+
+
+def turned_search(matcher: Matcher, images: Images, start: PlanarPose, max_rotation_deg: float) -> PlanarPose:
+    """Best pose of lattice searches at rotations `TURN_DEG` apart, up to the largest: a turn can hide the right shift."""
+    number = int(max_rotation_deg // TURN_DEG)
+    turned = [replace(start, rotation_deg=n * TURN_DEG) for n in sorted(range(-number, number + 1), key=abs)]
+    return max((lattice_search(matcher, images, pose) for pose in turned), key=lambda found: found[0])[1]
 
 
 def _gain(rows: np.ndarray, counts: np.ndarray, covered: np.ndarray) -> float:
@@ -195,7 +212,7 @@ def _gain(rows: np.ndarray, counts: np.ndarray, covered: np.ndarray) -> float:
     return float((weights[used] * ((counts - plain)[used] ** 2 - (counts[used] - expected) ** 2)).sum())
 
 
-def _about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> PlanarPose:
+def about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> PlanarPose:
     """The pose moved by (x mm, z mm, degrees), turning about the point `centre` of RAS (x, z)."""
     angle = np.deg2rad(move[2])
     c, s = np.cos(angle), np.sin(angle)
@@ -207,37 +224,63 @@ def _about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> P
     )
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Per parameter: half width of the difference quotient, largest step, step that counts as none, limits."""
+
+    probe: np.ndarray
+    largest: np.ndarray
+    converged: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def gauss_newton(
+    placed: Callable[[np.ndarray], tuple[Matcher, PlanarPose]], steps: Steps
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Parameters (P,) of the least robust misfit, from 0; their normal matrix, and the trusted squared residuals.
+
+    `placed` turns parameters into a matcher and a pose.
+    """
+    number = len(steps.probe)
+    move, normal, square = np.zeros(number), np.eye(number), np.ones(1)
+    for _ in range(REFINEMENTS):
+        matcher, pose = placed(move)
+        _, covered, _, weights = matcher.converged(pose)
+        root = np.sqrt(weights * covered)
+
+        def residual(at: np.ndarray, covered=covered, root=root) -> np.ndarray:
+            matcher, pose = placed(at)
+            return matcher.residual(pose, covered, root)
+
+        here = residual(move)
+        slope = np.array([(residual(move + d) - residual(move - d)) / (2 * d.sum()) for d in np.diag(steps.probe)])
+        trust = 1.0 / np.sqrt(1.0 + (here / OUTLIER) ** 2)
+        normal, square = (slope * trust) @ slope.T, trust * here**2
+        damped = normal + 1e-9 * np.diag(np.diag(normal)) + 1e-12 * np.eye(number)
+        step = -np.linalg.solve(damped, (slope * trust) @ here)
+        move = np.clip(move + np.clip(step, -steps.largest, steps.largest), steps.low, steps.high)
+        if (np.abs(step) < steps.converged).all():
+            break
+    return move, normal, square
+
+
+def middle_of(grid: Grid) -> tuple[float, float]:
+    """RAS (x, z) of the grid's middle, about which a pose turns while it is refined."""
+    x, z = (float(grid.axis_mm(a).mean()) for a in (0, 2))
+    return x, z
+
+
 def refine(
     matcher: Matcher, pose: PlanarPose, max_shift_mm: float, max_rotation_deg: float
 ) -> tuple[PlanarPose, float]:
     """Pose of the least robust misfit near `pose` by Gauss-Newton, and the standard uncertainty of its shift in mm."""
-    centre = tuple(float(matcher.grid.axis_mm(a).mean()) for a in (0, 2))
-    bound = np.array([max_shift_mm, max_shift_mm, max_rotation_deg])
-    move = np.zeros(3)
-    step, normal, square = np.full(3, np.inf), np.eye(3), np.ones(1)
-    for _ in range(REFINEMENTS):
-        _, covered, _, weights = matcher.converged(_about(pose, centre, move))
-
-        root = np.sqrt(weights * covered)
-        here = matcher.residual(_about(pose, centre, move), covered, root)
-        slope = np.array(
-            [
-                (
-                    matcher.residual(_about(pose, centre, move + d), covered, root)
-                    - matcher.residual(_about(pose, centre, move - d), covered, root)
-                )
-                / (2 * d.sum())
-                for d in np.diag(PROBE)
-            ]
-        )
-        trust = 1.0 / np.sqrt(1.0 + (here / OUTLIER) ** 2)
-        normal, square = (slope * trust) @ slope.T, trust * here**2
-        step = -np.linalg.solve(normal + 1e-9 * np.diag(np.diag(normal)) + 1e-12 * np.eye(3), (slope * trust) @ here)
-        move = np.clip(move + np.clip(step, -2 * LARGEST_STEP, 2 * LARGEST_STEP), -bound, bound)
-        if (np.abs(step) < CONVERGED).all():
-            break
+    centre = middle_of(matcher.grid)
+    bound, begun = np.array([max_shift_mm, max_shift_mm, max_rotation_deg]), np.array([0.0, 0.0, pose.rotation_deg])
+    steps = Steps(PROBE, 2 * LARGEST_STEP, CONVERGED, -bound - begun, bound - begun)
+    move, normal, square = gauss_newton(lambda m: (matcher, about(pose, centre, m)), steps)
     errors = np.sqrt(np.diag(np.linalg.inv(normal + 1e-12 * np.eye(3))) * square.mean())
-    return _about(pose, centre, move), float(min(np.hypot(errors[:2].max(), LEAST_UNCERTAINTY_MM), max_shift_mm))
+    return about(pose, centre, move), float(min(np.hypot(errors[:2].max(), LEAST_UNCERTAINTY_MM), max_shift_mm))
 
 
 def outline_start(matcher: Matcher, images: Images) -> PlanarPose:
@@ -267,7 +310,7 @@ def register(
     """
     images = coarser(images, 0.5 * float(model.grid.spacing_mm[0]))
     matcher = Matcher(model, responses, images)
-    start = lattice_search(matcher, images, outline_start(matcher, images))
+    start = turned_search(matcher, images, outline_start(matcher, images), max_rotation_deg)
     pose, uncertainty = refine(matcher, start, max_shift_mm, max_rotation_deg)
     return Registered(pose, start, matcher.misfit(start), matcher.misfit(pose), uncertainty, matcher.outline(pose))
 

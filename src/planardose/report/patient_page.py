@@ -240,6 +240,7 @@ def _by_hand(s: dict) -> list[str]:
         "shift_mm": "registration set by hand, image centre at (x, z) = {} mm",
         "rotation_deg": "rotation set by hand: {} degrees",
         "accept_gate": "failed gate accepted: “{}”",
+        "same_patient": "images accepted as this patient's: “{}”",
         "windows_kev": "energy windows given by hand: {} keV",
     }
     return [

@@ -2,11 +2,13 @@
 
 import logging
 import math
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.planar_in import read_planar
@@ -15,6 +17,7 @@ from planardose.physics.dead_time import true_rate
 from planardose.physics.sensitivity import Scale, scale_of
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 from planardose.steps.import_planar import check_photopeak
+from planardose.times import in_zone
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, hours_between
 
 ACTIVITY_UNCERTAINTY = 0.05  # relative, k = 1: a dose calibrator for 177Lu, where the user gives none
@@ -43,7 +46,9 @@ def calibrate(
     planar : Path
         Static or swept acquisition of both heads, as the sheet's ``planar``.
     activity_mbq, at : float, datetime
-        Activity of the source and the time to which it refers (before or after the acquisition).
+        Activity of the source and the time to which it refers, on the camera's clock or with a zone: before the
+        acquisition (the activity has decayed since) or after it (there was more then), by up to
+        `plausible.CALIBRATION_HALF_LIVES`.
     camera, nuclide : str
         Catalogue names. The camera may be left out for a static acquisition; nothing is computed for comparison then.
     activity_uncertainty : float
@@ -63,10 +68,12 @@ def calibrate(
     Raises
     ------
     InputError
-        On an activity or uncertainty that is not positive, a missing photopeak window, or no counts above background.
+        On an activity, time or uncertainty that cannot be, a missing photopeak window, no counts above background, or
+        a sensitivity that no gamma camera has.
     """
     if not (math.isfinite(activity_mbq) and activity_mbq > 0):
         raise InputError("calibrate --activity-mbq", f"{activity_mbq:g} MBq", "a positive activity in MBq")
+    plausible.SOURCE_MBQ.check(activity_mbq, "calibrate --activity-mbq")
     if not 0 <= activity_uncertainty < 1:
         raise InputError(
             "calibrate --activity-uncertainty", f"{activity_uncertainty:g}", "a fraction from 0 to below 1"
@@ -76,6 +83,8 @@ def calibrate(
     device, source = None if camera is None else load_camera(camera), load_nuclide(nuclide)
     pair = read_planar(planar, device, WHERE, Hand(head_order=head_order), "calibrate").pair
     check_photopeak(pair, source, WHERE)
+    pair, at = _on_one_clock(pair, at)
+    _check_apart(at, pair, source)
     window = pair.window_index(source.imaged_line().energy_kev)
     mean_mbq = mean_activity(activity_mbq, at, pair, source)
     heads = {v: _sensitivity(pair.counts[n, window], pair.exposure_s * mean_mbq, activity_uncertainty, pair, v)
@@ -83,6 +92,7 @@ def calibrate(
     values = np.array([h["cps_per_mbq"] for h in heads.values()])
     counting = np.array([h["net_counts_u"] / h["net_counts"] for h in heads.values()]) * values
     mean = float(values.mean())
+    plausible.CALIBRATION.check(mean, "calibrate: the sensitivity found")
     scale = None if device is None else _checked_scale(scale_of(mean, device, source, pair.windows[window]))
     return {
         **heads,
@@ -98,6 +108,30 @@ def calibrate(
         "window_kev": [pair.windows[window].low_kev, pair.windows[window].high_kev],
         "acquired_at": pair.acquired_at.isoformat(),
     }
+
+
+def _on_one_clock(pair: PlanarPair, at: datetime) -> tuple[PlanarPair, datetime]:
+    """Both times without zone on one clock: that of `at` where both name their zone, else the camera's."""
+    if at.tzinfo is not None and pair.acquired_at.tzinfo is None:
+        raise InputError(
+            "calibrate --at",
+            f"{at.isoformat()} has a zone, the images have none",
+            "the local time on the camera's clock",
+        )
+    return replace(pair, acquired_at=in_zone(pair.acquired_at, at.utcoffset())), at.replace(tzinfo=None)
+
+
+def _check_apart(at: datetime, pair: PlanarPair, nuclide: Nuclide) -> None:
+    """Refuse a time too far from the acquisition for the activity to be known there."""
+    hours = hours_between(at, pair.mid_time)
+    if abs(hours) > plausible.CALIBRATION_HALF_LIVES * nuclide.half_life_h:
+        raise InputError(
+            "calibrate --at",
+            f"{at.isoformat()} is {abs(hours) / 24:.3g} days {'before' if hours > 0 else 'after'} the acquisition "
+            f"({pair.acquired_at.isoformat()})",
+            f"at most {plausible.CALIBRATION_HALF_LIVES:g} half-lives of {nuclide.name} before or after it",
+            "give the time to which --activity-mbq refers",
+        )
 
 
 def mean_activity(activity_mbq: float, at: datetime, pair: PlanarPair, nuclide: Nuclide) -> float:

@@ -13,6 +13,7 @@ from planardose.physics.sensitivity import scale_of
 from planardose.planar import EnergyWindow
 from planardose.run import Run
 from planardose.steps.import_planar import checked_pair
+from planardose.steps.same_patient import check_same_patient
 
 UNUSED = ("prior_image", "prior_ct", "spect", "spect_ct")
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def check(run: Run) -> list[str]:
                 if column in row.paths:
                     log.warning("%s %s: not used by this version", row.where, column)
             found = _tried(faults, checked_pair, run.config, row)
+            _tried(faults, check_same_patient, run.config, run.cohort.rows_of(patient), (row,))
             for note in found.notes if found else ():
                 log.warning("%s planar: %s", row.where, note)
             _check_scale(row, found.pair.windows if found else ())

@@ -7,6 +7,7 @@ import numpy as np
 from planardose.io.ct import clip_hu, read_ct
 from planardose.io.nifti import write_volume
 from planardose.run import Run
+from planardose.steps.same_patient import check_same_patient
 
 log = logging.getLogger(__name__)
 
@@ -17,10 +18,12 @@ def import_ct(run: Run, patient: str) -> None:
     Raises
     ------
     InputError
-        As `planardose.io.ct.read_ct`.
+        As `planardose.io.ct.read_ct`, and `check_same_patient` for the planar images of every row: before time is spent
+        on a patient that cannot be finished.
     """
-    where = f"{patient} ct"
-    volume, clipped = clip_hu(read_ct(run.cohort.rows_of(patient)[0].paths["ct"], where))
+    where, rows = f"{patient} ct", run.cohort.rows_of(patient)
+    volume, clipped = clip_hu(read_ct(rows[0].paths["ct"], where))
+    check_same_patient(run.config, rows, rows)
     beyond = clipped["voxels_below"] + clipped["voxels_above"]
     if beyond:
         log.info("%s: %d of %d voxels clipped to %d..%d HU", where, beyond, clipped["voxels"], *clipped["hu_range"])

@@ -3,7 +3,9 @@
 import logging
 from dataclasses import replace
 
-from planardose.cohort import Row
+import numpy as np
+
+from planardose.cohort import Row, check_decay
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.dicom_nm import PlanarImport
@@ -11,11 +13,19 @@ from planardose.io.files import companions, sha256_of
 from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
 from planardose.library import Nuclide, load_camera, load_nuclide
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS, PlanarPair
 from planardose.run import Run
+from planardose.steps.same_patient import check_same_patient
+from planardose.times import in_zone, offset_text
+from planardose.units import hours_between
 
 log = logging.getLogger(__name__)
 TIME_DIFFERENCE_S = 300.0  # between sheet and header, above which the import warns
+SHORT_S = 60.0  # an exposure below it is noted: it may be minutes typed as seconds
+MOST_SEEN = 1.5  # counts over those of the whole injected activity without attenuation: right demo pairs: up to 0.33
+LEAST_SEEN = 0.0005  # noted below: right demo pairs have 0.009 or more
+ODD_CALIBRATION = 2.0  # noted where the sheet's calibration is off the computed one by more: both heads added, say
 CENTRE_TOLERANCE = 0.1  # of the line's energy: how far the middle of the photopeak window may lie from it
 
 
@@ -25,9 +35,10 @@ def import_planar(run: Run, patient: str, timepoint: str) -> None:
     Raises
     ------
     InputError
-        As `checked_pair`.
+        As `checked_pair` and `check_same_patient`.
     """
     row = run.cohort.row(patient, timepoint)
+    check_same_patient(run.config, run.cohort.rows_of(patient), (row,))
     found = checked_pair(run.config, row)
     for note in found.notes:
         log.warning("%s planar: %s", row.where, note)
@@ -63,7 +74,8 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     Raises
     ------
     InputError
-        As `read_planar`; no planar column; acquired before the injection; no window on the nuclide's photopeak.
+        As `read_planar`; no planar column; acquired before the injection or when nothing is left of it; no window on
+        the nuclide's photopeak; more counts than the injected activity can give.
     """
     where = f"{row.where} planar"
     if "planar" not in row.paths:
@@ -73,7 +85,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     found = read_planar(row.paths["planar"], load_camera(row.camera), where, hand, key, row.acquired_at)
     check_photopeak(found.pair, load_nuclide(row.nuclide), where)
     check_views(found.pair, load_nuclide(row.nuclide), where)
-    found = _with_sheet_time(found, row)
+    found = _with_sheet_time(_on_sheets_clock(found, row), row)
     if found.pair.acquired_at <= row.injected_at:
         raise InputError(
             f"{row.where} acquired_at",
@@ -81,7 +93,42 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
             "an acquisition after injected_at",
             "correct injected_at, or give the true start in acquired_at",
         )
-    return found
+    check_decay(row, found.pair.acquired_at)
+    return replace(found, notes=(*found.notes, *_odd_numbers(found.pair, row)))
+
+
+def _odd_numbers(pair: PlanarPair, row: Row) -> list[str]:
+    """Notes on numbers that may be slips; refuses counts that the injected activity cannot give.
+
+    The bound is the counts of all the activity, decayed to mid-time, in air before both heads: attenuation takes away
+    more than scatter adds.
+    """
+    nuclide = load_nuclide(row.nuclide)
+    peak = pair.window_index(nuclide.imaged_line().energy_kev)
+    computed = air_sensitivity_cps_per_mbq(load_camera(row.camera), nuclide, pair.windows[peak])
+    sensitivity = row.calibration_cps_per_mbq or computed
+    left_mbq = row.administered_mbq * 0.5 ** (hours_between(row.injected_at, pair.mid_time) / nuclide.half_life_h)
+    seen = float(pair.counts[:, peak].sum(dtype=np.float64)) / (2 * sensitivity * pair.exposure_s * left_mbq)
+    if seen > MOST_SEEN:
+        raise InputError(
+            f"{row.where} planar",
+            f"its counts need {seen:.2g} times the activity that is left of the injection ({left_mbq:.3g} MBq at "
+            f"{sensitivity:.3g} cps/MBq, {pair.exposure_s:.4g} s)",
+            f"at most {MOST_SEEN:g} times",
+            "check injected_mbq, the times, the calibration and the exposure",
+        )
+    notes = []
+    if seen < LEAST_SEEN:
+        notes.append(f"its counts are {100 * seen:.2g} % of the injected activity's: check injected_mbq and times")
+    if pair.exposure_s < SHORT_S:
+        notes.append(f"an exposure of {pair.exposure_s:g} s is short: is it in seconds?")
+    ratio = sensitivity / computed
+    if not 1 / ODD_CALIBRATION <= ratio <= ODD_CALIBRATION:
+        notes.append(
+            f"calibration_cps_per_mbq is {ratio:.2g} times the {computed:.3g} cps/MBq computed for the camera: is it "
+            "per head and in air?"
+        )
+    return notes
 
 
 def check_views(pair: PlanarPair, nuclide: Nuclide, where: str) -> None:
@@ -108,6 +155,33 @@ def check_photopeak(pair: PlanarPair, nuclide: Nuclide, where: str) -> None:
         f"a photopeak window of {nuclide.name}, about {low:g}-{high:g} keV",
         "check the nuclide of the sheet and that the images belong to this patient",
     )
+
+
+def _on_sheets_clock(found: PlanarImport, row: Row) -> PlanarImport:
+    """The start on the clock of the sheet's injection, without its zone.
+
+    Raises
+    ------
+    InputError
+        Where only one of the two names its zone and it cannot be ignored: only a DICOM header, whose times are those of
+        the camera's own clock, may name it beside a sheet that does not.
+    """
+    start, notes = found.pair.acquired_at, found.notes
+    dicom = row.paths["planar"].suffix.lower() not in (".npz", ".json")
+    if row.acquired_at is None and (start.tzinfo is None) != (row.utc_offset is None):
+        if not dicom or start.tzinfo is None:
+            raise InputError(
+                f"{row.where} acquired_at",
+                f"the images were acquired at {start.isoformat()}, and injected_at names "
+                f"{'no zone' if row.utc_offset is None else 'the zone ' + offset_text(row.utc_offset)}",
+                "local times without a zone, or a zone with both",
+                "correct injected_at, or give acquired_at as injected_at is given",
+            )
+        notes = (
+            *notes,
+            f"the header's clock is {offset_text(start.utcoffset())} from UTC; injected_at is taken to be on it too",
+        )
+    return PlanarImport(replace(found.pair, acquired_at=in_zone(start, row.utc_offset)), notes)
 
 
 def _with_sheet_time(found: PlanarImport, row: Row) -> PlanarImport:

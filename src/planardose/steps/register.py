@@ -6,6 +6,7 @@ import logging
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.io.files import write_text
+from planardose.recon.likeness import Size, fitted_size
 from planardose.recon.register import Images, Matcher, check_arrangement, check_misfit
 from planardose.recon.register import register as search
 from planardose.recon.setting import load_setting
@@ -14,6 +15,10 @@ from planardose.run import Run
 log = logging.getLogger(__name__)
 # Measured on Monte Carlo phantoms: own patient 0.96-0.99, of similar size 0.93-0.97.
 OUTLINE_LIMIT = 0.95
+# Size of the images for the best fit on the CT: 22 right pairs of two demo cohorts ACROSS across, ALONG along, other
+# patients' 0.80 to 1.20 and 0.92 to 1.10. Above 1 across there is room for fat that takes up less than the rest.
+ACROSS_LIMITS = (0.97, 1.08)
+ALONG_LIMITS = (0.975, 1.025)
 # Share of unexplained counts: own patient 0.01-0.07, with a perturbed segmentation up to 0.21, another one 0.06-1.1.
 MISFIT_LIMIT = 0.30
 
@@ -25,8 +30,26 @@ def check_outline(outline: float, where: str) -> None:
             f"{where} planar",
             f"its body outline overlaps this patient's CT by {100 * outline:.1f} % only after registration",
             f"at least {100 * OUTLINE_LIMIT:.0f} %",
-            "check that CT and planar show the same patient; or give patients.<id>.<timepoint>.shift_mm in the config",
+            "check that CT and planar show the same patient; if you know that they do, give "
+            "patients.<id>.<timepoint>.same_patient: 'reason' in the config",
         )
+
+
+def check_size(size: Size, where: str) -> None:
+    """Refuse a planar image of a body that is clearly larger or smaller than this patient's."""
+    for name, value, (low, high) in (
+        ("across", size.across, ACROSS_LIMITS),
+        ("along", size.along, ALONG_LIMITS),
+    ):
+        if not low <= value <= high:
+            raise InputError(
+                f"{where} planar",
+                f"its body fits this patient's CT best when the images are made {100 * abs(value - 1):.1f} % "
+                f"{'larger' if value > 1 else 'smaller'} {name} the body",
+                f"{100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %",
+                "check that CT and planar show the same patient, and the pixel size; if you know that they do, give "
+                "patients.<id>.<timepoint>.same_patient: 'reason' in the config",
+            )
 
 
 def register(run: Run, patient: str, timepoint: str) -> None:
@@ -43,14 +66,17 @@ def register(run: Run, patient: str, timepoint: str) -> None:
     if hand.shift_mm is not None:
         pose = PlanarPose(hand.shift_mm[0], hand.shift_mm[1], hand.rotation_deg)
         misfit = Matcher(model, total, images).misfit(pose)
-        shift, uncertainty, before, method = (0.0, 0.0), None, misfit, "by hand"
+        shift, uncertainty, before, method, size = (0.0, 0.0), None, misfit, "by hand", None
     else:
         limits = run.config.registration
         found = search(model, total, images, limits.max_shift_mm, limits.max_rotation_deg)
         pose, uncertainty, before, misfit = found.pose, found.uncertainty_mm, found.misfit_before, found.misfit_after
         shift, method = (pose.x_mm - found.start.x_mm, pose.z_mm - found.start.z_mm), "search"
         check_arrangement(model, total, images, limits.max_shift_mm, misfit, setting.where)
-        check_outline(found.outline, setting.where)
+        size = fitted_size(model, total, images, pose)
+        if hand.same_patient is None:
+            check_outline(found.outline, setting.where)
+            check_size(size, setting.where)
         check_misfit(misfit, MISFIT_LIMIT, setting.where)
     result = {
         "x_mm": round(pose.x_mm, 4),
@@ -62,6 +88,7 @@ def register(run: Run, patient: str, timepoint: str) -> None:
         "shift_from_outline_mm": [round(s, 4) for s in shift],
         "uncertainty_mm": None if uncertainty is None else round(uncertainty, 4),
         "method": method,
+        "size_of_best_fit": None if size is None else [round(size.across, 4), round(size.along, 4)],
     }
     output = run.path("registration", patient=patient, timepoint=timepoint)
     write_text(output, json.dumps(result, indent=1) + "\n")

@@ -1,0 +1,80 @@
+"""Who and in which zone: what a DICOM input's header says about the patient and the clock. Stays in memory.
+
+Identities are compared and forgotten: nothing here is written, logged or put into a message.
+"""
+
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pydicom
+
+from planardose.io.dicom_common import utc_offset_of
+
+TAGS = ["PatientID", "PatientName", "PatientBirthDate", "Modality", "TimezoneOffsetFromUTC", "SpecificCharacterSet"]
+DUMMY_NAMES = frozenset({"ANONYMOUS", "ANONYMIZED", "ANONYMISED", "ANON", "UNKNOWN", "PATIENT", "NONAME", "NAME", "NO"})
+
+
+@dataclass(frozen=True)
+class Header:
+    """Identity of one input, normalised for comparison, and the offset of its clock from UTC (None where unsaid).
+
+    Empty identifiers are empty strings; they agree with everything.
+    """
+
+    patient_id: str = field(repr=False)
+    name: frozenset[str] = field(repr=False)
+    birth_date: str = field(repr=False)
+    utc_offset: timedelta | None
+
+    def difference(self, other: "Header") -> str | None:
+        """DICOM keyword of the first identifier that both have and that differs; None where they agree.
+
+        Ids are equal whatever their case, blanks and leading zeros. Names are compared as sets of words without case,
+        accents and order, and one may hold more words than the other (a middle name, a title).
+        """
+        if self.patient_id and other.patient_id and self.patient_id != other.patient_id:
+            return "PatientID"
+        if self.birth_date and other.birth_date and self.birth_date != other.birth_date:
+            return "PatientBirthDate"
+        if self.name and other.name and not (self.name <= other.name or other.name <= self.name):
+            return "PatientName"
+        return None
+
+
+def _plain(text: object) -> str:
+    """Upper case without accents."""
+    decomposed = unicodedata.normalize("NFKD", str(text or ""))
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).upper()
+
+
+def _words(name: object) -> frozenset[str]:
+    """Words of a person's name; the words that anonymisers write do not count."""
+    letters = "".join(c if c.isalnum() else " " for c in _plain(name))
+    return frozenset(letters.split()) - DUMMY_NAMES
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        return [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+    except OSError:
+        return []
+
+
+def header_of(path: Path, modality: str) -> Header | None:
+    """Header of the first image of a modality in a file or folder; None for NIfTI, NPZ and what cannot be read.
+
+    Whether the files of one folder agree among themselves is the readers' business (`check_one_patient`).
+    """
+    for file in _files(path):
+        try:
+            ds = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
+            if str(ds.get("Modality") or modality) != modality:
+                continue
+            patient_id = "".join(_plain(ds.get("PatientID")).split()).lstrip("0")
+            birth = "".join(c for c in str(ds.get("PatientBirthDate") or "") if c.isdigit())
+            return Header(patient_id, _words(ds.get("PatientName")), birth, utc_offset_of(ds))
+        except Exception:  # the step that reads the images tells what is wrong with the file
+            continue
+    return None

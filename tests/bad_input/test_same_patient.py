@@ -1,0 +1,141 @@
+"""The CT and every planar image of a patient's rows belong to one person and one clock, as far as headers say."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pydicom
+import pytest
+from imaging_scene import CAMERA, PLANTED, planar_pair, write_patient, write_sheet
+
+from planardose.cohort import load_cohort
+from planardose.config import parse_config
+from planardose.errors import InputError
+from planardose.io.dicom_common import Identity
+from planardose.io.dicom_nm import write_planar
+from planardose.run import Run
+from planardose.steps.check import check
+from planardose.steps.import_ct import import_ct
+from planardose.steps.import_planar import import_planar
+
+SECRETS = ("Zebrowski", "Quentin", "774411", "Obscure", "1948", "Otherwise", "Person", "99887")
+STRANGER = replace(PLANTED, name="Otherwise^Person", patient_id="99887")
+
+
+def run_with(
+    folder: Path, t24: Identity = PLANTED, t72: Identity = PLANTED, config: dict | None = None, **cells
+) -> Run:
+    """A patient of two time points whose images carry these identities."""
+    run = write_patient(folder)
+    write_planar(folder / "t24.dcm", planar_pair(), CAMERA, identity=t24)
+    write_planar(folder / "t72.dcm", planar_pair(hours=72.0), CAMERA, identity=t72)
+    rows = [{"segmentation": "labels.nii.gz", **cells}, {"timepoint": "t72", "planar": "t72.dcm", **cells}]
+    rows[1]["segmentation"] = "labels.nii.gz"
+    return Run(parse_config(config or {}), load_cohort(write_sheet(folder, rows)), run.results)
+
+
+def edit(path: Path, **tags) -> None:
+    ds = pydicom.dcmread(path)
+    for name, value in tags.items():
+        setattr(ds, name, value)
+    ds.save_as(path)
+
+
+def refused(step, *arguments) -> str:
+    with pytest.raises(InputError) as fault:
+        step(*arguments)
+    line = str(fault.value)
+    assert "\n" not in line
+    assert not [s for s in SECRETS if s in line]
+    return line
+
+
+def test_planar_images_of_another_patient_are_refused_by_every_step_that_reads_them(tmp_path: Path):
+    run = run_with(tmp_path, t24=STRANGER)
+    line = refused(import_planar, run, "P01", "t24")
+    assert line.startswith("P01 t24 planar: the images belong to another patient than the CT (PatientID differs);")
+    assert "patients.P01.t24.same_patient: 'reason'" in line
+    assert refused(import_ct, run, "P01") == line, "no time is spent on the rest of the patient"
+    assert line in check(run)
+    assert not run.results.exists()
+
+
+def test_without_a_ct_header_the_time_points_are_compared(tmp_path: Path):
+    run = run_with(tmp_path, t72=STRANGER, ct="ct.nii.gz")
+    line = refused(import_planar, run, "P01", "t72")
+    assert "another patient than the planar images of t24 (PatientID differs)" in line
+
+
+@pytest.mark.parametrize(
+    ("other", "differs"),
+    [
+        ({"patient_id": "", "name": "Otherwise^Person"}, "PatientName"),
+        ({"patient_id": "", "birth_date": "19490101"}, "PatientBirthDate"),
+        ({"name": "Otherwise^Person"}, "PatientName"),
+        ({"patient_id": "ID-774412"}, "PatientID"),
+    ],
+)
+def test_each_identifier_counts_where_both_have_it(other: dict, differs: str, tmp_path: Path):
+    run = run_with(tmp_path, t24=replace(PLANTED, **other))
+    assert f"({differs} differs)" in refused(import_planar, run, "P01", "t24")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"patient_id": "", "name": "", "birth_date": ""},
+        {"patient_id": " 000id-774411 "},
+        {"patient_id": "id-77 4411"},
+        {"name": "ZEBROWSKI QUENTIN"},
+        {"name": "Żebrowski^Quentin^Maria^^Dr"},
+        {"name": "Anonymous", "patient_id": ""},
+    ],
+)
+def test_spellings_of_one_person_and_empty_identifiers_are_no_disagreement(other: dict, tmp_path: Path):
+    run = run_with(tmp_path)
+    edit(tmp_path / "t24.dcm", SpecificCharacterSet="ISO_IR 192")
+    tags = {"patient_id": "PatientID", "name": "PatientName", "birth_date": "PatientBirthDate"}
+    edit(tmp_path / "t24.dcm", **{tags[k]: v for k, v in other.items()})
+    import_planar(run, "P01", "t24")
+    import_planar(run, "P01", "t72")
+    import_ct(run, "P01")
+
+
+def test_the_users_reason_is_accepted_and_kept_for_the_report(tmp_path: Path):
+    reason = {"patients": {"P01": {"t24": {"same_patient": "id changed at the merger"}}}}
+    run = run_with(tmp_path, t24=STRANGER, config=reason)
+    import_planar(run, "P01", "t24")
+    import_planar(run, "P01", "t72")  # is not compared with a row that the user vouches for
+    import_ct(run, "P01")
+    assert run.config.hand("P01", "t24").same_patient == "id changed at the merger"
+    for file in run.results.rglob("*"):
+        assert not file.is_file() or not [s for s in SECRETS if s.encode() in file.read_bytes()]
+
+
+def test_another_zones_clock_is_refused_within_a_cycle_unless_the_sheet_names_its_zone(tmp_path: Path):
+    run = run_with(tmp_path)
+    edit(tmp_path / "t24.dcm", TimezoneOffsetFromUTC="+0100")
+    edit(tmp_path / "t72.dcm", TimezoneOffsetFromUTC="+0200")
+    line = refused(import_planar, run, "P01", "t72")
+    assert "acquired on a clock +02:00 from UTC, t24 on one +01:00 from it" in line
+    assert "give injected_at with its zone" in line
+    zoned = run_with(tmp_path, injected_at="2026-03-02T09:30:00+01:00")
+    edit(tmp_path / "t24.dcm", TimezoneOffsetFromUTC="+0100")
+    edit(tmp_path / "t72.dcm", TimezoneOffsetFromUTC="+0200")
+    started = {}
+    for name in ("t24", "t72"):
+        import_planar(zoned, "P01", name)
+        sidecar = zoned.path("planar", patient="P01", timepoint=name)
+        started[name] = json.loads(sidecar.with_name(sidecar.name + ".json").read_text())["acquired_at"]
+    assert started == {"t24": "2026-03-03T09:30:00", "t72": "2026-03-05T08:30:00"}
+
+
+def test_a_headers_zone_beside_a_sheet_without_one_is_noted(tmp_path: Path):
+    run = run_with(tmp_path)
+    edit(tmp_path / "t24.dcm", TimezoneOffsetFromUTC="+0200")
+    import_planar(run, "P01", "t24")
+    sidecar = run.path("planar", patient="P01", timepoint="t24")
+    meta = json.loads(sidecar.with_name(sidecar.name + ".json").read_text())
+    assert meta["acquired_at"] == "2026-03-03T09:30:00"
+    assert [n for n in meta["notes"] if re.match(r"the header's clock is \+02:00 from UTC", n)]
