@@ -217,9 +217,7 @@ def project(
     penetration: Annotated[bool, typer.Option(help="Photons that go through the collimator's lead.")] = True,
     couch: Annotated[bool, typer.Option(help="The gamma camera's couch before the posterior head.")] = True,
     dead_time: Annotated[bool, typer.Option(help="Dead time, where the camera's file has it.")] = True,
-    acquired_at: Annotated[
-        datetime, typer.Option(formats=TIME_FORMATS, metavar="TIME", help="Start of the acquisition.")
-    ] = "2000-01-01T00:00",
+    acquired_at: Annotated[str, typer.Option(metavar="TIME", help="Start of the acquisition.")] = "2000-01-01T00:00",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; they do not change a bit.")] = 1,
     debug: DebugOption = False,
 ) -> None:
@@ -232,14 +230,15 @@ def project(
         raise typer.BadParameter("an activity map needs --activity, --ct and --out")
     with faults("project", debug):
         from planardose.config import load_config
+        from planardose.times import parse_time
         from planardose.workflow import use_library
 
-        settings = load_config(config)
+        settings, start = load_config(config), parse_time(acquired_at, "project --acquired-at")
         use_library(settings)
         step = import_module("planardose.steps.project_map")
         step.project_map(activity, ct, out, step.Wish(
             nuclide, camera, tuple(windows or ()), seconds_per_row, duration_s, histories, relative_error, seed,
-            grid_mm, _pair_of_mm(distance_mm), noise, penetration, couch, dead_time, acquired_at, settings.device,
+            grid_mm, _pair_of_mm(distance_mm), noise, penetration, couch, dead_time, start, settings.device,
             threads,
         ))  # fmt: skip
 

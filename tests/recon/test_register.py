@@ -127,3 +127,13 @@ def test_joining_pixels_keeps_counts_and_middle():
     assert joined.pixel_mm == (4.0, 4.8)
     assert joined.counts.sum() == pytest.approx(counts.sum())
     assert coarser(Images(counts, (2.0, 2.6)), 5.0).pixel_mm == (2.0, 2.6)
+
+
+def test_a_rotation_at_the_limit_is_found_and_the_limit_is_kept(model, responses):
+    """The lattice search turns by 2 degrees; the refinement goes on from there, within the config's limit."""
+    true = PlanarPose(9.0, 520.0, -3.0)
+    found = register(model, responses, images_at(model, responses, true, seed=4), 60.0, 3.0)
+    assert abs(found.start.rotation_deg) in (0.0, 2.0)
+    assert found.pose.rotation_deg == pytest.approx(true.rotation_deg, abs=0.3)
+    assert abs(found.pose.rotation_deg) <= 3.0 + 1e-9, "no further than the config allows"
+    assert register(model, responses, images_at(model, responses, true, seed=4), 60.0, 0.0).pose.rotation_deg == 0.0

@@ -197,7 +197,7 @@ def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> tuple
 
 
 def turned_search(matcher: Matcher, images: Images, start: PlanarPose, max_rotation_deg: float) -> PlanarPose:
-    """Best pose of lattice searches at rotations `TURN_DEG` apart, up to the largest: a turn can hide the right shift."""
+    """Best pose of lattice searches at rotations `TURN_DEG` apart, up to the largest: a turn hides the right shift."""
     number = int(max_rotation_deg // TURN_DEG)
     turned = [replace(start, rotation_deg=n * TURN_DEG) for n in sorted(range(-number, number + 1), key=abs)]
     return max((lattice_search(matcher, images, pose) for pose in turned), key=lambda found: found[0])[1]

@@ -15,8 +15,9 @@ from planardose.run import Run
 log = logging.getLogger(__name__)
 # Measured on Monte Carlo phantoms: own patient 0.96-0.99, of similar size 0.93-0.97.
 OUTLINE_LIMIT = 0.95
-# Size of the images for the best fit on the CT: 22 right pairs of two demo cohorts ACROSS across, ALONG along, other
-# patients' 0.80 to 1.20 and 0.92 to 1.10. Above 1 across there is room for fat that takes up less than the rest.
+# Size of the images for the best fit on the CT: right pairs of two demo cohorts 1.01 to 1.03 across and 0.997 to 1.010
+# along, other patients' 0.82 to 1.19 and 0.92 to 1.20; a real CT's own 0.99 to 1.00 and 1.00 to 1.01.
+# Above 1 across there is room for fat that takes up less than the rest.
 ACROSS_LIMITS = (0.97, 1.08)
 ALONG_LIMITS = (0.975, 1.025)
 # Share of unexplained counts: own patient 0.01-0.07, with a perturbed segmentation up to 0.21, another one 0.06-1.1.
