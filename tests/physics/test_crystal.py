@@ -124,7 +124,8 @@ def test_simind_with_cover_and_backscatter(name, window, expected, monkeypatch):
         return -0.534 + 0.946 * np.sqrt(e + 0.006 * e**2)
 
     monkeypatch.setattr(detector, "energy_fwhm_kev", simind_fwhm_kev)
-    ours = air_sensitivity_cps_per_mbq(load_camera(name), load_nuclide("123I"), EnergyWindow(*window), penetration=False)
+    setting = load_camera(name), load_nuclide("123I"), EnergyWindow(*window)
+    ours = air_sensitivity_cps_per_mbq(*setting, penetration=False)
     assert ours == pytest.approx(expected, rel=0.03)
 
 
