@@ -1,0 +1,137 @@
+"""Phantoms of the checks, and the transport's tables for them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planardose.anatomy.materials import partial_density_from_hu
+from planardose.anatomy.phantom import DESIGN_ML, Phantom
+from planardose.anatomy.phantom_parts import parts_of
+from planardose.image import Grid
+from planardose.library import Camera, Line, Nuclide, load_camera, load_nuclide
+from planardose.organs import label_of_name
+from planardose.patient_model import MATERIALS
+from planardose.physics.attenuation import MM_PER_CM, density_g_ml
+from planardose.planar import EnergyWindow
+from planardose.sim import montecarlo
+from planardose.sim.montecarlo import Views, simulate_views
+from planardose.sim.montecarlo_tables import energy_tables
+from planardose.validation.check import Effort, demands
+
+FAT_MM = 20.0  # in the middle of the demo's range
+TRUNK_MM = (150.0, 650.0)  # of the design anatomy, along z
+SOFT_TISSUE = MATERIALS.index("soft_tissue")
+
+
+def melp() -> Camera:
+    """The catalogue's MELP camera."""
+    return load_camera("siemens_symbia_melp")
+
+
+def lutetium() -> Nuclide:
+    """The catalogue's 177Lu."""
+    return load_nuclide("177Lu")
+
+
+def one_line() -> Nuclide:
+    """177Lu with its 208 keV line alone."""
+    return replace(lutetium(), lines=(lutetium().imaged_line(),))
+
+
+def soft_tissue_per_mm() -> float:
+    """Attenuation of soft tissue at the 208 keV line as NIST XCOM has it, 1/mm: not the transport's own."""
+    return demands()["mu_soft_tissue_208"].reference / MM_PER_CM
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A phantom before the heads: (3, I, J, K) g/mL, (I, J, K) MBq, and the RAS y of both faces in mm."""
+
+    density: np.ndarray
+    activity: np.ndarray
+    grid: Grid
+    face_mm: tuple[float, float]
+
+
+def block(density_g_ml: float, grid: Grid, material: int = SOFT_TISSUE) -> np.ndarray:
+    """(3, I, J, K) float32: the whole grid of one basis material."""
+    out = np.zeros((len(MATERIALS), *grid.shape), dtype=np.float32)
+    out[material] = density_g_ml
+    return out
+
+
+def point_source(grid: Grid, index: tuple[int, int, int], mbq: float = 1.0) -> np.ndarray:
+    """(I, J, K): all activity in one voxel."""
+    out = np.zeros(grid.shape)
+    out[index] = mbq
+    return out
+
+
+def point_in_box(index: tuple[int, int, int] = (8, 2, 6), soft_tissue: bool = True) -> Scene:
+    """1 MBq in one voxel of a box of soft tissue (or air) with three different axes."""
+    grid = Grid.axis_aligned((17, 9, 13), (8.0, 12.0, 10.0), (-50.0, 20.0, 600.0))
+    low, high = grid.bounds_mm()
+    density = block(density_g_ml("soft_tissue") if soft_tissue else 0.0, grid)
+    return Scene(density, point_source(grid, index), grid, (high[1] + 30.0, low[1] - 50.0))
+
+
+def uneven_phantom() -> Scene:
+    """Air, adipose, soft tissue and bone in random blocks; activity spread unevenly, none in the bone."""
+    rng = np.random.default_rng(4)
+    grid = Grid.axis_aligned((10, 7, 9), (14.0, 20.0, 18.0), (-60.0, -60.0, -70.0))
+    kind = rng.integers(0, 4, grid.shape)
+    density = np.zeros((len(MATERIALS), *grid.shape), dtype=np.float32)
+    for n, material in enumerate(MATERIALS):
+        density[n][kind == n] = density_g_ml(material)
+    return Scene(density, rng.random(grid.shape) * (kind != MATERIALS.index("bone")), grid, (100.0, -110.0))
+
+
+def cube() -> Scene:
+    """Point source in the middle of a cube of soft tissue of 19.7 cm, voxels of 4.8 mm."""
+    grid = Grid.axis_aligned((41, 41, 41), 4.8, -96.0)
+    return Scene(block(density_g_ml("soft_tissue"), grid), point_source(grid, (20, 20, 20)), grid, (150.0, -150.0))
+
+
+def liver_in_torso() -> Scene:
+    """Even activity in the liver (1.75 L) of the demo's design anatomy with 20 mm of fat, from thigh to lungs."""
+    parts = parts_of(dict.fromkeys(DESIGN_ML, 1.0) | {"medulla": 0.65}, FAT_MM, False, (0.0, 0.0, 0.0))
+    phantom = Phantom(parts, np.ones(3), ())
+    low, high = phantom.extent_mm(16.0)
+    low[2], high[2] = TRUNK_MM
+    grid = Grid.axis_aligned(tuple(np.ceil((high - low) / 8.0).astype(int)), 8.0, low + 4.0)
+    sampled = phantom.on_grid(grid)
+    liver = np.where(sampled.labels == label_of_name()["liver"], 1.0, 0.0)
+    face = grid.axis_mm(1)[np.flatnonzero(sampled.body.any(axis=(0, 2)))[[-1, 0]]] + np.array([30.0, -30.0])
+    return Scene(partial_density_from_hu(sampled.hu), liver / liver.sum(), grid, (float(face[0]), float(face[1])))
+
+
+def followed_lines() -> tuple[Line, ...]:
+    """Lines of 177Lu that the transport follows for the photopeak window."""
+    return energy_tables(melp(), lutetium(), (lutetium().photopeak,), True).lines
+
+
+def uploaded(scene: Scene | None = None):
+    """The kernel's tables for a scene (by default a few voxels of soft tissue) and all lines of 177Lu."""
+    if scene is None:
+        grid = Grid.axis_aligned((2, 2, 2), 10.0, 0.0)
+        scene = Scene(block(density_g_ml("soft_tissue"), grid), np.ones(grid.shape), grid, (50.0, -50.0))
+    device = montecarlo.warp_device("cpu")
+    tables = energy_tables(melp(), lutetium(), (lutetium().photopeak,), True)
+    return montecarlo._upload(scene.density, scene.activity, scene.grid, tables, device)
+
+
+def simulate(
+    scene: Scene,
+    effort: Effort,
+    histories: float,
+    nuclide: Nuclide | None = None,
+    windows: tuple[EnergyWindow, ...] | None = None,
+    camera: Camera | None = None,
+    **more,
+) -> Views:
+    """Both views of a scene, by default 177Lu's photopeak with the MELP camera; `more` are options of the transport."""
+    nuclide, camera = nuclide or lutetium(), camera or melp()
+    windows = windows or (nuclide.photopeak,)
+    options = {"threads": effort.threads, "seed": effort.seed} | more
+    return simulate_views(scene.density, scene.activity, scene.grid, camera, nuclide, windows, scene.face_mm,
+                          effort.count(histories), device=montecarlo.warp_device("cpu"), **options)

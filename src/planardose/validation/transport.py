@@ -1,0 +1,113 @@
+"""Rows on the photon transport: tracking, balance, bits, and the statistics it states."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import expn
+
+from planardose.image import Grid
+from planardose.physics.attenuation import density_g_ml, mu_per_mm
+from planardose.planar import EnergyWindow
+from planardose.validation.check import Effort, Measured
+from planardose.validation.ray_tracing import uncollided_share
+from planardose.validation.scenes import Scene, block, lutetium, one_line, simulate, soft_tissue_per_mm, uneven_phantom
+
+LOW_WINDOW = EnergyWindow(45.0, 62.0)  # the X rays of 177Lu: photons scatter long enough for Russian roulette
+SLAB_MM = 120.0
+WIDE_MM = 1e6  # lateral size of the slab: nothing leaves through its sides
+
+
+def slab_escape(effort: Effort) -> Measured:
+    """Share that leaves an evenly active slab without a collision, against its closed form.
+
+    Averaging E2(mu x) / 2 over the depth x of isotropic emission, for both faces: (1 - 2 E3(mu L)) / (2 mu L).
+    """
+    layers = 8
+    grid = Grid.axis_aligned((1, layers, 1), (WIDE_MM, SLAB_MM / layers, WIDE_MM), 0.0)
+    scene = Scene(block(density_g_ml("soft_tissue"), grid), np.ones(grid.shape), grid, (SLAB_MM + 50.0, -50.0))
+    histories = effort.count(4e5)
+    ours = simulate(scene, effort, 4e5, one_line(), batches=1).balance["escaped_unscattered"]
+    depth = soft_tissue_per_mm() * SLAB_MM
+    expected = float((1 - 2 * expn(3, depth)) / (2 * depth))
+    return Measured(ours, float(np.sqrt(expected * (1 - expected) / histories)), expected)
+
+
+def delta_tracking(effort: Effort) -> Measured:
+    """Share that leaves a heterogeneous phantom without a collision: delta tracking against exact ray tracing."""
+    scene = uneven_phantom()
+    histories = effort.count(4e5)
+    ours = simulate(scene, effort, 4e5, one_line(), batches=1).balance["escaped_unscattered"]
+    mu = mu_per_mm(scene.density.astype(np.float64), one_line().lines[0].energy_kev)
+    rng = np.random.default_rng(effort.seed)
+    traced, error = uncollided_share(mu, scene.activity, scene.grid.spacing_mm, effort.count(2e5), rng)
+    return Measured(ours, float(np.hypot(error, np.sqrt(traced * (1 - traced) / histories))), traced)
+
+
+def photon_balance(effort: Effort) -> Measured:
+    """Weight that the balance loses per history: emitted and gained, less absorbed, escaped, cut off and lost."""
+    b = simulate(uneven_phantom(), effort, 5e4, windows=(LOW_WINDOW,), batches=1).balance
+    gained = b["emitted"] + b["roulette_gained"]
+    return Measured(gained - b["absorbed"] - b["escaped"] - b["cut_off"] - b["roulette_lost"])
+
+
+def threads_bits(effort: Effort) -> Measured:
+    """Pixels that differ between 1 and 2 threads."""
+    windows = (lutetium().photopeak, *lutetium().scatter_windows)
+    one, two = (simulate(uneven_phantom(), effort, 4e4, windows=windows, threads=n).rate for n in (1, 2))
+    return Measured(float(np.count_nonzero(one != two)))
+
+
+def seed_bits(effort: Effort) -> Measured:
+    """Pixels that differ between two runs with one seed, less those that do not differ between two seeds."""
+    runs = [simulate(uneven_phantom(), effort, 2e4, seed=effort.seed + n).rate for n in (0, 0, 1)]
+    return Measured(float(np.count_nonzero(runs[0] != runs[1]) + np.count_nonzero(runs[0] == runs[2])))
+
+
+def linearity(effort: Effort) -> Measured:
+    """Views of three times the activity over those of one, by the total rate."""
+    scene = uneven_phantom()
+    one, three = (simulate(replace(scene, activity=f * scene.activity), effort, 2e4).rate for f in (1.0, 3.0))
+    return Measured(float(three.sum() / one.sum()))
+
+
+def additivity(effort: Effort) -> Measured:
+    """Sum of the views of two halves of an activity, over the views of the whole."""
+    scene = uneven_phantom()
+    half = scene.activity * (np.arange(scene.grid.shape[0]) < 5)[:, None, None]
+    parts = [
+        simulate(replace(scene, activity=a), effort, 2e5, seed=effort.seed + n)
+        for n, a in enumerate((half, scene.activity - half, scene.activity))
+    ]
+    totals = np.array([p.rate.sum() for p in parts])
+    errors = np.array([np.sqrt(((p.relative_error * p.rate) ** 2).sum()) for p in parts])
+    ratio = (totals[0] + totals[1]) / totals[2]
+    return Measured(float(ratio), float(ratio * np.sqrt((errors**2).sum()) / totals[2]))
+
+
+def error_law(effort: Effort) -> Measured:
+    """Stated relative error of a pixel with N over that with 16 N histories, mean over the pixels."""
+    few, many = (
+        simulate(uneven_phantom(), effort, n, batches=16).relative_error.mean() for n in (1e4, 1.6e5)
+    )  # fmt: skip
+    return Measured(float(few / many))
+
+
+def stated_error(effort: Effort) -> Measured:
+    """Stated relative error of a pixel over the spread of 20 seeds, mean over the pixels."""
+    runs = [simulate(uneven_phantom(), effort, 1e4, seed=effort.seed + n, batches=16) for n in range(20)]
+    rates = np.array([r.rate for r in runs])
+    spread = (rates.std(axis=0, ddof=1) / rates.mean(axis=0)).mean()
+    return Measured(float(np.mean([r.relative_error.mean() for r in runs]) / spread))
+
+
+ROWS = {
+    "slab_escape": slab_escape,
+    "delta_tracking": delta_tracking,
+    "photon_balance": photon_balance,
+    "threads_bits": threads_bits,
+    "seed_bits": seed_bits,
+    "linearity": linearity,
+    "additivity": additivity,
+    "error_law": error_law,
+    "stated_error": stated_error,
+}
