@@ -33,7 +33,7 @@ def verdict(check: Check) -> str:
 
 def heading() -> str:
     """Names of the columns of `line`."""
-    return f"{'':<6}{'row':<26}{'ours':<20}{'reference':<12}{'tolerance':<15}{'unit':<15}quantity; source of the reference"
+    return f"{'':<6}{'row':<26}{'ours':<20}{'reference':<12}{'tolerance':<15}{'unit':<15}quantity; source"
 
 
 def line(check: Check) -> str:
