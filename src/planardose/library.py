@@ -1,6 +1,7 @@
 """The catalogues: nuclides, cameras, tracers as readable YAML files in ``data/``, and in the user's own folders.
 
-A user adds one by dropping a file with the same keys into a folder named in the config key ``library``.
+A user adds one by dropping a file with the same keys into a folder named in the config key ``library``
+(docs/inputs.md).
 """
 
 import os
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import yaml
 
+from planardose.catalogue_file import CatalogueFile
 from planardose.errors import InputError, shown
 from planardose.planar import EnergyWindow
 
 DATA = Path(__file__).parent / "data"
 KINDS = ("nuclides", "cameras", "tracers")
 USER_FOLDERS_VARIABLE = "PLANARDOSE_LIBRARY"
+HIGHEST_LINE_KEV = 799.0  # the cross sections (xraylib) end at 800 keV
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,13 @@ class Camera:
     """A gamma camera with its collimator (hexagonal lead holes) and NaI(Tl) crystal. Lengths in mm.
 
     `intrinsic_fwhm_mm` and `energy_resolution` (fraction, FWHM/E) hold at `reference_kev`; both scale as 1/sqrt(E).
-    `field_mm` is (axial, transverse). `tau_us` is the paralysable dead time on the photopeak rate, or None.
+    `field_mm` is (axial, transverse). `tau_us` is the paralysable dead time on the photopeak rate, or None;
+    `tau_by_kev` holds pairs (line in keV, tau in us) where it was measured for several windows.
+
+    The defaults stand for keys that a file leaves out. Aluminium: `front_mm` before the collimator (touch plate),
+    `cover_mm` between collimator and crystal. `backscatter_mm` of `backscatter_material` (`materials.yaml`) lie behind
+    the crystal. `gap_mm` is from the lead to the crystal. `couch_mm` is the patient's couch as aluminium, seen by the
+    head below it.
     """
 
     name: str
@@ -71,6 +80,24 @@ class Camera:
     pixel_mm: float
     tau_us: float | None
     source: str
+    front_mm: float = 0.0
+    cover_mm: float = 1.0
+    backscatter_mm: float = 75.0
+    backscatter_material: str = "pyrex_66"
+    gap_mm: float = 0.0
+    couch_mm: float = 1.0
+    tau_by_kev: tuple[tuple[float, float], ...] = ()
+
+    def tau_in(self, window: EnergyWindow) -> float | None:
+        """Dead time, us, on the rate in a window: measured for a line in it, else `tau_us`."""
+        inside = [tau for energy_kev, tau in self.tau_by_kev if window.contains(energy_kev)]
+        return inside[0] if inside else self.tau_us
+
+
+@cache
+def not_imaged() -> dict[str, str]:
+    """Nuclides that cannot be imaged with this package, and why."""
+    return yaml.safe_load((DATA / "not_imaged.yaml").read_text())["nuclides"]
 
 
 @cache
@@ -87,6 +114,12 @@ def names(kind: str) -> list[str]:
 def entry_path(kind: str, name: str) -> Path:
     """File of an entry; a name that is not in the catalogue raises `InputError` with the names there are."""
     known = names(kind)
+    if name not in known and kind == "nuclides" and name in not_imaged():
+        raise InputError(
+            f"nuclide {name}",
+            f"{not_imaged()[name]}; planar images of it cannot be quantified here",
+            f"one of {', '.join(known)}",
+        )
     if name not in known:
         raise InputError(
             f"{kind[:-1]} {shown(name)}",
@@ -99,7 +132,8 @@ def entry_path(kind: str, name: str) -> Path:
 
 def read_entry(kind: str, name: str) -> dict:
     """The YAML mapping of an entry."""
-    return yaml.safe_load(entry_path(kind, name).read_text())
+    example = {"nuclides": "177Lu", "cameras": "siemens_symbia_melp", "tracers": "177Lu-PSMA-617"}[kind]
+    return CatalogueFile(kind[:-1], entry_path(kind, name), f"{example}.yaml").content
 
 
 def canonical_nuclide(text: str) -> str:
@@ -113,54 +147,58 @@ def canonical_nuclide(text: str) -> str:
 
 @cache
 def load_nuclide(name: str) -> Nuclide:
-    """Nuclide of the catalogue by any spelling of its name."""
+    """Nuclide of the catalogue by any spelling of its name; a malformed file raises `InputError`."""
     name = canonical_nuclide(name)
-    d = read_entry("nuclides", name)
+    entry = CatalogueFile("nuclide", entry_path("nuclides", name), "177Lu.yaml")
+    nuclide = Nuclide(
+        name=name,
+        half_life_h=entry.number("half_life_h"),
+        lines=tuple(Line(e, percent / 100) for e, percent in entry.pairs("lines_kev_percent")),
+        electron_kev=entry.number("electron_kev_per_decay"),
+        photon_kev=entry.number("photon_kev_per_decay"),
+        photopeak=_window(entry, "photopeak_kev", entry.pair("photopeak_kev")),
+        scatter_windows=tuple(_window(entry, "scatter_windows_kev", w) for w in entry.pairs("scatter_windows_kev")),
+        source=entry.text("source"),
+    )
+    entry.done()
+    for line in nuclide.lines:
+        if line.energy_kev > HIGHEST_LINE_KEV:
+            expected = f"lines up to {HIGHEST_LINE_KEV:g} keV, where the cross sections end"
+            raise entry.fault("lines_kev_percent", f"a line of {line.energy_kev:g} keV", expected)
+    if not any(nuclide.photopeak.contains(x.energy_kev) for x in nuclide.lines):
+        raise entry.fault("photopeak_kev", "no line inside", "a window around one of lines_kev_percent")
+    return nuclide
+
+
+def _window(entry: CatalogueFile, key: str, edges: tuple[float, float]) -> EnergyWindow:
     try:
-        return Nuclide(
-            name=name,
-            half_life_h=float(d["half_life_h"]),
-            lines=tuple(Line(float(e), float(p) / 100) for e, p in d["lines_kev_percent"]),
-            electron_kev=float(d["electron_kev_per_decay"]),
-            photon_kev=float(d["photon_kev_per_decay"]),
-            photopeak=EnergyWindow(*d["photopeak_kev"]),
-            scatter_windows=tuple(EnergyWindow(*w) for w in d["scatter_windows_kev"]),
-            source=d["source"],
-        )
-    except (KeyError, TypeError, ValueError) as fault:
-        raise InputError(
-            f"nuclide file {name}.yaml", f"{type(fault).__name__}: {fault}", "the keys of 177Lu.yaml"
-        ) from None
+        return EnergyWindow(*edges)
+    except ValueError:
+        raise entry.fault(key, f"value {list(edges)}", "[low, high] with low below high") from None
 
 
 @cache
 def load_camera(name: str) -> Camera:
-    """Camera of the catalogue."""
-    d = read_entry("cameras", name)
-    try:
-        tau = d.get("tau_us")
-        return Camera(
-            name=name,
-            vendor=str(d["vendor"]),
-            collimator=str(d["collimator"]),
-            source=d["source"],
-            field_mm=(float(d["field_mm"][0]), float(d["field_mm"][1])),
-            tau_us=None if tau is None else float(tau),
-            **{
-                k: float(d[k])
-                for k in (
-                    "hole_mm",
-                    "septum_mm",
-                    "length_mm",
-                    "crystal_mm",
-                    "intrinsic_fwhm_mm",
-                    "energy_resolution",
-                    "reference_kev",
-                    "pixel_mm",
-                )
-            },
-        )
-    except (KeyError, TypeError, ValueError) as fault:
-        raise InputError(
-            f"camera file {name}.yaml", f"{type(fault).__name__}: {fault}", "the keys of siemens_symbia_melp.yaml"
-        ) from None
+    """Camera of the catalogue; a malformed file raises `InputError`."""
+    entry = CatalogueFile("camera", entry_path("cameras", name), "siemens_symbia_melp.yaml")
+    needed = ("hole_mm", "septum_mm", "length_mm", "crystal_mm", "intrinsic_fwhm_mm", "energy_resolution",
+              "reference_kev", "pixel_mm")  # fmt: skip
+    optional = ("front_mm", "cover_mm", "backscatter_mm", "gap_mm", "couch_mm")
+    material = entry.text("backscatter_material", Camera.backscatter_material)
+    camera = Camera(
+        name=name,
+        vendor=entry.text("vendor"),
+        collimator=entry.text("collimator"),
+        source=entry.text("source"),
+        field_mm=entry.pair("field_mm"),
+        tau_us=entry.number("tau_us", None),
+        tau_by_kev=entry.pairs("tau_by_kev", ()),
+        backscatter_material=material,
+        **{k: entry.number(k) for k in needed},
+        **{k: entry.number(k, getattr(Camera, k), least=0) for k in optional},
+    )
+    entry.done()
+    known = yaml.safe_load((DATA / "physics" / "materials.yaml").read_text())["materials"]
+    if material not in known:
+        raise entry.fault("backscatter_material", shown(material), f"one of {', '.join(known)}")
+    return camera

@@ -8,6 +8,7 @@ from datetime import datetime
 
 JOULE_PER_KEV = 1.602176634e-16  # exact since the SI of 2019: elementary charge x 1000 V
 SECONDS_PER_HOUR = 3600.0
+HOURS_PER_DAY = 24.0
 MM3_PER_ML = 1000.0
 BQ_PER_MBQ = 1e6
 MBQ_PER_KBQ = 1e-3

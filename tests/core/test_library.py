@@ -2,6 +2,7 @@ import pytest
 
 from planardose import library
 from planardose.errors import InputError
+from planardose.planar import EnergyWindow
 
 
 @pytest.mark.parametrize(
@@ -27,11 +28,66 @@ def test_lutetium_energy_budget():
     assert all(w.high_kev <= lu.photopeak.low_kev or w.low_kev >= lu.photopeak.high_kev for w in lu.scatter_windows)
 
 
+@pytest.mark.parametrize("name", ["99mTc", "111In", "123I", "131I", "161Tb", "177Lu"])
+def test_every_nuclide_is_consistent(name):
+    """Lines add up to the photon energy, the photopeak holds the line one expects, windows do not overlap."""
+    nuclide = library.load_nuclide(name)
+    assert sum(x.energy_kev * x.per_decay for x in nuclide.lines) == pytest.approx(nuclide.photon_kev, rel=5e-3)
+    lines = {"99mTc": 140.511, "111In": 245.35, "123I": 158.97, "131I": 364.489, "161Tb": 74.56669, "177Lu": 208.37}
+    assert nuclide.imaged_line().energy_kev == lines[name]
+    low, high = sorted(nuclide.scatter_windows)
+    assert low.high_kev <= nuclide.photopeak.low_kev < nuclide.photopeak.high_kev <= high.low_kev
+    assert all(0 < x.per_decay <= 1 for x in nuclide.lines)
+
+
+def test_iodine_123_has_its_high_lines():
+    percent = {round(x.energy_kev): 100 * x.per_decay for x in library.load_nuclide("123I").lines}
+    assert {n: round(percent[n], 2) for n in (440, 505, 529, 539)} == {440: 0.42, 505: 0.27, 529: 1.28, 539: 0.38}
+
+
+def test_terbium_161_has_dysprosiums_x_rays():
+    lines = library.load_nuclide("161Tb").lines
+    x_rays = sum(x.per_decay for x in lines if x.energy_kev in (45.2083, 45.999, 52.191, 53.6353))
+    assert x_rays == pytest.approx(0.2202, abs=1e-4)
+
+
+CAMERAS = {"siemens_symbia": ("lehr", "melp", "he"), "ge_670": ("lehr", "megp", "hegp")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{vendor}_{c}" for vendor, kinds in CAMERAS.items() for c in kinds]
+    + [f"ge_670_{c}_16mm" for c in CAMERAS["ge_670"]],
+)
+def test_every_camera_loads_and_is_plausible(name):
+    camera = library.load_camera(name)
+    assert camera.crystal_mm == (15.9 if name.endswith("16mm") else 9.5)
+    assert 0 < camera.septum_mm < camera.hole_mm < camera.length_mm
+    assert camera.backscatter_mm > 0 and camera.cover_mm > 0 and camera.source
+
+
+def test_dead_time_of_the_window():
+    melp, megp = library.load_camera("siemens_symbia_melp"), library.load_camera("ge_670_megp")
+    assert melp.tau_in(EnergyWindow(187.2, 228.8)) == 4.60
+    assert melp.tau_in(EnergyWindow(101.7, 124.3)) == 5.99
+    assert melp.tau_in(EnergyWindow(126.5, 154.6)) == 4.60  # not measured there: the photopeak's
+    assert megp.tau_in(EnergyWindow(187.2, 228.8)) is None
+
+
 def test_unknown_entries_name_what_there_is():
     with pytest.raises(InputError, match="siemens_symbia_melp"):
         library.load_camera("nobody")
     with pytest.raises(InputError, match="177Lu"):
-        library.load_nuclide("90Y")
+        library.load_nuclide("201Tl")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("90Y", "bremsstrahlung only"), ("Ac-225", "only daughters"), ("At211", "X rays of 77-92 keV")]
+)
+def test_nuclides_that_cannot_be_imaged_say_why(name, why):
+    with pytest.raises(InputError, match=f"{why}.*cannot be quantified here") as fault:
+        library.load_nuclide(name)
+    assert "\n" not in str(fault.value)
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "177Lu/../177Lu"])
@@ -40,13 +96,87 @@ def test_names_never_become_paths(name):
         library.entry_path("nuclides", name)
 
 
-def test_users_folder_comes_first(tmp_path, monkeypatch):
-    (tmp_path / "cameras").mkdir()
-    text = (library.DATA / "cameras" / "siemens_symbia_melp.yaml").read_text()
-    (tmp_path / "cameras" / "mine.yaml").write_text(text.replace("hole_mm: 2.94", "hole_mm: 3.5"))
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A user's library folder."""
+    for kind in library.KINDS:
+        (tmp_path / kind).mkdir()
     monkeypatch.setenv(library.USER_FOLDERS_VARIABLE, str(tmp_path))
     library._folders.cache_clear()
-    try:
-        assert library.load_camera("mine").hole_mm == 3.5
-    finally:
-        library._folders.cache_clear()
+    yield tmp_path
+    library._folders.cache_clear()
+
+
+def shipped(kind: str, name: str) -> str:
+    return (library.DATA / kind / f"{name}.yaml").read_text()
+
+
+def test_users_folder_comes_first(folder):
+    text = shipped("cameras", "siemens_symbia_melp")
+    (folder / "cameras" / "mine.yaml").write_text(text.replace("hole_mm: 2.94", "hole_mm: 3.5"))
+    assert library.load_camera("mine").hole_mm == 3.5
+    (folder / "nuclides" / "211At.yaml").write_text(shipped("nuclides", "99mTc"))
+    assert library.load_nuclide("At-211").name == "211At"  # the user knows better than not_imaged.yaml
+    assert "mine" in library.names("cameras") and "211At" in library.names("nuclides")
+
+
+NEW_KEYS = ("front_mm", "cover_mm", "backscatter", "gap_mm", "couch_mm", "tau_by_kev")
+
+
+def test_a_camera_file_without_the_new_keys_gets_the_documented_defaults(folder):
+    lines = shipped("cameras", "siemens_symbia_melp").splitlines()
+    old = [x for x in lines if not x.startswith(NEW_KEYS)]
+    assert len(old) == len(lines) - 6
+    (folder / "cameras" / "old.yaml").write_text("\n".join(old))
+    camera = library.load_camera("old")
+    assert (camera.front_mm, camera.cover_mm, camera.gap_mm, camera.couch_mm) == (0.0, 1.0, 0.0, 1.0)
+    assert (camera.backscatter_mm, camera.backscatter_material, camera.tau_by_kev) == (75.0, "pyrex_66", ())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("hole_mm: 2.94", "hole: 2.94", "camera file bad.yaml, hole_mm: missing; expected this key"),
+        ("hole_mm: 2.94", "hole_mm: wide", "camera file bad.yaml, hole_mm: 'wide'; expected a number above 0"),
+        ("hole_mm: 2.94", "hole_mm: -2", "camera file bad.yaml, hole_mm: value -2; expected a number above 0"),
+        ("crystal_mm: 9.5", "crystal_mm: .nan", "camera file bad.yaml, crystal_mm: value nan"),
+        ("cover_mm: 1.0", "cover_mm: -1", "camera file bad.yaml, cover_mm: value -1; expected a number from 0"),
+        ("cover_mm: 1.0", "cover: 1.0", "camera file bad.yaml, 'cover': unknown key; expected only back"),
+        ("field_mm: [387.0, 533.0]", "field_mm: 387", "bad.yaml, field_mm: value 387; expected two numbers"),
+        ("pyrex_66", "granite", "camera file bad.yaml, backscatter_material: 'granite'; expected one of adipose"),
+        ("[[112.95, 5.99]", "[[112.95]", "camera file bad.yaml, tau_by_kev: value .112.95.; expected two numbers"),
+        ("vendor: Siemens", "vendor: [", "camera file bad.yaml, line .*: not YAML; expected 'key: value' lines"),
+    ],
+)
+def test_malformed_camera_gives_one_line_with_file_and_key(folder, old, new, says):
+    text = shipped("cameras", "siemens_symbia_melp")
+    assert old in text
+    (folder / "cameras" / "bad.yaml").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=says) as fault:
+        library.load_camera("bad")
+    assert "\n" not in str(fault.value) and str(folder) not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("half_life_h: 6.0067", "half_life: 6", "nuclide file 1H.yaml, half_life_h: missing"),
+        ("[140.511, 88.5]", "[140.511]", "nuclide file 1H.yaml, lines_kev_percent: value .140.511.; expected two"),
+        ("[140.511, 88.5]", "[1332.5, 99.98]", "lines_kev_percent: a line of 1332.5 keV; expected lines up to 799 keV"),
+        ("[126.5, 154.6]\ns", "[154.6, 126.5]\ns", "nuclide file 1H.yaml, photopeak_kev: value .154.6, 126.5."),
+        ("photopeak_kev: [126.5", "photopeak_kev: [150", "photopeak_kev: no line inside; expected a window around"),
+    ],
+)
+def test_malformed_nuclide_gives_one_line_with_file_and_key(folder, old, new, says):
+    text = shipped("nuclides", "99mTc")
+    assert old in text
+    (folder / "nuclides" / "1H.yaml").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=says):
+        library.load_nuclide("1H")
+
+
+@pytest.mark.parametrize("content", ["", "just words", "- a\n- list\n"])
+def test_a_file_without_keys(folder, content):
+    (folder / "cameras" / "empty.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"camera file empty\.yaml: no keys; expected"):
+        library.load_camera("empty")

@@ -47,6 +47,20 @@ def test_sensitivity_of_each_head_within_its_counting_error(tmp_path: Path):
     assert found["measured_over_computed"] == found["calibration_cps_per_mbq"] / found["computed_cps_per_mbq"]
 
 
+def test_scale_is_judged_and_dead_time_told(tmp_path: Path, caplog):
+    """9.25 of 10.27 cps/MBq is plausible; the same counts of half the activity are not."""
+    path = _source(tmp_path)
+    found = calibrate(path, 50.0, START, CAMERA.name)
+    assert found["scale_plausible"] is True and "computed" not in caplog.text
+    assert found["measured_over_computed"] == pytest.approx(np.mean(TRUE_CPS_PER_MBQ) / 10.27, rel=0.01)
+    rate = found["anterior"]["rate_cps"]
+    assert 0 < rate * 4.6e-6 < found["dead_time_loss"] < 1.01 * rate * 4.6e-6
+    found = calibrate(path, 25.0, START, CAMERA.name)
+    assert found["scale_plausible"] is False
+    assert "ratio 1.80, outside 0.70-1.10" in caplog.text
+    assert calibrate(path, 25.0, START)["scale_plausible"] is None
+
+
 def test_counting_errors_cover(tmp_path: Path):
     pulls = []
     for seed in range(25):

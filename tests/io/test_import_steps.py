@@ -74,6 +74,15 @@ def test_decisions_by_hand_come_from_the_config(tmp_path: Path):
     assert _sidecar(output)["notes"] == ["flip_posterior true by hand"]
 
 
+@pytest.mark.parametrize(("calibration", "warned"), [("9.2", False), ("18.3", True), ("5", True)])
+def test_check_warns_of_a_calibration_far_from_the_computed(calibration: str, warned: bool, tmp_path: Path, caplog):
+    """18.3 cps/MBq is the sum of both heads, a common mistake."""
+    run = write_patient(tmp_path, row={"calibration_cps_per_mbq": calibration})
+    assert check(run) == []
+    assert ("P01 t24 calibration_cps_per_mbq: " in caplog.text) == warned
+    assert ("outside 0.70-1.10; check value, camera and window" in caplog.text) == warned
+
+
 def test_check_is_silent_on_good_input_and_lists_every_fault(tmp_path: Path):
     run = write_patient(tmp_path)
     assert check(run) == []

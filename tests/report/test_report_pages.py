@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.report.patient_page import _notes
 from planardose.report.text import with_u
+from planardose.steps.absorbed_dose import absorbed_dose
+from planardose.steps.fit_kinetics import fit_kinetics
+from planardose.steps.report import report
 from planardose.steps.report_cohort import COLUMNS, UNFINISHED, report_cohort
 from planardose.steps.report_views import views_of
 
@@ -99,6 +103,30 @@ def test_summary_names_the_choice(cohort):
     doses = pd.read_csv(cohort.path("organ_doses", patient="P01"))
     used = doses[doses.method == "unet"].set_index("organ").dose_gy
     assert {o["organ"]: o["dose_gy"] for o in good["organs"]} == pytest.approx(used.to_dict(), rel=1e-5)
+
+
+def test_scale_of_a_calibrated_camera(tmp_path):
+    """Measured and computed sensitivity with their ratio; 9.3 is plausible and not warned of."""
+    run = fake.make_run(tmp_path, ["P01"], calibrated=True, hours={"t24": 24.0}, methods=["qplanar"])
+    fake.fill_patient(run, "P01")
+    fit_kinetics(run, "P01")
+    absorbed_dose(run, "P01")
+    report(run, "P01")
+    (scale,) = json.loads(run.path("summary", patient="P01").read_text())["scale"].values()
+    assert scale["measured_cps_per_mbq"] == 9.3 and scale["plausible"] is True
+    assert scale["ratio"] == pytest.approx(9.3 / scale["computed_cps_per_mbq"], rel=1e-3)
+    words = text_of(page(run))
+    assert f"9.3 measured, {scale['computed_cps_per_mbq']:.3g} computed cps/MBq: ratio {scale['ratio']:.2f}" in words
+    assert "far from the sensitivity computed" not in words
+
+
+def test_scale_out_of_range_is_the_readers_business(cohort):
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    assert {s["ratio"] for s in summary["scale"].values()} == {None}
+    assert not [n for n in _notes(summary, {}) if "far from" in n["text"]]
+    summary["scale"]["t24"] |= {"ratio": 1.8, "plausible": False}
+    (note,) = [n for n in _notes(summary, {}) if "far from" in n["text"]]
+    assert note["kind"] == "warn" and "measured / computed 1.80 at t24" in note["text"]
 
 
 def test_limits_are_stated(cohort):

@@ -30,6 +30,10 @@ NOT_CALIBRATED = (
     "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with at "
     "least 15 % uncertainty that all time points share."
 )
+SCALE = (
+    "The site's calibration is far from the sensitivity computed for the camera (measured / computed {}): check its "
+    "value, the camera and the energy window. Activities and doses scale with it."
+)
 TOO_MUCH = (
     "More activity found than was administered ({}, decay-corrected): check the calibration, the administered "
     "activity and the times."

@@ -123,10 +123,12 @@ def status_pills(s: dict) -> list[dict]:
 def _notes(s: dict, retained: dict) -> list[dict]:
     """What the reader must know before the numbers."""
     above = ", ".join(f"{percent(share)} at {t}" for t, share in retained.items() if share > MOST_RETAINED)
+    far = ", ".join(f"{x['ratio']:.2f} at {t}" for t, x in s["scale"].items() if x["plausible"] is False)
     notes = [
         ("bad", words.GATE_FAILED if s["gate"] == "failed" else ""),
         ("warn", f"{s['message'][0].upper()}{s['message'][1:]}." if s["message"] else ""),
         ("warn", "" if s["calibrated"] else words.NOT_CALIBRATED),
+        ("warn", words.SCALE.format(far) if far else ""),
         ("warn", words.TOO_MUCH.format(above) if above else ""),
         ("warn", words.ONE_POINT if "single_point" in s["flags"] else ""),
     ]

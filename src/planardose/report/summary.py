@@ -42,7 +42,7 @@ def patient_summary(
     kinetics, doses : DataFrame
         The dose step's tables.
     **more
-        Further entries: energy, hashes.
+        Further entries: energy, hashes, scale (time point -> measured and computed sensitivity).
     """
     rows = run.cohort.rows_of(patient)
     nuclide = load_nuclide(rows[0].nuclide)

@@ -1,5 +1,6 @@
 """Sensitivity of each head from an acquisition of a source of known activity in air."""
 
+import logging
 import math
 from datetime import datetime
 from pathlib import Path
@@ -10,8 +11,9 @@ from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.planar_in import read_planar
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
-from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
-from planardose.planar import VIEWS, PlanarPair
+from planardose.physics.dead_time import true_rate
+from planardose.physics.sensitivity import Scale, scale_of
+from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 from planardose.steps.import_planar import check_photopeak
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, hours_between
 
@@ -20,6 +22,7 @@ BORDER_SHARE = 0.08  # of rows and columns on each side that hold background onl
 BORDER_LEAST = 2  # pixels
 HEAD_ORDERS = ("anterior_first", "posterior_first")
 WHERE = "calibrate --planar"
+log = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -53,8 +56,9 @@ def calibrate(
     dict
         ``anterior`` and ``posterior`` with ``cps_per_mbq``, ``cps_per_mbq_u`` (k = 1), ``net_counts``,
         ``background_counts``, ``rate_cps``; ``calibration_cps_per_mbq`` with ``_u``, the mean per head for the sheet;
-        ``computed_cps_per_mbq`` and ``measured_over_computed``; ``activity_mbq`` at mid-time; ``dead_time_loss`` at the
-        photopeak rate, None where unknown.
+        ``computed_cps_per_mbq``, ``measured_over_computed`` and ``scale_plausible``, whether that ratio is in the range
+        of ``data/physics/calibration.yaml`` (a warning is logged otherwise), None without a camera; ``activity_mbq`` at
+        mid-time; ``dead_time_loss`` at the photopeak rate, None where unknown.
 
     Raises
     ------
@@ -78,16 +82,17 @@ def calibrate(
              for n, v in enumerate(VIEWS)}  # fmt: skip
     values = np.array([h["cps_per_mbq"] for h in heads.values()])
     counting = np.array([h["net_counts_u"] / h["net_counts"] for h in heads.values()]) * values
-    computed = None if device is None else air_sensitivity_cps_per_mbq(device, source, pair.windows[window])
     mean = float(values.mean())
+    scale = None if device is None else _checked_scale(scale_of(mean, device, source, pair.windows[window]))
     return {
         **heads,
         "calibration_cps_per_mbq": mean,
         "calibration_cps_per_mbq_u": math.hypot(float(np.linalg.norm(counting)) / 2, mean * activity_uncertainty),
-        "computed_cps_per_mbq": computed,
-        "measured_over_computed": None if computed is None else mean / computed,
+        "computed_cps_per_mbq": None if scale is None else scale.computed,
+        "measured_over_computed": None if scale is None else scale.ratio,
+        "scale_plausible": None if scale is None else scale.plausible,
         "activity_mbq": mean_mbq,
-        "dead_time_loss": _dead_time_loss(device, max(h["rate_cps"] for h in heads.values())),
+        "dead_time_loss": _dead_time_loss(device, pair.windows[window], max(h["rate_cps"] for h in heads.values())),
         "camera": camera,
         "nuclide": source.name,
         "window_kev": [pair.windows[window].low_kev, pair.windows[window].high_kev],
@@ -135,6 +140,14 @@ def _sensitivity(image: np.ndarray, mbq_s: float, activity_uncertainty: float, p
     }
 
 
-def _dead_time_loss(camera: Camera | None, rate_cps: float) -> float | None:
-    """Fraction lost at a measured photopeak rate, first order of the paralysable model."""
-    return None if camera is None or camera.tau_us is None else rate_cps * camera.tau_us * 1e-6
+def _checked_scale(scale: Scale) -> Scale:
+    """The scale, with a warning where measured and computed sensitivity are too far apart."""
+    if not scale.plausible:
+        log.warning("%s: %s; check activity, its time, the window and the camera", WHERE, scale)
+    return scale
+
+
+def _dead_time_loss(camera: Camera | None, window: EnergyWindow, rate_cps: float) -> float | None:
+    """Fraction lost at a measured rate in the photopeak window, paralysable model."""
+    tau_us = None if camera is None else camera.tau_in(window)
+    return None if tau_us is None or rate_cps == 0 else 1.0 - rate_cps / true_rate(rate_cps, tau_us)

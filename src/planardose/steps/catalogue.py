@@ -9,6 +9,9 @@ from pydantic import BaseModel
 from planardose import library, organs
 from planardose.config import Config, Hand, Method
 from planardose.errors import InputError
+from planardose.planar import EnergyWindow
+from planardose.sim.tracer import load_tracer
+from planardose.units import HOURS_PER_DAY
 
 METHODS = {
     "conjugate_view": "organ totals from the geometric mean of both views, without a map",
@@ -19,10 +22,65 @@ METHODS = {
 }
 
 
+STRONG = 0.01  # photons per decay: weaker lines are not listed
+LISTED_FROM_KEV = 30.0
+
+
+def _camera(name: str) -> tuple[str, ...]:
+    c = library.load_camera(name)
+    dead_time = ", ".join(f"{tau:g} us at {e:.0f} keV" for e, tau in c.tau_by_kev) or (
+        "-" if c.tau_us is None else f"{c.tau_us:g} us"
+    )
+    return (name, c.vendor, c.collimator, f"{c.hole_mm:g} / {c.septum_mm:g} / {c.length_mm:g}", f"{c.crystal_mm:g}",
+            f"{c.front_mm + c.cover_mm:g}", f"{c.backscatter_mm:g}", f"{c.field_mm[0]:g} x {c.field_mm[1]:g}",
+            dead_time)  # fmt: skip
+
+
+def _nuclide(name: str) -> tuple[str, ...]:
+    n = library.load_nuclide(name)
+    days = n.half_life_h / HOURS_PER_DAY
+    half_life = f"{days:.3f} d" if days > 2 else f"{n.half_life_h:.2f} h"
+    strong = [x for x in n.lines if x.per_decay >= STRONG and x.energy_kev >= LISTED_FROM_KEV]
+    strong.sort(key=lambda x: -x.per_decay)
+    lines = ", ".join(f"{x.energy_kev:.1f} ({100 * x.per_decay:.3g})" for x in strong)
+    return name, half_life, _kev(n.photopeak), "; ".join(map(_kev, n.scatter_windows)), f"{n.electron_kev:g}", lines
+
+
+def _tracer(name: str) -> tuple[str, ...]:
+    t = load_tracer(name)
+    half_lives = ", ".join(f"{g.name} {g.biological_h[0]:g}" for g in t.groups)
+    return name, f"{t.reference_h:g}", half_lives
+
+
+def _kev(window: EnergyWindow) -> str:
+    return f"{window.low_kev:g}-{window.high_kev:g}"
+
+
+KINDS = {  # heading and the row of an entry
+    "cameras": (("camera", "vendor", "collimator", "hole / septum / length, mm", "NaI, mm", "Al, mm", "behind, mm",
+                 "field, mm", "dead time"), _camera),
+    "nuclides": (("nuclide", "half-life", "photopeak, keV", "scatter windows, keV", "electrons, keV",
+                  "lines from 30 keV and 1 %: keV (%)"), _nuclide),
+    "tracers": (("tracer", "at, h", "groups with their median biological half-life, h"), _tracer),
+}  # fmt: skip
+
+
 def _catalogue(kind: str) -> Iterator[str]:
+    """A table of a kind; a file that cannot be read keeps its line, with what is wrong."""
+    heading, row_of = KINDS[kind]
+    rows, faults = [heading], []
     for name in library.names(kind):
-        source = " ".join(str(library.read_entry(kind, name).get("source", "")).split())
-        yield f"{name}\t{source[:100]}"
+        try:
+            rows.append(row_of(name))
+        except InputError as fault:
+            faults.append(f"{name}: {fault}")
+    widths = [max(len(row[n]) for row in rows) for n in range(len(heading))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from faults
+    if kind == "nuclides":
+        yield "not imaged with this package:"
+        yield from (f"  {name}: {why}" for name, why in library.not_imaged().items())
 
 
 def _organs() -> Iterator[str]:

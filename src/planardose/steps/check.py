@@ -4,9 +4,13 @@ import logging
 from collections.abc import Callable
 
 from planardose.anatomy.labels import add_lesions, read_segmentation
+from planardose.cohort import Row
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.ct import read_ct
+from planardose.library import load_camera, load_nuclide
+from planardose.physics.sensitivity import scale_of
+from planardose.planar import EnergyWindow
 from planardose.run import Run
 from planardose.steps.import_planar import checked_pair
 
@@ -17,7 +21,8 @@ log = logging.getLogger(__name__)
 def check(run: Run) -> list[str]:
     """Read the CT, label maps and planar images of every patient as the steps would.
 
-    Remarks that are no faults (columns that this version does not use, what a header leaves open) go to the log.
+    Remarks that are no faults (columns that this version does not use, what a header leaves open, a calibration far
+    from what the camera type should give) go to the log.
 
     Returns
     -------
@@ -35,6 +40,7 @@ def check(run: Run) -> list[str]:
             found = _tried(faults, checked_pair, run.config, row)
             for note in found.notes if found else ():
                 log.warning("%s planar: %s", row.where, note)
+            _check_scale(row, found.pair.windows if found else ())
     return faults
 
 
@@ -50,6 +56,18 @@ def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
         faults.append(f"{patient} segmentation: empty cell; expected a label map, as segmentation.backend is 'labels'")
     if "lesions" in paths:
         _tried(faults, add_lesions, labels or ct, paths["lesions"], f"{patient} lesions")
+
+
+def _check_scale(row: Row, windows: tuple[EnergyWindow, ...]) -> None:
+    """Warn of a calibration that is far from the computed sensitivity, in the acquired photopeak window if known."""
+    if row.calibration_cps_per_mbq is None:
+        return
+    nuclide = load_nuclide(row.nuclide)
+    around = [w for w in windows if w.contains(nuclide.imaged_line().energy_kev)]
+    window = min(around, key=lambda w: w.width_kev, default=nuclide.photopeak)
+    scale = scale_of(row.calibration_cps_per_mbq, load_camera(row.camera), nuclide, window)
+    if not scale.plausible:
+        log.warning("%s calibration_cps_per_mbq: %s; check value, camera and window", row.where, scale)
 
 
 def _tried(faults: list[str], read: Callable, *arguments):

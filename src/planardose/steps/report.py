@@ -13,8 +13,10 @@ from planardose.dose.method_choice import common_method, gate_verdict
 from planardose.image import Volume
 from planardose.io.files import sha256_of, write_text
 from planardose.io.nifti import read_volume
-from planardose.library import load_camera
+from planardose.io.planar_file import load_pair
+from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
+from planardose.physics.sensitivity import Scale, air_sensitivity_cps_per_mbq
 from planardose.report import limits as words
 from planardose.report.images import activity_figure, display_grid, dose_figure, file_uri, resampled, views_figure
 from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
@@ -36,7 +38,11 @@ def report(run: Run, patient: str) -> None:
     views = {n: views_of(run, patient, n, summary["method"]) for c in cycles for n in c.names}
     page = PatientInput(
         summary=summary,
-        points=tuple(_point(run, patient, c, n, views[c.names[n]]) for c in cycles for n in range(len(c.names))),
+        points=tuple(
+            _point(run, patient, c, n, views[c.names[n]], summary["scale"][c.names[n]])
+            for c in cycles
+            for n in range(len(c.names))
+        ),
         activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
         doses=doses,
@@ -60,19 +66,46 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     hashes = {k: sha256_of(run.path(k, patient=patient)) for k in keys if run.path(k, patient=patient).exists()}
     dose = run.need("dose", "absorbed-dose", patient=patient)
     energy = json.loads(dose.with_name(dose.name + ".json").read_text())["energy"]
-    summary = patient_summary(run, patient, gates, choice, kinetics, doses, hashes=hashes, energy=energy)
+    scale = _scales(run, patient)
+    summary = patient_summary(run, patient, gates, choice, kinetics, doses, hashes=hashes, energy=energy, scale=scale)
     output = run.path("summary", patient=patient)
     write_text(output, json.dumps(summary, indent=1, sort_keys=True) + "\n")
     run.sidecar(output, "report", "summary of the patient", "", [run.path("organ_doses", patient=patient), dose])
     return summary
 
 
-def _point(run: Run, patient: str, points: CyclePoints, n: int, views: TimePointViews) -> TimePointInput:
+def _scales(run: Run, patient: str) -> dict[str, dict]:
+    """Time point -> the sheet's calibration beside the computed sensitivity, in the acquired photopeak window."""
+    found = {}
+    for row in run.cohort.rows_of(patient):
+        pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
+        nuclide, measured = load_nuclide(row.nuclide), row.calibration_cps_per_mbq
+        window = pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)]
+        computed = float(f"{air_sensitivity_cps_per_mbq(load_camera(row.camera), nuclide, window):.6g}")
+        scale = None if measured is None else Scale(measured, computed)
+        found[row.timepoint] = {
+            "measured_cps_per_mbq": measured,
+            "computed_cps_per_mbq": computed,
+            "ratio": None if scale is None else float(f"{scale.ratio:.4g}"),
+            "plausible": None if scale is None else scale.plausible,
+        }
+    return found
+
+
+def _scale_text(s: dict) -> str:
+    measured, computed = s["measured_cps_per_mbq"], s["computed_cps_per_mbq"]
+    if measured is None:
+        return f"none; computed for the camera type, {computed:.3g} cps/MBq"
+    return str(Scale(measured, computed))
+
+
+def _point(
+    run: Run, patient: str, points: CyclePoints, n: int, views: TimePointViews, scale: dict
+) -> TimePointInput:
     """One acquisition with its facts as text."""
     name, row, pair = points.names[n], run.cohort.row(patient, points.names[n]), views.pair
     pose = json.loads(run.need("registration", "register", patient=patient, timepoint=name).read_text())
     camera, distance = load_camera(row.camera), pair.detector_distance_mm
-    calibrated = row.calibration_cps_per_mbq
     facts = (
         ("After injection", hours_text(points.hours[n])),
         ("Start of acquisition", f"{pair.acquired_at:%Y-%m-%d %H:%M}"),
@@ -82,7 +115,7 @@ def _point(run: Run, patient: str, points: CyclePoints, n: int, views: TimePoint
         ("Matrix, pixel", f"{pair.counts.shape[2]} × {pair.counts.shape[3]}, {pair.pixel_mm[0]:.2f} mm"),
         ("Collimator to body axis", "not stated" if distance is None else f"{distance[0]:.0f} / {distance[1]:.0f} mm"),
         ("Photopeak counts, ant. / post.", " / ".join(number(float(c.sum()), 3) for c in views.measured)),
-        ("Calibration, per head in air", f"{calibrated:g} cps/MBq" if calibrated else "computed for the camera type"),
+        ("Calibration, per head in air", _scale_text(scale)),
         ("Position x, z; rotation", f"{pose['x_mm']:.1f}, {pose['z_mm']:.1f} mm; {pose['rotation_deg']:.2f}°"),
         ("Position found", _found(pose)),
         ("Misfit before → after", f"{percent(pose['misfit_before'], 1)} → {percent(pose['misfit_after'], 1)}"),
