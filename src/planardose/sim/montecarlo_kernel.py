@@ -9,6 +9,9 @@ not depend on the order of histories; random numbers are a hash of (seed, histor
 
 import warp as wp
 
+from planardose.physics.warp_random import GAMMA as _GAMMA
+from planardose.physics.warp_random import hash64, isotropic, turned, uniform
+
 wp.set_module_options({"enable_backward": False})
 
 FIXED_POINT = 2.0**30  # tally units per expected score of 1
@@ -17,9 +20,6 @@ BALANCE = ("emitted", "absorbed", "escaped", "escaped_unscattered", "cut_off", "
 ROULETTE_BELOW = 0.05
 ROULETTE_TO = 0.25
 
-_GAMMA = wp.constant(wp.uint64(0x9E3779B97F4A7C15))
-_MIX_A = wp.constant(wp.uint64(0xBF58476D1CE4E5B9))
-_MIX_B = wp.constant(wp.uint64(0x94D049BB133111EB))
 _FIXED = wp.constant(FIXED_POINT)
 _BELOW = wp.constant(ROULETTE_BELOW)
 _TO = wp.constant(ROULETTE_TO)
@@ -53,18 +53,6 @@ class Tables:
     incoherent: wp.array(dtype=wp.float32)
     coherent: wp.array(dtype=wp.float32)
     coherent_integral: wp.array(dtype=wp.float32)
-
-
-@wp.func
-def hash64(state: wp.uint64) -> wp.uint64:
-    z = (state ^ (state >> wp.uint64(30))) * _MIX_A
-    z = (z ^ (z >> wp.uint64(27))) * _MIX_B
-    return z ^ (z >> wp.uint64(31))
-
-
-@wp.func
-def uniform(state: wp.uint64) -> float:
-    return (float(hash64(state) >> wp.uint64(40)) + 0.5) * 5.9604644775390625e-08
 
 
 @wp.func
@@ -160,18 +148,6 @@ def sample_coherent(t: Tables, energy: float, state_in: wp.uint64):
 
 
 @wp.func
-def turned(d: wp.vec3, cosine: float, azimuth: float) -> wp.vec3:
-    """Direction after scattering by an angle about an azimuth."""
-    helper = wp.vec3(0.0, 0.0, 1.0)
-    if wp.abs(d[2]) > 0.9:
-        helper = wp.vec3(1.0, 0.0, 0.0)
-    a = wp.normalize(wp.cross(d, helper))
-    b = wp.cross(d, a)
-    sine = wp.sqrt(wp.max(1.0 - cosine * cosine, 0.0))
-    return wp.normalize(d * cosine + a * (sine * wp.cos(azimuth)) + b * (sine * wp.sin(azimuth)))
-
-
-@wp.func
 def score(t: Tables, tally: wp.array(dtype=wp.int64), view: int, p: wp.vec3, weight: float, energy: float):
     """Add what a photon of this weight leaving toward a head is expected to count, per window."""
     position = energy - t.first_kev
@@ -221,14 +197,6 @@ def emission_energy(t: Tables, state: wp.uint64) -> float:
     while line < t.line_kev.shape[0] - 1 and t.line_cumulative[line] <= u:
         line = line + 1
     return t.line_kev[line]
-
-
-@wp.func
-def isotropic(state: wp.uint64) -> wp.vec3:
-    up = 2.0 * uniform(state) - 1.0
-    turn = 6.283185307179586 * uniform(state + _GAMMA)
-    flat = wp.sqrt(wp.max(1.0 - up * up, 0.0))
-    return wp.vec3(flat * wp.cos(turn), flat * wp.sin(turn), up)
 
 
 @wp.func

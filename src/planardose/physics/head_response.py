@@ -1,0 +1,121 @@
+"""What a head records: counts in a window, and their image, per photon that leaves a point toward it.
+
+The one place that puts collimator and crystal together. The Monte Carlo (`sim`) and the analytic projector (`recon`)
+both ask here.
+"""
+
+import numpy as np
+from scipy.special import ndtr
+
+from planardose.library import Camera
+from planardose.physics.collimator import (
+    FWHM_PER_SIGMA,
+    geometric_efficiency,
+    hexagon_autocorrelation,
+    intrinsic_fwhm_mm,
+    magnification,
+)
+from planardose.physics.detector import detection_efficiency
+from planardose.planar import EnergyWindow
+
+STENCIL = 24  # samples per hole width
+REACH = 1.16  # half extent of the hexagon's autocorrelation, hole widths (2 / sqrt 3)
+
+
+def _stencil(hole_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets (N,) in mm at the collimator's face, and normalised weights (N, N), of the hexagon's autocorrelation."""
+    n = int(np.ceil(REACH * STENCIL))
+    offset = np.arange(-n, n + 1) / STENCIL * hole_mm
+    weight = hexagon_autocorrelation(offset[:, None], offset[None, :], hole_mm)
+    return offset, weight / weight.sum()
+
+
+def _pixel_weights(offset_mm: np.ndarray, pixel_mm: float, sigma_mm: float, reach: int) -> np.ndarray:
+    """(N, 2 reach + 1): shares per pixel of a source uniform in the middle one, displaced by offsets and blurred."""
+    u = offset_mm[:, None] - pixel_mm * np.arange(-reach, reach + 1)
+
+    def ramp(t):  # second integral of the Gaussian
+        return t * ndtr(t / sigma_mm) + sigma_mm * np.exp(-0.5 * (t / sigma_mm) ** 2) / np.sqrt(2 * np.pi)
+
+    return (ramp(u + pixel_mm) - 2 * ramp(u) + ramp(u - pixel_mm)) / pixel_mm
+
+
+def point_kernel(camera: Camera, distance_mm: float, energy_kev: float, pixel_mm: tuple[float, float]) -> np.ndarray:
+    """Geometric response of the pixels around a source spread uniformly over one pixel.
+
+    Parameters
+    ----------
+    camera : Camera
+    distance_mm : float
+        From the collimator's face.
+    energy_kev : float
+        Energy deposited, for the intrinsic resolution.
+    pixel_mm : (x, z) float
+
+    Returns
+    -------
+    (2 a + 1, 2 b + 1) float64
+        Shares along x and z, source pixel in the middle, summing to 1.
+    """
+    offset, weight = _stencil(camera.hole_mm)
+    offset = offset * magnification(camera, distance_mm)
+    sigma = intrinsic_fwhm_mm(camera, energy_kev) / FWHM_PER_SIGMA
+    reach = [int(np.ceil((offset[-1] + 5 * sigma) / p)) + 1 for p in pixel_mm]
+    along = [_pixel_weights(offset, p, sigma, r) for p, r in zip(pixel_mm, reach, strict=True)]
+    return along[0].T @ weight @ along[1]
+
+
+def head_efficiency(
+    camera: Camera, window: EnergyWindow, energy_kev: float | np.ndarray, penetration: bool = True
+) -> float | np.ndarray:
+    """Counts in a window per photon emitted isotropically by a source in air, all pixels of one head together.
+
+    Parameters
+    ----------
+    camera : Camera
+    window : EnergyWindow
+    energy_kev : float or array
+        Of the photon as it leaves the source or patient, keV.
+    penetration : bool
+        False: only photons that touch no lead.
+
+    Returns
+    -------
+    float or array of the shape of `energy_kev`
+    """
+    if penetration:
+        raise NotImplementedError("penetration=True follows in the next commits; use penetration=False")
+    return geometric_efficiency(camera) * detection_efficiency(camera, window, energy_kev)
+
+
+def head_kernel(
+    camera: Camera,
+    window: EnergyWindow,
+    energy_kev: float,
+    distance_mm: float,
+    pixel_mm: tuple[float, float],
+    penetration: bool = True,
+) -> np.ndarray:
+    """Counts in a window per photon emitted isotropically, in the pixels around a source spread over one pixel.
+
+    Parameters
+    ----------
+    camera : Camera
+    window : EnergyWindow
+    energy_kev : float
+        Of the photon as it leaves the source or patient, keV. The intrinsic blur is that of the deposited energy: this
+        energy if the window holds it, else the nearest edge of the window.
+    distance_mm : float
+        From the collimator's face, not negative.
+    pixel_mm : (x, z) float
+    penetration : bool
+        False: only photons that touch no lead.
+
+    Returns
+    -------
+    (2 a + 1, 2 b + 1) float64
+        Along x and z, source pixel in the middle. The sum is `head_efficiency` (the same at every distance).
+    """
+    deposited_kev = float(np.clip(energy_kev, window.low_kev, window.high_kev))
+    core = point_kernel(camera, distance_mm, deposited_kev, pixel_mm)
+    return core * head_efficiency(camera, window, energy_kev, penetration)
