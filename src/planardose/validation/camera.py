@@ -1,7 +1,5 @@
 """Rows on the camera as a whole: from an activity before two heads to counts in their pixels."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from planardose.frames import PlanarPose
@@ -10,6 +8,7 @@ from planardose.sim.acquire import acquire
 from planardose.validation.check import Effort, Measured
 from planardose.validation.scenes import (
     Scene,
+    bare,
     cube,
     liver_in_torso,
     lutetium,
@@ -100,7 +99,7 @@ def scatter_to_primary(views) -> Measured:
 
 def cube_scatter(effort: Effort) -> Measured:
     """Scatter over primary of a point in the middle of a cube, 208 keV alone, every photon absorbed in the crystal."""
-    camera = replace(melp(), crystal_mm=THICK_CRYSTAL_MM)
+    camera = bare(melp(), THICK_CRYSTAL_MM)
     return scatter_to_primary(simulate(cube(), effort, 4e5, one_line(), camera=camera, rayleigh=False))
 
 

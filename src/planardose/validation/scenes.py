@@ -28,6 +28,11 @@ def melp() -> Camera:
     return load_camera("siemens_symbia_melp")
 
 
+def bare(camera: Camera, crystal_mm: float) -> Camera:
+    """A camera with nothing before its crystal of this thickness, and nothing behind."""
+    return replace(camera, crystal_mm=crystal_mm, front_mm=0.0, cover_mm=0.0, backscatter_mm=0.0)
+
+
 def lutetium() -> Nuclide:
     """The catalogue's 177Lu."""
     return load_nuclide("177Lu")
