@@ -59,7 +59,8 @@ def _angles(axes: list[Axes], effort: Effort) -> None:
         density /= np.trapezoid(density, np.rad2deg(fine))
         axis.stairs(counts / angles.size / width, edges, color=BLUE, fill=True, alpha=0.35, label="sampled")
         axis.plot(np.rad2deg(fine), density, color=RED, lw=1.3, label="density")
-        axis.set(xlabel=f"{process.capitalize()} angle / degrees", ylabel="share per degree", xlim=(0, top), ylim=(0, None))
+        axis.set(xlabel=f"{process.capitalize()} angle / degrees", ylabel="share per degree")
+        axis.set(xlim=(0, top), ylim=(0, None))
         axis.legend(fontsize=8)
 
 

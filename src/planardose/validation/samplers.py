@@ -21,10 +21,10 @@ REST_KEV = 510.99895069
 HC_KEV_ANGSTROM = 12.398419843
 
 
-def draw(kernel: wp.Kernel, effort: Effort, *inputs, vector: bool = False) -> np.ndarray:
+def draw(kernel: wp.Kernel, *inputs, vector: bool = False) -> np.ndarray:
     """Draws (N,) or (N, 3) float64 of one of `sampler_kernels`; `inputs` are its arguments but the last."""
     device = montecarlo.warp_device("cpu")
-    out = wp.zeros(effort.count(DRAWS), dtype=wp.vec3 if vector else wp.float32, device=device)
+    out = wp.zeros(DRAWS, dtype=wp.vec3 if vector else wp.float32, device=device)
     wp.launch(kernel, out.shape[0], inputs=[*inputs, out], device=device)
     return out.numpy().astype(np.float64)
 
@@ -66,7 +66,7 @@ ANGLES = {
 
 def half_sines(process: str, energy_kev: float, effort: Effort) -> np.ndarray:
     """Draws of sin(angle / 2) of a process of `ANGLES`."""
-    cosines = draw(ANGLES[process][0], effort, uploaded(), wp.uint64(effort.seed), energy_kev)
+    cosines = draw(ANGLES[process][0], uploaded(), wp.uint64(effort.seed), energy_kev)
     return np.sqrt(np.clip((1 - cosines) / 2, 0, 1))
 
 
@@ -79,7 +79,7 @@ def angle(process: str, energy_kev: float, effort: Effort) -> Measured:
 
 def isotropic(effort: Effort) -> Measured:
     """Directions of emission: chi-square over 20 x 20 bins of equal solid angle."""
-    d = draw(sampler_kernels.directions, effort, wp.uint64(effort.seed), vector=True)
+    d = draw(sampler_kernels.directions, wp.uint64(effort.seed), vector=True)
     azimuth = np.arctan2(d[:, 1], d[:, 0])
     counts, _, _ = np.histogram2d(d[:, 2], azimuth, 20, [(-1, 1), (-np.pi, np.pi)])
     return chi_square(counts.ravel(), np.ones(counts.size))
@@ -91,7 +91,7 @@ def turned(effort: Effort) -> Measured:
     A draw whose angle to the old direction is not 60 degrees counts in no bin, and so raises the chi-square.
     """
     before = np.array([0.6, -0.48, 0.64])
-    vectors = draw(sampler_kernels.turns, effort, wp.uint64(effort.seed), wp.vec3(*before), 0.5, vector=True)
+    vectors = draw(sampler_kernels.turns, wp.uint64(effort.seed), wp.vec3(*before), 0.5, vector=True)
     right = np.abs(vectors @ before - 0.5) < 1e-5
     across = np.cross(before, [0.0, 0.0, 1.0])
     across /= np.linalg.norm(across)
@@ -103,7 +103,7 @@ def turned(effort: Effort) -> Measured:
 def emission_voxel(effort: Effort) -> Measured:
     """Voxels of emission of an uneven activity map: chi-square over all active voxels."""
     phantom = uneven_phantom()
-    points = draw(sampler_kernels.emission_points, effort, uploaded(phantom), wp.uint64(effort.seed), vector=True)
+    points = draw(sampler_kernels.emission_points, uploaded(phantom), wp.uint64(effort.seed), vector=True)
     index = np.ravel_multi_index(tuple(points.astype(int).T), phantom.activity.shape)
     active = phantom.activity.ravel() > 0
     counts = np.bincount(index, minlength=active.size)
@@ -113,14 +113,14 @@ def emission_voxel(effort: Effort) -> Measured:
 
 def place_in_voxel(effort: Effort) -> Measured:
     """Where in their voxel photons start: chi-square over 8 x 8 x 8 bins."""
-    points = draw(sampler_kernels.emission_points, effort, uploaded(), wp.uint64(effort.seed), vector=True)
+    points = draw(sampler_kernels.emission_points, uploaded(), wp.uint64(effort.seed), vector=True)
     counts, _ = np.histogramdd(points % 1.0, (8, 8, 8), [(0, 1)] * 3)
     return chi_square(counts.ravel(), np.ones(counts.size))
 
 
 def line_choice(effort: Effort) -> Measured:
     """Lines of 177Lu that are followed: chi-square against their yields."""
-    energies = draw(sampler_kernels.emission_energies, effort, uploaded(), wp.uint64(effort.seed))
+    energies = draw(sampler_kernels.emission_energies, uploaded(), wp.uint64(effort.seed))
     lines = followed_lines()
     counts = np.array([np.isclose(energies, x.energy_kev, atol=0.01).sum() for x in lines])
     return chi_square(counts, np.array([x.per_decay for x in lines]))
@@ -128,7 +128,7 @@ def line_choice(effort: Effort) -> Measured:
 
 def uniform_pairs(effort: Effort) -> Measured:
     """Random numbers of neighbouring histories: chi-square over 20 x 20 bins of pairs."""
-    u = draw(sampler_kernels.numbers, effort, wp.uint64(effort.seed))
+    u = draw(sampler_kernels.numbers, wp.uint64(effort.seed))
     counts, _, _ = np.histogram2d(u[:-1], u[1:], 20, [(0, 1), (0, 1)])
     return chi_square(counts.ravel(), np.ones(counts.size))
 

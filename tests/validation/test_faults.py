@@ -1,0 +1,60 @@
+"""Every row of ``validate-physics`` sees a fault in the code that it exercises."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import pytest
+from planted_faults import FAULTS
+from planting import forget, rebuild_kernels
+
+from planardose.validation.check import QUICK, demands
+from planardose.validation.registry import ROWS, run
+
+EXPECTED_FAILURES: dict[str, str] = {}  # rows that fail after honest work, and why
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault and a row that must see it."""
+
+    fault: object
+    row: str
+
+
+CASES = [Case(f, name) for f in FAULTS for name in demands() if any(fnmatch(name, p) for p in f.rows)]
+
+
+def test_checks_and_rows_name_the_same():
+    assert set(demands()) == set(ROWS)
+
+
+def test_every_row_has_a_planted_fault():
+    assert set(demands()) == {c.row for c in CASES}
+    for planted in FAULTS:
+        for pattern in planted.rows:
+            assert any(fnmatch(name, pattern) for name in demands()), f"{planted.what}: {pattern} meets no row"
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    """Every row as it is, with the histories of the tests."""
+    return {c.demand.name: c for c in run(demands(), QUICK)}
+
+
+def test_rows_pass_but_for_the_expected_failures(healthy):
+    assert {name for name, c in healthy.items() if not c.passed} == set(EXPECTED_FAILURES)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a fault may divide by 0: NaN fails
+@pytest.mark.parametrize("planted", FAULTS, ids=lambda f: f.what.replace(" ", "-"))
+def test_rows_see_the_fault(planted, garden, healthy):
+    planted.plant(garden)
+    if planted.own_tables:
+        garden.own_tables()
+    forget()
+    rebuild_kernels()
+    rows = [c.row for c in CASES if c.fault is planted]
+    for check in run(rows, QUICK):
+        assert not check.passed, f"{check.demand.name} does not see it: {check.found}"
+        before = healthy[check.demand.name]
+        assert check.found != before.found, f"{check.demand.name} did not change"
