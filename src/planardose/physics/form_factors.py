@@ -11,7 +11,7 @@ import numpy as np
 import xraylib
 
 from planardose.physics.attenuation import mass_fractions
-from planardose.physics.compton import differential_barn_sr
+from planardose.physics.compton import differential_barn_sr, scattered_energy_kev
 
 TISSUE = "soft_tissue"
 HC_KEV_ANGSTROM = 12.398419843  # exact since the SI of 2019
@@ -33,11 +33,11 @@ class FormFactors:
 
 
 @cache
-def form_factors() -> FormFactors:
-    """Tables of `TISSUE` from xraylib's element tables."""
+def form_factors(material: str = TISSUE) -> FormFactors:
+    """Tables of a material of `planardose.physics.attenuation.material_names`, from xraylib's element tables."""
     x = np.arange(int(LAST / STEP) + 1) * STEP
     incoherent, coherent, electrons = np.zeros_like(x), np.zeros_like(x), 0.0
-    for z, fraction in mass_fractions(TISSUE).items():
+    for z, fraction in mass_fractions(material).items():
         atoms = fraction / xraylib.AtomicWeight(z)
         electrons += atoms * z
         incoherent[1:] += atoms * np.array([xraylib.SF_Compt(z, q) for q in x[1:]])
@@ -69,3 +69,15 @@ def coherent_norm(energy_kev: np.ndarray) -> np.ndarray:
     x_table = np.arange(int(LAST / STEP) + 1) * STEP
     f = form_factors().coherent
     return _over_angles(energy_kev, lambda e, c, x: 0.5 * (1.0 + c**2) * np.interp(x, x_table, f))
+
+
+def mean_scattered_share(energy_kev: np.ndarray, material: str = TISSUE) -> np.ndarray:
+    """Mean energy after Compton scattering off bound electrons, over the energy before, per energy."""
+    x_table = np.arange(int(LAST / STEP) + 1) * STEP
+    s = form_factors(material).incoherent
+
+    def scattered(e: float, c: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return differential_barn_sr(e, c) * np.interp(x, x_table, s)
+
+    after = _over_angles(energy_kev, lambda e, c, x: scattered(e, c, x) * scattered_energy_kev(e, c) / e)
+    return after / _over_angles(energy_kev, scattered)
