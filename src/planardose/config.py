@@ -58,6 +58,8 @@ class Projection(Section):
 
     histories: float = Field(1e6, ge=1e4, le=1e12, description="photon histories per sample (both views together)")
     chunk: int = Field(20, ge=1, description="samples per job")
+    penetration: bool = Field(True, description="count photons that go through or scatter in the collimator's lead")
+    couch: bool = Field(True, description="the gamma camera's couch attenuates the posterior view")
 
 
 class Train(Section):

@@ -9,9 +9,12 @@ from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.collimator import fwhm_mm, geometric_efficiency, hexagon_autocorrelation, magnification
 from planardose.physics.detector import detection_efficiency, energy_fwhm_kev
+from planardose.physics.head_response import head_kernel, point_kernel
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import EnergyWindow
-from planardose.sim.response import image_of_layers, point_kernel
+from planardose.sim.heads import Head, Raster, opposed_heads
+from planardose.sim.montecarlo_tables import Slots
+from planardose.sim.response import image_of_layers
 
 MELP, MEGP, LU = load_camera("siemens_symbia_melp"), load_camera("ge_670_megp"), load_nuclide("177Lu")
 BARE = replace(MELP, cover_mm=0.0, backscatter_mm=0.0)
@@ -127,15 +130,45 @@ def test_point_kernel_keeps_counts_and_width(distance):
 def test_layers_blur_like_a_direct_convolution():
     """Against explicit loops, with unequal axes, both views, sources off centre and at the edge."""
     grid = Grid.axis_aligned((9, 3, 12), (7.0, 30.0, 5.0), (-28.0, -30.0, 100.0))
-    windows, faces = (LU.photopeak, LU.scatter_windows[0]), (60.0, -90.0)
-    layers = np.random.default_rng(2).random((2, 2, 3, 9, 12)).astype(np.float32)
-    expected = np.zeros((2, 2, 9, 12))
-    for view, window, j, i, k in np.ndindex(layers.shape):
-        distance = abs(faces[view] - grid.axis_mm(1)[j])
-        kernel = point_kernel(MELP, distance, windows[window].centre_kev, (7.0, 5.0))
-        a, b = kernel.shape[0] // 2, kernel.shape[1] // 2
-        for p in range(max(0, i - a), min(9, i + a + 1)):
-            low, high = max(0, k - b), min(12, k + b + 1)
-            seen = kernel[p - i + a, low - k + b : high - k + b]
-            expected[view, window, p, low:high] += layers[view, window, j, i, k] * seen
-    assert image_of_layers(layers, grid, MELP, windows, faces) == pytest.approx(expected, rel=1e-4)
+    slots = Slots(2, (LU.photopeak, LU.scatter_windows[0]), (0, 1), (205.0, 180.0))
+    raster, faces = Raster(grid, opposed_heads((60.0, -90.0))), (60.0, -90.0)
+    layers = np.random.default_rng(2).random((2, 3, 9, 12)).astype(np.float32)
+    for view, face in enumerate(faces):
+        expected = np.zeros((2, 9, 12))
+        for slot, layer, i, k in np.ndindex(layers.shape):
+            y = grid.axis_mm(1)[layer if view == 0 else 2 - layer]
+            kernel = head_kernel(MELP, slots.window[slot], slots.energy_kev[slot], abs(face - y), (7.0, 5.0), False)
+            kernel = kernel / kernel.sum()
+            a, b = kernel.shape[0] // 2, kernel.shape[1] // 2
+            for p in range(max(0, i - a), min(9, i + a + 1)):
+                low, high = max(0, k - b), min(12, k + b + 1)
+                expected[slot, p, low:high] += layers[slot, layer, i, k] * kernel[p - i + a, low - k + b : high - k + b]
+        ours = image_of_layers(layers, raster, view, MELP, slots, False)
+        assert ours == pytest.approx(expected, rel=1e-4)
+
+
+def test_responses_between_nodes_have_the_right_width_and_sum():
+    """Distances half way between the tabulated ones, and one per slice for a head that follows the contour."""
+    grid = Grid.axis_aligned((41, 1, 41), (4.0, 10.0, 4.0), (-80.0, 0.0, -80.0))
+    slots = Slots(1, (LU.photopeak,), (0,), (208.0,))
+    layers = np.zeros((1, 1, 41, 41), dtype=np.float32)
+    layers[0, 0, 20, [10, 30]] = 1.0
+    contour = tuple(np.where(np.arange(41) < 20, 55.0, 165.0))
+    image = image_of_layers(layers, Raster(grid, (Head(0.0, contour),)), 0, MELP, slots, False)[0]
+    x = grid.axis_mm(0)
+    for part, distance in ((image[:, :20], 55.0), (image[:, 20:], 165.0)):
+        kernel = head_kernel(MELP, LU.photopeak, 208.0, distance, (4.0, 4.0), False)
+        u = 4.0 * (np.arange(kernel.shape[0]) - kernel.shape[0] // 2)
+        expected = (kernel.sum(axis=1) * u**2).sum() / kernel.sum()
+        assert part.sum() == pytest.approx(1.0, rel=1e-4)
+        assert (part.sum(axis=1) * x**2).sum() == pytest.approx(expected, rel=0.005)
+
+
+def test_the_field_of_view_cuts_the_image():
+    grid = Grid.axis_aligned((21, 3, 31), 10.0, (-100.0, -10.0, -150.0))
+    slots = Slots(1, (LU.photopeak,), (0,), (208.0,))
+    head = Head(0.0, 100.0, field_mm=(120.0, 80.0), field_centre_mm=(50.0, -20.0))
+    image = image_of_layers(np.ones((1, 3, 21, 31), dtype=np.float32), Raster(grid, (head,)), 0, MELP, slots, False)[0]
+    x, z = np.nonzero(image)
+    assert (grid.axis_mm(0)[[x.min(), x.max()]] == [-60.0, 20.0]).all()
+    assert (grid.axis_mm(2)[[z.min(), z.max()]] == [-10.0, 110.0]).all()

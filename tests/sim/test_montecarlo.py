@@ -19,13 +19,18 @@ from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import EnergyWindow
 from planardose.sim import montecarlo
-from planardose.sim.montecarlo import simulate_views, warp_device
+from planardose.sim.montecarlo_device import warp_device
 from planardose.sim.montecarlo_tables import emission_tables, energy_tables, majorant_per_mm
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
 ONE_LINE = dataclasses.replace(LU, lines=tuple(x for x in LU.lines if 208 < x.energy_kev < 209))
 WINDOWS = (LU.photopeak, *LU.scatter_windows)
 PHOTOPEAK = (LU.photopeak,)
+
+
+def simulate_views(*setting, **options):
+    """Without lead that photons go through: closed forms and other codes here have none."""
+    return montecarlo.simulate_views(*setting, penetration=False, **options)
 
 
 def point_in_box(index=(12, 3, 5), shape=(17, 9, 13), spacing=(8.0, 12.0, 10.0), soft=1.06):
@@ -111,7 +116,7 @@ def test_scatter_of_a_point_in_a_cube(monkeypatch):
     density[1] = 1.06
     activity = np.zeros(grid.shape)
     activity[20, 20, 20] = 1.0
-    tables = energy_tables(CAMERA, ONE_LINE, PHOTOPEAK, False)
+    tables = energy_tables(CAMERA, ONE_LINE, PHOTOPEAK, False, False)
     energies = tables.first_kev + np.arange(len(tables.total))
     crystal = detection_efficiency(CAMERA, EnergyWindow(1.0, 1500.0), energies)
     flat = dataclasses.replace(tables, efficiency=tables.efficiency / crystal[:, None])
@@ -239,7 +244,7 @@ def test_forced_detection_equals_independent_code(window):
 def test_the_photon_balance_closes():
     for windows, roulette in ((PHOTOPEAK, False), ((EnergyWindow(45.0, 62.0),), True)):
         density, activity, grid, faces = mixed_phantom()
-        b = simulate_views(density, activity, grid, CAMERA, LU, windows, faces, 2e4, 5).balance
+        b = simulate_views(density, activity, grid, CAMERA, LU, windows, faces, 2e5, 5).balance
         gained = b["emitted"] + b["roulette_gained"]
         assert gained == pytest.approx(b["absorbed"] + b["escaped"] + b["cut_off"] + b["roulette_lost"], abs=1e-7)
         assert b["emitted"] == 1.0
@@ -249,8 +254,8 @@ def test_the_photon_balance_closes():
 
 def test_the_majorant_bounds_every_voxel_at_every_energy():
     density, _, _, _ = mixed_phantom()
-    tables = energy_tables(CAMERA, LU, (EnergyWindow(45.0, 62.0),), True)
-    bound = majorant_per_mm(density, tables.total)
+    tables = energy_tables(CAMERA, LU, (EnergyWindow(45.0, 62.0),), True, False)
+    bound = majorant_per_mm(np.moveaxis(density, 0, -1), tables.total)
     mu = np.stack([mu_per_mm(density.astype(np.float64), e).max() for e in tables.first_kev + np.arange(len(bound))])
     assert (bound >= mu).all()
     assert (bound < 1.15 * mu).all()
@@ -280,16 +285,34 @@ def test_threads_do_not_change_a_bit():
     assert not np.array_equal(one.rate, simulate_views(*setting[:-1], 12).rate)
 
 
-def test_split_launches_add_up_to_the_same_bits():
-    density, activity, grid, _ = mixed_phantom()
-    montecarlo._load_kernel("cpu")
-    tables = montecarlo._upload(density, activity, grid, energy_tables(CAMERA, LU, PHOTOPEAK, True), "cpu")
-    tallies = montecarlo._Tallies(2 * activity.size, 1, "cpu")
-    whole = tallies.follow(tables, 3, 0, 5000)
-    parts = [tallies.follow(tables, 3, a, b) for a, b in ((0, 1), (1, 1700), (1700, 5000))]
-    for n in range(2):
-        assert np.array_equal(whole[n], sum(p[n] for p in parts))
-    assert whole[0].sum() > 0
+def test_split_launches_and_heads_add_up_to_the_same_bits(monkeypatch):
+    setting = (*mixed_phantom()[:3], CAMERA, LU, WINDOWS, (100.0, -110.0), 20_001, 11)
+    whole = simulate_views(*setting, batches=2)
+    monkeypatch.setattr("planardose.sim.montecarlo_device.LARGEST_LAUNCH", 1700)
+    split = simulate_views(*setting, batches=2)
+    assert np.array_equal(whole.rate, split.rate) and whole.balance == split.balance
+
+
+def test_short_memory_takes_the_heads_one_by_one(monkeypatch, caplog):
+    """A device that holds one head's tally but not two: the same bits, and a warning; none: one clear line."""
+    setting = (*mixed_phantom()[:3], CAMERA, LU, WINDOWS, (100.0, -110.0), 20_001, 11)
+    whole, zeros = simulate_views(*setting), wp.zeros
+
+    def short_of(cells):
+        def allocate(size, *args, **kwargs):
+            if size > cells:
+                raise RuntimeError(f"Failed to allocate {8 * size} bytes on device 'cuda:0'")
+            return zeros(size, *args, **kwargs)
+
+        monkeypatch.setattr("planardose.sim.montecarlo_device.wp.zeros", allocate)
+
+    short_of(3 * 7 * 10 * 9)  # windows, layers, columns, slices
+    parts = simulate_views(*setting)
+    assert np.array_equal(whole.rate, parts.rate) and whole.balance == parts.balance
+    assert "one after the other" in caplog.text
+    short_of(100)
+    with pytest.raises(InputError, match="not enough memory for one head"):
+        simulate_views(*setting)
 
 
 def test_the_error_estimate_is_true_and_falls_with_the_root_of_histories():
@@ -357,7 +380,7 @@ def test_processes_that_compile_at_the_same_time_agree(tmp_path):
         "grid = Grid.axis_aligned((4, 4, 4), 30.0, -45.0)\n"
         "v = simulate_views(np.full((3, 4, 4, 4), 0.3), np.ones((4, 4, 4)), grid,\n"
         "                   load_camera('siemens_symbia_melp'), lu, (lu.photopeak,), (80.0, -80.0), 1e3, 1,\n"
-        "                   warp_device('cpu'))\n"
+        "                   warp_device('cpu'), penetration=False)\n"
         "print(v.rate.sum().hex())\n"
     )
     environment = {**os.environ, "WARP_CACHE_PATH": str(tmp_path)}

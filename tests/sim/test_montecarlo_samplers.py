@@ -8,9 +8,10 @@ from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.compton import differential_barn_sr
 from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
-from planardose.sim import montecarlo
 from planardose.sim import montecarlo_kernel as kernel
-from planardose.sim.montecarlo_tables import energy_tables
+from planardose.sim.heads import Raster
+from planardose.sim.montecarlo_device import Setup, load_kernels, upload_tables
+from planardose.sim.montecarlo_tables import energy_tables, scatter_slots
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
 DRAWS = 200_000
@@ -45,10 +46,14 @@ def numbers(out: wp.array(dtype=wp.float32)):
 
 @pytest.fixture(scope="module")
 def tables():
-    montecarlo.warp_device("cpu")
     grid = Grid.axis_aligned((2, 2, 2), 10.0, 0.0)
-    found = energy_tables(CAMERA, LU, (LU.photopeak,), True)
-    return montecarlo._upload(np.full((3, *grid.shape), 0.3), np.ones(grid.shape), grid, found, "cpu")
+    found = energy_tables(CAMERA, LU, (LU.photopeak,), True, False)
+    load_kernels("cpu")
+    density = np.full((*grid.shape, 3), 0.3, dtype=np.float32)
+    slots, split, slot_of = scatter_slots(CAMERA, found, (LU.photopeak,), False)
+    raster, nothing = Raster(grid, ()), np.empty(0)
+    setup = Setup(density, nothing, np.ones(grid.shape), raster, found, nothing, slots, split, slot_of)
+    return upload_tables(setup, "cpu")
 
 
 def angular(energy, half_sine, coherent):

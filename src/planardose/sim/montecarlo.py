@@ -1,201 +1,258 @@
 """Gamma-camera views of an activity map: exact primaries, Monte Carlo scatter with forced detection.
 
 Photons that reach a head without interacting are computed in closed form per voxel; scattered ones by the kernel in
-`montecarlo_kernel`. Both are kept per depth layer and blurred by the depth-dependent response of the head.
+`montecarlo_track`. Both are kept per depth layer and blurred by the depth-dependent response of the head.
 """
 
-import os
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-import warp as wp
 
-from planardose.errors import InputError
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide
 from planardose.physics.collimator import geometric_efficiency
-from planardose.physics.form_factors import STEP, form_factors
-from planardose.planar import VIEWS, EnergyWindow
-from planardose.sim import montecarlo_kernel as kernel
-from planardose.sim.montecarlo_tables import (
-    EnergyTables,
-    columns_g_cm2,
-    emission_tables,
-    energy_tables,
-    majorant_per_mm,
-)
+from planardose.physics.couch import couch_transmission
+from planardose.planar import EnergyWindow
+from planardose.sim.heads import Head, Raster, opposed_heads
+from planardose.sim.montecarlo_columns import masses_ahead, primary_layers
+from planardose.sim.montecarlo_device import FORCED, Setup, Tracker, load_kernels, warp_device
+from planardose.sim.montecarlo_kernel import BALANCE, FIXED_POINT
+from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, primary_slots, scatter_slots
 from planardose.sim.response import image_of_layers
 from planardose.units import BQ_PER_MBQ
 
+__all__ = ["BATCHES", "Options", "Views", "clear_error", "simulate", "simulate_views", "warp_device"]
+
 BATCHES = 8
-LARGEST_LAUNCH = 2**28  # Warp counts the threads of a launch in 32 bits
 LARGEST_BATCH = 2**32  # the fixed-point sums of so many histories stay within 63 bits
+CLEAR = 0.1  # the relative error of an image is told for pixels above this share of the brightest
+FIRST_SHARE = 1 / 16  # of the histories allowed, followed before the first look at the error
+MARGIN = 1.1  # more histories than the error seen asks for
+AT_LEAST = 0.25  # histories of a further stage, relative to those followed so far
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a simulation is run.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"`` or a CUDA device of Warp, e.g. ``"cuda:0"``.
+    threads : int
+        CPU threads (ignored on CUDA); they do not change a bit.
+    batches : int
+        Histories are split into at least so many groups, whose spread gives the relative error; 1 gives NaN there.
+    relative_error : float or None
+        Stop when the median relative error of the first window's pixels above `CLEAR` of its maximum, over all heads,
+        is below; `histories` is then the most that are followed.
+    rayleigh : bool
+        False leaves coherent scattering out, of attenuation as well.
+    penetration : bool
+        False: only photons that touch no lead are counted.
+    analog_deg : float or None
+        None: forced detection. Else scattered and unscattered photons are counted when they leave within this angle of
+        a head's normal, and absorbed by chance: slow, unbiased but for the angle, for tests.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    batches: int = BATCHES
+    relative_error: float | None = None
+    rayleigh: bool = True
+    penetration: bool = True
+    analog_deg: float | None = None
 
 
 @dataclass(frozen=True)
 class Views:
-    """Simulated views.
+    """Simulated views; for the usual two heads 0 is anterior, 1 posterior, and columns and slices are the grid's.
 
     Parameters
     ----------
-    rate : (2, W, I, K) float64
-        Expected cps per pixel, free of counting noise. View 0 anterior, 1 posterior.
-    relative_error : (2, W, I, K) float64
+    rate : (H, W, U, K) float64
+        Expected cps per pixel, free of counting noise.
+    relative_error : (H, W, U, K) float64
         Standard error of `rate` from the finite number of histories, relative to it; 0 where the rate is 0.
     balance : dict
         Photon weights per history: emitted + roulette_gained = absorbed + escaped + cut_off + roulette_lost; of the
         escaped, escaped_unscattered; and collisions per history.
-    primary : (2, W, I, K) float64
+    primary : (H, W, U, K) float64
         The part of `rate` from photons that reached the head without interacting.
+    histories : int
+        Followed.
     """
 
-    rate: np.ndarray
-    relative_error: np.ndarray
+    rate: np.ndarray = field(repr=False)
+    relative_error: np.ndarray = field(repr=False)
     balance: dict[str, float]
-    primary: np.ndarray
+    primary: np.ndarray = field(repr=False)
+    histories: int = 0
+
+    @property
+    def clear_error(self) -> float:
+        """Median relative error of the first window's clearly seen pixels."""
+        return clear_error(self.rate, self.relative_error)
 
 
-@contextmanager
-def _stderr_closed() -> Iterator[None]:
-    """Send what native code writes to stderr nowhere."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+def clear_error(rate: np.ndarray, relative_error: np.ndarray) -> float:
+    """Median relative error (H, W, U, K) of the first window's pixels above `CLEAR` of its brightest."""
+    seen = rate[:, 0] > CLEAR * rate[:, 0].max()
+    return float(np.median(relative_error[:, 0][seen])) if seen.any() else 0.0
 
 
-@cache
-def _start_warp() -> None:
-    """Start Warp without its banner and its warning about machines that have no GPU."""
-    wp.config.log_level = wp.LOG_ERROR
-    with _stderr_closed():
-        wp.init()
+def _efficiency_of_heads(tables: EnergyTables, heads: tuple[Head, ...]) -> np.ndarray:
+    """(H, N, W): that of the tables, less what the couch takes."""
+    energies = tables.first_kev + np.arange(len(tables.total))
+    couch = np.array([couch_transmission(energies, h.aluminium_mm) for h in heads])
+    return couch[:, :, None] * tables.efficiency
 
 
-@cache
-def _load_kernel(device: str) -> None:
-    """Load the kernel; on first use it is compiled (seconds) into the user's cache, safely beside other processes."""
-    _start_warp()
-    wp.load_module(kernel, device=device)
+class _Simulation:
+    """Everything that does not change from batch to batch."""
+
+    def __init__(self, partial_density, activity, grid, camera, nuclide, windows, heads, options):
+        self.camera, self.windows, self.options = camera, windows, options
+        self.raster = Raster(grid, tuple(heads))
+        self.tables = energy_tables(camera, nuclide, windows, options.rayleigh, options.penetration)
+        self.efficiency = _efficiency_of_heads(self.tables, self.raster.heads)
+        self.activity = activity
+        self.density = np.ascontiguousarray(np.moveaxis(partial_density, 0, -1), dtype=np.float32)
+        load_kernels(options.device)
+        self.masses = masses_ahead(self.density, self.raster)
+        self.slots, split, slot_of = scatter_slots(camera, self.tables, windows, options.penetration)
+        angle = options.analog_deg
+        acceptance = FORCED if angle is None else float(np.cos(np.deg2rad(angle)))
+        self.setup = Setup(
+            self.density, self.masses, activity, self.raster, self.tables, self.efficiency, self.slots, split, slot_of,
+            acceptance,
+        )  # fmt: skip
+
+    def primary(self) -> np.ndarray:
+        """(H, W, U, K) cps of photons that reach the heads unscattered."""
+        slots, slot_of = primary_slots(self.tables, self.windows)
+        decays = (self.activity * BQ_PER_MBQ).astype(np.float32)
+        images = []
+        for h in range(len(self.raster.heads)):
+            layers = np.zeros((len(slots), *self.setup.shape[2:]), dtype=np.float32)
+            for n, line in enumerate(self.tables.lines):
+                place = line.energy_kev - self.tables.first_kev
+                at = np.arange(len(self.tables.total))
+                mu = np.array([np.interp(place, at, t) for t in self.tables.total.T])
+                seen = primary_layers(self.density, self.masses, decays, self.raster, h, mu)
+                for w in range(len(self.windows)):
+                    counted = line.per_decay * np.interp(place, at, self.efficiency[h, :, w])
+                    layers[slot_of[n, w]] += np.float32(geometric_efficiency(self.camera) * counted) * seen
+            images.append(image_of_layers(layers, self.raster, h, self.camera, slots, self.options.penetration))
+        return np.array(images)
+
+    def image(self, scores: np.ndarray, per_score: float) -> np.ndarray:
+        """(H, W, U, K) of tallies (H, S, L, U, K)."""
+        return np.array([
+            image_of_layers((s * per_score).astype(np.float32), self.raster, h, self.camera, self.slots,
+                            self.options.penetration)
+            for h, s in enumerate(scores)
+        ])  # fmt: skip
+
+    def stage(self, tracker: Tracker, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean image, its variance (NaN for one batch) and summed balance of histories first..first+count-1."""
+        batches = min(max(self.options.batches, -(-count // LARGEST_BATCH)), count)
+        photons = self.activity.sum(dtype=np.float64) * BQ_PER_MBQ * sum(x.per_decay for x in self.tables.lines)
+        images, balance = [], np.zeros(len(BALANCE))
+        for low, high in pairwise(first + count * n // batches for n in range(batches + 1)):
+            scores, gained = tracker.follow(seed, low, high)
+            per_score = geometric_efficiency(self.camera) * photons / (high - low) / FIXED_POINT
+            images.append(self.image(scores, per_score))
+            balance += gained
+        mean = np.mean(images, axis=0)
+        variance = np.var(images, axis=0, ddof=1) / batches if batches > 1 else np.full_like(mean, np.nan)
+        return mean, variance, balance
 
 
-def warp_device(choice: str) -> str:
-    """Warp's device for the config key ``device``: ``auto``, ``cpu`` or ``cuda``.
+def _checked(partial_density: np.ndarray, activity_mbq: np.ndarray, grid: Grid) -> np.ndarray:
+    """The activity as an array of floats, not copied where it is one."""
+    activity = np.asarray(activity_mbq)
+    if activity.dtype.kind != "f":
+        activity = activity.astype(np.float64)
+    if activity.shape != grid.shape or partial_density.shape != (3, *grid.shape) or not grid.is_ras_aligned:
+        shapes = f"activity {activity.shape} and density {partial_density.shape}"
+        raise ValueError(f"{shapes} must lie on a RAS-aligned grid {grid.shape}")
+    if not np.isfinite(activity).all() or activity.min() < 0:
+        raise ValueError("activity must be finite and not negative")
+    return activity
 
-    Raises
-    ------
-    InputError
-        If ``cuda`` is asked for and there is none.
-    """
-    _start_warp()
-    if choice == "cuda" and not wp.is_cuda_available():
-        raise InputError("config device", "'cuda', but no CUDA device can be used", "auto or cpu on this machine")
-    return "cuda:0" if choice != "cpu" and wp.is_cuda_available() else "cpu"
 
+def simulate(
+    partial_density: np.ndarray,
+    activity_mbq: np.ndarray,
+    grid: Grid,
+    camera: Camera,
+    nuclide: Nuclide,
+    windows: tuple[EnergyWindow, ...],
+    heads: tuple[Head, ...],
+    histories: float,
+    seed: int,
+    options: Options | None = None,
+) -> Views:
+    """Expected count rates of any heads around the patient.
 
-def primary_layers(
-    partial_density: np.ndarray, activity_mbq: np.ndarray, spacing_y_mm: float, tables: EnergyTables
-) -> np.ndarray:
-    """Photons per second that would be counted if every one passed a hole, from primaries only.
+    Parameters
+    ----------
+    partial_density : (3, I, J, K) array
+        g/mL of the basis materials (`patient_model.MATERIALS`).
+    activity_mbq : (I, J, K) array
+        MBq per voxel, not negative.
+    grid : Grid
+        RAS-aligned.
+    camera, nuclide
+        Of the catalogue. Every line that a window can see is followed.
+    windows : tuple of EnergyWindow
+    heads : tuple of Head
+    histories : float
+        Photons followed for the scatter; all heads are scored by each.
+    seed : int
+        63 bits. The same seed gives the same bits on one device, for any number of threads.
+    options : Options
 
     Returns
     -------
-    (2, W, J, I, K) float64
-        Emission uniform within each voxel, so the voxel's own attenuation is averaged along y.
+    Views
+        Absolute cps from the activity given, without dead time.
+
+    Raises
+    ------
+    ValueError
+        On shapes that disagree, a rotated grid, negative or non-finite activity, or windows that no line reaches.
+    InputError
+        If the device's memory does not hold one head.
     """
-    columns = columns_g_cm2(partial_density, spacing_y_mm)
-    out = np.zeros((len(VIEWS), tables.efficiency.shape[1], *np.moveaxis(activity_mbq, 1, 0).shape))
-    for line in tables.lines:
-        position = line.energy_kev - tables.first_kev
-        grid = np.arange(len(tables.total))
-        mu = np.array([np.interp(position, grid, t) for t in tables.total.T])
-        counted = np.array([np.interp(position, grid, t) for t in tables.efficiency.T])
-        depth = np.tensordot(mu, columns, axes=1)
-        own = np.diff(depth, axis=1)
-        mean = np.where(own > 1e-6, -np.expm1(-own) / np.maximum(own, 1e-12), 1.0)
-        source = activity_mbq * (BQ_PER_MBQ * line.per_decay) * mean
-        for view, beyond in enumerate((depth[:, -1:] - depth[:, 1:], depth[:, :-1])):
-            seen = np.moveaxis(source * np.exp(-beyond), 1, 0)
-            out[view] += counted[:, None, None, None] * seen
-    return out
-
-
-def _upload(
-    partial_density: np.ndarray, activity: np.ndarray, grid: Grid, tables: EnergyTables, device: str
-) -> kernel.Tables:
-    def scalar(values: np.ndarray) -> wp.array:
-        return wp.array(np.ascontiguousarray(values, dtype=np.float32), dtype=wp.float32, device=device)
-
-    def vectors(values: np.ndarray) -> wp.array:
-        return wp.array(np.ascontiguousarray(values, dtype=np.float32), dtype=wp.vec3, device=device)
-
-    factors = form_factors()
-    voxel, cumulative, guide = emission_tables(activity)
-    share = np.cumsum([x.per_decay for x in tables.lines])
-    t = kernel.Tables()
-    t.density = vectors(np.moveaxis(partial_density, 0, -1))
-    t.column = vectors(np.moveaxis(columns_g_cm2(partial_density, float(grid.spacing_mm[1])), 0, -1))
-    t.spacing = wp.vec3(*(float(s) for s in grid.spacing_mm))
-    t.voxel = wp.array(voxel, dtype=wp.int32, device=device)
-    t.cumulative = wp.array(cumulative, dtype=wp.float64, device=device)
-    t.guide = wp.array(guide, dtype=wp.int32, device=device)
-    t.line_kev = scalar([x.energy_kev for x in tables.lines])
-    t.line_cumulative = scalar(share / share[-1])
-    t.first_kev = tables.first_kev
-    t.total, t.compton, t.rayleigh = vectors(tables.total), vectors(tables.compton), vectors(tables.rayleigh)
-    t.majorant = scalar(majorant_per_mm(partial_density, tables.total))
-    t.efficiency = wp.array(np.ascontiguousarray(tables.efficiency, dtype=np.float32), dtype=wp.float32, device=device)
-    t.incoherent_norm, t.coherent_norm = scalar(tables.incoherent_norm), scalar(tables.coherent_norm)
-    t.x_step = STEP
-    t.incoherent, t.coherent = scalar(factors.incoherent), scalar(factors.coherent)
-    t.coherent_integral = scalar(factors.coherent_integral)
-    return t
-
-
-class _Tallies:
-    """One tally and balance per thread; their integer sums do not depend on how histories were shared out."""
-
-    def __init__(self, size: int, threads: int, device: str):
-        self.device = device
-        self.threads = threads if device == "cpu" else 1
-        self.scores = [wp.zeros(size, dtype=wp.int64, device=device) for _ in range(self.threads)]
-        self.balances = [wp.zeros(len(kernel.BALANCE), dtype=wp.int64, device=device) for _ in range(self.threads)]
-
-    def follow(self, tables: kernel.Tables, seed: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and balance of histories first..last-1, in fixed point."""
-        edges = [first + (last - first) * n // self.threads for n in range(self.threads + 1)]
-
-        def part(n: int) -> None:
-            self.scores[n].zero_()
-            self.balances[n].zero_()
-            for start in range(edges[n], edges[n + 1], LARGEST_LAUNCH):
-                wp.launch(kernel.histories, dim=min(LARGEST_LAUNCH, edges[n + 1] - start), device=self.device,
-                          inputs=[tables, wp.uint64(seed), wp.uint64(start), self.scores[n], self.balances[n]])
-
-        if self.threads == 1:
-            part(0)
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(part, range(self.threads)))
-        return sum(s.numpy() for s in self.scores), sum(b.numpy() for b in self.balances)
-
-
-def _relative_error(batches: list[np.ndarray], rate: np.ndarray) -> np.ndarray:
-    if len(batches) < 2:
-        return np.full(rate.shape, np.nan)
-    error = np.std(batches, axis=0, ddof=1) / np.sqrt(len(batches))
-    return np.divide(error, rate, out=np.zeros_like(rate), where=rate > 0)
+    options = options or Options()
+    activity = _checked(partial_density, activity_mbq, grid)
+    run = _Simulation(partial_density, activity, grid, camera, nuclide, tuple(windows), heads, options)
+    primary = run.primary()
+    if activity.max() == 0:
+        return Views(primary, np.zeros_like(primary), dict.fromkeys(BALANCE, 0.0), primary)
+    tracker = Tracker(run.setup, options.device, options.threads)
+    most, done, total = max(int(histories), 1), 0, np.zeros(len(BALANCE))
+    counted, variance = np.zeros_like(primary), np.zeros_like(primary)
+    count = most if options.relative_error is None else max(int(most * FIRST_SHARE), options.batches)
+    while True:
+        mean, spread, balance = run.stage(tracker, seed, done, count)
+        share = count / (done + count)
+        counted = (1 - share) * counted + share * mean
+        variance = (1 - share) ** 2 * variance + share**2 * spread
+        done, total = done + count, total + balance
+        rate = counted if options.analog_deg is not None else primary + counted
+        error = np.divide(np.sqrt(variance), rate, out=np.zeros_like(rate), where=rate > 0)
+        reached = options.relative_error is None or clear_error(rate, error) <= options.relative_error
+        if reached or done >= most:
+            break
+        needed = done * MARGIN * (clear_error(rate, error) / options.relative_error) ** 2 - done
+        count = min(max(int(needed), int(AT_LEAST * done)), most - done)
+    total /= done
+    total[: BALANCE.index("collisions")] /= FIXED_POINT
+    return Views(rate, error, dict(zip(BALANCE, total.tolist(), strict=True)), primary, done)
 
 
 def simulate_views(
@@ -212,75 +269,20 @@ def simulate_views(
     threads: int = 1,
     batches: int = BATCHES,
     rayleigh: bool = True,
+    penetration: bool = True,
+    couch_mm: float = 0.0,
 ) -> Views:
-    """Expected count rates of both views.
+    """Expected count rates of the anterior and posterior view: `simulate` with two opposed heads.
 
     Parameters
     ----------
-    partial_density : (3, I, J, K) array
-        g/mL of the basis materials (`patient_model.MATERIALS`).
-    activity_mbq : (I, J, K) array
-        MBq per voxel, not negative.
-    grid : Grid
-        RAS-aligned; heads are square to it, anterior at +y.
-    camera, nuclide
-        Of the catalogue. Every line that a window can see is followed.
-    windows : tuple of EnergyWindow
     face_mm : (anterior, posterior)
         RAS y of the collimator faces, mm.
-    histories : float
-        Photons followed for the scatter; both views are scored by each.
-    seed : int
-        63 bits. The same seed gives the same bits on one device, for any `threads`.
-    device : str
-        ``"cpu"`` or a CUDA device of Warp, e.g. ``"cuda:0"``.
-    threads : int
-        CPU threads (ignored on CUDA).
-    batches : int
-        Histories are split into at least so many groups, whose spread gives `Views.relative_error`; 1 gives NaN there.
-    rayleigh : bool
-        False leaves coherent scattering out, of attenuation as well.
-
-    Returns
-    -------
-    Views
-        Absolute cps from the activity given, lead penetration, dead time and backscatter not included.
-
-    Raises
-    ------
-    ValueError
-        On shapes that disagree, a rotated grid, negative or non-finite activity, or windows that no line reaches.
+    couch_mm : float
+        Aluminium before the posterior head.
+    Others
+        As `simulate` and `Options`.
     """
-    activity = np.asarray(activity_mbq, dtype=np.float64)
-    if activity.shape != grid.shape or partial_density.shape != (3, *grid.shape) or not grid.is_ras_aligned:
-        shapes = f"activity {activity.shape} and density {partial_density.shape}"
-        raise ValueError(f"{shapes} must lie on a RAS-aligned grid {grid.shape}")
-    if not np.isfinite(activity).all() or activity.min() < 0:
-        raise ValueError("activity must be finite and not negative")
-    windows = tuple(windows)
-    tables = energy_tables(camera, nuclide, windows, rayleigh)
-    efficiency = geometric_efficiency(camera)
-
-    def image(layers: np.ndarray) -> np.ndarray:
-        return image_of_layers(layers.astype(np.float32), grid, camera, windows, face_mm)
-
-    primary = image(efficiency * primary_layers(partial_density, activity, float(grid.spacing_mm[1]), tables))
-    if activity.max() == 0:
-        return Views(primary, np.zeros_like(primary), dict.fromkeys(kernel.BALANCE, 0.0), primary)
-    _load_kernel(device)
-    uploaded = _upload(partial_density, activity, grid, tables, device)
-    shape = (len(VIEWS), len(windows), grid.shape[1], grid.shape[0], grid.shape[2])
-    tallies = _Tallies(int(np.prod(shape)), threads, device)
-    photons = activity.sum() * BQ_PER_MBQ * sum(x.per_decay for x in tables.lines)
-    count = max(int(histories), 1)
-    batches = min(max(batches, -(-count // LARGEST_BATCH)), count)
-    edges = [count * n // batches for n in range(batches + 1)]
-    scatter, balance = [], np.zeros(len(kernel.BALANCE))
-    for first, last in pairwise(edges):
-        scores, gained = tallies.follow(uploaded, seed, first, last)
-        scatter.append(image(scores.reshape(shape) * (efficiency * photons / (last - first) / kernel.FIXED_POINT)))
-        balance += gained / count
-    rate = primary + np.mean(scatter, axis=0)
-    balance[: kernel.BALANCE.index("collisions")] /= kernel.FIXED_POINT
-    named = dict(zip(kernel.BALANCE, balance.tolist(), strict=True))
-    return Views(rate, _relative_error(scatter, rate), named, primary)
+    options = Options(device, threads, batches, None, rayleigh, penetration)
+    heads = opposed_heads(face_mm, couch_mm)
+    return simulate(partial_density, activity_mbq, grid, camera, nuclide, windows, heads, histories, seed, options)

@@ -1,8 +1,7 @@
-"""The photon kernel: one source for CPU and CUDA (NVIDIA Warp).
+"""Photon physics for the kernels: one source for CPU and CUDA (NVIDIA Warp).
 
-One history: emission, Woodcock tracking through the voxels, and at each collision the expected count toward both heads
-(forced detection) followed by Compton or coherent scattering. Scores go to int64 fixed-point tallies, so their sum does
-not depend on the order of histories; random numbers are a hash of (seed, history, draw).
+Random numbers are a hash of (seed, history, draw). Emission, Compton and coherent scattering, roulette, and the balance
+of weights. What follows a photon through the patient is in `montecarlo_track`.
 """
 
 # ruff: noqa: UP018, RUF046 (Warp takes a bare literal for a constant: variables changed in a loop need float(), int(), bool())
@@ -10,7 +9,7 @@ not depend on the order of histories; random numbers are a hash of (seed, histor
 import warp as wp
 
 from planardose.physics.warp_random import GAMMA as _GAMMA
-from planardose.physics.warp_random import hash64, isotropic, turned, uniform
+from planardose.physics.warp_random import hash64, isotropic, turned, uniform  # noqa: F401 (for kernels that use both)
 
 wp.set_module_options({"enable_backward": False})
 
@@ -34,7 +33,6 @@ class Tables:
     """Everything a history reads. Energies: first + n keV. Vectors hold the three basis materials."""
 
     density: wp.array3d(dtype=wp.vec3)  # (I, J, K) g/mL
-    column: wp.array3d(dtype=wp.vec3)  # (I, J + 1, K) g/cm2 from the posterior side up to face j
     spacing: wp.vec3  # mm
     voxel: wp.array(dtype=wp.int32)  # flat indices of active voxels
     cumulative: wp.array(dtype=wp.float64)  # of their activity, ending at 1
@@ -46,7 +44,6 @@ class Tables:
     compton: wp.array(dtype=wp.vec3)
     rayleigh: wp.array(dtype=wp.vec3)
     majorant: wp.array(dtype=wp.float32)  # 1/mm
-    efficiency: wp.array2d(dtype=wp.float32)  # (energy, window)
     incoherent_norm: wp.array(dtype=wp.float32)
     coherent_norm: wp.array(dtype=wp.float32)
     x_step: float
@@ -76,18 +73,44 @@ def momentum(t: Tables, energy: float, cosine: float) -> float:
 
 
 @wp.func
+def compton_shape(t: Tables, ratio: float, cosine: float, position: float) -> float:
+    """Klein-Nishina cross section times the scattering function, barn/sr; `ratio` is the energy after over before."""
+    kn = 0.5 * _RADIUS2 * ratio * ratio * (ratio + 1.0 / ratio - (1.0 - cosine * cosine))
+    return kn * read(t.incoherent, position)
+
+
+@wp.func
+def coherent_shape(t: Tables, cosine: float, position: float) -> float:
+    return 0.5 * (1.0 + cosine * cosine) * read(t.coherent, position)
+
+
+@wp.func
+def compton_scale(t: Tables, energy: float) -> float:
+    """Turns `compton_shape` into the chance per solid angle, times 4 pi."""
+    return _FOUR_PI / read(t.incoherent_norm, energy - t.first_kev)
+
+
+@wp.func
+def coherent_scale(t: Tables, energy: float) -> float:
+    return _FOUR_PI / read(t.coherent_norm, energy - t.first_kev)
+
+
+@wp.func
+def energy_ratio(energy: float, cosine: float) -> float:
+    """Energy after Compton scattering over that before."""
+    return 1.0 / (1.0 + energy / _REST * (1.0 - cosine))
+
+
+@wp.func
 def compton_density(t: Tables, energy: float, cosine: float) -> float:
     """Chance per solid angle, times 4 pi, that Compton scattering goes into a direction."""
-    r = 1.0 / (1.0 + energy / _REST * (1.0 - cosine))
-    kn = 0.5 * _RADIUS2 * r * r * (r + 1.0 / r - (1.0 - cosine * cosine))
-    bound = read(t.incoherent, momentum(t, energy, cosine))
-    return _FOUR_PI * kn * bound / read(t.incoherent_norm, energy - t.first_kev)
+    shape = compton_shape(t, energy_ratio(energy, cosine), cosine, momentum(t, energy, cosine))
+    return shape * compton_scale(t, energy)
 
 
 @wp.func
 def coherent_density(t: Tables, energy: float, cosine: float) -> float:
-    f2 = read(t.coherent, momentum(t, energy, cosine))
-    return _FOUR_PI * 0.5 * (1.0 + cosine * cosine) * f2 / read(t.coherent_norm, energy - t.first_kev)
+    return coherent_shape(t, cosine, momentum(t, energy, cosine)) * coherent_scale(t, energy)
 
 
 @wp.func
@@ -148,35 +171,14 @@ def sample_coherent(t: Tables, energy: float, state_in: wp.uint64):
 
 
 @wp.func
-def score(t: Tables, tally: wp.array(dtype=wp.int64), view: int, p: wp.vec3, weight: float, energy: float):
-    """Add what a photon of this weight leaving toward a head is expected to count, per window."""
-    position = energy - t.first_kev
-    if position >= 0.0:
-        n_i = t.density.shape[0]
-        n_j = t.density.shape[1]
-        n_k = t.density.shape[2]
-        i = int(p[0])
-        j = int(p[1])
-        k = int(p[2])
-        inside = (p[1] - float(j)) * t.spacing[1] * 0.1
-        column = t.column[i, j, k] + t.density[i, j, k] * inside
-        if view == 0:
-            column = t.column[i, n_j, k] - column
-        expected = weight * wp.exp(-wp.dot(read3(t.total, position), column))
-        n = wp.min(int(position), t.efficiency.shape[0] - 2)
-        f = position - float(n)
-        windows = t.efficiency.shape[1]
-        for w in range(windows):
-            counted = expected * (t.efficiency[n, w] * (1.0 - f) + t.efficiency[n + 1, w] * f)
-            if counted > 1.0e-6:
-                target = (((view * windows + w) * n_j + j) * n_i + i) * n_k + k
-                wp.atomic_add(tally, target, wp.int64(counted * _FIXED + 0.5))
+def uniform64(state: wp.uint64) -> wp.float64:
+    """In [0, 1), 53 bits."""
+    return wp.float64(hash64(state) >> wp.uint64(11)) * wp.float64(1.1102230246251565e-16)
 
 
 @wp.func
-def emission_point(t: Tables, a: wp.uint64, state: wp.uint64) -> wp.vec3:
-    """Uniform in a voxel drawn by activity, in voxel units."""
-    u = wp.float64(hash64(a) >> wp.uint64(11)) * wp.float64(1.1102230246251565e-16)
+def point_at(t: Tables, u: wp.float64, state: wp.uint64) -> wp.vec3:
+    """Uniform in the voxel below which a share u < 1 of the activity lies, in voxel units."""
     n = t.guide[int(u * wp.float64(t.guide.shape[0]))]
     while t.cumulative[n] <= u:
         n = n + 1
@@ -188,6 +190,12 @@ def emission_point(t: Tables, a: wp.uint64, state: wp.uint64) -> wp.vec3:
     i = flat // (n_k * n_j)
     corner = wp.vec3(float(i), float(j), float(k))
     return corner + wp.vec3(uniform(state), uniform(state + _GAMMA), uniform(state + _GAMMA + _GAMMA))
+
+
+@wp.func
+def emission_point(t: Tables, a: wp.uint64, state: wp.uint64) -> wp.vec3:
+    """Uniform in a voxel drawn by activity, in voxel units."""
+    return point_at(t, uniform64(a), state)
 
 
 @wp.func
@@ -211,21 +219,6 @@ def credit(balance: wp.array(dtype=wp.int64), entry: int, weight: float):
 
 
 @wp.func
-def detect(
-    t: Tables, tally: wp.array(dtype=wp.int64), p: wp.vec3, d: wp.vec3, energy: float, compton: float, coherent: float
-):
-    """Forced detection: score a collision's expected count in both views, for its weights by process."""
-    for view in range(2):
-        toward = d[1]
-        if view == 1:
-            toward = -d[1]
-        after = energy / (1.0 + energy / _REST * (1.0 - toward))
-        score(t, tally, view, p, compton * compton_density(t, energy, toward), after)
-        if coherent > 0.0:
-            score(t, tally, view, p, coherent * coherent_density(t, energy, toward), energy)
-
-
-@wp.func
 def scatter(t: Tables, energy: float, compton_share: float, state_in: wp.uint64):
     """Energy and cosine after a collision, and the state."""
     state = state_in + _GAMMA
@@ -233,7 +226,7 @@ def scatter(t: Tables, energy: float, compton_share: float, state_in: wp.uint64)
     after = float(energy)
     if uniform(state) < compton_share:
         cosine, state = sample_compton(t, energy, state)
-        after = energy / (1.0 + energy / _REST * (1.0 - cosine))
+        after = energy * energy_ratio(energy, cosine)
     else:
         cosine, state = sample_coherent(t, energy, state)
     return after, cosine, state
@@ -249,50 +242,3 @@ def roulette(balance: wp.array(dtype=wp.int64), weight: float, u: float) -> floa
         return _TO
     credit(balance, 5, weight)
     return 0.0
-
-
-@wp.kernel
-def histories(
-    t: Tables,
-    seed: wp.uint64,
-    first: wp.uint64,
-    tally: wp.array(dtype=wp.int64),
-    balance: wp.array(dtype=wp.int64),
-):
-    """Follow history number first + tid."""
-    number = first + wp.uint64(wp.tid())
-    state = hash64(seed + hash64((number + wp.uint64(1)) * _GAMMA))
-    p = emission_point(t, state, state + _GAMMA)
-    energy = emission_energy(t, state + _GAMMA * wp.uint64(4))
-    d = isotropic(state + _GAMMA * wp.uint64(5))
-    state = state + _GAMMA * wp.uint64(6)
-    weight = float(1.0)
-    collisions = int(0)
-    credit(balance, 0, weight)
-    while weight > 0.0:
-        majorant = read(t.majorant, energy - t.first_kev)
-        state = state + _GAMMA
-        p = p + wp.cw_div(d, t.spacing) * (-wp.log(uniform(state)) / majorant)
-        if not inside_grid(t, p):
-            credit(balance, 2, weight)
-            if collisions == 0:
-                credit(balance, 3, weight)
-            break
-        here = t.density[int(p[0]), int(p[1]), int(p[2])]
-        mu = wp.dot(here, read3(t.total, energy - t.first_kev)) * 0.1
-        state = state + _GAMMA
-        if uniform(state) * majorant < mu:
-            collisions = collisions + 1
-            compton = weight * 0.1 * wp.dot(here, read3(t.compton, energy - t.first_kev)) / mu
-            coherent = weight * 0.1 * wp.dot(here, read3(t.rayleigh, energy - t.first_kev)) / mu
-            detect(t, tally, p, d, energy, compton, coherent)
-            credit(balance, 1, weight - compton - coherent)
-            weight = compton + coherent
-            energy, cosine, state = scatter(t, energy, compton / weight, state)
-            if energy < t.first_kev:
-                credit(balance, 4, weight)
-                break
-            d = turned(d, cosine, 6.283185307179586 * uniform(state + _GAMMA))
-            weight = roulette(balance, weight, uniform(state + _GAMMA * wp.uint64(2)))
-            state = state + _GAMMA * wp.uint64(2)
-    wp.atomic_add(balance, 7, wp.int64(collisions))

@@ -1,4 +1,4 @@
-"""What the photon kernel looks up: cross sections, detection efficiencies, lines, and the patient's columns."""
+"""What the photon kernel looks up: cross sections, efficiencies, lines, and which response a score gets."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,20 +7,24 @@ import numpy as np
 
 from planardose.library import Camera, Line, Nuclide
 from planardose.physics.attenuation import MM_PER_CM, basis_attenuation_cm2_g
-from planardose.physics.detector import detection_efficiency
+from planardose.physics.collimator import geometric_efficiency
+from planardose.physics.detector import energy_fwhm_kev
 from planardose.physics.form_factors import coherent_norm, incoherent_norm_barn
+from planardose.physics.head_response import head_efficiency
 from planardose.planar import EnergyWindow
 
 SEEN = 1e-3  # photons are followed while some window counts them with this share of its best efficiency
 LOWEST_KEV = 40.0  # below, the crystal's tables end
 HIGHEST_KEV = 799.0
 KNOT = 10  # keV between exact values of the majorant
+FEW = 0.01  # share of a window's counts below which a response of their own is not worth its time
 ROUNDING = 1e-5  # more than single precision can lose between majorant and voxel
 
 
 @dataclass(frozen=True)
 class EnergyTables:
-    """Over N energies first_kev + n keV: basis cross sections (N, 3) in cm2/g, efficiencies (N, W), norms (N,)."""
+    """Over N energies first_kev + n keV: basis cross sections (N, 3) in cm2/g, norms (N,); `efficiency` (N, W):
+    counts over photons that pass the holes."""
 
     first_kev: float
     lines: tuple[Line, ...]
@@ -32,18 +36,39 @@ class EnergyTables:
     coherent_norm: np.ndarray
 
 
-def visible_from_kev(camera: Camera, windows: tuple[EnergyWindow, ...]) -> float:
+@dataclass(frozen=True)
+class Slots:
+    """Tallies of a head: each belongs to a window and is blurred by the response at one energy, all (S,)."""
+
+    windows: int
+    window: tuple[EnergyWindow, ...]
+    window_index: tuple[int, ...]
+    energy_kev: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.window)
+
+
+def _efficiencies(camera: Camera, windows: tuple[EnergyWindow, ...], energies: np.ndarray, penetration: bool):
+    """(N, W) counts per photon over the share that passes the holes."""
+    known = np.minimum(energies, HIGHEST_KEV)
+    counted = [head_efficiency(camera, w, known, penetration) for w in windows]
+    return np.stack(counted, axis=1) / geometric_efficiency(camera)
+
+
+def visible_from_kev(camera: Camera, windows: tuple[EnergyWindow, ...], penetration: bool) -> float:
     """Lowest whole energy (keV) at which any window still counts photons."""
     energies = np.arange(LOWEST_KEV, HIGHEST_KEV + 1)
-    seen = np.zeros(energies.size, dtype=bool)
-    for window in windows:
-        efficiency = detection_efficiency(camera, window, energies)
-        seen |= efficiency > SEEN * efficiency.max()
-    return float(energies[np.argmax(seen)])
+    efficiency = _efficiencies(camera, windows, energies, penetration)
+    own = [(energies >= np.floor(w.low_kev)) & (energies <= np.ceil(w.high_kev)) for w in windows]
+    best = [e[o].max() if o.any() else e.max() for e, o in zip(efficiency.T, own, strict=True)]
+    return float(energies[np.argmax((efficiency > SEEN * np.array(best)).any(axis=1))])
 
 
 @lru_cache(maxsize=8)
-def energy_tables(camera: Camera, nuclide: Nuclide, windows: tuple[EnergyWindow, ...], rayleigh: bool) -> EnergyTables:
+def energy_tables(
+    camera: Camera, nuclide: Nuclide, windows: tuple[EnergyWindow, ...], rayleigh: bool, penetration: bool
+) -> EnergyTables:
     """Tables from the cut-off to the highest line; without coherent scattering it is left out of the total as well.
 
     Raises
@@ -51,7 +76,7 @@ def energy_tables(camera: Camera, nuclide: Nuclide, windows: tuple[EnergyWindow,
     ValueError
         If no line of the nuclide can be counted in any window.
     """
-    first = visible_from_kev(camera, windows)
+    first = visible_from_kev(camera, windows, penetration)
     lines = tuple(x for x in nuclide.lines if first < x.energy_kev <= HIGHEST_KEV)
     if not lines:
         raise ValueError(f"no photon line of {nuclide.name} can be counted in any of the windows")
@@ -61,27 +86,72 @@ def energy_tables(camera: Camera, nuclide: Nuclide, windows: tuple[EnergyWindow,
         parts["rayleigh"] = np.zeros_like(parts["rayleigh"])
     return EnergyTables(
         first, lines, sum(parts.values()), parts["compton"], parts["rayleigh"],
-        np.stack([detection_efficiency(camera, w, np.minimum(energies, HIGHEST_KEV)) for w in windows], axis=1),
-        incoherent_norm_barn(energies), coherent_norm(energies),
+        _efficiencies(camera, windows, energies, penetration), incoherent_norm_barn(energies), coherent_norm(energies),
     )
 
 
-def columns_g_cm2(partial_density: np.ndarray, spacing_y_mm: float) -> np.ndarray:
-    """(3, I, J + 1, K) float64: mass of each basis material from the posterior side of the grid up to face j."""
-    materials, n_i, n_j, n_k = partial_density.shape
-    out = np.zeros((materials, n_i, n_j + 1, n_k))
-    np.cumsum(partial_density, axis=2, dtype=np.float64, out=out[:, :, 1:])
-    return out * (spacing_y_mm / MM_PER_CM)
+def counted_lines(tables: EnergyTables) -> np.ndarray:
+    """(lines, W) efficiency of every line in every window."""
+    energies = tables.first_kev + np.arange(len(tables.total))
+    return np.array([[np.interp(x.energy_kev, energies, e) for e in tables.efficiency.T] for x in tables.lines])
 
 
-def majorant_per_mm(partial_density: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """(N,) upper bound of the linear attenuation coefficient of any voxel, for each row of `total` (N, 3).
+def primary_slots(tables: EnergyTables, windows: tuple[EnergyWindow, ...]) -> tuple[Slots, np.ndarray]:
+    """Slots of unscattered photons, one per line and window, and (lines, W) the slot of each.
+
+    A line that makes less than `FEW` of a window's unscattered counts in air shares the slot of the line nearest in
+    energy that makes more.
+    """
+    counted = counted_lines(tables) * np.array([[x.per_decay] for x in tables.lines])
+    energy = np.array([x.energy_kev for x in tables.lines])
+    found, slot_of = [], np.zeros(counted.shape, dtype=np.int32)
+    for w in range(len(windows)):
+        strong = np.flatnonzero(counted[:, w] >= FEW * counted[:, w].sum())
+        nearest = np.argmin(np.abs(energy[:, None] - energy[strong]), axis=1)
+        slot_of[:, w] = len(found) + nearest
+        found += [(w, float(energy[n])) for n in strong]
+    return _slots(found, windows), slot_of
+
+
+def scatter_slots(
+    camera: Camera, tables: EnergyTables, windows: tuple[EnergyWindow, ...], penetration: bool
+) -> tuple[Slots, np.ndarray, np.ndarray]:
+    """Slots of scattered photons: (slots, (W,) energies that part a window's two slots, (W, 2) the slots below, above).
+
+    Photons above the window, most of which count by what they leave in lead or crystal, see another collimator than
+    those in it: they have a slot of their own where lines up there make at least `FEW` of the counts. Each slot has the
+    response at its mean energy, weighted with the efficiency for a flat spectrum.
+    """
+    energies = tables.first_kev + np.arange(len(tables.total))
+    counted = counted_lines(tables) * np.array([[x.per_decay] for x in tables.lines])
+    line = np.array([x.energy_kev for x in tables.lines])
+    found, split, slot_of = [], np.full(len(windows), np.inf), np.zeros((len(windows), 2), dtype=np.int32)
+    for w, window in enumerate(windows):
+        edge = window.high_kev + 0.5 * float(energy_fwhm_kev(camera, window.high_kev))
+        above = counted[line > edge, w].sum() > FEW * counted[:, w].sum()
+        if penetration and above and energies[0] < edge:
+            split[w] = edge
+        sides = (energies <= split[w], energies > split[w]) if np.isfinite(split[w]) else (energies <= line.max() + 1,)
+        for side in sides:
+            weight = tables.efficiency[side, w] + 1e-12
+            found.append((w, float((energies[side] * weight).sum() / weight.sum())))
+        slot_of[w] = (len(found) - len(sides), len(found) - 1)
+    return _slots(found, windows), split, slot_of
+
+
+def _slots(found: list[tuple[int, float]], windows: tuple[EnergyWindow, ...]) -> Slots:
+    index = tuple(w for w, _ in found)
+    return Slots(len(windows), tuple(windows[w] for w in index), index, tuple(round(e, 2) for _, e in found))
+
+
+def majorant_per_mm(density: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """(N,) upper bound of the linear attenuation coefficient of `density` (..., 3), for each row of `total` (N, 3).
 
     Exact at every `KNOT`-th row; between, the chord lies above, because every cross section here is convex in energy.
     """
-    voxels = np.ascontiguousarray(partial_density.reshape(3, -1), dtype=np.float32)
+    voxels = np.asarray(density, dtype=np.float32).reshape(-1, 3)
     knots = np.unique(np.append(np.arange(0, len(total), KNOT), len(total) - 1))
-    largest = [(row @ voxels).max() / MM_PER_CM for row in total[knots].astype(np.float32)]
+    largest = [(voxels @ row).max() / MM_PER_CM for row in total[knots].astype(np.float32)]
     return np.interp(np.arange(len(total)), knots, largest) * (1 + ROUNDING)
 
 

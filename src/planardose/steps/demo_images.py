@@ -20,6 +20,7 @@ from planardose.io.files import atomic
 from planardose.io.nifti import write_volume
 from planardose.library import Camera, load_camera, load_nuclide
 from planardose.organs import LESION_BASE, label_of_name, name_of_label
+from planardose.physics.couch import couch_mm
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.acquire import acquire
@@ -183,7 +184,7 @@ def planar_pair(
     density = partial_density_from_hu(hu) * anatomy.sampled.body
     views = simulate_views(
         density, activity, grid, true.camera, load_nuclide(NUCLIDE), windows(), faces, histories,
-        seed_for(seed, "make_demo histories", patient.pseudonym, number),
+        seed_for(seed, "make_demo histories", patient.pseudonym, number), couch_mm=couch_mm(),
     )  # fmt: skip
     return _swept(views.rate * true.factor, grid, true.camera, patient, acquisition, told, rng)
 

@@ -10,13 +10,14 @@ from planardose.io.files import atomic
 from planardose.io.samples import read_samples
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
+from planardose.physics.couch import couch_mm
 from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.sim.activity import activity_map
-from planardose.sim.montecarlo import Views, simulate_views, warp_device
+from planardose.sim.heads import opposed_heads
+from planardose.sim.montecarlo import Options, simulate, warp_device
 
 BATCHES = 4  # for the error estimate
-CLEAR = 0.1  # error is told for pixels above this share of the brightest
 log = logging.getLogger("planardose.project")
 
 
@@ -41,12 +42,15 @@ def project(run: Run, patient: str, chunk: int) -> None:
     camera, nuclide = load_camera(first.camera), load_nuclide(first.nuclide)
     windows = (nuclide.photopeak, *nuclide.scatter_windows)
     device, faces = warp_device(run.config.device), face_positions_mm(model, None)
+    wanted = run.config.projection
+    heads = opposed_heads(faces, couch_mm() if wanted.couch else 0.0)
+    options = Options(device, batches=BATCHES, penetration=wanted.penetration)
     maps, views = [], []
     for row in rows:
         maps.append(activity_map(model, row))
         seed = seed_for(run.config.seed, "project", patient, int(row["sample"]))
-        setting = (model.partial_density, maps[-1], model.grid, camera, nuclide, windows, faces)
-        views.append(simulate_views(*setting, run.config.projection.histories, seed, device, batches=BATCHES))
+        setting = (model.partial_density, maps[-1], model.grid, camera, nuclide, windows, heads)
+        views.append(simulate(*setting, wanted.histories, seed, options))
         log.info("%s sample %d of %d", patient, int(row["sample"]) + 1, len(table))
     output = run.path("projections", patient=patient, chunk=chunk)
     edges = [[w.low_kev, w.high_kev] for w in windows]
@@ -63,15 +67,11 @@ def project(run: Run, patient: str, chunk: int) -> None:
         "nuclide": nuclide.name,
         "windows_kev": edges,
         "face_mm": list(faces),
+        "penetration": wanted.penetration,
+        "couch_mm_aluminium": heads[1].aluminium_mm,
         "histories": run.config.projection.histories,
         "device": device.split(":")[0],
-        "relative_error": float(np.mean([_photopeak_error(v) for v in views])),
+        "relative_error": float(np.mean([v.clear_error for v in views])),
         "photon_balance": {k: float(np.mean([v.balance[k] for v in views])) for k in views[0].balance},
     }
     run.sidecar(output, "project", "expected count rates", "cps", sources, **more)
-
-
-def _photopeak_error(views: Views) -> float:
-    """Median relative error of clearly seen photopeak pixels."""
-    seen = views.rate[:, 0] > CLEAR * views.rate[:, 0].max()
-    return float(np.median(views.relative_error[:, 0][seen])) if seen.any() else 0.0

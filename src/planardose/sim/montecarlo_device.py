@@ -1,0 +1,233 @@
+"""The photon kernel on a device: start, upload, launches on threads, and parts where memory is short."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import warp as wp
+
+from planardose.errors import InputError
+from planardose.physics.form_factors import STEP, form_factors
+from planardose.sim import montecarlo_columns, montecarlo_kernel, montecarlo_track
+from planardose.sim.heads import Raster
+from planardose.sim.montecarlo_tables import EnergyTables, Slots, emission_tables, majorant_per_mm
+
+LARGEST_LAUNCH = 2**28  # Warp counts the threads of a launch in 32 bits
+LARGEST_TALLY = 2**31 - 1  # the kernel counts its cells in 32 bits
+FORCED = 2.0  # `Heads.acceptance`
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Send what native code writes to stderr nowhere."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@cache
+def start_warp() -> None:
+    """Start Warp without its banner and its warning about machines that have no GPU."""
+    wp.config.log_level = wp.LOG_ERROR
+    with _stderr_closed():
+        wp.init()
+
+
+@cache
+def load_kernels(device: str) -> None:
+    """Load the kernels; on first use they are compiled (seconds) into the user's cache, safely beside others."""
+    start_warp()
+    wp.load_module(montecarlo_track, device=device)
+    wp.load_module(montecarlo_columns, device="cpu")
+
+
+def warp_device(choice: str) -> str:
+    """Warp's device for the config key ``device``: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    InputError
+        If ``cuda`` is asked for and there is none.
+    """
+    start_warp()
+    if choice == "cuda" and not wp.is_cuda_available():
+        raise InputError("config device", "'cuda', but no CUDA device can be used", "auto or cpu on this machine")
+    return "cuda:0" if choice != "cpu" and wp.is_cuda_available() else "cpu"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the kernel needs of a patient, the heads and the camera, in host memory.
+
+    `density` (I, J, K, 3) and `masses` (I, J, K, H, 3) float32; `efficiency` (H, N, W); `split_kev` (W,) and `slot_of`
+    (W, 2) as `montecarlo_tables.scatter_slots`; `acceptance` as `montecarlo_track.Heads`.
+    """
+
+    density: np.ndarray = field(repr=False)
+    masses: np.ndarray = field(repr=False)
+    activity: np.ndarray = field(repr=False)
+    raster: Raster
+    tables: EnergyTables
+    efficiency: np.ndarray
+    slots: Slots
+    split_kev: np.ndarray
+    slot_of: np.ndarray
+    acceptance: float = FORCED
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(H, S, L, U, K) of the scores."""
+        r = self.raster
+        return len(r.heads), len(self.slots), r.layers, r.columns, r.grid.shape[2]
+
+
+def _scalars(values: np.ndarray, device: str) -> wp.array:
+    return wp.array(np.ascontiguousarray(values, dtype=np.float32).ravel(), dtype=wp.float32, device=device)
+
+
+def _vectors(values: np.ndarray, device: str) -> wp.array:
+    """The last axis is the vector's. On the CPU big arrays of the right type are used in place."""
+    return wp.array(np.ascontiguousarray(values, dtype=np.float32), dtype=wp.vec3, device=device, copy=False)
+
+
+def upload_tables(setup: Setup, device: str) -> montecarlo_kernel.Tables:
+    """What every history reads, whatever the heads."""
+    tables, factors = setup.tables, form_factors()
+    voxel, cumulative, guide = emission_tables(setup.activity)
+    share = np.cumsum([x.per_decay for x in tables.lines])
+    t = montecarlo_kernel.Tables()
+    t.density = _vectors(setup.density, device)
+    t.spacing = wp.vec3(*(float(s) for s in setup.raster.grid.spacing_mm))
+    t.voxel = wp.array(voxel, dtype=wp.int32, device=device)
+    t.cumulative = wp.array(cumulative, dtype=wp.float64, device=device)
+    t.guide = wp.array(guide, dtype=wp.int32, device=device)
+    t.line_kev = _scalars([x.energy_kev for x in tables.lines], device)
+    t.line_cumulative = _scalars(share / share[-1], device)
+    t.first_kev = tables.first_kev
+    t.total, t.compton = _vectors(tables.total, device), _vectors(tables.compton, device)
+    t.rayleigh = _vectors(tables.rayleigh, device)
+    t.majorant = _scalars(majorant_per_mm(setup.density, tables.total), device)
+    t.incoherent_norm = _scalars(tables.incoherent_norm, device)
+    t.coherent_norm = _scalars(tables.coherent_norm, device)
+    t.x_step = STEP
+    t.incoherent, t.coherent = _scalars(factors.incoherent, device), _scalars(factors.coherent, device)
+    t.coherent_integral = _scalars(factors.coherent_integral, device)
+    return t
+
+
+def upload_heads(setup: Setup, chosen: range, device: str) -> montecarlo_track.Heads:
+    """Some of the heads, consecutive ones."""
+    raster, part = setup.raster, slice(chosen.start, chosen.stop)
+    low = raster.grid.bounds_mm()[0]
+    heads = [raster.heads[h] for h in chosen]
+    normal = np.array([h.normal for h in heads])
+    tangent = np.array([h.tangent for h in heads])
+    h = montecarlo_track.Heads()
+    h.normal, h.tangent = _vectors(normal, device), _vectors(tangent, device)
+    h.mass = _vectors(setup.masses[:, :, :, part], device)
+    h.efficiency = _scalars(setup.efficiency[part], device)
+    h.energies, h.windows = setup.efficiency.shape[1:]
+    h.split_kev = _scalars(np.minimum(setup.split_kev, 1e9), device)
+    h.slot = wp.array(setup.slot_of.astype(np.int32).ravel(), dtype=wp.int32, device=device)
+    h.slots, h.layers, h.columns = len(setup.slots), raster.layers, raster.columns
+    # from RAS to the grid's lowest corner, from which the kernel counts
+    h.first_depth = _scalars(raster.first_depth_mm[part] - normal @ (low * [1, 1, 0]), device)
+    h.first_column = _scalars(raster.first_column_mm - tangent @ (low * [1, 1, 0]), device)
+    h.layers_per_mm, h.columns_per_mm = 1.0 / raster.layer_mm, 1.0 / raster.column_mm
+    h.acceptance = setup.acceptance
+    return h
+
+
+class Tracker:
+    """Follows histories on a device; integer tallies, one per thread, so that sums do not depend on who followed what.
+
+    Where the device's memory does not hold all heads at once, they are taken one after the other, with the same
+    histories: the same bits in twice the time or more.
+    """
+
+    def __init__(self, setup: Setup, device: str, threads: int):
+        self.setup, self.device = setup, device
+        self.threads = threads if device == "cpu" else 1
+        self.tables = upload_tables(setup, device)
+        self.parts = [range(len(setup.raster.heads))]
+        if int(np.prod(setup.shape[1:])) > LARGEST_TALLY:
+            cells = " x ".join(str(n) for n in setup.shape[1:])
+            raise InputError("grid", f"{cells} cells per head are too many", "coarser voxels or fewer windows")
+
+    def follow(self, seed: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (H, S, L, U, K) and balance of the batch of histories first..last-1, in fixed point.
+
+        Raises
+        ------
+        InputError
+            If a single head does not fit into the device's memory.
+        """
+        while True:
+            try:
+                parts = [self._follow(part, seed, first, last) for part in self.parts]
+            except RuntimeError as fault:
+                if "allocate" not in str(fault):
+                    raise
+                self._shrink()
+            else:
+                return np.concatenate([p[0] for p in parts]), parts[0][1]
+
+    def _shrink(self) -> None:
+        heads = len(self.setup.raster.heads)
+        if len(self.parts) == heads:
+            raise InputError(
+                f"device {self.device}", "not enough memory for one head", "coarser voxels or fewer windows",
+                "or use the device cpu",
+            ) from None
+        log.warning("memory of %s is short: the heads are taken one after the other", self.device)
+        self._held = None
+        self.parts = [range(h, h + 1) for h in range(heads)]
+
+    _held: tuple | None = None
+
+    def _memory_for(self, part: range) -> tuple:
+        """Heads, tallies and balances of a part; kept until another one is asked for."""
+        if self._held is None or self._held[0] != part:
+            self._held = None
+            heads = upload_heads(self.setup, part, self.device)
+            size = len(part) * int(np.prod(self.setup.shape[1:]))
+            scores = [wp.zeros(size, dtype=wp.int64, device=self.device) for _ in range(self.threads)]
+            entries = len(montecarlo_kernel.BALANCE)
+            balances = [wp.zeros(entries, dtype=wp.int64, device=self.device) for _ in range(self.threads)]
+            self._held = (part, heads, scores, balances)
+        return self._held
+
+    def _follow(self, part: range, seed: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        _, heads, scores, balances = self._memory_for(part)
+        edges = [first + (last - first) * n // self.threads for n in range(self.threads + 1)]
+
+        def run(n: int) -> None:
+            scores[n].zero_()
+            balances[n].zero_()
+            for start in range(edges[n], edges[n + 1], LARGEST_LAUNCH):
+                wp.launch(
+                    montecarlo_track.histories, dim=min(LARGEST_LAUNCH, edges[n + 1] - start), device=self.device,
+                    inputs=[self.tables, heads, wp.uint64(seed), wp.uint64(first), wp.uint64(last - first),
+                            wp.uint64(start), scores[n], balances[n]],
+                )  # fmt: skip
+
+        if self.threads == 1:
+            run(0)
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(run, range(self.threads)))
+        total = sum(s.numpy() for s in scores)
+        return total.reshape(len(part), *self.setup.shape[1:]), sum(b.numpy() for b in balances)
