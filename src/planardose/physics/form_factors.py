@@ -1,6 +1,6 @@
-"""Bound electrons: incoherent scattering function and coherent form factor of soft tissue over momentum transfer.
+"""Bound electrons: incoherent scattering function and coherent form factor of a material over momentum transfer.
 
-Both are taken for soft tissue in every material of the patient: adipose and bone differ in shape only where coherent
+Those of soft tissue are taken in every material of the patient: adipose and bone differ in shape only where coherent
 scattering (about 1 % of collisions at 208 keV) or angles below a few degrees decide.
 """
 
@@ -57,17 +57,17 @@ def _over_angles(energy_kev: np.ndarray, density) -> np.ndarray:
     return np.array([(density(e, cosine, e / HC_KEV_ANGSTROM * half_sine) * solid_angle).sum() for e in energy_kev])
 
 
-def incoherent_norm_barn(energy_kev: np.ndarray) -> np.ndarray:
+def incoherent_norm_barn(energy_kev: np.ndarray, material: str = TISSUE) -> np.ndarray:
     """Integral over directions of the Klein-Nishina cross section times S, barn per electron, per energy."""
     x_table = np.arange(int(LAST / STEP) + 1) * STEP
-    s = form_factors().incoherent
+    s = form_factors(material).incoherent
     return _over_angles(energy_kev, lambda e, c, x: differential_barn_sr(e, c) * np.interp(x, x_table, s))
 
 
-def coherent_norm(energy_kev: np.ndarray) -> np.ndarray:
+def coherent_norm(energy_kev: np.ndarray, material: str = TISSUE) -> np.ndarray:
     """Integral over directions of (1 + cos^2) / 2 times the normalised F^2, per energy."""
     x_table = np.arange(int(LAST / STEP) + 1) * STEP
-    f = form_factors().coherent
+    f = form_factors(material).coherent
     return _over_angles(energy_kev, lambda e, c, x: 0.5 * (1.0 + c**2) * np.interp(x, x_table, f))
 
 

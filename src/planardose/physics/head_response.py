@@ -16,9 +16,11 @@ from planardose.physics.collimator import (
     magnification,
 )
 from planardose.physics.detector import detection_efficiency
+from planardose.physics.penetration import lead_counts, lead_image
 from planardose.planar import EnergyWindow
 
 STENCIL = 24  # samples per hole width
+OUTSIDE = 1e-3  # share of the geometric counts that may fall outside a kernel
 REACH = 1.16  # half extent of the hexagon's autocorrelation, hole widths (2 / sqrt 3)
 
 
@@ -70,6 +72,9 @@ def head_efficiency(
 ) -> float | np.ndarray:
     """Counts in a window per photon emitted isotropically by a source in air, all pixels of one head together.
 
+    The same at every distance, as long as the field of view holds the penetrating tail. With penetration the tables
+    that the energies need are traced on first use (about 2 s each on one core) and kept, see `collimator_table`.
+
     Parameters
     ----------
     camera : Camera
@@ -77,15 +82,19 @@ def head_efficiency(
     energy_kev : float or array
         Of the photon as it leaves the source or patient, keV.
     penetration : bool
-        False: only photons that touch no lead.
+        False: only photons that touch no lead. True: also unscattered photons through lead, photons that scattered in
+        lead, and lead's K X rays, each with its own energy and its oblique path in the crystal.
 
     Returns
     -------
     float or array of the shape of `energy_kev`
     """
-    if penetration:
-        raise NotImplementedError("penetration=True follows in the next commits; use penetration=False")
-    return geometric_efficiency(camera) * detection_efficiency(camera, window, energy_kev)
+    open_holes = geometric_efficiency(camera) * detection_efficiency(camera, window, energy_kev)
+    if not penetration:
+        return open_holes
+    met_lead = lead_counts(camera, window, np.ravel(energy_kev))
+    added = (met_lead.through + met_lead.scattered).reshape(np.shape(energy_kev))
+    return open_holes + (float(added) if np.ndim(energy_kev) == 0 else added)
 
 
 def head_kernel(
@@ -114,8 +123,23 @@ def head_kernel(
     Returns
     -------
     (2 a + 1, 2 b + 1) float64
-        Along x and z, source pixel in the middle. The sum is `head_efficiency` (the same at every distance).
+        Along x and z, source pixel in the middle. The sum is `head_efficiency`, less what falls outside: at most
+        `OUTSIDE` of it, or more at high energies where that would be wider than the camera's field.
     """
     deposited_kev = float(np.clip(energy_kev, window.low_kev, window.high_kev))
     core = point_kernel(camera, distance_mm, deposited_kev, pixel_mm)
-    return core * head_efficiency(camera, window, energy_kev, penetration)
+    core *= head_efficiency(camera, window, energy_kev, penetration=False)
+    lead = lead_image(camera, window, energy_kev, distance_mm) if penetration else None
+    if lead is None:
+        return core
+    widest = min(lead.radius(OUTSIDE * core.sum()) * lead.reach_mm, max(camera.field_mm))
+    sigma = intrinsic_fwhm_mm(camera, deposited_kev) / FWHM_PER_SIGMA
+    step = min(0.5 * min(pixel_mm), 0.25 * camera.hole_mm * magnification(camera, distance_mm))
+    count = int(np.ceil(widest / step))
+    offset = step * np.arange(-count, count + 1)
+    reach = [int(np.ceil((offset[-1] + 5 * sigma) / p)) + 1 for p in pixel_mm]
+    reach = [max(r, n // 2) for r, n in zip(reach, core.shape, strict=True)]
+    along = [_pixel_weights(offset, p, sigma, r) for p, r in zip(pixel_mm, reach, strict=True)]
+    image = along[0].T @ lead.sampled(offset, widest / lead.reach_mm) @ along[1]
+    margin = [(n - m) // 2 for n, m in zip(image.shape, core.shape, strict=True)]
+    return image + np.pad(core, [(m, m) for m in margin])

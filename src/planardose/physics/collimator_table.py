@@ -1,0 +1,156 @@
+"""What a collimator lets through at one energy: open holes, septal penetration, scatter and X rays in the lead.
+
+The hole lattice is averaged over the source's position in a cell, and the collimator is taken as unbounded. Then as
+many photons come through at every distance; only their places on the crystal change. An unscattered photon lands at
+(distance + length) times the tangent of its direction, so one map over directions serves all distances; scattered
+ones are tallied at several distances at once. The crystal touches the holes' ends: no gap, no depth of interaction.
+"""
+
+import hashlib
+import os
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from planardose.io.files import atomic
+from planardose.library import Camera
+from planardose.physics.collimator_trace import Settings, solid_angle_share, trace_scatter, trace_transmission
+from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays
+from planardose.physics.lead_scatter_kernel import RATIOS
+
+VERSION = 1  # raise it when the kernels, their seed or what the table holds change: part of the cache's key
+CACHE_VARIABLE = "PLANARDOSE_CACHE"
+DEFAULT = Settings()
+GEOMETRY = ("hole_mm", "septum_mm", "length_mm", "crystal_mm")  # of a camera, all that a table depends on
+
+
+@dataclass(frozen=True)
+class CollimatorTable:
+    """What reaches the crystal, per photon emitted into 4 pi.
+
+    Parameters
+    ----------
+    energy_kev : () float64
+    strict_per_photon : () float64
+        Photons that touch no lead, traced. (`collimator.geometric_efficiency` takes small angles: 0.2 % more.)
+    penetrating : (T, A) float64
+        Share of photons in a direction that come through lead without interacting, at the `collimator_trace`
+        tangents and azimuths (0 to 30 degrees; the lattice repeats it by mirrors and turns).
+    distances_mm : (D,) float64
+        Source to face.
+    scatter_image : (D, C, R) float64
+        Photons scattered or emitted by lead, in rings of radius over (distance + length), weighted by the gain in
+        interactions of their oblique path in the crystal. Channels C: coherently scattered only; `RATIOS` bins of
+        energy over `energy_kev`; lead's K X rays. Outermost ring: all that lies beyond as well.
+    scatter_per_photon, scatter_error : (C,) float64
+        Unweighted totals and their standard errors.
+    """
+
+    energy_kev: np.ndarray
+    strict_per_photon: np.ndarray
+    penetrating: np.ndarray
+    distances_mm: np.ndarray
+    scatter_image: np.ndarray
+    scatter_per_photon: np.ndarray
+    scatter_error: np.ndarray
+
+    def channel_kev(self, energy_kev: np.ndarray) -> np.ndarray:
+        """(..., C) energy at the crystal per channel, for incident energies (...) near that of the table."""
+        energy = np.asarray(energy_kev, dtype=np.float64)[..., None]
+        ratio = np.concatenate([[1.0], (np.arange(RATIOS) + 0.5) / RATIOS])
+        lines = k_x_rays()[0]
+        return np.concatenate([energy * ratio, np.broadcast_to(lines, (*energy.shape[:-1], lines.size))], axis=-1)
+
+    def penetrating_per_photon(self, camera: Camera) -> float:
+        """Photons through lead without interacting."""
+        return float(solid_angle_share(camera, len(self.penetrating)) @ self.penetrating.mean(axis=1))
+
+
+def trace_table(camera: Camera, energy_kev: float, settings: Settings, threads: int = 1,
+                device: str = "cpu") -> CollimatorTable:
+    """Trace a table; the same bits for any number of threads.
+
+    Parameters
+    ----------
+    camera : Camera
+    energy_kev : float
+        40 to 799 keV, of the photons that leave the source.
+    settings : Settings
+    threads : int
+        On the CPU.
+    device : str
+        ``"cpu"`` or a CUDA device of Warp.
+    """
+    strict, penetrating = trace_transmission(camera, energy_kev, settings, threads, device)
+    image, spectrum = trace_scatter(camera, energy_kev, settings, threads, device)
+    share = solid_angle_share(camera, settings.tangents)
+    return CollimatorTable(
+        np.float64(energy_kev), np.float64(share @ strict.mean(axis=1)), penetrating,
+        np.array(settings.distances_mm), image, spectrum.mean(axis=0),
+        spectrum.std(axis=0, ddof=1) / np.sqrt(len(spectrum)),
+    )
+
+
+def cache_folder() -> Path:
+    """Where tables are kept: ``PLANARDOSE_CACHE``, else ``planardose`` in ``XDG_CACHE_HOME`` or ``~/.cache``."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "planardose"
+
+
+def cache_path(camera: Camera, energy_kev: float, settings: Settings) -> Path:
+    """File of a table, named by a hash of all that determines it."""
+    numbers = [repr(float(getattr(camera, key))) for key in GEOMETRY]
+    key = repr((VERSION, numbers, repr(float(energy_kev)), sorted(asdict(settings).items())))
+    return cache_folder() / f"collimator_{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+
+
+def _read(path: Path) -> CollimatorTable | None:
+    """The table of a file; None if there is none or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found = {f.name: stored[f.name] for f in fields(CollimatorTable)}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return CollimatorTable(**found)
+
+
+def _write(path: Path, table: CollimatorTable) -> None:
+    """Keep a table; a cache that cannot be written is no fault, the table is traced again next time."""
+    try:
+        with atomic(path) as temporary:
+            np.savez_compressed(temporary, **{f.name: getattr(table, f.name) for f in fields(CollimatorTable)})
+    except OSError:
+        return
+
+
+@lru_cache(maxsize=64)
+def collimator_table(
+    camera: Camera, energy_kev: float, settings: Settings = DEFAULT, threads: int = 1
+) -> CollimatorTable:
+    """Table of a camera at an energy, from memory, from the cache folder, or traced (about 2 s on one core).
+
+    Parameters
+    ----------
+    camera : Camera
+        Only its holes, septa and crystal thickness matter.
+    energy_kev : float
+        40 to 799 keV.
+
+    Raises
+    ------
+    ValueError
+        For energies outside.
+    """
+    if not FIRST_KEV <= energy_kev <= LAST_KEV:
+        raise ValueError(f"a collimator table needs {FIRST_KEV:.0f} to {LAST_KEV:.0f} keV, got {energy_kev}")
+    path = cache_path(camera, energy_kev, settings)
+    table = _read(path)
+    if table is None:
+        table = trace_table(camera, energy_kev, settings, threads)
+        _write(path, table)
+    return table
