@@ -17,6 +17,7 @@ from planardose.validation.scenes import (
     point_in_box,
     simulate,
     soft_tissue_per_mm,
+    totals,
 )
 
 THICK_CRYSTAL_MM = 1000.0  # absorbs everything: the energy window alone decides
@@ -90,22 +91,15 @@ def pixel_of_a_voxel(view: int, effort: Effort) -> Measured:
     return Measured(float(np.linalg.norm((seen - predicted) * PIXEL_MM)))
 
 
-def scatter_to_primary(views) -> Measured:
-    """Scattered over unscattered counts of both views together."""
-    primary = views.primary.sum()
-    error = np.sqrt(((views.relative_error * views.rate) ** 2).sum()) / primary
-    return Measured(float(views.rate.sum() / primary - 1), float(error))
-
-
 def cube_scatter(effort: Effort) -> Measured:
     """Scatter over primary of a point in the middle of a cube, 208 keV alone, every photon absorbed in the crystal."""
     camera = bare(melp(), THICK_CRYSTAL_MM)
-    return scatter_to_primary(simulate(cube(), effort, 4e5, one_line(), camera=camera, rayleigh=False))
+    return totals(cube(), effort, 4e5, nuclide=one_line(), camera=camera, rayleigh=False).scatter_to_primary()
 
 
 def liver_scatter(effort: Effort) -> Measured:
     """Scatter over primary of an evenly active liver in a torso, all lines of 177Lu, both views together."""
-    return scatter_to_primary(simulate(liver_in_torso(), effort, 4e5))
+    return totals(liver_in_torso(), effort, 4e5, penetration=True, couch_mm=melp().couch_mm).scatter_to_primary()
 
 
 ROWS = {

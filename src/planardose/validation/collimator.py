@@ -1,19 +1,37 @@
-"""Rows on the collimator: hole efficiency and the width of a line."""
+"""Rows on the collimator: holes, width of a line, septal penetration and scatter in lead."""
 
+from dataclasses import replace
 from functools import partial
 
-from planardose.library import load_camera
-from planardose.physics.collimator import fwhm_mm, geometric_efficiency
-from planardose.validation.check import Effort, Measured
+import numpy as np
 
-CAMERAS = {"melp": "siemens_symbia_melp", "megp": "ge_670_megp"}
+from planardose.library import Camera, Nuclide, load_camera, load_nuclide
+from planardose.physics.collimator import fwhm_mm, geometric_efficiency
+from planardose.physics.collimator_table import collimator_table
+from planardose.physics.head_response import head_efficiency
+from planardose.physics.penetration import lead_counts
+from planardose.planar import EnergyWindow
+from planardose.units import BQ_PER_MBQ
+from planardose.validation.check import Effort, Measured
+from planardose.validation.scenes import bare, lutetium, melp
+
+CAMERAS = {"melp": "siemens_symbia_melp", "megp": "ge_670_megp", "he": "siemens_symbia_he"}
+WIDTHS = ("melp", "megp")
 DISTANCES_CM = (0, 5, 10, 15, 20)
+UNSCATTERED = (("melp", 112.95), ("melp", 158.97), ("melp", 208.37), ("melp", 364.49), ("he", 364.49), ("megp", 208.37))
 MM_PER_CM = 10.0
+SIMIND_CRYSTAL_MM = 9.525
+IODINE_WINDOW = EnergyWindow(147.1, 170.9)
 
 
 def hole_efficiency(effort: Effort) -> Measured:
     """Photons that pass the MELP collimator's holes without touching lead, per photon emitted."""
-    return Measured(geometric_efficiency(load_camera(CAMERAS["melp"])))
+    return Measured(geometric_efficiency(melp()))
+
+
+def traced_holes(effort: Effort) -> Measured:
+    """The same, traced ray by ray through the lattice of holes."""
+    return Measured(float(collimator_table(melp(), lutetium().imaged_line().energy_kev).strict_per_photon))
 
 
 def line_fwhm(camera: str, distance_cm: float, effort: Effort) -> Measured:
@@ -22,7 +40,63 @@ def line_fwhm(camera: str, distance_cm: float, effort: Effort) -> Measured:
     return Measured(fwhm_mm(chosen, distance_cm * MM_PER_CM, chosen.reference_kev))
 
 
+def unscattered(camera: str, energy_kev: float, effort: Effort) -> Measured:
+    """Photons that reach the crystal without interacting, over those that touch no lead."""
+    chosen = load_camera(CAMERAS[camera])
+    table = collimator_table(chosen, energy_kev)
+    return Measured(float(1 + table.penetrating_per_photon(chosen) / table.strict_per_photon))
+
+
+def lead_scatter(effort: Effort) -> Measured:
+    """Counts of 208 keV photons that scattered in the lead of MELP, over geometric ones, in the photopeak."""
+    nuclide = lutetium()
+    energy, camera = nuclide.imaged_line().energy_kev, bare(melp(), SIMIND_CRYSTAL_MM)
+    scattered = lead_counts(camera, nuclide.photopeak, np.array([energy])).scattered[0]
+    return Measured(float(scattered / head_efficiency(camera, nuclide.photopeak, energy, penetration=False)))
+
+
+def in_air(camera: Camera, nuclide: Nuclide, window: EnergyWindow, penetration: bool) -> float:
+    """cps/MBq of one head from a source in air, all lines."""
+    counted = head_efficiency(camera, window, np.array([x.energy_kev for x in nuclide.lines]), penetration)
+    return float(BQ_PER_MBQ * np.dot([x.per_decay for x in nuclide.lines], counted))
+
+
+def melp_total(effort: Effort) -> Measured:
+    """177Lu in air by MELP, photopeak, with penetration and scatter in lead; otherwise SIMIND's set-up."""
+    return Measured(in_air(bare(melp(), SIMIND_CRYSTAL_MM), lutetium(), lutetium().photopeak, True))
+
+
+def megp(penetration: bool, effort: Effort) -> Measured:
+    """177Lu in air by GE's MEGP, photopeak."""
+    return Measured(in_air(load_camera(CAMERAS["megp"]), lutetium(), lutetium().photopeak, penetration))
+
+
+def iodine(effort: Effort) -> Measured:
+    """123I in air by MELP, all lines, cover and backscatter on."""
+    return Measured(in_air(symbia_of_simind(), load_nuclide("123I"), IODINE_WINDOW, True))
+
+
+def iodine_geometric(effort: Effort) -> Measured:
+    """Share of geometric counts in them, per cent."""
+    camera, nuclide = symbia_of_simind(), load_nuclide("123I")
+    parts = [in_air(camera, nuclide, IODINE_WINDOW, p) for p in (False, True)]
+    return Measured(100 * parts[0] / parts[1])
+
+
+def symbia_of_simind() -> Camera:
+    """MELP with the crystal of SIMIND's set-up; cover and backscatter are the catalogue's, which are SIMIND's."""
+    return replace(melp(), crystal_mm=SIMIND_CRYSTAL_MM)
+
+
 ROWS = {
     "hole_efficiency": hole_efficiency,
-    **{f"line_fwhm_{c}_{d}": partial(line_fwhm, c, d) for c in CAMERAS for d in DISTANCES_CM},
+    "traced_holes": traced_holes,
+    **{f"line_fwhm_{c}_{d}": partial(line_fwhm, c, d) for c in WIDTHS for d in DISTANCES_CM},
+    **{f"unscattered_{c}_{e:.0f}": partial(unscattered, c, e) for c, e in UNSCATTERED},
+    "lead_scatter_208": lead_scatter,
+    "melp_total": melp_total,
+    "megp_geometric": partial(megp, False),
+    "megp_total": partial(megp, True),
+    "iodine_total": iodine,
+    "iodine_geometric": iodine_geometric,
 }

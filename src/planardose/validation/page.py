@@ -11,7 +11,7 @@ from pathlib import Path
 import warp as wp
 
 from planardose.io.files import write_text
-from planardose.sim.montecarlo import warp_device
+from planardose.physics.warp_runtime import start_warp
 from planardose.validation import table
 from planardose.validation.check import Check, Effort
 from planardose.validation.figures import FIGURES, draw
@@ -59,7 +59,7 @@ GROUPS = {
 
 def machine() -> list[str]:
     """Processor, cores, GPU and versions, one a line."""
-    warp_device("cpu")
+    start_warp()
     cuda = [d.name for d in wp.get_cuda_devices()] if wp.is_cuda_available() else []
     versions = ", ".join(f"{p} {version(p)}" for p in PACKAGES)
     return [

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
 
 from planardose.errors import InputError
-from planardose.validation import camera, collimator, crystal, matter, samplers, transport
+from planardose.validation import camera, collimator, crystal, dose, matter, samplers, transport
 from planardose.validation.check import Check, Effort, Measured, demands
 
 Row = Callable[[Effort], Measured]
@@ -16,6 +16,7 @@ ROWS: dict[str, Row] = {
     **crystal.ROWS,
     **collimator.ROWS,
     **camera.ROWS,
+    **dose.ROWS,
 }
 
 

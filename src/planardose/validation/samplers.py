@@ -7,10 +7,10 @@ import warp as wp
 import xraylib
 
 from planardose.physics.attenuation import mass_fractions
-from planardose.sim import montecarlo
+from planardose.physics.warp_runtime import start_warp
 from planardose.validation import sampler_kernels
 from planardose.validation.check import Effort, Measured
-from planardose.validation.scenes import followed_lines, uneven_phantom, uploaded
+from planardose.validation.scenes import DEVICE, followed_tables, uneven_phantom, uploaded
 from planardose.validation.statistics import chi_square, equal_share_edges
 
 DRAWS = 400_000
@@ -23,9 +23,9 @@ HC_KEV_ANGSTROM = 12.398419843
 
 def draw(kernel: wp.Kernel, *inputs, vector: bool = False) -> np.ndarray:
     """Draws (N,) or (N, 3) float64 of one of `sampler_kernels`; `inputs` are its arguments but the last."""
-    device = montecarlo.warp_device("cpu")
-    out = wp.zeros(DRAWS, dtype=wp.vec3 if vector else wp.float32, device=device)
-    wp.launch(kernel, out.shape[0], inputs=[*inputs, out], device=device)
+    start_warp()
+    out = wp.zeros(DRAWS, dtype=wp.vec3 if vector else wp.float32, device=DEVICE)
+    wp.launch(kernel, DRAWS, inputs=[*inputs, out], device=DEVICE)
     return out.numpy().astype(np.float64)
 
 
@@ -121,7 +121,7 @@ def place_in_voxel(effort: Effort) -> Measured:
 def line_choice(effort: Effort) -> Measured:
     """Lines of 177Lu that are followed: chi-square against their yields."""
     energies = draw(sampler_kernels.emission_energies, uploaded(), wp.uint64(effort.seed))
-    lines = followed_lines()
+    lines = followed_tables().lines
     counts = np.array([np.isclose(energies, x.energy_kev, atol=0.01).sum() for x in lines])
     return chi_square(counts, np.array([x.per_decay for x in lines]))
 

@@ -8,16 +8,21 @@ from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import DESIGN_ML, Phantom
 from planardose.anatomy.phantom_parts import parts_of
 from planardose.image import Grid
-from planardose.library import Camera, Line, Nuclide, load_camera, load_nuclide
+from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.organs import label_of_name
 from planardose.patient_model import MATERIALS
 from planardose.physics.attenuation import MM_PER_CM, density_g_ml
 from planardose.planar import EnergyWindow
 from planardose.sim import montecarlo
-from planardose.sim.montecarlo import Views, simulate_views
-from planardose.sim.montecarlo_tables import energy_tables
-from planardose.validation.check import Effort, demands
+from planardose.sim.heads import Raster, opposed_heads
+from planardose.sim.montecarlo import Options, Views
+from planardose.sim.montecarlo_device import Setup, load_kernels, upload_tables
+from planardose.sim.montecarlo_kernel import Tables
+from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, scatter_slots
+from planardose.validation.check import Effort, Measured, demands
 
+DEVICE = "cpu"
+REPEATS = 10  # runs whose spread gives the error of a total
 FAT_MM = 20.0  # in the middle of the demo's range
 TRUNK_MM = (150.0, 650.0)  # of the design anatomy, along z
 SOFT_TISSUE = MATERIALS.index("soft_tissue")
@@ -110,19 +115,22 @@ def liver_in_torso() -> Scene:
     return Scene(partial_density_from_hu(sampled.hu), liver / liver.sum(), grid, (float(face[0]), float(face[1])))
 
 
-def followed_lines() -> tuple[Line, ...]:
-    """Lines of 177Lu that the transport follows for the photopeak window."""
-    return energy_tables(melp(), lutetium(), (lutetium().photopeak,), True).lines
+def followed_tables() -> EnergyTables:
+    """The transport's tables for 177Lu's photopeak, MELP, without penetration."""
+    return energy_tables(melp(), lutetium(), (lutetium().photopeak,), True, False)
 
 
-def uploaded(scene: Scene | None = None):
+def uploaded(scene: Scene | None = None) -> Tables:
     """The kernel's tables for a scene (by default a few voxels of soft tissue) and all lines of 177Lu."""
     if scene is None:
         grid = Grid.axis_aligned((2, 2, 2), 10.0, 0.0)
         scene = Scene(block(density_g_ml("soft_tissue"), grid), np.ones(grid.shape), grid, (50.0, -50.0))
-    device = montecarlo.warp_device("cpu")
-    tables = energy_tables(melp(), lutetium(), (lutetium().photopeak,), True)
-    return montecarlo._upload(scene.density, scene.activity, scene.grid, tables, device)
+    load_kernels(DEVICE)
+    found, density = followed_tables(), np.ascontiguousarray(np.moveaxis(scene.density, 0, -1))
+    slots, split, slot_of = scatter_slots(melp(), found, (lutetium().photopeak,), False)
+    nothing = np.empty(0)
+    setup = Setup(density, nothing, scene.activity, Raster(scene.grid, ()), found, nothing, slots, split, slot_of)
+    return upload_tables(setup, DEVICE)
 
 
 def simulate(
@@ -132,11 +140,41 @@ def simulate(
     nuclide: Nuclide | None = None,
     windows: tuple[EnergyWindow, ...] | None = None,
     camera: Camera | None = None,
-    **more,
+    seed: int | None = None,
+    couch_mm: float = 0.0,
+    **options,
 ) -> Views:
-    """Both views of a scene, by default 177Lu's photopeak with the MELP camera; `more` are options of the transport."""
+    """Views of a scene by the geometric collimator, by default of 177Lu's photopeak with the MELP camera.
+
+    `options` are those of `planardose.sim.montecarlo.Options`.
+    """
     nuclide, camera = nuclide or lutetium(), camera or melp()
-    windows = windows or (nuclide.photopeak,)
-    options = {"threads": effort.threads, "seed": effort.seed} | more
-    return simulate_views(scene.density, scene.activity, scene.grid, camera, nuclide, windows, scene.face_mm,
-                          effort.count(histories), device=montecarlo.warp_device("cpu"), **options)
+    chosen = Options(**({"device": DEVICE, "threads": effort.threads, "penetration": False} | options))
+    return montecarlo.simulate(
+        scene.density, scene.activity, scene.grid, camera, nuclide, windows or (nuclide.photopeak,),
+        opposed_heads(scene.face_mm, couch_mm), effort.count(histories), effort.seed if seed is None else seed, chosen,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counts per second of both views together, per window (W,): rate, its standard error, and primaries."""
+
+    rate: np.ndarray
+    error: np.ndarray
+    primary: np.ndarray
+
+    def scatter_to_primary(self, window: int = 0) -> Measured:
+        """Scattered over unscattered counts."""
+        primary = self.primary[window]
+        return Measured(float(self.rate[window] / primary - 1), float(self.error[window] / primary))
+
+
+def totals(scene: Scene, effort: Effort, histories: float, **more) -> Totals:
+    """Of `REPEATS` runs with seeds of their own: pixels share scores, so their errors do not add up to the total's."""
+    runs = [
+        simulate(scene, effort, histories / REPEATS, seed=effort.seed + n, batches=1, **more) for n in range(REPEATS)
+    ]
+    rates = np.array([r.rate.sum(axis=(0, 2, 3)) for r in runs])
+    error = rates.std(axis=0, ddof=1) / np.sqrt(REPEATS)
+    return Totals(rates.mean(axis=0), error, runs[0].primary.sum(axis=(0, 2, 3)))

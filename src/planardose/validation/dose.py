@@ -1,0 +1,23 @@
+"""Rows on the dose mode: photon energy absorbed in spheres of water."""
+
+from functools import partial
+
+from planardose.library import Line
+from planardose.sim.dose_checks import sphere_absorbed_fraction
+from planardose.validation.check import Effort, Measured
+
+MASSES_G = (10, 100, 1000)
+ENERGIES_KEV = (50, 100, 200, 364)
+
+
+def sphere(mass_g: float, surround: str, energy_kev: float, effort: Effort) -> Measured:
+    """Share of the photon energy of a uniform source in a sphere of water that the sphere absorbs."""
+    line = (Line(float(energy_kev), 1.0),)
+    found = sphere_absorbed_fraction(mass_g, line, surround, effort.count(4e5), effort.seed, threads=effort.threads)
+    return Measured(*found)
+
+
+ROWS = {
+    **{f"sphere_{m}_{e}": partial(sphere, m, "water", e) for m in MASSES_G for e in ENERGIES_KEV},
+    **{f"sphere_vacuum_100_{e}": partial(sphere, 100, "vacuum", e) for e in ENERGIES_KEV},
+}
