@@ -23,6 +23,7 @@ from planardose.validation.check import Effort, Measured, demands
 
 DEVICE = "cpu"
 REPEATS = 10  # runs whose spread gives the error of a total
+LUNG_G_ML = 0.26  # ICRU Report 44, inflated lung
 FAT_MM = 20.0  # in the middle of the demo's range
 TRUNK_MM = (150.0, 650.0)  # of the design anatomy, along z
 SOFT_TISSUE = MATERIALS.index("soft_tissue")
@@ -94,6 +95,22 @@ def uneven_phantom() -> Scene:
     for n, material in enumerate(MATERIALS):
         density[n][kind == n] = density_g_ml(material)
     return Scene(density, rng.random(grid.shape) * (kind != MATERIALS.index("bone")), grid, (100.0, -110.0))
+
+
+def layered_phantom() -> Scene:
+    """Layers of adipose, lung, soft tissue and bone, each as wide as the grid; activity spread unevenly in the middle.
+
+    Nothing changes along x and z, so that photons that leave a little aslant meet what those along the normal meet.
+    """
+    grid = Grid.axis_aligned((16, 9, 14), (14.0, 20.0, 18.0), (-105.0, -80.0, -117.0))
+    density = np.zeros((len(MATERIALS), *grid.shape), dtype=np.float32)
+    layers = ("adipose", *["soft_tissue"] * 2, "bone", "soft_tissue", "lung", *["soft_tissue"] * 2, "adipose")
+    for j, layer in enumerate(layers):
+        material = "soft_tissue" if layer == "lung" else layer
+        density[MATERIALS.index(material), :, j] = LUNG_G_ML if layer == "lung" else density_g_ml(material)
+    activity = np.zeros(grid.shape)
+    activity[5:11, 1:8, 4:10] = np.random.default_rng(4).random((6, 7, 6))
+    return Scene(density, activity, grid, (130.0, -130.0))
 
 
 def cube() -> Scene:

@@ -15,6 +15,7 @@ from planardose.validation.scenes import (
     Scene,
     Totals,
     block,
+    layered_phantom,
     lutetium,
     one_line,
     simulate,
@@ -104,15 +105,15 @@ def additivity(effort: Effort) -> Measured:
 
 @cache
 def forced_and_analog(effort: Effort) -> tuple[Totals, Totals]:
-    """Counts of all lines of 177Lu in `ANALOG_WINDOWS` from the uneven phantom by both ways of detection."""
-    forced = totals(uneven_phantom(), effort, 1e6, windows=analog_windows())
-    return forced, totals(uneven_phantom(), effort, 1e7, windows=analog_windows(), analog_deg=ANALOG_DEG)
+    """Counts of all lines of 177Lu in `ANALOG_WINDOWS` from the layered phantom by both ways of detection."""
+    forced = totals(layered_phantom(), effort, 1e6, windows=analog_windows())
+    return forced, totals(layered_phantom(), effort, 1e7, windows=analog_windows(), analog_deg=ANALOG_DEG)
 
 
 def forced_detection(window: int, effort: Effort) -> Measured:
     """Counts in a window by forced detection, cps/MBq, against photons that leave toward a head by themselves."""
     forced, analog = forced_and_analog(effort)
-    mbq = uneven_phantom().activity.sum()
+    mbq = layered_phantom().activity.sum()
     error = np.hypot(forced.error[window], analog.error[window])
     return Measured(float(forced.rate[window] / mbq), float(error / mbq), float(analog.rate[window] / mbq))
 
