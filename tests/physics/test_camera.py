@@ -144,7 +144,7 @@ def test_layers_blur_like_a_direct_convolution():
                 low, high = max(0, k - b), min(12, k + b + 1)
                 expected[slot, p, low:high] += layers[slot, layer, i, k] * kernel[p - i + a, low - k + b : high - k + b]
         ours = image_of_layers(layers, raster, view, MELP, slots, False)
-        assert ours == pytest.approx(expected, rel=1e-4)
+        assert ours == pytest.approx(expected, rel=2e-3)  # responses are mixed between two distances
 
 
 def test_responses_between_nodes_have_the_right_width_and_sum():

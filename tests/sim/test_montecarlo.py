@@ -17,9 +17,9 @@ from planardose.physics.compton import differential_barn_sr, scattered_energy_ke
 from planardose.physics.detector import detection_efficiency
 from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
+from planardose.physics.warp_runtime import warp_device
 from planardose.planar import EnergyWindow
 from planardose.sim import montecarlo
-from planardose.sim.montecarlo_device import warp_device
 from planardose.sim.montecarlo_tables import emission_tables, energy_tables, majorant_per_mm
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
@@ -375,7 +375,8 @@ def test_processes_that_compile_at_the_same_time_agree(tmp_path):
         "import numpy as np\n"
         "from planardose.image import Grid\n"
         "from planardose.library import load_camera, load_nuclide\n"
-        "from planardose.sim.montecarlo import simulate_views, warp_device\n"
+        "from planardose.physics.warp_runtime import warp_device\n"
+        "from planardose.sim.montecarlo import simulate_views\n"
         "lu = load_nuclide('177Lu')\n"
         "grid = Grid.axis_aligned((4, 4, 4), 30.0, -45.0)\n"
         "v = simulate_views(np.full((3, 4, 4, 4), 0.3), np.ones((4, 4, 4)), grid,\n"

@@ -16,13 +16,13 @@ from planardose.physics.couch import couch_transmission
 from planardose.planar import EnergyWindow
 from planardose.sim.heads import Head, Raster, opposed_heads
 from planardose.sim.montecarlo_columns import masses_ahead, primary_layers
-from planardose.sim.montecarlo_device import FORCED, Setup, Tracker, load_kernels, warp_device
+from planardose.sim.montecarlo_device import FORCED, Setup, Tracker, load_kernels
 from planardose.sim.montecarlo_kernel import BALANCE, FIXED_POINT
 from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, primary_slots, scatter_slots
 from planardose.sim.response import image_of_layers
 from planardose.units import BQ_PER_MBQ
 
-__all__ = ["BATCHES", "Options", "Views", "clear_error", "simulate", "simulate_views", "warp_device"]
+__all__ = ["BATCHES", "Options", "Views", "clear_error", "simulate", "simulate_views"]
 
 BATCHES = 8
 LARGEST_BATCH = 2**32  # the fixed-point sums of so many histories stay within 63 bits

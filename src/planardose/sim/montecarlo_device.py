@@ -1,19 +1,15 @@
-"""The photon kernel on a device: start, upload, launches on threads, and parts where memory is short."""
+"""The photon kernel on a device: upload, launches on threads, and parts where memory is short."""
 
 import logging
-import os
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import warp as wp
 
 from planardose.errors import InputError
 from planardose.physics.form_factors import STEP, form_factors
+from planardose.physics.warp_runtime import load_kernel
 from planardose.sim import montecarlo_columns, montecarlo_kernel, montecarlo_track
 from planardose.sim.heads import Raster
 from planardose.sim.montecarlo_tables import EnergyTables, Slots, emission_tables, majorant_per_mm
@@ -24,48 +20,10 @@ FORCED = 2.0  # `Heads.acceptance`
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def _stderr_closed() -> Iterator[None]:
-    """Send what native code writes to stderr nowhere."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-@cache
-def start_warp() -> None:
-    """Start Warp without its banner and its warning about machines that have no GPU."""
-    wp.config.log_level = wp.LOG_ERROR
-    with _stderr_closed():
-        wp.init()
-
-
-@cache
 def load_kernels(device: str) -> None:
     """Load the kernels; on first use they are compiled (seconds) into the user's cache, safely beside others."""
-    start_warp()
-    wp.load_module(montecarlo_track, device=device)
-    wp.load_module(montecarlo_columns, device="cpu")
-
-
-def warp_device(choice: str) -> str:
-    """Warp's device for the config key ``device``: ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    InputError
-        If ``cuda`` is asked for and there is none.
-    """
-    start_warp()
-    if choice == "cuda" and not wp.is_cuda_available():
-        raise InputError("config device", "'cuda', but no CUDA device can be used", "auto or cpu on this machine")
-    return "cuda:0" if choice != "cpu" and wp.is_cuda_available() else "cpu"
+    load_kernel(montecarlo_track, device)
+    load_kernel(montecarlo_columns, "cpu")
 
 
 @dataclass(frozen=True)

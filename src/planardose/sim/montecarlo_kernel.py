@@ -8,6 +8,8 @@ of weights. What follows a photon through the patient is in `montecarlo_track`.
 
 import warp as wp
 
+from planardose.physics import photon_kernel
+from planardose.physics.photon_kernel import after_compton, momentum, read
 from planardose.physics.warp_random import GAMMA as _GAMMA
 from planardose.physics.warp_random import hash64, isotropic, turned, uniform  # noqa: F401 (for kernels that use both)
 
@@ -22,9 +24,7 @@ ROULETTE_TO = 0.25
 _FIXED = wp.constant(FIXED_POINT)
 _BELOW = wp.constant(ROULETTE_BELOW)
 _TO = wp.constant(ROULETTE_TO)
-_REST = wp.constant(510.99895069)
 _RADIUS2 = wp.constant(0.079407877)  # classical electron radius squared, barn
-_HC = wp.constant(12.398419843)
 _FOUR_PI = wp.constant(12.566370614359172)
 
 
@@ -53,23 +53,10 @@ class Tables:
 
 
 @wp.func
-def read(table: wp.array(dtype=wp.float32), position: float) -> float:
-    n = wp.clamp(int(position), 0, table.shape[0] - 2)
-    f = wp.min(position - float(n), 1.0)
-    return table[n] * (1.0 - f) + table[n + 1] * f
-
-
-@wp.func
 def read3(table: wp.array(dtype=wp.vec3), position: float) -> wp.vec3:
     n = wp.clamp(int(position), 0, table.shape[0] - 2)
     f = wp.min(position - float(n), 1.0)
     return table[n] * (1.0 - f) + table[n + 1] * f
-
-
-@wp.func
-def momentum(t: Tables, energy: float, cosine: float) -> float:
-    """Position in the form-factor tables."""
-    return energy / _HC * wp.sqrt(wp.max(0.5 * (1.0 - cosine), 0.0)) / t.x_step
 
 
 @wp.func
@@ -96,78 +83,26 @@ def coherent_scale(t: Tables, energy: float) -> float:
 
 
 @wp.func
-def energy_ratio(energy: float, cosine: float) -> float:
-    """Energy after Compton scattering over that before."""
-    return 1.0 / (1.0 + energy / _REST * (1.0 - cosine))
-
-
-@wp.func
 def compton_density(t: Tables, energy: float, cosine: float) -> float:
     """Chance per solid angle, times 4 pi, that Compton scattering goes into a direction."""
-    shape = compton_shape(t, energy_ratio(energy, cosine), cosine, momentum(t, energy, cosine))
-    return shape * compton_scale(t, energy)
+    ratio = after_compton(energy, cosine) / energy
+    return compton_shape(t, ratio, cosine, momentum(energy, cosine, t.x_step)) * compton_scale(t, energy)
 
 
 @wp.func
 def coherent_density(t: Tables, energy: float, cosine: float) -> float:
-    return coherent_shape(t, cosine, momentum(t, energy, cosine)) * coherent_scale(t, energy)
+    return coherent_shape(t, cosine, momentum(energy, cosine, t.x_step)) * coherent_scale(t, energy)
 
 
 @wp.func
-def sample_compton(t: Tables, energy: float, state_in: wp.uint64):
-    """Cosine of the scattering angle (Butcher-Messel composition, rejection by S), and the state after it."""
-    state = state_in
-    k = energy / _REST
-    low = 1.0 / (1.0 + 2.0 * k)
-    first = -wp.log(low)
-    both = first + 0.5 * (1.0 - low * low)
-    cosine = float(1.0)
-    searching = bool(True)
-    while searching:
-        state = state + _GAMMA
-        pick = uniform(state) * both
-        state = state + _GAMMA
-        u = uniform(state)
-        r = wp.sqrt(low * low + (1.0 - low * low) * u)
-        if pick < first:
-            r = wp.exp(-first * u)
-        q = (1.0 - r) / (k * r)
-        cosine = 1.0 - q
-        state = state + _GAMMA
-        bound = read(t.incoherent, momentum(t, energy, cosine))
-        if uniform(state) < (1.0 - r * q * (2.0 - q) / (1.0 + r * r)) * bound:
-            searching = False
-    return cosine, state
+def sample_compton(t: Tables, energy: float, state: wp.uint64):
+    """Cosine of the scattering angle, and the random state after it."""
+    return photon_kernel.sample_compton(t.incoherent, t.x_step, energy, state)
 
 
 @wp.func
-def sample_coherent(t: Tables, energy: float, state_in: wp.uint64):
-    """Cosine of the scattering angle: x^2 from the integral of F^2, rejection by (1 + cos^2) / 2; and the state."""
-    state = state_in
-    last = t.coherent_integral.shape[0] - 1
-    largest = wp.min(energy / _HC, float(last) * t.x_step)
-    reach = read(t.coherent_integral, largest / t.x_step)
-    cosine = float(1.0)
-    searching = bool(True)
-    while searching:
-        state = state + _GAMMA
-        goal = uniform(state) * reach
-        a = int(0)
-        b = int(last)
-        while b - a > 1:
-            middle = (a + b) // 2
-            if t.coherent_integral[middle] <= goal:
-                a = middle
-            else:
-                b = middle
-        share = (goal - t.coherent_integral[a]) / (t.coherent_integral[b] - t.coherent_integral[a])
-        square = (float(a * a) + share * float(b * b - a * a)) * t.x_step * t.x_step
-        ratio = _HC / energy
-        cosine = wp.max(1.0 - 2.0 * square * ratio * ratio, -1.0)
-        state = state + _GAMMA
-        if uniform(state) < 0.5 * (1.0 + cosine * cosine):
-            searching = False
-    return cosine, state
+def sample_coherent(t: Tables, energy: float, state: wp.uint64):
+    return photon_kernel.sample_coherent(t.coherent_integral, t.x_step, energy, state)
 
 
 @wp.func
@@ -226,7 +161,7 @@ def scatter(t: Tables, energy: float, compton_share: float, state_in: wp.uint64)
     after = float(energy)
     if uniform(state) < compton_share:
         cosine, state = sample_compton(t, energy, state)
-        after = energy * energy_ratio(energy, cosine)
+        after = after_compton(energy, cosine)
     else:
         cosine, state = sample_coherent(t, energy, state)
     return after, cosine, state

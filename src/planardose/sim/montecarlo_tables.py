@@ -17,7 +17,7 @@ SEEN = 1e-3  # photons are followed while some window counts them with this shar
 LOWEST_KEV = 40.0  # below, the crystal's tables end
 HIGHEST_KEV = 799.0
 KNOT = 10  # keV between exact values of the majorant
-FEW = 0.01  # share of a window's counts below which a response of their own is not worth its time
+FEW = 0.1  # share of a window's unscattered counts below which a response of their own is not worth its time
 ROUNDING = 1e-5  # more than single precision can lose between majorant and voxel
 
 

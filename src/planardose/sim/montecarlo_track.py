@@ -9,7 +9,9 @@ mode, for tests, counts only photons that leave the patient close to a head's no
 
 import warp as wp
 
+from planardose.physics.photon_kernel import after_compton, momentum, read
 from planardose.physics.warp_random import GAMMA as _GAMMA
+from planardose.physics.warp_random import hash64, isotropic, turned, uniform
 from planardose.sim.montecarlo_kernel import (
     FIXED_POINT,
     Tables,
@@ -19,18 +21,11 @@ from planardose.sim.montecarlo_kernel import (
     compton_shape,
     credit,
     emission_energy,
-    energy_ratio,
-    hash64,
     inside_grid,
-    isotropic,
-    momentum,
     point_at,
-    read,
     read3,
     roulette,
     scatter,
-    turned,
-    uniform,
     uniform64,
 )
 
@@ -119,15 +114,14 @@ def detect(
     by_coherent = coherent * coherent_scale(t, energy)
     for h in range(heads.normal.shape[0]):
         toward = wp.dot(d, heads.normal[h])
-        position = momentum(t, energy, toward)
-        ratio = energy_ratio(energy, toward)
-        after = energy * ratio
+        position = momentum(energy, toward, t.x_step)
+        after = after_compton(energy, toward)
         coherent_part = by_coherent * coherent_shape(t, toward, position)
         if after > t.first_kev or coherent_part > _LEAST:
             mass = heads.mass[i, j, k, h] - t.density[i, j, k] * wp.dot(offset, heads.normal[h])
             if after > t.first_kev:
                 depth = wp.max(wp.dot(read3(t.total, after - t.first_kev), mass), 0.0)
-                part = by_compton * compton_shape(t, ratio, toward, position)
+                part = by_compton * compton_shape(t, after / energy, toward, position)
                 score(t, heads, tally, h, p, after, part * wp.exp(-depth))
             if coherent_part > _LEAST:
                 depth = wp.max(wp.dot(read3(t.total, energy - t.first_kev), mass), 0.0)

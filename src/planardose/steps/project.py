@@ -11,11 +11,12 @@ from planardose.io.samples import read_samples
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.couch import couch_mm
+from planardose.physics.warp_runtime import warp_device
 from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.sim.activity import activity_map
 from planardose.sim.heads import opposed_heads
-from planardose.sim.montecarlo import Options, simulate, warp_device
+from planardose.sim.montecarlo import Options, simulate
 
 BATCHES = 4  # for the error estimate
 log = logging.getLogger("planardose.project")
