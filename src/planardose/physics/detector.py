@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from planardose.library import Camera
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.physics.collimator import FWHM_PER_SIGMA
-from planardose.physics.crystal import BINS, CRYSTAL, NODES_KEV, Slabs, crystal_table, first_interaction
+from planardose.physics.crystal import BINS, NODES_KEV, Slabs, crystal_table, first_interaction, interacting_per_mm
 from planardose.planar import EnergyWindow
 
 
@@ -25,10 +25,12 @@ def energy_fwhm_kev(camera: Camera, energy_kev: float | np.ndarray) -> float | n
     return camera.energy_resolution * np.sqrt(camera.reference_kev * np.asarray(energy_kev))
 
 
-def interaction_fraction(camera: Camera, energy_kev: float | np.ndarray) -> np.ndarray:
-    """Share of photons at normal incidence whose first interaction is in the crystal (coherent scattering left out)."""
-    e = np.atleast_1d(np.asarray(energy_kev, dtype=np.float64))
-    return first_interaction(slabs_of(camera), e)[CRYSTAL].reshape(np.shape(energy_kev))
+def interaction_fraction(camera: Camera, energy_kev: float | np.ndarray) -> float | np.ndarray:
+    """Share of photons that interact in the crystal when they enter it at right angles (coherent scattering left out).
+
+    Of the bare crystal: the cover before it is not in this number.
+    """
+    return -np.expm1(-interacting_per_mm("nai", energy_kev) * camera.crystal_mm)
 
 
 def _in_window(camera: Camera, window: EnergyWindow, deposit_kev: np.ndarray) -> np.ndarray:
@@ -50,7 +52,8 @@ def detection_efficiency(camera: Camera, window: EnergyWindow, energy_kev: float
     Parameters
     ----------
     camera : Camera
-        Its ``front_mm`` of aluminium before the collimator attenuates only; what it scatters does not pass the holes.
+        Its ``front_mm`` of aluminium before the collimator attenuates as a narrow beam. What it scatters into the
+        holes is left out: for 2 mm at 208 keV a haze over the whole image of 2 % of the photopeak's counts.
     window : EnergyWindow
     energy_kev : float or array
         Photon energy, 1 to 800 keV: xraylib's cross sections end there (ValueError above). Below 15 keV and above
