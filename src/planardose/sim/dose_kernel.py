@@ -2,8 +2,8 @@
 
 Photons are followed one by one without weights. At every tentative collision of the Woodcock tracking, real or not, the
 energy that a photon there is expected to leave is scored: an unbiased estimate of the same dose as scoring what real
-collisions leave, with two to three times less variance for the time. What real collisions leave goes into the balance,
-which closes to the last bit.
+collisions leave, with 1.4 (a whole sphere of water) to 3 times (voxels of a patient with bone) less variance for the
+time. What real collisions leave goes into the balance, which closes to the last bit.
 """
 
 # ruff: noqa: UP018, RUF046 (Warp takes a bare literal for a constant: variables changed in a loop need float(), bool())

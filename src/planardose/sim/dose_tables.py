@@ -5,9 +5,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from planardose.patient_model import MATERIALS
 from planardose.physics.attenuation import MM_PER_CM, mass_attenuation_cm2_g
 from planardose.physics.form_factors import TISSUE, mean_scattered_share
-from planardose.patient_model import MATERIALS
 
 HIGHEST_KEV = 800.0  # xraylib's photoabsorption ends there
 LOG_STEP = 0.01  # of ln E: linear interpolation of E^-3 errs by 9/8 of its square, 0.011 %
@@ -49,8 +49,8 @@ class DoseCrossSections:
 def dose_cross_sections(cut_kev: float, highest_kev: float, matter: Matter) -> DoseCrossSections:
     """Cross sections from the cut to the highest line.
 
-    Up to `HIGHEST_KEV`. No basis material of a patient has an absorption edge above 4.04 keV (calcium); a lower cut smears edges over 1 %
-    of their energy.
+    Up to `HIGHEST_KEV`. No basis material of a patient has an absorption edge above 4.04 keV (calcium); a lower cut
+    smears edges over 1 % of their energy.
     """
     count = int(np.ceil(np.log(max(highest_kev / cut_kev, 1.0)) / LOG_STEP)) + 2
     energies = np.minimum(cut_kev * np.exp(LOG_STEP * np.arange(count)), HIGHEST_KEV)

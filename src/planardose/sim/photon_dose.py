@@ -1,9 +1,9 @@
 """Energy that the photons of a decay leave in each voxel: the Monte Carlo of the camera in dose mode.
 
 Every photon line is followed down to a cut of 5 keV, where the rest stays on the spot; windows and crystals play no
-part. Electrons of the photons' collisions stay where they are set free (their range is below 1 mm under 400 keV), as
-does the fluorescence of absorbing atoms (below 4.1 keV in tissue). Left out: bremsstrahlung (under 0.5 % of the
-electrons' energy) and the Doppler broadening of Compton scattering.
+part. Electrons of the photons' collisions stay where they are set free (one of 400 keV travels 1.3 mm in water), as
+does the fluorescence of absorbing atoms (below 4.1 keV in tissue). Left out: bremsstrahlung (0.2 % of the energy
+left in water at 800 keV, less below) and the Doppler broadening of Compton scattering.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, SECONDS_PER_HOUR
 
 CUT_KEV = 5.0
 BATCHES = 16
-LARGEST_BATCH = 2**31  # photons of a launch; Warp counts threads in 32 bits
+LARGEST_BATCH = 2**30  # photons of a launch; Warp counts threads in 31 bits
 GRAM_PER_KG = 1000.0
 
 
@@ -222,7 +222,9 @@ def photon_dose(
     """
     source = np.asarray(source, dtype=np.float64)
     _check(partial_density, source, grid, lines, cut_kev)
-    weights = np.zeros((0, source.size)) if regions is None else np.asarray(regions).reshape(-1, source.size)
+    weights = np.zeros((0, *grid.shape)) if regions is None else np.asarray(regions)
+    if weights.shape[1:] != grid.shape:
+        raise ValueError(f"regions {weights.shape} must be a stack of maps on the grid {grid.shape}")
     warp_device("cpu")  # starts Warp
     tables = _upload(partial_density, source, grid, lines, cut_kev, matter, device)
     per_decay = sum(x.per_decay for x in lines)
@@ -230,7 +232,7 @@ def photon_dose(
     for count, deposit, gained in _batches(tables, source.size, int(photons), seed, device, threads, batches):
         kev = deposit * (per_decay / kernel.KEV_UNIT / count)
         voxels.add(kev, count)
-        organs.add(np.array([(w * kev).sum() for w in weights]), count)
+        organs.add(np.array([(w.ravel() * kev).sum() for w in weights]), count)
         balance.add(gained / count, count)
     named = dict(zip(kernel.BALANCE, (balance.mean * (per_decay / kernel.KEV_UNIT)).tolist(), strict=True))
     named["collisions"] *= kernel.KEV_UNIT / per_decay
