@@ -20,7 +20,7 @@ from planardose.sim.dose_tables import (
     dose_cross_sections,
     dose_majorant_per_mm,
 )
-from planardose.sim.montecarlo import warp_device
+from planardose.physics.warp_runtime import warp_device
 from planardose.sim.photon_dose import CUT_KEV, dose_gy, photon_dose
 
 LU = load_nuclide("177Lu")

@@ -20,7 +20,7 @@ from planardose.physics.form_factors import STEP, form_factors
 from planardose.sim import dose_kernel as kernel
 from planardose.sim import montecarlo_kernel
 from planardose.sim.dose_tables import HIGHEST_KEV, PATIENT, Matter, dose_cross_sections, dose_majorant_per_mm
-from planardose.sim.montecarlo import warp_device
+from planardose.physics.warp_runtime import warp_device
 from planardose.sim.montecarlo_tables import emission_tables
 from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, SECONDS_PER_HOUR
 

@@ -1,12 +1,11 @@
 """What one line of the validation table is: a measured quantity beside its reference, with a verdict."""
 
-import csv
 from dataclasses import dataclass
 from functools import cache
 
-from planardose.library import DATA
+from planardose.validation.references import read_table
 
-CHECKS = DATA / "validation" / "checks.tsv"
+CHECKS = "checks.tsv"
 COMPUTED = "computed"  # in place of a reference that a closed form or a separate calculation gives at run time
 KINDS = ("relative", "absolute", "sigma")
 
@@ -107,16 +106,14 @@ class Check:
 @cache
 def demands() -> dict[str, Demand]:
     """Every line of ``checks.tsv`` by name, in its order."""
-    with CHECKS.open(newline="") as f:
-        rows = csv.DictReader((x for x in f if not x.startswith("#")), delimiter="\t", quoting=csv.QUOTE_NONE)
-        found = [
-            Demand(
-                r["name"], r["group"], r["quantity"], r["unit"],
-                None if r["reference"] == COMPUTED else float(r["reference"]),
-                float(r["tolerance"]), r["kind"], r["source"], r["analysis"] or "",
-            )
-            for r in rows
-        ]  # fmt: skip
+    found = [
+        Demand(
+            r["name"], r["group"], r["quantity"], r["unit"],
+            None if r["reference"] == COMPUTED else float(r["reference"]),
+            float(r["tolerance"]), r["kind"], r["source"], r["analysis"] or "",
+        )
+        for r in read_table(CHECKS)
+    ]  # fmt: skip
     if len({d.name for d in found}) != len(found):
         raise ValueError("checks.tsv: a name stands twice")
     return {d.name: d for d in found}

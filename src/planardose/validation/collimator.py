@@ -1,6 +1,5 @@
 """Rows on the collimator: holes, width of a line, septal penetration and scatter in lead."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -67,25 +66,20 @@ def melp_total(effort: Effort) -> Measured:
 
 
 def megp(penetration: bool, effort: Effort) -> Measured:
-    """177Lu in air by GE's MEGP, photopeak."""
-    return Measured(in_air(load_camera(CAMERAS["megp"]), lutetium(), lutetium().photopeak, penetration))
+    """177Lu in air by GE's MEGP with a bare crystal of 9.5 mm, photopeak."""
+    camera = load_camera(CAMERAS["megp"])
+    return Measured(in_air(bare(camera, camera.crystal_mm), lutetium(), lutetium().photopeak, penetration))
 
 
 def iodine(effort: Effort) -> Measured:
-    """123I in air by MELP, all lines, cover and backscatter on."""
-    return Measured(in_air(symbia_of_simind(), load_nuclide("123I"), IODINE_WINDOW, True))
+    """123I in air by MELP, all lines; the catalogue's cover and glass are those of SIMIND's set-up."""
+    return Measured(in_air(melp(), load_nuclide("123I"), IODINE_WINDOW, True))
 
 
 def iodine_geometric(effort: Effort) -> Measured:
     """Share of geometric counts in them, per cent."""
-    camera, nuclide = symbia_of_simind(), load_nuclide("123I")
-    parts = [in_air(camera, nuclide, IODINE_WINDOW, p) for p in (False, True)]
+    parts = [in_air(melp(), load_nuclide("123I"), IODINE_WINDOW, p) for p in (False, True)]
     return Measured(100 * parts[0] / parts[1])
-
-
-def symbia_of_simind() -> Camera:
-    """MELP with the crystal of SIMIND's set-up; cover and backscatter are the catalogue's, which are SIMIND's."""
-    return replace(melp(), crystal_mm=SIMIND_CRYSTAL_MM)
 
 
 ROWS = {

@@ -17,6 +17,7 @@ from planardose.physics import attenuation
 from planardose.physics.collimator import fwhm_mm
 from planardose.validation import collimator, matter, samplers
 from planardose.validation.check import Effort, demands
+from planardose.validation.references import xcom_per_cm
 
 BLUE, RED, GREY = "#1f5a94", "#b5372b", "#555555"
 LABELS = {"soft_tissue": "soft tissue", "nai": "NaI"}
@@ -38,7 +39,7 @@ def _attenuation(axes: list[Axes], effort: Effort) -> None:
     for material, colour in zip(matter.MATERIALS, colours, strict=True):
         mu = attenuation.linear_attenuation_per_mm(material, energies) * attenuation.MM_PER_CM
         axes[0].loglog(energies, mu, color=colour, lw=1.5, label=LABELS.get(material, material))
-        points = [demands()[f"mu_{material}_{e:.0f}"].reference for e in matter.ENERGIES_KEV]
+        points = [xcom_per_cm(material, e) for e in matter.ENERGIES_KEV]
         axes[0].plot(matter.ENERGIES_KEV, points, "o", color=colour, ms=5, mfc="white")
     axes[0].plot([], [], "o", color=GREY, ms=5, mfc="white", label="NIST XCOM")
     axes[0].set(xlabel="energy / keV", ylabel="linear attenuation / cm$^{-1}$", xlim=(50, 500))

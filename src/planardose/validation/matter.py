@@ -4,6 +4,7 @@ from functools import partial
 
 from planardose.physics import attenuation, compton
 from planardose.validation.check import Effort, Measured
+from planardose.validation.references import xcom_per_cm
 
 MATERIALS = ("water", "soft_tissue", "bone", "lead", "nai")
 ENERGIES_KEV = (80.0, 112.95, 208.37, 364.49)  # both sides of lead's K edge (88 keV); the lines of 177Lu and 131I
@@ -15,7 +16,8 @@ LU_LINE_KEV = 208.37
 
 def linear_attenuation(material: str, energy_kev: float, effort: Effort) -> Measured:
     """Total linear attenuation coefficient, 1/cm."""
-    return Measured(attenuation.linear_attenuation_per_mm(material, energy_kev) * attenuation.MM_PER_CM)
+    ours = attenuation.linear_attenuation_per_mm(material, energy_kev) * attenuation.MM_PER_CM
+    return Measured(ours, reference=xcom_per_cm(material, energy_kev))
 
 
 def klein_nishina(moment: int, energy_kev: float, effort: Effort) -> Measured:

@@ -19,7 +19,8 @@ from planardose.sim.montecarlo import Options, Views
 from planardose.sim.montecarlo_device import Setup, load_kernels, upload_tables
 from planardose.sim.montecarlo_kernel import Tables
 from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, scatter_slots
-from planardose.validation.check import Effort, Measured, demands
+from planardose.validation.check import Effort, Measured
+from planardose.validation.references import xcom_per_cm
 
 DEVICE = "cpu"
 REPEATS = 10  # runs whose spread gives the error of a total
@@ -51,7 +52,7 @@ def one_line() -> Nuclide:
 
 def soft_tissue_per_mm() -> float:
     """Attenuation of soft tissue at the 208 keV line as NIST XCOM has it, 1/mm: not the transport's own."""
-    return demands()["mu_soft_tissue_208"].reference / MM_PER_CM
+    return xcom_per_cm("soft_tissue", 208.37) / MM_PER_CM
 
 
 @dataclass(frozen=True)
