@@ -34,7 +34,7 @@ class FormFactors:
 
 @cache
 def form_factors(material: str = TISSUE) -> FormFactors:
-    """Tables of a material of `planardose.physics.attenuation.material_names`, from xraylib's element tables."""
+    """Tables of a material from xraylib's element tables."""
     x = np.arange(int(LAST / STEP) + 1) * STEP
     incoherent, coherent, electrons = np.zeros_like(x), np.zeros_like(x), 0.0
     for z, fraction in mass_fractions(material).items():
