@@ -11,6 +11,7 @@ from slow_spheres import Water, absorbed_fraction
 from planardose.image import Grid
 from planardose.library import DATA, Line, load_nuclide
 from planardose.physics.attenuation import mass_attenuation_cm2_g, mass_fractions
+from planardose.physics.warp_runtime import warp_device
 from planardose.sim import photon_dose as module
 from planardose.sim.dose_checks import cross_absorption, cut_effect, sphere_absorbed_fraction, sphere_references
 from planardose.sim.dose_tables import (
@@ -21,7 +22,6 @@ from planardose.sim.dose_tables import (
     dose_cross_sections,
     dose_majorant_per_mm,
 )
-from planardose.physics.warp_runtime import warp_device
 from planardose.sim.photon_dose import CUT_KEV, dose_gy, photon_dose
 
 LU = load_nuclide("177Lu")

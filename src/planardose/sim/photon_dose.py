@@ -17,10 +17,10 @@ import warp as wp
 from planardose.image import Grid
 from planardose.library import Line
 from planardose.physics.form_factors import STEP, form_factors
+from planardose.physics.warp_runtime import warp_device
 from planardose.sim import dose_kernel as kernel
 from planardose.sim import montecarlo_kernel
 from planardose.sim.dose_tables import HIGHEST_KEV, PATIENT, Matter, dose_cross_sections, dose_majorant_per_mm
-from planardose.physics.warp_runtime import warp_device
 from planardose.sim.montecarlo_tables import emission_tables
 from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, SECONDS_PER_HOUR
 
