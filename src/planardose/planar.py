@@ -9,6 +9,7 @@ from planardose.frames import PlanarPose
 from planardose.image import Grid
 
 VIEWS = ("anterior", "posterior")
+SWEPT_S = 1.0  # a pair whose duration exceeds its exposure by more than this was swept
 
 
 @dataclass(frozen=True, order=True)
@@ -86,6 +87,11 @@ class PlanarPair:
     def mid_time(self) -> datetime:
         """Middle of the acquisition, to which activities refer."""
         return self.acquired_at + timedelta(seconds=self.duration_s / 2)
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether the field moved along the patient: the whole took longer than a point was seen."""
+        return self.duration_s - self.exposure_s > SWEPT_S
 
     def window_index(self, energy_kev: float) -> int:
         """Index of the narrowest window that holds `energy_kev`; raises KeyError when none does."""

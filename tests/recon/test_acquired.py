@@ -1,12 +1,19 @@
 """Photopeak counts and triple-energy-window scatter."""
 
+from dataclasses import replace
+from datetime import datetime
+
 import numpy as np
 import pytest
 
 from planardose.errors import InputError
-from planardose.planar import EnergyWindow
-from planardose.recon.acquired import acquired_from, triple_energy_window
+from planardose.frames import PlanarPose
+from planardose.image import Grid
+from planardose.library import load_camera
+from planardose.planar import EnergyWindow, PlanarPair
+from planardose.recon.acquired import acquired_from, triple_energy_window, without_dead_time
 from planardose.recon.scatter import parameters
+from planardose.sim.acquire import DeadTime, acquire
 
 PEAK, LOW, HIGH = EnergyWindow(187.2, 228.8), EnergyWindow(166.4, 187.2), EnergyWindow(228.8, 249.6)
 
@@ -34,3 +41,22 @@ def test_smoothing_keeps_the_scatter_total(nuclide):
 def test_windows_of_another_nuclide_are_refused(nuclide, windows):
     with pytest.raises(InputError, match="windows_kev"):
         acquired_from(np.ones((2, 2, 4, 4)), windows, 20.0, nuclide, 10.0, "P01 t24 planar")
+
+
+def test_dead_time_of_a_sweep_is_undone():
+    """Counts of `sim.acquire` with dead time come back to those without, in both views, and raw ones are lower."""
+    grid = Grid.axis_aligned((21, 3, 80), 10.0, (-100.0, -10.0, -400.0))
+    x, z = grid.axis_mm(0)[:, None], grid.axis_mm(2)[None, :]
+    spot = np.exp(-((x / 60) ** 2) - ((z + 100) / 80) ** 2)
+    rate = np.stack([[spot, 0.2 * spot], [1.5 * spot, 0.3 * spot]]) * 12e3 / spot.sum()
+    camera = load_camera("siemens_symbia_melp")
+    setting = (grid, (4.8, 4.8), (160, 60), PlanarPose(0.0, 0.0), 150.0, None)
+    windows = (EnergyWindow(187.2, 228.8), EnergyWindow(166.4, 187.2))
+    ideal, lossy = (
+        PlanarPair(acquire(rate, *setting, loss), windows, (4.8, 4.8), 150.0, datetime(2026, 3, 2), 500.0)
+        for loss in (None, DeadTime(4.6, 0, camera.field_mm[0]))
+    )
+    back = without_dead_time(lossy, camera, 0)
+    assert lossy.counts.sum() < 0.97 * ideal.counts.sum()
+    assert back.counts == pytest.approx(ideal.counts, rel=2e-3, abs=1e-3)
+    assert without_dead_time(lossy, replace(camera, tau_us=None, tau_by_kev=()), 0) is lossy

@@ -23,6 +23,7 @@ from planardose.io.planar_file import save_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.organs import label_of_name
 from planardose.patient_model import PatientModel
+from planardose.physics.sweep import live_share
 from planardose.planar import PlanarPair
 from planardose.recon.organ_totals import split_map
 from planardose.recon.projector import Projector
@@ -176,7 +177,9 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
     truth = concentrations(_hours(row.timepoint), 1.0)
     activity = np.tensordot(truth, model.fractions, axes=1) * model.grid.voxel_ml
     rates = projector.forward(torch.as_tensor(activity, dtype=torch.float32)).numpy() + projector.scatter(activity)
-    expected = rates * 120.0
+    camera, step = load_camera(row.camera), model.grid.spacing_mm
+    live = live_share(rates.sum(axis=1), camera.tau_us, round(camera.field_mm[0] / step[2]))
+    expected = rates * 120.0 * live[:, None]
     windows = (load_nuclide("177Lu").photopeak, *load_nuclide("177Lu").scatter_windows)
     counts = rng.poisson(np.stack([expected, expected * 0.3, expected * 0.05], axis=1)).astype(np.float32)
     acquired = row.injected_at + timedelta(hours=_hours(row.timepoint), seconds=-600)

@@ -116,12 +116,13 @@ def test_scatter_of_a_point_in_a_cube(monkeypatch):
     density[1] = 1.06
     activity = np.zeros(grid.shape)
     activity[20, 20, 20] = 1.0
-    tables = energy_tables(CAMERA, ONE_LINE, PHOTOPEAK, False, False)
+    camera = dataclasses.replace(CAMERA, cover_mm=0.0, backscatter_mm=0.0)
+    tables = energy_tables(camera, ONE_LINE, PHOTOPEAK, False, False)
     energies = tables.first_kev + np.arange(len(tables.total))
-    crystal = detection_efficiency(CAMERA, EnergyWindow(1.0, 1500.0), energies)
+    crystal = detection_efficiency(camera, EnergyWindow(1.0, 1500.0), energies)
     flat = dataclasses.replace(tables, efficiency=tables.efficiency / crystal[:, None])
     monkeypatch.setattr(montecarlo, "energy_tables", lambda *_: flat)
-    setting = (density, activity, grid, CAMERA, ONE_LINE, PHOTOPEAK, (150.0, -150.0))
+    setting = (density, activity, grid, camera, ONE_LINE, PHOTOPEAK, (150.0, -150.0))
     views = simulate_views(*setting, 2e5, 1, rayleigh=False)
     primary, total = views.primary.sum(), views.rate.sum()
     assert (total - primary) / primary == pytest.approx(0.41, abs=0.03)

@@ -19,7 +19,6 @@ VIEW_CODES = {  # PS3.16 CID 26
 ROWS_TO_FEET = ("0", "0", "-1")
 COLUMNS_TO = {"anterior": ("1", "0", "0"), "posterior": ("-1", "0", "0")}  # LPS: to the left, to the right
 NUCLIDE_CODES = {"177Lu": ("447553000", "^177^Lutetium")}  # PS3.16 CID 18
-GAP_S = 1.0  # a pair whose duration exceeds its exposure by more than this was swept
 
 
 def write_planar(
@@ -66,7 +65,7 @@ def write_planar(
 
 def _acquisition(ds: Dataset, pair: PlanarPair, camera: Camera) -> None:
     """Type of the image and how long it took; durations are in ms, lengths in mm (PS3.3 C.8.4.9, C.8.4.10)."""
-    swept = pair.duration_s - pair.exposure_s > GAP_S
+    swept = pair.is_swept
     ds.ImageType = ["ORIGINAL", "PRIMARY", "WHOLE BODY" if swept else "STATIC", "EMISSION"]
     ds.ActualFrameDuration = round(pair.duration_s * 1000)
     ds.AcquisitionTerminationCondition = "TIME"

@@ -1,18 +1,8 @@
-"""The gamma camera's couch: what aluminium between patient and posterior head lets through, along the normal."""
-
-from functools import cache
+"""The gamma camera's couch (`library.Camera.couch_mm`): what aluminium before the posterior head lets through."""
 
 import numpy as np
-import yaml
 
-from planardose.library import DATA
 from planardose.physics.attenuation import linear_attenuation_per_mm
-
-
-@cache
-def couch_mm() -> float:
-    """Thickness of the couch in aluminium, mm (``data/physics/couch.yaml``)."""
-    return float(yaml.safe_load((DATA / "physics" / "couch.yaml").read_text())["aluminium_mm"])
 
 
 def couch_transmission(energy_kev: float | np.ndarray, aluminium_mm: float) -> float | np.ndarray:

@@ -3,14 +3,15 @@
 Virtual and real acquisitions take the same way through `acquired_from`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from planardose.errors import InputError
-from planardose.library import Nuclide
-from planardose.planar import EnergyWindow
+from planardose.library import Camera, Nuclide
+from planardose.physics.sweep import recorded_share
+from planardose.planar import EnergyWindow, PlanarPair
 from planardose.recon.scatter import parameters as scatter_parameters
 
 SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy
@@ -39,6 +40,26 @@ class Acquired:
             raise ValueError(f"counts and scatter must be (2, I, K), got {self.counts.shape}, {self.scatter.shape}")
         if not self.exposure_s > 0:
             raise ValueError(f"exposure_s must be positive, got {self.exposure_s}")
+
+
+def without_dead_time(pair: PlanarPair, camera: Camera, peak: int) -> PlanarPair:
+    """The pair with the counts that a camera without dead time would have: paralysable, along the sweep.
+
+    Parameters
+    ----------
+    pair : PlanarPair
+    camera : Camera
+        Without a dead time the pair comes back as it is.
+    peak : int
+        Index of the photopeak window, whose rate counts.
+    """
+    tau_us = camera.tau_in(pair.windows[peak])
+    if tau_us is None:
+        return pair
+    rows_cps = pair.counts[:, peak].sum(axis=-1, dtype=np.float64) / pair.exposure_s
+    in_field = round(camera.field_mm[0] / pair.pixel_mm[0]) if pair.is_swept else None
+    share = recorded_share(rows_cps, tau_us, in_field)
+    return replace(pair, counts=(pair.counts / share[:, None, :, None]).astype(np.float32))
 
 
 def neighbours(windows: tuple[EnergyWindow, ...], peak: int) -> list[int]:

@@ -12,7 +12,7 @@ from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
-from planardose.recon.acquired import Acquired, acquired_from
+from planardose.recon.acquired import Acquired, acquired_from, without_dead_time
 from planardose.recon.projector import Projector, Responses
 from planardose.run import Run
 
@@ -51,7 +51,9 @@ def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
     pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=timepoint))
     camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
     # sensitivity and scatter are those of the window that was acquired, whatever the catalogue's is
-    nuclide = replace(nuclide, photopeak=pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)])
+    peak = pair.window_index(nuclide.imaged_line().energy_kev)
+    nuclide = replace(nuclide, photopeak=pair.windows[peak])
+    pair = without_dead_time(pair, camera, peak)
     faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")
     calibration, scale = row.calibration_cps_per_mbq, 1.0
     if calibration is not None:

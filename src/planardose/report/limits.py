@@ -17,8 +17,9 @@ ALWAYS = (
     "(shared by all time points), the fit, and the organ's volume by the EANM guide's edge model. They do not "
     "hold errors of the curve's shape, of the segmentation beyond its edge, or of the partial-volume recovery in "
     "small lesions.",
-    "Dead time of the camera is not corrected: in the first hours after a therapy activity a few per cent of the "
-    "counts are lost, at 24 h about 2 %, so that early activities are that much too low.",
+    "Dead time is corrected with the paralysable model on the photopeak rate, along the sweep, where the camera's "
+    "file states it (tau_us); otherwise a few per cent of the counts are missing in the first hours after a therapy "
+    "activity, about 2 % at 24 h.",
     "Activities refer to the middle of the acquisition; decay during it is neglected (far below 0.1 % for half an "
     "hour).",
 )

@@ -1,13 +1,34 @@
 """A virtual acquisition: count rates on the simulation's grid become counts in the pixels of a camera."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.ndimage import map_coordinates
 
 from planardose.frames import PlanarPose
 from planardose.image import Grid
+from planardose.physics.sweep import live_share
 from planardose.planar import PlanarPair
 
 SAMPLES = 3  # points per pixel and axis at which the rate is read
+
+
+@dataclass(frozen=True)
+class DeadTime:
+    """Paralysable dead time of each head.
+
+    Parameters
+    ----------
+    tau_us : float
+    window : int
+        Whose rate counts.
+    field_mm : float or None
+        Axial length of the field in a sweep; None for a static image.
+    """
+
+    tau_us: float
+    window: int = 0
+    field_mm: float | None = None
 
 
 def rates_on_pixels(
@@ -55,6 +76,7 @@ def acquire(
     pose: PlanarPose,
     exposure_s: float,
     rng: np.random.Generator | None,
+    dead_time: DeadTime | None = None,
 ) -> np.ndarray:
     """Counts of both views as the camera sees them.
 
@@ -66,12 +88,19 @@ def acquire(
         Seconds during which each point is in the field of view.
     rng : numpy Generator or None
         Draws Poisson counts; None gives the expected ones.
+    dead_time : DeadTime or None
+        None loses nothing. The windows of a view lose the same share.
 
     Returns
     -------
     (2, W, rows, columns) float32
-        In camera order (`planar.PlanarPair`). No dead time.
+        In camera order (`planar.PlanarPair`).
     """
-    expected = rates_on_pixels(rate, grid, pixel_mm, matrix, pose) * exposure_s
+    expected = rates_on_pixels(rate, grid, pixel_mm, matrix, pose)
+    if dead_time is not None:
+        in_field = None if dead_time.field_mm is None else round(dead_time.field_mm / pixel_mm[0])
+        share = live_share(expected[:, dead_time.window].sum(axis=1), dead_time.tau_us, in_field)
+        expected *= share[:, None, None, :]
+    expected *= exposure_s
     counts = expected if rng is None else rng.poisson(expected)
     return PlanarPair.counts_from_ras(counts.astype(np.float32))

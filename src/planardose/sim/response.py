@@ -16,6 +16,7 @@ from planardose.planar import EnergyWindow
 from planardose.sim.heads import Raster
 from planardose.sim.montecarlo_tables import Slots
 
+NO_MATTER = ("name", "vendor", "collimator", "source", "tau_us", "tau_by_kev", "couch_mm", "pixel_mm")
 STEP = 1.15  # of (length + distance), and so of the width, between the distances at which responses are computed
 
 
@@ -37,7 +38,7 @@ def _kernel(
 
     if not penetration:
         return compute()["kernel"]
-    numbers = {k: v for k, v in asdict(camera).items() if k not in ("name", "vendor", "collimator", "source", "tau_us")}
+    numbers = {k: v for k, v in asdict(camera).items() if k not in NO_MATTER}
     key = {"camera": numbers, "window": asdict(window), "energy_kev": energy_kev, "node": node, "step": STEP,
            "pixel_mm": pixel_mm, "code": _code()}  # fmt: skip
     return cached_arrays("response", key, compute)["kernel"]

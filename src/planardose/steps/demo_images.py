@@ -1,7 +1,7 @@
 """Images of a demo patient as a hospital has them: CT, segmentation, lesions, planar sweeps, calibration source.
 
 The camera deviates from the catalogue's by draws that the chain does not know (`TrueCamera`), the CT has noise and an
-offset; dead time, penetration and breathing are not simulated.
+offset; breathing is not simulated.
 """
 
 from dataclasses import dataclass, replace
@@ -20,10 +20,9 @@ from planardose.io.files import atomic
 from planardose.io.nifti import write_volume
 from planardose.library import Camera, load_camera, load_nuclide
 from planardose.organs import LESION_BASE, label_of_name, name_of_label
-from planardose.physics.couch import couch_mm
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.seeds import rng_for, seed_for
-from planardose.sim.acquire import acquire
+from planardose.sim.acquire import DeadTime, acquire
 from planardose.sim.montecarlo import simulate_views
 from planardose.steps.demo_patient import (
     CAMERA,
@@ -41,7 +40,7 @@ SOURCE_MATRIX = (256, 256)
 SPEED_MM_S = 160.0 / 60.0  # 16 cm/min
 GAP_MM = ((15.0, 40.0), (50.0, 70.0))  # from the body to the anterior and posterior face
 FACE_ERROR_MM = 5.0  # of the distances in the header
-SOURCE_MBQ, SOURCE_S, SOURCE_ML = 500.0, 600.0, 20.0
+SOURCE_MBQ, SOURCE_S, SOURCE_ML = 50.0, 600.0, 20.0  # so weak that dead time takes 0.3 %
 CT_NOISE_HU, CT_OFFSET_HU = 14.0, 8.0
 EDGE_MM = 3.0  # smoothing (standard deviation) of the mask of a perturbed organ
 EDGE, RAGGED = 0.07, 0.1  # shift of its threshold and noise on it: about 5 to 15 % of a kidney's volume
@@ -75,6 +74,12 @@ def windows() -> tuple[EnergyWindow, ...]:
     """Photopeak and its two neighbours."""
     nuclide = load_nuclide(NUCLIDE)
     return (nuclide.photopeak, *nuclide.scatter_windows)
+
+
+def dead_time(camera: Camera, field_mm: float | None) -> DeadTime | None:
+    """Dead time on the photopeak rate, of a sweep with this axial field or a static image."""
+    tau = camera.tau_in(windows()[0])
+    return None if tau is None else DeadTime(tau, 0, field_mm)
 
 
 def write_ct_series(patient: DemoPatient, truth: Truth, seed: int, folder: Path) -> None:
@@ -184,7 +189,7 @@ def planar_pair(
     density = partial_density_from_hu(hu) * anatomy.sampled.body
     views = simulate_views(
         density, activity, grid, true.camera, load_nuclide(NUCLIDE), windows(), faces, histories,
-        seed_for(seed, "make_demo histories", patient.pseudonym, number), couch_mm=couch_mm(),
+        seed_for(seed, "make_demo histories", patient.pseudonym, number), couch_mm=true.camera.couch_mm,
     )  # fmt: skip
     return _swept(views.rate * true.factor, grid, true.camera, patient, acquisition, told, rng)
 
@@ -197,7 +202,8 @@ def _swept(
     low, high = patient.grid.bounds_mm()
     centre = PlanarPose(float(np.mean(grid.axis_mm(0))), 0.5 * float(low[2] + high[2]))
     pixel = (camera.pixel_mm, camera.pixel_mm)
-    counts = acquire(rate, grid, pixel, MATRIX, centre, exposure_s, rng)
+    loss = dead_time(camera, camera.field_mm[0])
+    counts = acquire(rate, grid, pixel, MATRIX, centre, exposure_s, rng, loss)
     middle = patient.injected_at + timedelta(hours=acquisition.hours)
     start = (middle - timedelta(seconds=duration_s / 2)).replace(microsecond=0)
     return PlanarPair(counts.astype(np.float32), windows(), pixel, exposure_s, start, duration_s, told)
@@ -220,7 +226,8 @@ def write_source(path: Path, true: TrueCamera, seed: int, at: datetime) -> float
         seed_for(seed, "make_demo source"),
     )  # fmt: skip
     pixel = (true.camera.pixel_mm, true.camera.pixel_mm)
-    counts = acquire(views.rate * true.factor, grid, pixel, SOURCE_MATRIX, PlanarPose(0.0, 0.0), SOURCE_S, rng)
+    counts = acquire(views.rate * true.factor, grid, pixel, SOURCE_MATRIX, PlanarPose(0.0, 0.0), SOURCE_S, rng,
+                     dead_time(true.camera, None))
     pair = PlanarPair(counts.astype(np.float32), windows(), pixel, SOURCE_S, at, SOURCE_S, (100.0, 100.0))
     write_planar(path, pair, load_camera(CAMERA), NUCLIDE, seed=seed)
     return float(pair.counts[:, 0].sum() / 2 / (SOURCE_MBQ * SOURCE_S))

@@ -10,7 +10,6 @@ from planardose.io.files import atomic
 from planardose.io.samples import read_samples
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
-from planardose.physics.couch import couch_mm
 from planardose.physics.warp_runtime import warp_device
 from planardose.run import Run
 from planardose.seeds import seed_for
@@ -44,7 +43,7 @@ def project(run: Run, patient: str, chunk: int) -> None:
     windows = (nuclide.photopeak, *nuclide.scatter_windows)
     device, faces = warp_device(run.config.device), face_positions_mm(model, None)
     wanted = run.config.projection
-    heads = opposed_heads(faces, couch_mm() if wanted.couch else 0.0)
+    heads = opposed_heads(faces, camera.couch_mm if wanted.couch else 0.0)
     options = Options(device, batches=BATCHES, penetration=wanted.penetration)
     maps, views = [], []
     for row in rows:
