@@ -155,9 +155,10 @@ def transmission(
     mu: float,
     opened: wp.array2d(dtype=wp.float32),
     penetrating: wp.array2d(dtype=wp.float32),
+    path: wp.array2d(dtype=wp.float32),
 ):
-    """Per direction (row first + i, column k), the share of entry points over the cell from which no lead is touched,
-    and the mean transmission of the other rays spread over all entry points."""
+    """Per direction (row first + i, column k), means over points of entry spread over the cell: the share from which
+    no lead is touched, the transmission of the other rays, and their transmission times the lead on their way (mm)."""
     row, k = wp.tid()
     i = first + row
     inclination = 1.0 / wp.sqrt(1.0 + tangent[i] * tangent[i])
@@ -168,6 +169,7 @@ def transmission(
     w0 = uniform(state + GAMMA + GAMMA)
     strict = float(0.0)
     through = float(0.0)
+    far = float(0.0)
     for n in range(entries[i]):
         u = u0 + float(n // 3) * _PLASTIC_A
         w = w0 + float(n // 3) * _PLASTIC_B
@@ -176,6 +178,9 @@ def transmission(
         if lead == 0.0:
             strict = strict + 1.0
         else:
-            through = through + wp.exp(-mu * lead)
+            passed = wp.exp(-mu * lead)
+            through = through + passed
+            far = far + passed * lead
     opened[i, k] = strict / float(entries[i])
     penetrating[i, k] = through / float(entries[i])
+    path[i, k] = far / float(entries[i])

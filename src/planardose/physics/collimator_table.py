@@ -19,10 +19,11 @@ import numpy as np
 from planardose.io.files import atomic
 from planardose.library import Camera
 from planardose.physics.collimator_trace import Settings, solid_angle_share, trace_scatter, trace_transmission
+from planardose.physics.compton import ELECTRON_REST_KEV
 from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays
-from planardose.physics.lead_scatter_kernel import RATIOS
+from planardose.physics.lead_scatter_kernel import LAST_SHIFT, SHIFTS
 
-VERSION = 1  # raise it when the kernels, their seed or what the table holds change: part of the cache's key
+VERSION = 4  # raise it when the kernels, their seed or what the table holds change: part of the cache's key
 CACHE_VARIABLE = "PLANARDOSE_CACHE"
 DEFAULT = Settings()
 GEOMETRY = ("hole_mm", "septum_mm", "length_mm", "crystal_mm")  # of a camera, all that a table depends on
@@ -40,12 +41,14 @@ class CollimatorTable:
     penetrating : (T, A) float64
         Share of photons in a direction that come through lead without interacting, at the `collimator_trace`
         tangents and azimuths (0 to 30 degrees; the lattice repeats it by mirrors and turns).
+    path_mm : () float64
+        Mean lead on the way of all penetrating photons: the slope of their logarithm over the attenuation coefficient.
     distances_mm : (D,) float64
         Source to face.
     scatter_image : (D, C, R) float64
         Photons scattered or emitted by lead, in rings of radius over (distance + length), weighted by the gain in
-        interactions of their oblique path in the crystal. Channels C: coherently scattered only; `RATIOS` bins of
-        energy over `energy_kev`; lead's K X rays. Outermost ring: all that lies beyond as well.
+        interactions of their oblique path in the crystal. Channels C: coherently scattered only; `SHIFTS` bins of
+        the Compton shift; lead's K X rays. Outermost ring: all that lies beyond as well.
     scatter_per_photon, scatter_error : (C,) float64
         Unweighted totals and their standard errors.
     """
@@ -53,6 +56,7 @@ class CollimatorTable:
     energy_kev: np.ndarray
     strict_per_photon: np.ndarray
     penetrating: np.ndarray
+    path_mm: np.ndarray
     distances_mm: np.ndarray
     scatter_image: np.ndarray
     scatter_per_photon: np.ndarray
@@ -61,9 +65,10 @@ class CollimatorTable:
     def channel_kev(self, energy_kev: np.ndarray) -> np.ndarray:
         """(..., C) energy at the crystal per channel, for incident energies (...) near that of the table."""
         energy = np.asarray(energy_kev, dtype=np.float64)[..., None]
-        ratio = np.concatenate([[1.0], (np.arange(RATIOS) + 0.5) / RATIOS])
+        shift = LAST_SHIFT * np.append(0.0, (np.arange(SHIFTS) + 0.5) / SHIFTS) ** 2
         lines = k_x_rays()[0]
-        return np.concatenate([energy * ratio, np.broadcast_to(lines, (*energy.shape[:-1], lines.size))], axis=-1)
+        scattered = energy / (1.0 + energy / ELECTRON_REST_KEV * shift)
+        return np.concatenate([scattered, np.broadcast_to(lines, (*energy.shape[:-1], lines.size))], axis=-1)
 
     def penetrating_per_photon(self, camera: Camera) -> float:
         """Photons through lead without interacting."""
@@ -85,13 +90,18 @@ def trace_table(camera: Camera, energy_kev: float, settings: Settings, threads: 
     device : str
         ``"cpu"`` or a CUDA device of Warp.
     """
-    strict, penetrating = trace_transmission(camera, energy_kev, settings, threads, device)
+    strict, penetrating, path = trace_transmission(camera, energy_kev, settings, threads, device)
     image, spectrum = trace_scatter(camera, energy_kev, settings, threads, device)
     share = solid_angle_share(camera, settings.tangents)
     return CollimatorTable(
-        np.float64(energy_kev), np.float64(share @ strict.mean(axis=1)), penetrating,
-        np.array(settings.distances_mm), image, spectrum.mean(axis=0),
-        spectrum.std(axis=0, ddof=1) / np.sqrt(len(spectrum)),
+        energy_kev=np.float64(energy_kev),
+        strict_per_photon=np.float64(share @ strict.mean(axis=1)),
+        penetrating=penetrating,
+        path_mm=np.float64((share @ path).sum() / (share @ penetrating).sum()),
+        distances_mm=np.array(settings.distances_mm),
+        scatter_image=image,
+        scatter_per_photon=spectrum.mean(axis=0),
+        scatter_error=spectrum.std(axis=0, ddof=1) / np.sqrt(len(spectrum)),
     )
 
 

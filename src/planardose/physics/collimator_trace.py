@@ -63,12 +63,13 @@ def solid_angle_share(camera: Camera, count: int) -> np.ndarray:
 
 def trace_transmission(
     camera: Camera, energy_kev: float, settings: Settings, threads: int = 1, device: str = "cpu"
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Chance of coming through, averaged over the point of entry, without touching lead, and through lead unscattered.
 
     Returns
     -------
-    strict, penetrating : (tangents, azimuths) float64
+    strict, penetrating, path : (tangents, azimuths) float64
+        The third is the chance to penetrate times the lead on the way, mm.
     """
     load_kernel(collimator_kernel, device)
     tangent = wp.array(tangent_nodes(camera, settings.tangents), dtype=wp.float32, device=device)
@@ -76,19 +77,18 @@ def trace_transmission(
     entries = wp.array(np.where(core, settings.core_entries, settings.entries), dtype=wp.int32, device=device)
     azimuth = wp.array(azimuth_nodes(settings.azimuths), dtype=wp.float32, device=device)
     shape = (settings.tangents, settings.azimuths)
-    strict, penetrating = (wp.zeros(shape, dtype=wp.float32, device=device) for _ in range(2))
+    found = [wp.zeros(shape, dtype=wp.float32, device=device) for _ in range(3)]
     rows = np.array_split(np.arange(settings.tangents), threads if device == "cpu" else 1)
 
     def part(row: np.ndarray) -> None:
         wp.launch(
             collimator_kernel.transmission, dim=(row.size, settings.azimuths), device=device,
             inputs=[tangent, azimuth, int(row[0]), entries, wp.uint64(SEED), camera.hole_mm,
-                    camera.hole_mm + camera.septum_mm, camera.length_mm, float(lead_per_mm(energy_kev)), strict,
-                    penetrating],
+                    camera.hole_mm + camera.septum_mm, camera.length_mm, float(lead_per_mm(energy_kev)), *found],
         )
 
     _share_out(part, rows)
-    return strict.numpy().astype(np.float64), penetrating.numpy().astype(np.float64)
+    return tuple(f.numpy().astype(np.float64) for f in found)
 
 
 def _share_out(part, pieces: list) -> None:
@@ -134,7 +134,7 @@ def trace_scatter(
     -------
     image : (distances, channels, rings) float64
         Weighted by the gain in interactions of their oblique path through the crystal. Channels: coherently scattered
-        only; `lead_scatter_kernel.RATIOS` bins of energy over incident energy; lead's K X rays.
+        only; `lead_scatter_kernel.SHIFTS` bins of the Compton shift; lead's K X rays.
     spectrum : (batches, channels) float64
         Unweighted, per batch.
     """

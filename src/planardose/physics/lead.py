@@ -12,6 +12,7 @@ LEAD = 82
 FIRST_KEV = 40.0  # below, the crystal's tables end, and lead absorbs within 0.1 mm
 LAST_KEV = 799.0  # xraylib ends at 800
 EDGE_KEV = xraylib.EdgeEnergy(LEAD, xraylib.K_SHELL)
+BELOW_EDGE_KEV = float(np.floor(EDGE_KEV))  # xraylib's cross sections jump up to 2 eV below its edge energy
 _GROUPS = (("KL2",), ("KL3",), ("KM2", "KM3"), ("KN2", "KN3", "KO", "KP"))
 
 
@@ -49,13 +50,13 @@ def lead_per_mm(energy_kev: float | np.ndarray) -> float | np.ndarray:
 @cache
 def lead_table() -> LeadTable:
     """Tables from xraylib; of photoabsorptions above the edge, 1 - 1/jump happen in the K shell."""
-    below = np.append(np.arange(FIRST_KEV, np.floor(EDGE_KEV)), EDGE_KEV * (1 - 1e-9))
-    above = np.append(EDGE_KEV * (1 + 1e-9), np.arange(np.ceil(EDGE_KEV), LAST_KEV + 1))
+    below = np.arange(FIRST_KEV, BELOW_EDGE_KEV + 1)
+    above = np.append(EDGE_KEV, np.arange(np.ceil(EDGE_KEV), LAST_KEV + 1))
     energy = np.append(below, above)
     photo, compton, coherent = (mass_attenuation_cm2_g("lead", energy, p) for p in ("photo", "compton", "rayleigh"))
     total = photo + compton + coherent
     in_k_shell = 1.0 - 1.0 / xraylib.JumpFactor(LEAD, xraylib.K_SHELL)
-    k_x_ray = np.where(energy > EDGE_KEV, in_k_shell * xraylib.FluorYield(LEAD, xraylib.K_SHELL), 0.0)
+    k_x_ray = np.where(energy >= EDGE_KEV, in_k_shell * xraylib.FluorYield(LEAD, xraylib.K_SHELL), 0.0)
     return LeadTable(
         energy, total * density_g_ml("lead") / MM_PER_CM, compton / total, coherent / total, k_x_ray * photo / total
     )

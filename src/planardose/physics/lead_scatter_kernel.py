@@ -25,18 +25,22 @@ wp.set_module_options({"enable_backward": False})
 
 FIXED_POINT = 2.0**44  # tally units per photon that reaches the crystal, per photon emitted
 LINES = 4  # K X rays of lead: K-L2, K-L3, K-M, K-N and beyond
-RATIOS = 100  # bins of energy over incident energy, for Compton scattered photons
-CHANNELS = 1 + RATIOS + LINES  # channel 0: coherently scattered only
+SHIFTS = 100  # bins of the Compton shift, rest (1/E' - 1/E): 1 - cos(angle) for one scattering; see `shift_channel`
+LAST_SHIFT = 4.0  # what is shifted more (below 79 keV from 208) counts in the last bin
+CHANNELS = 1 + SHIFTS + LINES  # channel 0: coherently scattered only
 
 _FIXED = wp.constant(FIXED_POINT)
 _LINES = wp.constant(LINES)
-_RATIOS = wp.constant(RATIOS)
+_SHIFTS = wp.constant(SHIFTS)
+_LAST_SHIFT = wp.constant(LAST_SHIFT)
+_REST = wp.constant(510.99895069)
 _CHANNELS = wp.constant(CHANNELS)
 _LONGEST = wp.constant(25.0)  # mean free paths traced toward the crystal; beyond, transmission is taken for 0
 _BELOW = wp.constant(0.05)  # Russian roulette on the weight relative to the history's first
 _TO = wp.constant(0.25)
 _PI = wp.constant(3.141592653589793)
-_NARROW_IN = wp.constant(0.6)  # share of incoming directions drawn near the axis, the rest over the half space
+_NARROW_IN = wp.constant(0.35)  # shares of incoming directions drawn near the axis, and within some 30 degrees of
+_MIDDLE_IN = wp.constant(0.35)  # it; the rest over the half space
 _NARROW_OUT = wp.constant(0.45)  # outgoing: near the axis, about the coherent peak, and by the cosine law
 _PEAK_OUT = wp.constant(0.2)
 
@@ -89,9 +93,16 @@ class Photon:
 def node(lead: Lead, energy: float) -> float:
     """Position in the tables over energy, on the right side of the K edge."""
     position = energy - lead.first_kev
-    if energy > lead.edge_kev:
+    if energy >= lead.edge_kev:
         return position + 1.0
     return wp.min(position, wp.floor(lead.edge_kev) - lead.first_kev)
+
+
+@wp.func
+def shift_channel(first_kev: float, energy: float) -> int:
+    """Bin n of a shift holds LAST_SHIFT (n / SHIFTS)^2 up to the next."""
+    shift = wp.max(_REST * (1.0 / energy - 1.0 / first_kev), 0.0)
+    return 1 + wp.min(int(float(_SHIFTS) * wp.sqrt(shift / _LAST_SHIFT)), _SHIFTS - 1)
 
 
 @wp.func
@@ -115,11 +126,15 @@ def near_axis_density(scale: float, cosine: float) -> float:
 def incoming(lead: Lead, state: wp.uint64):
     """Direction of an incoming photon, and its weight per photon emitted into all directions."""
     scale = 2.0 * lead.hole / lead.length
+    pick = uniform(state + GAMMA * wp.uint64(2))
     d = near_axis(scale, state)
-    if uniform(state + GAMMA * wp.uint64(2)) > _NARROW_IN:
+    if pick > _NARROW_IN:
+        d = near_axis(0.5, state)
+    if pick > _NARROW_IN + _MIDDLE_IN:
         d = isotropic(state)
         d = wp.vec3(d[0], d[1], wp.max(wp.abs(d[2]), 1.0e-4))
-    density = _NARROW_IN * near_axis_density(scale, d[2]) + (1.0 - _NARROW_IN) / (2.0 * _PI)
+    density = _NARROW_IN * near_axis_density(scale, d[2]) + _MIDDLE_IN * near_axis_density(0.5, d[2])
+    density = density + (1.0 - _NARROW_IN - _MIDDLE_IN) / (2.0 * _PI)
     return d, 1.0 / (4.0 * _PI * density)
 
 
@@ -189,31 +204,31 @@ def look(
         here = node(lead, p.energy)
         mu = read(lead.total, here)
         longest = _LONGEST / mu
-        if p.energy > lead.edge_kev:
+        if p.energy >= lead.edge_kev:
             longest = _LONGEST / wp.min(mu, read(lead.total, node(lead, lead.line_kev[LINES - 1])))
         path = lead_path(p.cell, d, lead.length - p.z, lead.hole, lead.pitch, longest)
         cosine = wp.dot(p.d, d)
         weight = p.weight / density
         channel = int(0)
         if p.line >= 0:
-            channel = 1 + _RATIOS + p.line
+            channel = 1 + _SHIFTS + p.line
         if p.shifted > 0:
-            channel = 1 + wp.min(int(p.energy / first_kev * float(_RATIOS)), _RATIOS - 1)
+            channel = shift_channel(first_kev, p.energy)
         peak = coherent_per_4pi(lead.coherent, lead.x_step, read(lead.coherent_norm, here), p.energy, cosine)
         value = weight * read(lead.coherent_share, here) * peak * wp.exp(-mu * path)
         score(lead, p, d, channel, value, p.energy, image, spectrum)
         energy = after_compton(p.energy, cosine)
         if energy > lead.first_kev:
-            channel = 1 + wp.min(int(energy / first_kev * float(_RATIOS)), _RATIOS - 1)
+            channel = shift_channel(first_kev, energy)
             angular = compton_per_4pi(lead.incoherent, lead.x_step, read(lead.incoherent_norm, here), p.energy, cosine)
             value = weight * read(lead.compton, here) * angular
             value = value * wp.exp(-read(lead.total, node(lead, energy)) * path)
             score(lead, p, d, channel, value, energy, image, spectrum)
-        if p.energy > lead.edge_kev:
+        if p.energy >= lead.edge_kev:
             for n in range(_LINES):
                 value = weight * read(lead.fluorescent, here) * lead.line_share[n]
                 value = value * wp.exp(-read(lead.total, node(lead, lead.line_kev[n])) * path)
-                score(lead, p, d, 1 + _RATIOS + n, value, lead.line_kev[n], image, spectrum)
+                score(lead, p, d, 1 + _SHIFTS + n, value, lead.line_kev[n], image, spectrum)
     return state
 
 
@@ -225,7 +240,7 @@ def collide(lead: Lead, p_in: Photon, state_in: wp.uint64):
     compton = read(lead.compton, here)
     coherent = read(lead.coherent_share, here)
     fluorescent = float(0.0)
-    if p.energy > lead.edge_kev:
+    if p.energy >= lead.edge_kev:
         fluorescent = read(lead.fluorescent, here)
     p.weight = p.weight * (compton + coherent + fluorescent)
     state = state_in + GAMMA

@@ -1,14 +1,16 @@
 """What a head records besides the photons that touch no lead: penetration, lead scatter and lead X rays.
 
 Tables are traced at `NODES_KEV` only, and only at those that bracket the energies asked for. Between two nodes the
-counts are interpolated in log energy and log counts; what scatters is scaled with the incident energy first, so that
-a window's edges stay where they are. No interpolation crosses the K edge of lead.
+logarithm of the penetrating share is interpolated over the attenuation coefficient of lead, with its slopes (the mean
+lead path) known; scattered over penetrating photons in log energy, at the energies that the same scattering angles
+give. No interpolation crosses the K edge of lead.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.interpolate import CubicHermiteSpline
 from scipy.ndimage import map_coordinates
 
 from planardose.library import Camera
@@ -20,15 +22,15 @@ from planardose.physics.collimator_trace import (
     tangent_nodes,
 )
 from planardose.physics.detector import detection_efficiency, interaction_fraction
-from planardose.physics.lead import EDGE_KEV, FIRST_KEV, LAST_KEV
+from planardose.physics.lead import BELOW_EDGE_KEV, EDGE_KEV, FIRST_KEV, LAST_KEV, lead_per_mm
 from planardose.planar import EnergyWindow
 
 # Just above the lines of 177Lu (113, 208, 250, 321 keV), 99mTc (140.5), 111In (171, 245), 131I (284, 364, 637, 723),
 # 123I (159, 529) and 161Tb (48.9, 74.6), so that a run up to a line needs no node far beyond it.
-BELOW_EDGE_KEV = (40.0, 49.0, 60.0, 70.0, 80.5, EDGE_KEV * (1 - 1e-9))
-ABOVE_EDGE_KEV = (EDGE_KEV * (1 + 1e-9), 98.0, 115.0, 143.0, 171.3, 208.37, 250.0, 284.3, 325.0, 367.0, 430.0, 529.0,
-                  637.0, 726.0, LAST_KEV)
-NODES_KEV = np.array(BELOW_EDGE_KEV + ABOVE_EDGE_KEV)
+BELOW_KEV = (40.0, 49.0, 60.0, 70.0, 80.5, BELOW_EDGE_KEV)
+ABOVE_KEV = (EDGE_KEV, 98.0, 115.0, 143.0, 171.3, 208.37, 250.0, 284.3, 325.0, 367.0, 430.0, 529.0,
+             637.0, 726.0, LAST_KEV)
+NODES_KEV = np.array(BELOW_KEV + ABOVE_KEV)
 SEEN = 1e-3  # of a window's best efficiency: photons of which no part is counted better have no table traced
 TINY = 1e-30  # keeps the logarithm of no counts finite
 
@@ -72,30 +74,36 @@ def _channel_counts(camera: Camera, window: EnergyWindow, table: CollimatorTable
     return np.interp(table.channel_kev(energy_kev), *_detected(camera, window))
 
 
-def _at_node(camera: Camera, window: EnergyWindow, node: int, energy_kev: np.ndarray) -> Counts:
-    """Counts at energies (N,) with the lead as it is at a node."""
+def _scattered_at_node(camera: Camera, window: EnergyWindow, node: int, energy_kev: np.ndarray) -> np.ndarray:
+    """(N,) scattered counts per penetrating photon, with the lead as it is at a node."""
     table = collimator_table(camera, float(NODES_KEV[node]))
-    counted = np.interp(energy_kev, *_detected(camera, window))
-    scattered = _channel_counts(camera, window, table, energy_kev) @ table.scatter_image[0].sum(axis=-1)
-    return Counts(_through_rings(camera, table).sum() * counted, scattered)
+    counted = _channel_counts(camera, window, table, energy_kev)
+    return counted @ table.scatter_image[0].sum(axis=-1) / _through_rings(camera, table).sum()
+
+
+def _penetrating(camera: Camera, node: int, energy_kev: np.ndarray) -> np.ndarray:
+    """(N,) penetrating photons at energies from a node to the next, by cubic Hermite interpolation of the logarithm."""
+    tables = [collimator_table(camera, float(NODES_KEV[n])) for n in (node, node + 1)]
+    mu = [float(lead_per_mm(float(t.energy_kev))) for t in tables]
+    height = [np.log(_through_rings(camera, t).sum()) for t in tables]
+    order = np.argsort(mu)
+    spline = CubicHermiteSpline(*(np.array(v)[order] for v in (mu, height, [-float(t.path_mm) for t in tables])))
+    return np.exp(spline(np.clip(lead_per_mm(energy_kev), min(mu), max(mu))))
 
 
 def brackets(energy_kev: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lower and upper node (N,) of energies on one side of the K edge, and the upper's share in log energy."""
-    below = len(BELOW_EDGE_KEV)
+    below = len(BELOW_KEV)
     energy = np.clip(energy_kev, NODES_KEV[0], NODES_KEV[-1])
     low = np.searchsorted(NODES_KEV, energy, side="right") - 1
-    above = energy > EDGE_KEV
+    above = energy >= EDGE_KEV
     low = np.where(above, np.clip(low, below, NODES_KEV.size - 2), np.clip(low, 0, below - 2))
     share = np.log(energy / NODES_KEV[low]) / np.log(NODES_KEV[low + 1] / NODES_KEV[low])
     return low, low + 1, np.clip(share, 0.0, 1.0)
 
 
 def lead_counts(camera: Camera, window: EnergyWindow, energy_kev: np.ndarray) -> Counts:
-    """Counts from photons that met lead, for energies (N,); 0 where the window sees nothing of them.
-
-    Interpolated between nodes to 1 % of themselves (5 % where they are less than 2 % of all counts).
-    """
+    """Counts from photons that met lead, for energies (N,); 0 where the window sees nothing of them."""
     energy = np.asarray(energy_kev, dtype=np.float64)
     through, scattered = np.zeros_like(energy), np.zeros_like(energy)
     low, _, share = brackets(energy)
@@ -103,10 +111,10 @@ def lead_counts(camera: Camera, window: EnergyWindow, energy_kev: np.ndarray) ->
     for node in np.unique(low[seen]):
         here = seen & (low == node)
         f = share[here]
-        first = _at_node(camera, window, node, energy[here])
-        last = _at_node(camera, window, node + 1, energy[here]) if f.any() else first
-        for out, a, b in ((through, first.through, last.through), (scattered, first.scattered, last.scattered)):
-            out[here] = np.exp((1 - f) * np.log(a + TINY) + f * np.log(b + TINY))
+        photons = _penetrating(camera, node, energy[here])
+        through[here] = photons * np.interp(energy[here], *_detected(camera, window))
+        first, last = (_scattered_at_node(camera, window, n, energy[here]) for n in (node, node + 1))
+        scattered[here] = photons * np.exp((1 - f) * np.log(first + TINY) + f * np.log(last + TINY))
     return Counts(through, scattered)
 
 
