@@ -226,6 +226,7 @@ def photon_dose(
     if weights.shape[1:] != grid.shape:
         raise ValueError(f"regions {weights.shape} must be a stack of maps on the grid {grid.shape}")
     warp_device("cpu")  # starts Warp
+    wp.load_module(kernel, device=device)  # before threads launch it
     tables = _upload(partial_density, source, grid, lines, cut_kev, matter, device)
     per_decay = sum(x.per_decay for x in lines)
     voxels, organs, balance = _Mean(), _Mean(), _Mean()
