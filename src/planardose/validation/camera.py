@@ -6,10 +6,9 @@ from planardose.frames import PlanarPose
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.sim.acquire import acquire
 from planardose.validation.check import Effort, Measured
+from planardose.validation.cube import cube_scatter
 from planardose.validation.scenes import (
     Scene,
-    bare,
-    cube,
     liver_in_torso,
     lutetium,
     melp,
@@ -20,7 +19,6 @@ from planardose.validation.scenes import (
     totals,
 )
 
-THICK_CRYSTAL_MM = 1000.0  # absorbs everything: the energy window alone decides
 MATRIX = (40, 36)  # rows, columns
 PIXEL_MM = (4.0, 6.0)  # row, column
 POSE = PlanarPose(20.0, 655.0)  # not in the middle of the box
@@ -89,12 +87,6 @@ def pixel_of_a_voxel(view: int, effort: Effort) -> Measured:
     mirror = (-1.0, 1.0)[view]
     predicted = [(MATRIX[0] - 1) / 2 - up / PIXEL_MM[0], (MATRIX[1] - 1) / 2 + mirror * right / PIXEL_MM[1]]
     return Measured(float(np.linalg.norm((seen - predicted) * PIXEL_MM)))
-
-
-def cube_scatter(effort: Effort) -> Measured:
-    """Scatter over primary of a point in the middle of a cube, 208 keV alone, every photon absorbed in the crystal."""
-    camera = bare(melp(), THICK_CRYSTAL_MM)
-    return totals(cube(), effort, 4e5, nuclide=one_line(), camera=camera, rayleigh=False).scatter_to_primary()
 
 
 def liver_scatter(effort: Effort) -> Measured:

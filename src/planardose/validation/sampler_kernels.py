@@ -1,8 +1,9 @@
-"""Small Warp kernels that draw from the transport's own functions, one draw per thread."""
+"""Small Warp kernels that call the transport's own functions, one draw or photon per thread."""
 
 import warp as wp
 
 from planardose.sim import montecarlo_kernel as kernel
+from planardose.sim.montecarlo_track import fly
 
 wp.set_module_options({"enable_backward": False})
 
@@ -52,6 +53,16 @@ def emission_points(t: kernel.Tables, seed: wp.uint64, out: wp.array(dtype=wp.ve
 def emission_energies(t: kernel.Tables, seed: wp.uint64, out: wp.array(dtype=wp.float32)):
     n = wp.tid()
     out[n] = kernel.emission_energy(t, start(seed, n))
+
+
+@wp.kernel
+def beam(t: kernel.Tables, seed: wp.uint64, energy: float, out: wp.array(dtype=wp.float32)):
+    """Photons along +y from the middle of the grid's lower face: 1 for those that leave without a collision."""
+    n = wp.tid()
+    middle = wp.vec3(0.5 * float(t.density.shape[0]), 0.0, 0.5 * float(t.density.shape[2]))
+    _p, mu, _state = fly(t, middle, wp.vec3(0.0, 1.0, 0.0), energy, start(seed, n))
+    if mu < 0.0:
+        out[n] = 1.0
 
 
 @wp.kernel

@@ -4,13 +4,16 @@ from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
+import warp as wp
 from scipy.special import expn
 
 from planardose.image import Grid
 from planardose.physics.attenuation import density_g_ml, mu_per_mm
 from planardose.planar import EnergyWindow
+from planardose.validation import sampler_kernels
 from planardose.validation.check import Effort, Measured
 from planardose.validation.ray_tracing import uncollided_share
+from planardose.validation.samplers import draw
 from planardose.validation.scenes import (
     Scene,
     Totals,
@@ -22,6 +25,7 @@ from planardose.validation.scenes import (
     soft_tissue_per_mm,
     totals,
     uneven_phantom,
+    uploaded,
 )
 
 LOW_WINDOW = EnergyWindow(45.0, 62.0)  # the X rays of 177Lu: photons scatter long enough for Russian roulette
@@ -37,16 +41,28 @@ def analog_windows() -> tuple[EnergyWindow, ...]:
     return (lutetium().photopeak, *lutetium().scatter_windows, EnergyWindow(101.7, 124.3))
 
 
+def slab(length_mm: float) -> Scene:
+    """A slab of soft tissue across y, evenly active, so wide that nothing leaves through its sides."""
+    layers = 8
+    grid = Grid.axis_aligned((1, layers, 1), (WIDE_MM, length_mm / layers, WIDE_MM), 0.0)
+    return Scene(block(density_g_ml("soft_tissue"), grid), np.ones(grid.shape), grid, (length_mm + 50.0, -50.0))
+
+
+def slab_beam(length_mm: float, effort: Effort) -> Measured:
+    """Share of a beam that passes a slab without a collision, against exp(-mu L)."""
+    energy = one_line().lines[0].energy_kev
+    passed = draw(sampler_kernels.beam, uploaded(slab(length_mm)), wp.uint64(effort.seed), energy)
+    expected = float(np.exp(-soft_tissue_per_mm() * length_mm))
+    return Measured(float(passed.mean()), float(np.sqrt(expected * (1 - expected) / passed.size)), expected)
+
+
 def slab_escape(effort: Effort) -> Measured:
     """Share that leaves an evenly active slab without a collision, against its closed form.
 
     Averaging E2(mu x) / 2 over the depth x of isotropic emission, for both faces: (1 - 2 E3(mu L)) / (2 mu L).
     """
-    layers = 8
-    grid = Grid.axis_aligned((1, layers, 1), (WIDE_MM, SLAB_MM / layers, WIDE_MM), 0.0)
-    scene = Scene(block(density_g_ml("soft_tissue"), grid), np.ones(grid.shape), grid, (SLAB_MM + 50.0, -50.0))
     histories = effort.count(4e5)
-    ours = simulate(scene, effort, 4e5, one_line(), batches=1).balance["escaped_unscattered"]
+    ours = simulate(slab(SLAB_MM), effort, 4e5, one_line(), batches=1).balance["escaped_unscattered"]
     depth = soft_tissue_per_mm() * SLAB_MM
     expected = float((1 - 2 * expn(3, depth)) / (2 * depth))
     return Measured(ours, float(np.sqrt(expected * (1 - expected) / histories)), expected)
@@ -139,6 +155,8 @@ def stated_error(effort: Effort) -> Measured:
 
 
 ROWS = {
+    "slab_beam_50": partial(slab_beam, 50.0),
+    "slab_beam_200": partial(slab_beam, 200.0),
     "slab_escape": slab_escape,
     "delta_tracking": delta_tracking,
     "photon_balance": photon_balance,
