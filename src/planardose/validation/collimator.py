@@ -1,26 +1,27 @@
 """Rows on the collimator: holes, width of a line, septal penetration and scatter in lead."""
 
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.physics.collimator import fwhm_mm, geometric_efficiency
 from planardose.physics.collimator_table import collimator_table
-from planardose.physics.head_response import head_efficiency
+from planardose.physics.head_response import head_efficiency, head_kernel
 from planardose.physics.penetration import lead_counts
 from planardose.planar import EnergyWindow
 from planardose.units import BQ_PER_MBQ
 from planardose.validation.check import Effort, Measured
-from planardose.validation.scenes import bare, lutetium, melp
+from planardose.validation.references import setups
+from planardose.validation.scenes import bare, lutetium, melp, simind_camera
 
 CAMERAS = {"melp": "siemens_symbia_melp", "megp": "ge_670_megp", "he": "siemens_symbia_he"}
 WIDTHS = ("melp", "megp")
 DISTANCES_CM = (0, 5, 10, 15, 20)
 UNSCATTERED = (("melp", 112.95), ("melp", 158.97), ("melp", 208.37), ("melp", 364.49), ("he", 364.49), ("megp", 208.37))
 MM_PER_CM = 10.0
-SIMIND_CRYSTAL_MM = 9.525
-IODINE_WINDOW = EnergyWindow(147.1, 170.9)
+PIXEL_MM = 8.0
 
 
 def hole_efficiency(effort: Effort) -> Measured:
@@ -49,7 +50,7 @@ def unscattered(camera: str, energy_kev: float, effort: Effort) -> Measured:
 def lead_scatter(effort: Effort) -> Measured:
     """Counts of 208 keV photons that scattered in the lead of MELP, over geometric ones, in the photopeak."""
     nuclide = lutetium()
-    energy, camera = nuclide.imaged_line().energy_kev, bare(melp(), SIMIND_CRYSTAL_MM)
+    energy, camera = nuclide.imaged_line().energy_kev, simind_camera()
     scattered = lead_counts(camera, nuclide.photopeak, np.array([energy])).scattered[0]
     return Measured(float(scattered / head_efficiency(camera, nuclide.photopeak, energy, penetration=False)))
 
@@ -62,7 +63,7 @@ def in_air(camera: Camera, nuclide: Nuclide, window: EnergyWindow, penetration: 
 
 def melp_total(effort: Effort) -> Measured:
     """177Lu in air by MELP, photopeak, with penetration and scatter in lead; otherwise SIMIND's set-up."""
-    return Measured(in_air(bare(melp(), SIMIND_CRYSTAL_MM), lutetium(), lutetium().photopeak, True))
+    return Measured(in_air(simind_camera(), lutetium(), lutetium().photopeak, True))
 
 
 def megp(penetration: bool, effort: Effort) -> Measured:
@@ -71,15 +72,41 @@ def megp(penetration: bool, effort: Effort) -> Measured:
     return Measured(in_air(bare(camera, camera.crystal_mm), lutetium(), lutetium().photopeak, penetration))
 
 
+def iodine_camera() -> Camera:
+    """The MELP camera in SIMIND's set-up; cover and glass are the catalogue's, which are SIMIND's."""
+    setup = setups()["simind_123i"]
+    camera = melp()
+    resolution = setup["energy_fwhm_kev"] / np.sqrt(camera.reference_kev * setup["line_kev"])
+    return replace(camera, energy_resolution=float(resolution), field_mm=tuple(setup["field_mm"]), gap_mm=0.0)
+
+
+@cache
+def iodine_counts() -> tuple[float, float]:
+    """cps/MBq of 123I on the field of the camera: geometric ones, and all."""
+    setup, camera, nuclide = setups()["simind_123i"], iodine_camera(), load_nuclide("123I")
+    window, pixel = EnergyWindow(*setup["window_kev"]), (PIXEL_MM, PIXEL_MM)
+    geometric, everything = 0.0, 0.0
+    for line in nuclide.lines:
+        photons = BQ_PER_MBQ * line.per_decay
+        geometric += photons * float(head_efficiency(camera, window, line.energy_kev, penetration=False))
+        image = head_kernel(camera, window, line.energy_kev, setup["distance_mm"], pixel)
+        seen = [
+            np.abs(np.arange(n) - n // 2) * PIXEL_MM < 0.5 * size
+            for n, size in zip(image.shape, camera.field_mm[::-1], strict=True)
+        ]
+        everything += photons * float(image[np.ix_(*seen)].sum())
+    return geometric, everything
+
+
 def iodine(effort: Effort) -> Measured:
-    """123I in air by MELP, all lines; the catalogue's cover and glass are those of SIMIND's set-up."""
-    return Measured(in_air(melp(), load_nuclide("123I"), IODINE_WINDOW, True))
+    """123I in air by MELP, all lines, on the field of view of the set-up."""
+    return Measured(iodine_counts()[1])
 
 
 def iodine_geometric(effort: Effort) -> Measured:
     """Share of geometric counts in them, per cent."""
-    parts = [in_air(melp(), load_nuclide("123I"), IODINE_WINDOW, p) for p in (False, True)]
-    return Measured(100 * parts[0] / parts[1])
+    geometric, everything = iodine_counts()
+    return Measured(100 * geometric / everything)
 
 
 ROWS = {

@@ -9,12 +9,11 @@ from planardose.physics.detector import detection_efficiency, slabs_of
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import EnergyWindow
 from planardose.validation.check import Effort, Measured
-from planardose.validation.scenes import bare, lutetium, melp
+from planardose.validation.scenes import bare, lutetium, melp, simind_camera
 
 ENERGIES_KEV = (112.95, 140.5, 208.37, 321.32)
 HALF_WINDOW = 0.1
 CRYSTAL_MM, GE_CRYSTAL_MM = 9.5, 15.9
-SIMIND_CRYSTAL_MM = 9.525
 FULL_SPECTRUM = EnergyWindow(10.0, 500.0)
 GLASS = 2  # index of the slab behind the crystal
 RATE_CPS = 30_000.0
@@ -28,7 +27,7 @@ def crystal_efficiency(energy_kev: float, crystal_mm: float, effort: Effort) -> 
 
 def simind_sensitivity(window: EnergyWindow | None, effort: Effort) -> Measured:
     """cps/MBq per head of 177Lu in air, geometric collimator, bare 9.525 mm crystal; None: the photopeak."""
-    camera, nuclide = bare(melp(), SIMIND_CRYSTAL_MM), lutetium()
+    camera, nuclide = simind_camera(), lutetium()
     return Measured(air_sensitivity_cps_per_mbq(camera, nuclide, window or nuclide.photopeak))
 
 

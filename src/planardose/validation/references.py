@@ -3,6 +3,8 @@
 import csv
 from functools import cache
 
+import yaml
+
 from planardose.library import DATA
 from planardose.physics.attenuation import density_g_ml
 
@@ -14,6 +16,12 @@ def read_table(name: str) -> list[dict[str, str]]:
     """Rows of a tab-separated file of ``data/validation/`` by the names of its columns; lines with # are comments."""
     with (FOLDER / name).open(newline="") as f:
         return list(csv.DictReader((x for x in f if not x.startswith("#")), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+@cache
+def setups() -> dict[str, dict]:
+    """Set-ups of published simulations by name, from ``setups.yaml``."""
+    return yaml.safe_load((FOLDER / "setups.yaml").read_text())
 
 
 @cache

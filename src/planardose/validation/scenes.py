@@ -20,7 +20,7 @@ from planardose.sim.montecarlo_device import Setup, load_kernels, upload_tables
 from planardose.sim.montecarlo_kernel import Tables
 from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, scatter_slots
 from planardose.validation.check import Effort, Measured
-from planardose.validation.references import xcom_per_cm
+from planardose.validation.references import setups, xcom_per_cm
 
 DEVICE = "cpu"
 REPEATS = 10  # runs whose spread gives the error of a total
@@ -38,6 +38,11 @@ def melp() -> Camera:
 def bare(camera: Camera, crystal_mm: float) -> Camera:
     """A camera with nothing before its crystal of this thickness, and nothing behind."""
     return replace(camera, crystal_mm=crystal_mm, front_mm=0.0, cover_mm=0.0, backscatter_mm=0.0)
+
+
+def simind_camera() -> Camera:
+    """The MELP camera in the set-up of SIMIND's values for 177Lu in air."""
+    return bare(melp(), setups()["simind_177lu"]["crystal_mm"])
 
 
 def lutetium() -> Nuclide:
