@@ -82,7 +82,8 @@ class Run:
 def command_line() -> str:
     """The command with every path replaced by its placeholder (paths may hold names)."""
     words = ["planardose", *sys.argv[1:]]
-    hidden = {"--cohort": "COHORT", "--results": "RESULTS", "--config": "CONFIG"}
+    hidden = {"--cohort": "COHORT", "--results": "RESULTS", "--config": "CONFIG",
+              "--activity": "ACTIVITY", "--ct": "CT", "--out": "OUT"}  # fmt: skip
     return " ".join(
         hidden.get(before, word) if not (before not in hidden and "/" in word) else "PATH"
         for before, word in zip(["", *words], words, strict=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from planardose.errors import InputError
-from planardose.io.files import atomic
+from planardose.io.files import atomic, write_text
 from planardose.io.nm_times import axial_field_mm
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
@@ -46,6 +46,21 @@ def load_pair(path: Path) -> PlanarPair:
         duration_s=meta["duration_s"],
         detector_distance_mm=None if distance is None else tuple(distance),
     )
+
+
+def write_user_pair(path: Path, pair: PlanarPair) -> None:
+    """Write a pair as the cohort sheet takes it: ``NAME.npz`` and ``NAME.json`` (`read_user_pair`), atomically."""
+    meta = {
+        "views": VIEWS,
+        "windows_kev": [[w.low_kev, w.high_kev] for w in pair.windows],
+        "pixel_mm": list(pair.pixel_mm),
+        "seconds_per_row" if pair.is_swept else "duration_s": pair.exposure_s,
+        "acquired_at": pair.acquired_at.isoformat(),
+        "detector_distance_mm": pair.detector_distance_mm,
+    }
+    with atomic(path) as temporary:
+        np.savez_compressed(temporary, counts=pair.counts.astype(np.float32))
+    write_text(path.with_suffix(".json"), json.dumps(meta, indent=1) + "\n")
 
 
 def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:

@@ -57,12 +57,13 @@ def _efficiencies(camera: Camera, windows: tuple[EnergyWindow, ...], energies: n
 
 
 def visible_from_kev(camera: Camera, windows: tuple[EnergyWindow, ...], penetration: bool) -> float:
-    """Lowest whole energy (keV) at which any window still counts photons."""
+    """Lowest whole energy (keV) at which any window still counts photons; infinite where none does."""
     energies = np.arange(LOWEST_KEV, HIGHEST_KEV + 1)
     efficiency = _efficiencies(camera, windows, energies, penetration)
     own = [(energies >= np.floor(w.low_kev)) & (energies <= np.ceil(w.high_kev)) for w in windows]
     best = [e[o].max() if o.any() else e.max() for e, o in zip(efficiency.T, own, strict=True)]
-    return float(energies[np.argmax((efficiency > SEEN * np.array(best)).any(axis=1))])
+    seen = (efficiency > SEEN * np.array(best)).any(axis=1)
+    return float(energies[np.argmax(seen)]) if seen.any() else np.inf
 
 
 @lru_cache(maxsize=8)
