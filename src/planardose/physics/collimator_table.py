@@ -6,25 +6,22 @@ many photons come through at every distance; only their places on the crystal ch
 ones are tallied at several distances at once. The crystal touches the holes' ends: no gap, no depth of interaction.
 """
 
-import hashlib
-import os
-import zipfile
-import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from planardose.io.files import atomic
+from planardose.io.cache import cached_arrays
+from planardose.io.files import sha256_of
 from planardose.library import Camera
+from planardose.physics import collimator_kernel, collimator_trace, lead, lead_scatter_kernel, photon_kernel
 from planardose.physics.collimator_trace import Settings, solid_angle_share, trace_scatter, trace_transmission
 from planardose.physics.compton import ELECTRON_REST_KEV
 from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays
 from planardose.physics.lead_scatter_kernel import LAST_SHIFT, SHIFTS
 
-VERSION = 4  # raise it when the kernels, their seed or what the table holds change: part of the cache's key
-CACHE_VARIABLE = "PLANARDOSE_CACHE"
+CODE = (collimator_kernel, collimator_trace, lead, lead_scatter_kernel, photon_kernel)  # part of the cache's key
 DEFAULT = Settings()
 GEOMETRY = ("hole_mm", "septum_mm", "length_mm", "crystal_mm")  # of a camera, all that a table depends on
 
@@ -105,37 +102,11 @@ def trace_table(camera: Camera, energy_kev: float, settings: Settings, threads: 
     )
 
 
-def cache_folder() -> Path:
-    """Where tables are kept: ``PLANARDOSE_CACHE``, else ``planardose`` in ``XDG_CACHE_HOME`` or ``~/.cache``."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "planardose"
-
-
-def cache_path(camera: Camera, energy_kev: float, settings: Settings) -> Path:
-    """File of a table, named by a hash of all that determines it."""
-    numbers = [repr(float(getattr(camera, key))) for key in GEOMETRY]
-    key = repr((VERSION, numbers, repr(float(energy_kev)), sorted(asdict(settings).items())))
-    return cache_folder() / f"collimator_{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
-
-
-def _read(path: Path) -> CollimatorTable | None:
-    """The table of a file; None if there is none or it is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            found = {f.name: stored[f.name] for f in fields(CollimatorTable)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-    return CollimatorTable(**found)
-
-
-def _write(path: Path, table: CollimatorTable) -> None:
-    """Keep a table; a cache that cannot be written is no fault, the table is traced again next time."""
-    try:
-        with atomic(path) as temporary:
-            np.savez_compressed(temporary, **{f.name: getattr(table, f.name) for f in fields(CollimatorTable)})
-    except OSError:
-        return
+def cache_key(camera: Camera, energy_kev: float, settings: Settings) -> dict:
+    """All that determines a table."""
+    geometry = {name: float(getattr(camera, name)) for name in GEOMETRY}
+    code = [sha256_of(Path(module.__file__)) for module in CODE]
+    return {"code": code, "energy_kev": float(energy_kev), **geometry, **asdict(settings)}
 
 
 @lru_cache(maxsize=64)
@@ -158,9 +129,6 @@ def collimator_table(
     """
     if not FIRST_KEV <= energy_kev <= LAST_KEV:
         raise ValueError(f"a collimator table needs {FIRST_KEV:.0f} to {LAST_KEV:.0f} keV, got {energy_kev}")
-    path = cache_path(camera, energy_kev, settings)
-    table = _read(path)
-    if table is None:
-        table = trace_table(camera, energy_kev, settings, threads)
-        _write(path, table)
-    return table
+    key = cache_key(camera, energy_kev, settings)
+    found = cached_arrays("collimator", key, lambda: asdict(trace_table(camera, energy_kev, settings, threads)))
+    return CollimatorTable(**found)

@@ -142,4 +142,4 @@ def head_kernel(
     along = [_pixel_weights(offset, p, sigma, r) for p, r in zip(pixel_mm, reach, strict=True)]
     image = along[0].T @ lead.sampled(offset, widest / lead.reach_mm) @ along[1]
     margin = [(n - m) // 2 for n, m in zip(image.shape, core.shape, strict=True)]
-    return image + np.pad(core, [(m, m) for m in margin])
+    return np.maximum(image + np.pad(core, [(m, m) for m in margin]), 0.0)  # rounding may go below 0
