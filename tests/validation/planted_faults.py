@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import warp as wp
+import xraylib
 from planting import Garden
 
 from planardose import library
-from planardose.physics import attenuation, collimator, compton, crystal, dead_time, form_factors
-from planardose.physics.detector import detection_efficiency
+from planardose.physics import attenuation, collimator, compton, crystal, dead_time, form_factors, lead, penetration
+from planardose.physics.head_response import head_efficiency
 from planardose.planar import PlanarPair
-from planardose.sim import acquire, montecarlo, montecarlo_tables
+from planardose.sim import acquire, dose_tables, montecarlo, montecarlo_columns, montecarlo_tables, montecarlo_track
 from planardose.sim import montecarlo_kernel as kernel
 
 REST_KEV = 510.99895
@@ -46,9 +47,18 @@ FAULTS: list[Fault] = []
 # --- matter and Compton scattering ---------------------------------------------------------------------------------
 
 
-@fault("mu 5 % too high", "mu_*", "slab_escape", "primary_*", "view_ratio")
+@fault("mu 5 % too high", "mu_*", "slab_*", "primary_*", "view_ratio")
 def _(garden):
     garden.change(attenuation._one, lambda value, *_: 1.05 * value)
+
+
+@fault("coherent scattering left out of the attenuation", "mu_water_80", "mu_bone_113", "mu_lead_208")
+def _(garden):
+    def total(z: int, energy_kev: float) -> float:
+        return xraylib.CS_Total(z, energy_kev) - xraylib.CS_Rayl(z, energy_kev)
+
+    without = attenuation.PROCESSES | {"total": total}
+    garden.monkeypatch.setattr(attenuation, "PROCESSES", without)
 
 
 @fault("Klein-Nishina with half the recoil", "klein_nishina_total_*", "klein_nishina_cosine_*")
@@ -73,12 +83,12 @@ def _(garden):
 
 @fault("electrons taken as free", "compton_angle_*")
 def _(garden):
-    garden.change(form_factors.form_factors, lambda f: replace(f, incoherent=np.ones_like(f.incoherent)))
+    garden.change(form_factors.form_factors, lambda f, *_: replace(f, incoherent=np.ones_like(f.incoherent)))
 
 
 @fault("form factor not squared", "rayleigh_angle_*")
 def _(garden):
-    def unsquared(f):
+    def unsquared(f, *_):
         cells = np.diff((np.arange(f.coherent.size) * form_factors.STEP) ** 2) * np.sqrt(f.coherent[1:])
         return replace(f, coherent_integral=np.append(0.0, np.cumsum(cells)))
 
@@ -163,46 +173,79 @@ def _(garden):
     garden.replace(kernel.roulette, silent_roulette)
 
 
-def launch_from(garden: Garden, place: int, value: int) -> None:
-    """Launches of the photon kernel get another input at a place."""
+def change_launches(garden: Garden, how: Callable[[list], None]) -> None:
+    """Launches of the photon kernel get other inputs: tables, heads, seed, batch, count, first, scores, balance."""
     launch = wp.launch
 
     def faulty(launched, *args, **kwargs):
-        if launched.key == "histories":
+        if launched is montecarlo_track.histories:
             kwargs["inputs"] = list(kwargs["inputs"])
-            kwargs["inputs"][place] = wp.uint64(value)
+            how(kwargs["inputs"])
         return launch(launched, *args, **kwargs)
 
     garden.monkeypatch.setattr(wp, "launch", faulty)
 
 
-@fault("histories numbered within a launch", "threads_bits", "split_bits", "error_law")
+@fault("histories numbered within a launch", "threads_bits", "split_bits")
 def _(garden):
-    launch_from(garden, 2, 0)
+    def from_the_batch(inputs):
+        inputs[5] = inputs[3]
+
+    change_launches(garden, from_the_batch)
+
+
+@fault("histories numbered within a batch", "error_law")
+def _(garden):
+    def from_zero(inputs):
+        inputs[5] = wp.uint64(inputs[5].value - inputs[3].value)
+        inputs[3] = wp.uint64(0)
+
+    change_launches(garden, from_zero)
 
 
 @fault("seed not used", "seed_bits")
 def _(garden):
-    launch_from(garden, 1, 5)
+    def constant(inputs):
+        inputs[2] = wp.uint64(5)
+
+    change_launches(garden, constant)
 
 
-@fault("response not linear", "linearity", "additivity")
+@fault("forced densities not normalised", "forced_*")
 def _(garden):
-    garden.change(montecarlo.image_of_layers, lambda image, *_: image**0.9)
+    garden.change(form_factors.incoherent_norm_barn, lambda barn, *_: 0.1 * barn)
+
+
+@fault("dead time within the transport", "linearity", "additivity")
+def _(garden):
+    garden.change(montecarlo.image_of_layers, lambda image, *_: image * np.exp(-1e-4 * image.sum()))
 
 
 @fault("spread of batches taken for the error of their mean", "stated_error")
 def _(garden):
-    garden.change(montecarlo._relative_error, lambda error, batches, rate: error * np.sqrt(len(batches)))
+    original = montecarlo._Simulation.stage
+
+    def stage(self, *args):
+        mean, variance, balance = original(self, *args)
+        return mean, variance * self.options.batches, balance
+
+    garden.monkeypatch.setattr(montecarlo._Simulation, "stage", stage)
 
 
 # --- crystal and dead time -------------------------------------------------------------------------------------------
 
 
-@fault("yields of ICRP-107, 6 % higher", "simind_*")
+@fault("yields of ICRP-107, 6 % higher", "simind_*", "melp_total", "megp_geometric", "megp_total", "iodine_total")
 def _(garden):
-    lines = library.read_entry("nuclides", "177Lu")["lines_kev_percent"]
-    garden.catalogue("nuclides", "177Lu", lines_kev_percent=[[e, 1.06 * p] for e, p in lines])
+    for nuclide in ("177Lu", "123I"):
+        lines = library.read_entry("nuclides", nuclide)["lines_kev_percent"]
+        garden.catalogue("nuclides", nuclide, lines_kev_percent=[[e, 1.06 * p] for e, p in lines])
+
+
+@fault("lines above the window left out", "iodine_geometric")
+def _(garden):
+    lines = library.read_entry("nuclides", "123I")["lines_kev_percent"]
+    garden.catalogue("nuclides", "123I", lines_kev_percent=[[e, p] for e, p in lines if e < 170.0])
 
 
 @fault("non-paralysable dead time", "dead_time_loss", "dead_time_inverse")
@@ -218,8 +261,8 @@ def _(garden):
 # --- collimator ------------------------------------------------------------------------------------------------------
 
 
-@fault("effective instead of true hole length", "hole_efficiency", "line_fwhm_melp_5", "line_fwhm_melp_10",
-       "line_fwhm_melp_15", "line_fwhm_melp_20")
+@fault("effective instead of true hole length", "hole_efficiency", "traced_holes", "line_fwhm_melp_5",
+       "line_fwhm_melp_10", "line_fwhm_melp_15", "line_fwhm_melp_20")
 def _(garden):
     garden.catalogue("cameras", "siemens_symbia_melp", length_mm=40.64 - 2 / 1.029)
 
@@ -227,6 +270,16 @@ def _(garden):
 @fault("holes of the wrong length", "line_fwhm_megp_5", "line_fwhm_megp_10", "line_fwhm_megp_15", "line_fwhm_megp_20")
 def _(garden):
     garden.catalogue("cameras", "ge_670_megp", length_mm=55.0)
+
+
+@fault("lead of half its density", "unscattered_*", own_tables=True)
+def _(garden):
+    garden.change(lead.lead_per_mm, lambda mu, *_: 0.5 * mu)
+
+
+@fault("scatter in lead counted whatever its energy", "lead_scatter_208")
+def _(garden):
+    garden.change(penetration._channel_counts, lambda counted, *_: np.full_like(counted, 0.54))
 
 
 @fault("intrinsic resolution as a standard deviation", "line_fwhm_*_0")
@@ -239,15 +292,18 @@ def _(garden):
 
 @fault("posterior view flipped for the anterior one", "geometric_mean")
 def _(garden):
-    garden.change(montecarlo.primary_layers, lambda layers, *_: np.stack([layers[0], layers[0]]))
+    def anterior_twice(masses, *_):
+        return masses[:, :, :, [0, 0]]
+
+    garden.change(montecarlo_columns.masses_ahead, anterior_twice)
 
 
 @fault("energy window shifted", "counts_in_air", "cube_scatter", "liver_scatter")
 def _(garden):
-    def shifted(camera, window, energy_kev):
-        return detection_efficiency(camera, replace(window, low_kev=window.low_kev - 20.0), energy_kev)
+    def shifted(camera, window, *more):
+        return head_efficiency(camera, replace(window, low_kev=window.low_kev - 20.0), *more)
 
-    garden.monkeypatch.setattr(montecarlo_tables, "detection_efficiency", shifted)
+    garden.monkeypatch.setattr(montecarlo_tables, "head_efficiency", shifted)
 
 
 @fault("axes of the pixels exchanged", "pixel_*")
@@ -266,3 +322,11 @@ def _(garden):
         return counts
 
     garden.monkeypatch.setattr(PlanarPair, "counts_from_ras", mirrored)
+
+
+# --- dose ------------------------------------------------------------------------------------------------------------
+
+
+@fault("energy absorbed 10 % too high", "sphere_*")
+def _(garden):
+    garden.change(dose_tables.dose_cross_sections, lambda s, *_: replace(s, absorption=1.1 * s.absorption))

@@ -10,7 +10,13 @@ from planting import forget, rebuild_kernels
 from planardose.validation.check import QUICK, demands
 from planardose.validation.registry import ROWS, run
 
-EXPECTED_FAILURES: dict[str, str] = {}  # rows that fail after honest work, and why
+EXPECTED_FAILURES = {  # rows that fail after honest work; checks.tsv holds the analysis of each
+    "cube_scatter": "0.434; what the reference takes for crystal and resolution is not known",
+    "lead_scatter_208": "coherent scattering in lead makes most of it",
+    "iodine_geometric": "coherent scattering in lead, which SIMIND does not seem to count",
+    "sphere_100_50": "the listed value lies 3 % below two codes and NIST's coefficients",
+    "sphere_1000_50": "the listed value lies 2.6 % below two codes and NIST's coefficients",
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,10 @@ def healthy():
     return {c.demand.name: c for c in run(demands(), QUICK)}
 
 
+def test_every_expected_failure_has_its_analysis():
+    assert {d.name for d in demands().values() if d.analysis} == set(EXPECTED_FAILURES)
+
+
 def test_rows_pass_but_for_the_expected_failures(healthy):
     assert {name for name, c in healthy.items() if not c.passed} == set(EXPECTED_FAILURES)
 
@@ -56,5 +66,6 @@ def test_rows_see_the_fault(planted, garden, healthy):
     rows = [c.row for c in CASES if c.fault is planted]
     for check in run(rows, QUICK):
         assert not check.passed, f"{check.demand.name} does not see it: {check.found}"
-        before = healthy[check.demand.name]
-        assert check.found != before.found, f"{check.demand.name} did not change"
+        if check.demand.name in EXPECTED_FAILURES:
+            change = abs(check.found.ours - healthy[check.demand.name].found.ours)
+            assert change > check.allowed, f"{check.demand.name} changes by {change:.3g} only"
