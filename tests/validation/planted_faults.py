@@ -298,7 +298,7 @@ def _(garden):
     garden.change(montecarlo_columns.masses_ahead, anterior_twice)
 
 
-@fault("energy window shifted", "counts_in_air", "cube_scatter", "liver_scatter")
+@fault("energy window shifted", "counts_in_air", "cube_scatter", "cube_analog", "liver_scatter")
 def _(garden):
     def shifted(camera, window, *more):
         return head_efficiency(camera, replace(window, low_kev=window.low_kev - 20.0), *more)

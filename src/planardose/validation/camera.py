@@ -6,7 +6,7 @@ from planardose.frames import PlanarPose
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.sim.acquire import acquire
 from planardose.validation.check import Effort, Measured
-from planardose.validation.cube import cube_scatter
+from planardose.validation.cube import cube_analog, cube_scatter
 from planardose.validation.scenes import (
     Scene,
     liver_in_torso,
@@ -103,5 +103,6 @@ ROWS = {
     "pixel_anterior": lambda effort: pixel_of_a_voxel(0, effort),
     "pixel_posterior": lambda effort: pixel_of_a_voxel(1, effort),
     "cube_scatter": cube_scatter,
+    "cube_analog": cube_analog,
     "liver_scatter": liver_scatter,
 }

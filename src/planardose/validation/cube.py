@@ -7,7 +7,7 @@ import warp as wp
 import xraylib
 
 from planardose.patient_model import MATERIALS
-from planardose.physics.attenuation import mass_fractions
+from planardose.physics.attenuation import density_g_ml, mass_fractions
 from planardose.physics.compton import moments
 from planardose.sim.heads import Raster, opposed_heads
 from planardose.sim.montecarlo_columns import masses_ahead
@@ -16,6 +16,7 @@ from planardose.sim.montecarlo_kernel import FIXED_POINT
 from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, scatter_slots
 from planardose.validation.check import Effort, Measured
 from planardose.validation.scenes import DEVICE, REPEATS, bare, cube, lutetium, melp, one_line
+from planardose.validation.slow_cube import scatter_to_primary
 
 AVOGADRO_PER_BARN = 0.602214076  # electrons per g and barn to 1/cm2
 THICK_CRYSTAL_MM = 1000.0  # absorbs everything
@@ -45,10 +46,23 @@ def cube_scatter(effort: Effort) -> Measured:
     tracker = Tracker(setup, DEVICE, effort.threads)
     tracker.tables.incoherent = wp.array(np.ones(tracker.tables.incoherent.shape[0]), dtype=wp.float32, device=DEVICE)
     primary = _primary(masses[tuple(np.argwhere(scene.activity)[0])], density, raster, tables, nuclide)
-    count = effort.count(4e5 / REPEATS)
+    count = effort.count(1e6 / REPEATS)
     scores = [tracker.follow(effort.seed, n * count, (n + 1) * count)[0].sum() for n in range(REPEATS)]
     ratios = np.array(scores) / (FIXED_POINT * count * primary)
     return Measured(float(ratios.mean()), float(ratios.std(ddof=1) / np.sqrt(REPEATS)))
+
+
+def cube_analog(effort: Effort) -> Measured:
+    """The same against the separate analog code of `slow_cube`."""
+    ours, camera, window = cube_scatter(effort), melp(), lutetium().photopeak
+    energy, density = one_line().lines[0].energy_kev, density_g_ml("soft_tissue")
+    side, voxel = cube().grid.spacing_mm[0] * cube().grid.shape[0], cube().grid.spacing_mm[0]
+    resolution = (camera.energy_resolution * camera.reference_kev, camera.reference_kev)
+    separate, error = scatter_to_primary(
+        side, voxel, "soft_tissue", density, energy, (window.low_kev, window.high_kev), resolution,
+        effort.count(3e6), np.random.default_rng(effort.seed),
+    )  # fmt: skip
+    return Measured(ours.ours, float(np.hypot(ours.u_ours, error)), separate)
 
 
 def _primary(mass_ahead: np.ndarray, density: np.ndarray, raster: Raster, tables: EnergyTables, nuclide) -> float:
