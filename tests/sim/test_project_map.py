@@ -153,7 +153,7 @@ def test_a_little_activity_outside_is_told_and_left_out(files, tmp_path, caplog)
 
         return change
 
-    with pytest.raises(InputError, match="1.2% of the activity is out of the CT"):
+    with pytest.raises(InputError, match=r"1\.2% of the activity is out of the CT"):
         read_scene(*changed(files, tmp_path, stray(1e5)), 10.0)
     scene = read_scene(*changed(files, tmp_path, stray(1e4)), 10.0)
     assert scene.outside_ct == pytest.approx(1e4 / (27 * 3e5 + 1e4))
@@ -163,8 +163,9 @@ def test_a_little_activity_outside_is_told_and_left_out(files, tmp_path, caplog)
 
 def test_the_command(files, tmp_path):
     folder, _ = files
-    words = ["project", "--activity", str(folder / "act.nii.gz"), "--ct", str(folder / "ct.nii.gz"), "--no-penetration",
-             "--grid-mm", "15", "--histories", "1e4", "--duration-s", "30", "--acquired-at", "2026-03-02T10:00"]  # fmt: skip
+    words = ["project", "--activity", str(folder / "act.nii.gz"), "--ct", str(folder / "ct.nii.gz"),
+             "--no-penetration", "--grid-mm", "15", "--histories", "1e4", "--duration-s", "30",
+             "--acquired-at", "2026-03-02T10:00"]  # fmt: skip
     result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "v.npz"), "--windows", "187.2-228.8,166.4-187.2"])
     assert result.exit_code == 0, result.output
     pair = read_planar(tmp_path / "v.npz", CAMERA, "test").pair

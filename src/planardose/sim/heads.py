@@ -111,7 +111,7 @@ class Raster:
 
     @cached_property
     def layers(self) -> int:
-        depth = max(np.ptp(self._corners @ h.normal) for h in self.heads)
+        depth = max((np.ptp(self._corners @ h.normal) for h in self.heads), default=self.layer_mm)
         return int(np.ceil(depth / self.layer_mm - 1e-9))
 
     def distances_mm(self, head: int) -> np.ndarray:

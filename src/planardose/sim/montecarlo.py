@@ -27,9 +27,9 @@ __all__ = ["BATCHES", "Options", "Views", "clear_error", "simulate", "simulate_v
 BATCHES = 8
 LARGEST_BATCH = 2**32  # the fixed-point sums of so many histories stay within 63 bits
 CLEAR = 0.1  # the relative error of an image is told for pixels above this share of the brightest
-FIRST_SHARE = 1 / 16  # of the histories allowed, followed before the first look at the error
+FIRST = 200_000  # histories before the first look at the error
 MARGIN = 1.1  # more histories than the error seen asks for
-AT_LEAST = 0.25  # histories of a further stage, relative to those followed so far
+STAGE = (0.25, 10.0)  # histories of a further stage, relative to those followed so far
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def simulate(
     tracker = Tracker(run.setup, options.device, options.threads)
     most, done, total = max(int(histories), 1), 0, np.zeros(len(BALANCE))
     counted, variance = np.zeros_like(primary), np.zeros_like(primary)
-    count = most if options.relative_error is None else max(int(most * FIRST_SHARE), options.batches)
+    count = most if options.relative_error is None else min(FIRST, most)
     while True:
         mean, spread, balance = run.stage(tracker, seed, done, count)
         share = count / (done + count)
@@ -249,7 +249,7 @@ def simulate(
         if reached or done >= most:
             break
         needed = done * MARGIN * (clear_error(rate, error) / options.relative_error) ** 2 - done
-        count = min(max(int(needed), int(AT_LEAST * done)), most - done)
+        count = min(int(np.clip(needed, STAGE[0] * done, STAGE[1] * done)), most - done)
     total /= done
     total[: BALANCE.index("collisions")] /= FIXED_POINT
     return Views(rate, error, dict(zip(BALANCE, total.tolist(), strict=True)), primary, done)

@@ -91,8 +91,8 @@ def upload_heads(setup: Setup, chosen: range, device: str) -> montecarlo_track.H
     raster, part = setup.raster, slice(chosen.start, chosen.stop)
     low = raster.grid.bounds_mm()[0]
     heads = [raster.heads[h] for h in chosen]
-    normal = np.array([h.normal for h in heads])
-    tangent = np.array([h.tangent for h in heads])
+    normal = np.array([h.normal for h in heads]).reshape(-1, 3)
+    tangent = np.array([h.tangent for h in heads]).reshape(-1, 3)
     h = montecarlo_track.Heads()
     h.normal, h.tangent = _vectors(normal, device), _vectors(tangent, device)
     h.mass = _vectors(setup.masses[:, :, :, part], device)
