@@ -134,7 +134,8 @@ def head_kernel(
         return core
     widest = min(lead.radius(OUTSIDE * core.sum()) * lead.reach_mm, max(camera.field_mm))
     sigma = intrinsic_fwhm_mm(camera, deposited_kev) / FWHM_PER_SIGMA
-    step = min(0.5 * min(pixel_mm), 0.25 * camera.hole_mm * magnification(camera, distance_mm))
+    # points of the lead part: compared with five times as many, the kernel is within 0.1 % of its peak
+    step = min(0.5 * min(pixel_mm), 0.125 * camera.hole_mm * magnification(camera, distance_mm))
     count = int(np.ceil(widest / step))
     offset = step * np.arange(-count, count + 1)
     reach = [int(np.ceil((offset[-1] + 5 * sigma) / p)) + 1 for p in pixel_mm]
