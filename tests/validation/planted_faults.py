@@ -261,13 +261,13 @@ def _(garden):
 # --- collimator ------------------------------------------------------------------------------------------------------
 
 
-@fault("effective instead of true hole length", "hole_efficiency", "traced_holes", "line_fwhm_melp_5",
-       "line_fwhm_melp_10", "line_fwhm_melp_15", "line_fwhm_melp_20")
+@fault("effective instead of true hole length", "hole_efficiency", "traced_holes", "*_fwhm_melp_5",
+       "*_fwhm_melp_10", "*_fwhm_melp_15", "*_fwhm_melp_20")
 def _(garden):
     garden.catalogue("cameras", "siemens_symbia_melp", length_mm=40.64 - 2 / 1.029)
 
 
-@fault("holes of the wrong length", "line_fwhm_megp_5", "line_fwhm_megp_10", "line_fwhm_megp_15", "line_fwhm_megp_20")
+@fault("holes of the wrong length", "*_fwhm_megp_5", "*_fwhm_megp_10", "*_fwhm_megp_15", "*_fwhm_megp_20")
 def _(garden):
     garden.catalogue("cameras", "ge_670_megp", length_mm=55.0)
 
@@ -282,7 +282,7 @@ def _(garden):
     garden.change(penetration._channel_counts, lambda counted, *_: np.full_like(counted, 0.54))
 
 
-@fault("intrinsic resolution as a standard deviation", "line_fwhm_*_0")
+@fault("intrinsic resolution as a standard deviation", "*_fwhm_*_0")
 def _(garden):
     garden.change(collimator.intrinsic_fwhm_mm, lambda width, *_: width / 2.355)
 

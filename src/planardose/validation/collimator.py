@@ -21,7 +21,7 @@ WIDTHS = ("melp", "megp")
 DISTANCES_CM = (0, 5, 10, 15, 20)
 UNSCATTERED = (("melp", 112.95), ("melp", 158.97), ("melp", 208.37), ("melp", 364.49), ("he", 364.49), ("megp", 208.37))
 MM_PER_CM = 10.0
-PIXEL_MM = 8.0
+PIXEL_MM, FINE_MM = 8.0, 0.3
 
 
 def hole_efficiency(effort: Effort) -> Measured:
@@ -38,6 +38,19 @@ def line_fwhm(camera: str, distance_cm: float, effort: Effort) -> Measured:
     """FWHM (mm) of a line source with the intrinsic resolution of 140 keV: no gap, no penetration."""
     chosen = load_camera(CAMERAS[camera])
     return Measured(fwhm_mm(chosen, distance_cm * MM_PER_CM, chosen.reference_kev))
+
+
+def response_fwhm(camera: str, distance_cm: float, effort: Effort) -> Measured:
+    """FWHM (mm) of a line in the response that images are made with: mean of lines along both axes of the lattice."""
+    chosen = load_camera(CAMERAS[camera])
+    energy, pixel = chosen.reference_kev, (FINE_MM, FINE_MM)
+    window = EnergyWindow(0.9 * energy, 1.1 * energy)
+    kernel = head_kernel(chosen, window, energy, distance_cm * MM_PER_CM, pixel, penetration=False)
+    profiles = [kernel.sum(axis=n)[kernel.shape[1 - n] // 2 :] for n in (0, 1)]
+    size = min(p.size for p in profiles)
+    half = profiles[0][:size] + profiles[1][:size]
+    n = int(np.argmax(half < half[0] / 2))
+    return Measured(float(2 * FINE_MM * (n - 1 + (half[n - 1] - half[0] / 2) / (half[n - 1] - half[n]))))
 
 
 def unscattered(camera: str, energy_kev: float, effort: Effort) -> Measured:
@@ -113,6 +126,7 @@ ROWS = {
     "hole_efficiency": hole_efficiency,
     "traced_holes": traced_holes,
     **{f"line_fwhm_{c}_{d}": partial(line_fwhm, c, d) for c in WIDTHS for d in DISTANCES_CM},
+    **{f"response_fwhm_{c}_{d}": partial(response_fwhm, c, d) for c in WIDTHS for d in DISTANCES_CM},
     **{f"unscattered_{c}_{e:.0f}": partial(unscattered, c, e) for c, e in UNSCATTERED},
     "lead_scatter_208": lead_scatter,
     "melp_total": melp_total,
