@@ -96,7 +96,7 @@ WINDOWS = (*LU.scatter_windows, LU.photopeak, EnergyWindow(100.0, 126.0))
 
 
 def test_forced_detection_equals_analog_in_every_window():
-    """Photons that leave within 6 degrees of 12 heads' normals; the slant costs them 0.2 % more attenuation."""
+    """Photons that leave within 6 degrees of 12 heads' normals: averaging over the cone adds 0.3 to 0.5 % (6e7 histories)."""
     density, activity, grid, _ = cylinder(radius=60.0, step=6.0)
     activity[:] = density[1] > 0
     activity *= np.random.default_rng(2).random(grid.shape)

