@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate",
     "doctor",
     "verify",
+    "validate-physics",
 }
 
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -358,6 +359,33 @@ def verify(
         typer.echo(line)
     typer.echo(f"{compared} files compared, {len(differences)} differences")
     if differences:
+        raise typer.Exit(1)
+
+
+@_command(
+    "validate_physics",
+    "Check the physics against closed forms, published tables and other codes; exit 1 if a row fails.",
+    "--output docs/validation",
+)
+def validate_physics(
+    output: Annotated[Path | None, typer.Option(help="Folder for a page with the table and figures.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A row, a group or a pattern such as 'mu_*'; can be given again.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Root of all random draws.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the histories: wider statistical errors.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; they do not change a number.")] = 2,
+    debug: DebugOption = False,
+) -> None:
+    with faults("validate-physics", debug):
+        from planardose.validation.check import FULL, QUICK
+
+        effort = replace(QUICK if quick else FULL, seed=seed, threads=threads)
+        words = ["planardose validate-physics", f"--output {output}", *(f"--only '{x}'" for x in only or [])]
+        command = " ".join([*words, f"--seed {seed}", *(["--quick"] if quick else [])])
+        step = import_module("planardose.steps.validate_physics").validate_physics
+        checks = step(only or [], effort, output, typer.echo, command)
+    if not all(c.passed for c in checks):
         raise typer.Exit(1)
 
 

@@ -60,8 +60,8 @@ def geometric_efficiency(camera: Camera) -> float:
 
 
 def magnification(camera: Camera, distance_mm: float) -> float:
-    """Size of the point response at a distance from the face over its size at the face."""
-    return (camera.length_mm + distance_mm) / camera.length_mm
+    """Size of the point response on the crystal, at a distance from the face, over the holes' own."""
+    return (camera.length_mm + camera.gap_mm + distance_mm) / camera.length_mm
 
 
 def intrinsic_fwhm_mm(camera: Camera, energy_kev: float) -> float:
@@ -97,7 +97,7 @@ def fwhm_mm(camera: Camera, distance_mm: float, energy_kev: float) -> float:
     -------
     float
         mm. The line response of the holes, averaged over their orientation, convolved with the Gaussian intrinsic
-        response; no gap between collimator and crystal, no penetration.
+        response; no penetration.
     """
     step = camera.hole_mm * magnification(camera, distance_mm) / FINE
     half = _line_response(FINE)

@@ -192,4 +192,4 @@ def lead_image(camera: Camera, window: EnergyWindow, energy_kev: float, distance
         image = np.einsum("dcr,c->dr", table.scatter_image, counted)
         profile = np.array([np.interp(distance_mm, table.distances_mm, ring) for ring in image.T])
         scatter_rings = scatter_rings + profile * (weight * total.scattered[0] / max(profile.sum(), TINY))
-    return LeadImage(camera, through, through_rings, scatter_rings, distance_mm + camera.length_mm)
+    return LeadImage(camera, through, through_rings, scatter_rings, distance_mm + camera.length_mm + camera.gap_mm)
