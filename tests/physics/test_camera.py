@@ -75,9 +75,13 @@ def test_geometric_efficiency_by_tracing_random_rays():
 )
 def test_line_fwhm(camera, expected):
     """Independent script: true length, no gap, 3.8 mm intrinsic (that is at the reference energy)."""
-    ours = [fwhm_mm(camera, d, camera.reference_kev) for d in (0.0, 50.0, 100.0, 150.0, 200.0)]
+    distances, apart = (0.0, 50.0, 100.0, 150.0, 200.0), camera.gap_mm
+    camera = replace(camera, gap_mm=0.0)
+    ours = [fwhm_mm(camera, d, camera.reference_kev) for d in distances]
     assert ours == pytest.approx(expected, rel=5e-3)
-    assert fwhm_mm(MELP, 100.0, 208.37) < ours[2] or camera is MEGP
+    gap = [fwhm_mm(replace(camera, gap_mm=apart), d, camera.reference_kev) for d in distances]
+    assert gap == pytest.approx([fwhm_mm(camera, d + apart, camera.reference_kev) for d in distances])
+    assert fwhm_mm(camera, 100.0, 208.37) < ours[2]
 
 
 @pytest.mark.parametrize(

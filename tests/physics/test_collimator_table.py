@@ -73,7 +73,7 @@ def test_line_width_of_traced_holes_is_the_oracles(camera, distance):
     """Averaged over the line's direction, a ring of radius r projects as 1 / (pi sqrt(r^2 - x^2))."""
     strict, _, _ = trace_transmission(camera, 208.37, Settings(azimuths=8))
     count = len(strict)
-    radius = (distance + camera.length_mm) * tangent_nodes(camera, count)
+    radius = (distance + camera.length_mm + camera.gap_mm) * tangent_nodes(camera, count)
     weight = solid_angle_share(camera, count) * strict.mean(axis=1)
     edges = np.arange(-80.0, 80.005, 0.02)
     below = 0.5 + np.arcsin(np.clip(edges / radius[:, None], -1, 1)) / np.pi

@@ -1,8 +1,8 @@
 """Collimator with hexagonal parallel holes: geometric efficiency and point response in closed form.
 
-The response to a point is the autocorrelation of the hole's hexagon, magnified by (length + distance) / length. It uses
-the true hole length. What comes through lead or scatters in it is traced in `collimator_table`: for MELP at 208 keV
-11 % unscattered and 4 % scattered counts more, which a calibration in air contains too.
+The response to a point is the autocorrelation of the hole's hexagon, magnified by (length + distance + gap) / length.
+It uses the true hole length. What comes through lead or scatters in it is traced in `collimator_table`: for MELP at 208
+keV 11 % unscattered and 4 % scattered counts more, which a calibration in air contains too.
 """
 
 from functools import cache

@@ -34,15 +34,20 @@ def traced_holes(effort: Effort) -> Measured:
     return Measured(float(collimator_table(melp(), lutetium().imaged_line().energy_kev).strict_per_photon))
 
 
+def without_gap(camera: str) -> Camera:
+    """A camera of `CAMERAS` with its crystal at the lead, as in the references."""
+    return replace(load_camera(CAMERAS[camera]), gap_mm=0.0)
+
+
 def line_fwhm(camera: str, distance_cm: float, effort: Effort) -> Measured:
     """FWHM (mm) of a line source with the intrinsic resolution of 140 keV: no gap, no penetration."""
-    chosen = load_camera(CAMERAS[camera])
+    chosen = without_gap(camera)
     return Measured(fwhm_mm(chosen, distance_cm * MM_PER_CM, chosen.reference_kev))
 
 
 def response_fwhm(camera: str, distance_cm: float, effort: Effort) -> Measured:
     """FWHM (mm) of a line in the response that images are made with: mean of lines along both axes of the lattice."""
-    chosen = load_camera(CAMERAS[camera])
+    chosen = without_gap(camera)
     energy, pixel = chosen.reference_kev, (FINE_MM, FINE_MM)
     window = EnergyWindow(0.9 * energy, 1.1 * energy)
     kernel = head_kernel(chosen, window, energy, distance_cm * MM_PER_CM, pixel, penetration=False)

@@ -75,7 +75,7 @@ def _angles(axes: list[Axes], effort: Effort) -> None:
 def _fwhm(axes: list[Axes], effort: Effort) -> None:
     distances = np.linspace(0.0, 25.0, 60)
     for short, colour in zip(collimator.WIDTHS, (BLUE, RED), strict=True):
-        camera = load_camera(collimator.CAMERAS[short])
+        camera = collimator.without_gap(short)
         widths = [fwhm_mm(camera, d * collimator.MM_PER_CM, camera.reference_kev) for d in distances]
         axes[0].plot(distances, widths, color=colour, lw=1.5, label=f"{short.upper()}, planardose")
         points = [demands()[f"line_fwhm_{short}_{d}"].reference for d in collimator.DISTANCES_CM]
