@@ -15,6 +15,7 @@ from planardose.validation.check import Effort, Measured
 from planardose.validation.ray_tracing import uncollided_share
 from planardose.validation.samplers import draw
 from planardose.validation.scenes import (
+    REPEATS,
     Scene,
     Totals,
     block,
@@ -140,9 +141,16 @@ def total_error(views) -> float:
 
 
 def error_law(effort: Effort) -> Measured:
-    """Stated error with N over that with 16 N histories."""
-    runs = [simulate(uneven_phantom(), replace(effort, scale=1.0), n, batches=BATCHES) for n in (1e4, 1.6e5)]
-    return Measured(float(np.divide(*(total_error(r) for r in runs))))
+    """Stated error with N over that with 16 N histories, mean squares of `REPEATS` runs each."""
+    fixed, seeds = replace(effort, scale=1.0), range(effort.seed, effort.seed + REPEATS)
+    squares = np.array([
+        [total_error(simulate(uneven_phantom(), fixed, n, seed=s, batches=BATCHES)) ** 2 for s in seeds]
+        for n in (1e4, 1.6e5)
+    ])  # fmt: skip
+    mean = squares.mean(axis=1)
+    ratio = np.sqrt(np.divide(*mean))
+    relative = squares.std(axis=1, ddof=1) / np.sqrt(REPEATS) / mean
+    return Measured(float(ratio), float(0.5 * ratio * np.linalg.norm(relative)))
 
 
 def stated_error(effort: Effort) -> Measured:
