@@ -12,7 +12,9 @@ from planardose.library import Camera, Nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.sim.activity import activity_map
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.heads import opposed_heads
+from planardose.sim.montecarlo import Options
+from planardose.sim.organ_views import organ_views as simulated
 from planardose.sim.tracer import load_tracer
 from planardose.sim.uptake import draw_samples
 
@@ -53,10 +55,9 @@ def organ_views(
     (O, 2, 2, I, K) float64
         cps; second axis primary and scatter, third the view. Each organ has histories of its own.
     """
-    faces, out = face_positions_mm(model, None), []
-    for organ in present_organs(model):
-        activity = model.fractions[organ].astype(np.float64) * model.grid.voxel_ml
-        setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,), faces)
-        views = simulate_views(*setting, histories, 1000 * seed + organ, penetration=penetration)
-        out.append([views.primary[:, 0], views.rate[:, 0] - views.primary[:, 0]])
-    return np.array(out)
+    organs, heads = present_organs(model), opposed_heads(face_positions_mm(model, None))
+    maps = model.fractions[organs].astype(np.float64) * model.grid.voxel_ml
+    setting = (model.grid, camera, nuclide, (nuclide.photopeak,), heads, histories)
+    seeds = [1000 * seed + organ for organ in organs]
+    views = simulated(model.partial_density, maps, *setting, seeds, Options(penetration=penetration))
+    return np.stack([views.primary[:, :, 0], (views.rate - views.primary)[:, :, 0]], axis=1)
