@@ -12,7 +12,8 @@ import planardose
 
 SOURCE = Path(planardose.__file__).parent
 STAGES = ("anatomy", "sim", "recon", "learn", "dose", "report")
-LEVEL = {"io": 1, "physics": 2, **dict.fromkeys(STAGES, 3), "validation": 4, "steps": 5, "workflow": 6, "cli": 7}  # core modules: 0
+# core modules: 0
+LEVEL = {"io": 1, "physics": 2, **dict.fromkeys(STAGES, 3), "validation": 4, "steps": 5, "workflow": 6, "cli": 7}
 SIDEWAYS = {("learn", "recon")}  # the network's base is a classical reconstruction
 
 
