@@ -17,18 +17,19 @@ from planardose.physics.collimator import (
     hexagon_autocorrelation,
     intrinsic_fwhm_mm,
 )
-from planardose.physics.collimator_table import CollimatorTable, cache_key, collimator_table, trace_table
-from planardose.physics.collimator_trace import (
+from planardose.physics.collimator_grid import (
+    SHIFTS,
     Settings,
     azimuth_nodes,
     radius_at,
     solid_angle_share,
     tangent_nodes,
-    trace_transmission,
 )
+from planardose.physics.collimator_table import CollimatorTable, cache_key, collimator_table, trace_table
+from planardose.physics.collimator_trace import trace_transmission
 from planardose.physics.compton import sample_cosine, scattered_energy_kev
 from planardose.physics.form_factors import HC_KEV_ANGSTROM
-from planardose.physics.lead_scatter_kernel import LINES, SHIFTS
+from planardose.physics.lead_scatter_kernel import LINES
 
 MELP, MEGP = load_camera("siemens_symbia_melp"), load_camera("ge_670_megp")
 HE = replace(MELP, name="he", hole_mm=4.0, septum_mm=2.0, length_mm=59.7)

@@ -1,11 +1,13 @@
 """How long an NM image was acquired: static duration, or the exposure of each point in a whole-body sweep."""
 
 from dataclasses import dataclass
-
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING
 
 from planardose.errors import InputError
 from planardose.library import Camera
+
+if TYPE_CHECKING:  # the field is asked for where no DICOM is read
+    from pydicom.dataset import Dataset
 
 SWEEPS = {"1PS": 1, "2PS": 2, "PCN": 1}  # PS3.3 C.8.4.9 WholeBodyTechnique: passes over the patient
 DISAGREEMENT = 2.0  # header duration over length / velocity beyond which the velocity cannot be in mm/s
@@ -29,7 +31,7 @@ def axial_field_mm(camera: Camera | None, where: str) -> float:
     return camera.field_mm[0]
 
 
-def timing_of(ds: Dataset, camera: Camera | None, where: str) -> Timing:
+def timing_of(ds: "Dataset", camera: Camera | None, where: str) -> Timing:
     """Timing of one NM object.
 
     A sweep's exposure is the camera's axial field over ScanVelocity (mm/s) and its duration ScanLength (mm) over it:
@@ -71,7 +73,7 @@ def timing_of(ds: Dataset, camera: Camera | None, where: str) -> Timing:
 
 
 def _sweep(
-    velocity: float, length: float, seconds: float, passes: int, ds: Dataset, camera: Camera, where: str
+    velocity: float, length: float, seconds: float, passes: int, ds: "Dataset", camera: Camera, where: str
 ) -> Timing:
     notes = []
     if length <= 0:

@@ -15,13 +15,11 @@ import numpy as np
 from planardose.io.cache import cached_arrays
 from planardose.io.files import sha256_of
 from planardose.library import Camera
-from planardose.physics import collimator_kernel, collimator_trace, lead, lead_scatter_kernel, photon_kernel
-from planardose.physics.collimator_trace import Settings, solid_angle_share, trace_scatter, trace_transmission
+from planardose.physics.collimator_grid import LAST_SHIFT, SHIFTS, Settings, solid_angle_share
 from planardose.physics.compton import ELECTRON_REST_KEV
 from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays
-from planardose.physics.lead_scatter_kernel import LAST_SHIFT, SHIFTS
 
-CODE = (collimator_kernel, collimator_trace, lead, lead_scatter_kernel, photon_kernel)  # part of the cache's key
+CODE = ("collimator_grid", "collimator_kernel", "collimator_trace", "lead", "lead_scatter_kernel", "photon_kernel")
 DEFAULT = Settings()
 GEOMETRY = ("hole_mm", "septum_mm", "length_mm", "crystal_mm")  # of a camera, all that a table depends on
 
@@ -36,7 +34,7 @@ class CollimatorTable:
     strict_per_photon : () float64
         Photons that touch no lead, traced. (`collimator.geometric_efficiency` takes small angles: 0.2 % more.)
     penetrating : (T, A) float64
-        Share of photons in a direction that come through lead without interacting, at the `collimator_trace`
+        Share of photons in a direction that come through lead without interacting, at the `collimator_grid`
         tangents and azimuths (0 to 30 degrees; the lattice repeats it by mirrors and turns).
     path_mm : () float64
         Mean lead on the way of all penetrating photons: the slope of their logarithm over the attenuation coefficient.
@@ -87,6 +85,8 @@ def trace_table(camera: Camera, energy_kev: float, settings: Settings, threads: 
     device : str
         ``"cpu"`` or a CUDA device of Warp.
     """
+    from planardose.physics.collimator_trace import trace_scatter, trace_transmission  # loads Warp
+
     strict, penetrating, path = trace_transmission(camera, energy_kev, settings, threads, device)
     image, spectrum = trace_scatter(camera, energy_kev, settings, threads, device)
     share = solid_angle_share(camera, settings.tangents)
@@ -105,7 +105,7 @@ def trace_table(camera: Camera, energy_kev: float, settings: Settings, threads: 
 def cache_key(camera: Camera, energy_kev: float, settings: Settings) -> dict:
     """All that determines a table."""
     geometry = {name: float(getattr(camera, name)) for name in GEOMETRY}
-    code = [sha256_of(Path(module.__file__)) for module in CODE]
+    code = [sha256_of(Path(__file__).with_name(f"{name}.py")) for name in CODE]
     return {"code": code, "energy_kev": float(energy_kev), **geometry, **asdict(settings)}
 
 

@@ -10,6 +10,7 @@ weighted by its transmission and added up. Direction densities are mixtures, div
 
 import warp as wp
 
+from planardose.physics.collimator_grid import LAST_SHIFT, SHIFTS
 from planardose.physics.collimator_kernel import in_cell, lead_path, to_collision
 from planardose.physics.photon_kernel import (
     after_compton,
@@ -25,8 +26,6 @@ wp.set_module_options({"enable_backward": False})
 
 FIXED_POINT = 2.0**44  # tally units per photon that reaches the crystal, per photon emitted
 LINES = 4  # K X rays of lead: K-L2, K-L3, K-M, K-N and beyond
-SHIFTS = 100  # bins of the Compton shift, rest (1/E' - 1/E): 1 - cos(angle) for one scattering; see `shift_channel`
-LAST_SHIFT = 4.0  # what is shifted more (below 79 keV from 208) counts in the last bin
 CHANNELS = 1 + SHIFTS + LINES  # channel 0: coherently scattered only
 
 _FIXED = wp.constant(FIXED_POINT)

@@ -14,13 +14,13 @@ from scipy.interpolate import CubicHermiteSpline
 from scipy.ndimage import map_coordinates
 
 from planardose.library import Camera
-from planardose.physics.collimator_table import CollimatorTable, collimator_table
-from planardose.physics.collimator_trace import (
+from planardose.physics.collimator_grid import (
     radius_at,
     share_at,
     solid_angle_share,
     tangent_nodes,
 )
+from planardose.physics.collimator_table import CollimatorTable, collimator_table
 from planardose.physics.detector import detection_efficiency, interaction_fraction
 from planardose.physics.lead import BELOW_EDGE_KEV, EDGE_KEV, FIRST_KEV, LAST_KEV, lead_per_mm
 from planardose.planar import EnergyWindow
@@ -122,7 +122,7 @@ def lead_counts(camera: Camera, window: EnergyWindow, energy_kev: np.ndarray) ->
 class LeadImage:
     """Counts from photons that met lead, per photon emitted, around a point source at one distance.
 
-    `through` (T, A): density over the tangent's plane at the nodes of `collimator_trace`, and `through_rings` (T,) its
+    `through` (T, A): density over the tangent's plane at the nodes of `collimator_grid`, and `through_rings` (T,) its
     totals; `scatter_rings` (R,): totals in rings. `reach_mm` on the crystal per unit of the tangent.
     """
 

@@ -4,8 +4,9 @@ import csv
 import io
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,13 +102,15 @@ def _planted(patients: list[DemoPatient]) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def _run_all(jobs: list[tuple], function: Callable) -> list:
-    """Results of `function(*job)` in order, on up to `WORKERS` processes; what they are does not depend on how many."""
-    workers = min(WORKERS, len(jobs), os.cpu_count() or 1)
+@contextmanager
+def _workers(jobs: int) -> Iterator[Callable]:
+    """``run(jobs, function)``: results of `function(*job)` in order, on up to `WORKERS` processes."""
+    workers = min(WORKERS, jobs, os.cpu_count() or 1)
     if workers < 2:
-        return [function(*job) for job in jobs]
+        yield lambda jobs, function: [function(*job) for job in jobs]
+        return
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return [future.result() for future in [pool.submit(function, *job) for job in jobs]]
+        yield lambda jobs, function: [f.result() for f in [pool.submit(function, *job) for job in jobs]]
 
 
 def make_demo(out: Path, patients: int, seed: int, settings: Settings | None = None) -> None:
@@ -135,8 +138,9 @@ def make_demo(out: Path, patients: int, seed: int, settings: Settings | None = N
         )
     if patients < 1 or seed < 0:
         raise InputError("make-demo", f"{patients} patients, seed {seed}", "1 or more patients, seed 0 or more")
-    measured = _run_all([(out, seed, n, settings) for n in range(1, patients + 1)], _anatomy_job)
-    _run_all([(out, seed, a.name, m, settings) for m in measured for a in m.patient.acquisitions], _planar_job)
+    with _workers(2 * patients) as run:  # every patient has two sweeps or more
+        measured = run([(out, seed, n, settings) for n in range(1, patients + 1)], _anatomy_job)
+        run([(out, seed, a.name, m, settings) for m in measured for a in m.patient.acquisitions], _planar_job)
     calibration = images.write_source(out / "calibration" / "source.dcm", images.true_camera(seed), seed, FIRST_DAY)
     write_text(out / "planted_names.txt", "\n".join(_planted([m.patient for m in measured])) + "\n")
     text = io.StringIO()
