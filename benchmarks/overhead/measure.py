@@ -1,6 +1,6 @@
 """What share of a finished run went into Snakemake and imports rather than work.
 
-    python benchmarks/overhead/measure.py RESULTS SNAKEMAKE_LOG [--cores N]
+    python benchmarks/overhead/measure.py RESULTS SNAKEMAKE_LOG [--cores N] [--demo SECONDS]
 
 RESULTS holds the jobs' Snakemake benchmarks; SNAKEMAKE_LOG is the run's log (`.snakemake/log/*.log`). Of
 cores x elapsed
@@ -10,6 +10,9 @@ cores x elapsed
   beyond the job's own process;
 - *waiting* is the core time in which a core had no job that was ready, as when the last patient trains alone. It is
   no overhead: a longer cohort fills it.
+
+With --demo, the wall time of all of `make demo`, also what share of it these two cost: their core time over the cores,
+and the imports of `make-demo` (itself, then its workers) and `evaluate`, before and after Snakemake.
 """
 
 import argparse
@@ -75,6 +78,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("log", type=Path)
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--demo", type=float, metavar="SECONDS", help="wall time of make demo")
     a = parser.parse_args()
     rows = []
     for file in sorted(a.results.glob("*/benchmarks/*.tsv")):
@@ -92,6 +96,10 @@ def main() -> None:
     print(f"cores x elapsed {total:.0f} s: work {in_jobs - imports:.0f} s, imports {imports:.0f} s, "
           f"Snakemake {snakemake:.0f} s, waiting {waiting:.0f} s")
     print(f"Snakemake and imports: {100 * (snakemake + imports) / total:.1f} % of cores x elapsed")
+    if a.demo:
+        apart = 2 * import_seconds("make_demo") + import_seconds("evaluate")
+        share = ((snakemake + imports) / a.cores + apart) / a.demo
+        print(f"of the demo's wall time ({a.demo:.0f} s): {100 * share:.1f} %")
 
 
 if __name__ == "__main__":
