@@ -39,7 +39,7 @@ STEP_VERSIONS = {
     "project": 3,
     "train": 3,
     "register": 4,
-    "reconstruct": 4,
+    "reconstruct": 5,
     "fit_kinetics": 1,
     "absorbed_dose": 1,
     "report": 2,

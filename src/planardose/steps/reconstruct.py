@@ -61,13 +61,18 @@ class Estimates:
         return mlem(projector, self.acquired, activity, AFTER_NETWORK)
 
     def statistical_u(self, method: str, rows: np.ndarray) -> np.ndarray:
-        """(O,) MBq: standard uncertainty from the counts, NaN for a method without one."""
-        if method in ("qplanar", "qplanar_mlem"):
-            return np.sqrt(np.diag(self.fit.covariance)) * self.model.volumes_ml()
-        if method == "unet":
-            relative = np.array([self.relative_u.get(o, np.nan) for o in self.model.organs])
-            return relative * rows
-        return np.full(len(rows), np.nan)
+        """(O,) MBq: standard uncertainty from the counts, NaN for a method without one.
+
+        The network scales QPlanar's map, so what QPlanar does not know of an organ the network does not know either:
+        an organ that is fitted as empty keeps QPlanar's uncertainty, which a share of nothing would not show.
+        """
+        if method not in ("qplanar", "qplanar_mlem", "unet"):
+            return np.full(len(rows), np.nan)
+        fitted = np.sqrt(np.diag(self.fit.covariance)) * self.model.volumes_ml()
+        if method != "unet":
+            return fitted
+        relative = np.array([self.relative_u.get(o, np.nan) for o in self.model.organs])
+        return np.fmax(relative * rows, np.where(np.isfinite(fitted), fitted, np.nan))
 
     def conjugate_rows(self) -> np.ndarray:
         """(O,) MBq of the conjugate view; without a scatter window the scatter is the one modelled for QPlanar."""
