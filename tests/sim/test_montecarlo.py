@@ -70,7 +70,7 @@ def test_primary_is_air_times_the_exponential_in_both_views():
     low, high = grid.bounds_mm()
     y, half = grid.axis_mm(1)[2], grid.spacing_mm[1] / 2
     own = np.sinh(mu * half) / (mu * half)  # mean over the voxel's depth
-    air = air_sensitivity_cps_per_mbq(CAMERA, ONE_LINE, LU.photopeak)
+    air = air_sensitivity_cps_per_mbq(CAMERA, ONE_LINE, LU.photopeak, penetration=False)
     expected = [air * own * np.exp(-mu * d) for d in (high[1] - y, y - low[1])]
     ours = views.primary[:, 0].sum(axis=(1, 2))
     assert ours == pytest.approx(expected, rel=2e-3)
@@ -103,7 +103,7 @@ def test_counts_in_air_are_the_cameras_sensitivity():
     activity[20, 2, 20] = 3.0
     views = simulate_views(np.zeros((3, *grid.shape)), activity, grid, CAMERA, LU, WINDOWS, (100.0, -150.0), 1e4, 1)
     for n, window in enumerate(WINDOWS):
-        expected = 3.0 * air_sensitivity_cps_per_mbq(CAMERA, LU, window)
+        expected = 3.0 * air_sensitivity_cps_per_mbq(CAMERA, LU, window, penetration=False)
         # lines below the cut-off of 0.1 % of the best efficiency are left out
         assert views.rate[:, n].sum(axis=(1, 2)) == pytest.approx([expected] * 2, rel=5e-3)
     assert views.balance["escaped_unscattered"] == 1.0

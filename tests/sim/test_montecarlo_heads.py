@@ -46,7 +46,8 @@ def test_primary_of_a_point_in_a_cylinder_at_any_angle(angle):
     along, across = x * n[0] + y * n[1], x * t[0] + y * t[1]
     depth = np.sqrt(radius**2 - across**2) - along
     mu = float(mu_per_mm(density[:, grid.shape[0] // 2, grid.shape[1] // 2, 0].astype(float), 208.37))
-    expected = air_sensitivity_cps_per_mbq(CAMERA, ONE_LINE, LU.photopeak) * np.exp(-mu * depth)
+    air = air_sensitivity_cps_per_mbq(CAMERA, ONE_LINE, LU.photopeak, penetration=False)
+    expected = air * np.exp(-mu * depth)
     image = views.primary[0, 0]
     assert image.sum() == pytest.approx(expected, rel=0.015)  # 1 mm of depth: the edge in voxels of 4 mm
     columns = Raster(grid, (head,)).column_axis_mm

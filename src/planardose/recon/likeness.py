@@ -28,10 +28,15 @@ SIZE_PROBE, SIZE_STEP, SIZE_CONVERGED, SIZE_BOUND = 0.01, 0.05, 0.002, 0.25  # o
 
 @dataclass(frozen=True)
 class Size:
-    """Factors by which the images must grow, across (x) and along (z) the body, to fit the CT best: 1 is equal size."""
+    """Factors by which the images must grow, across (x) and along (z) the body, to fit the CT best: 1 is equal size.
+
+    `across_u`, `along_u`: their standard uncertainties, from the fit's residuals. Few counts tell little of a size.
+    """
 
     across: float
     along: float
+    across_u: float = 0.0
+    along_u: float = 0.0
 
 
 def fitted_size(model: PatientModel, responses: np.ndarray, images: Images, pose: PlanarPose) -> Size:
@@ -61,5 +66,7 @@ def fitted_size(model: PatientModel, responses: np.ndarray, images: Images, pose
         both(np.full(3, -np.inf), -SIZE_BOUND),
         both(np.full(3, np.inf), SIZE_BOUND),
     )
-    move, _, _ = gauss_newton(placed, steps)
-    return Size(*(float(x) for x in np.exp(move[3:])))
+    move, normal, square = gauss_newton(placed, steps)
+    errors = np.sqrt(np.diag(np.linalg.inv(normal + 1e-12 * np.eye(len(move)))) * square.mean())[3:]
+    size = np.exp(move[3:])
+    return Size(*(float(x) for x in (*size, *(size * errors))))

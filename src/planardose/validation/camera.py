@@ -30,7 +30,7 @@ def expected_primaries(scene: Scene, index: tuple[int, int, int]) -> np.ndarray:
     low, high = scene.grid.bounds_mm()
     y, half = scene.grid.axis_mm(1)[index[1]], scene.grid.spacing_mm[1] / 2
     own = np.sinh(mu * half) / (mu * half)
-    air = air_sensitivity_cps_per_mbq(melp(), one_line(), lutetium().photopeak)
+    air = air_sensitivity_cps_per_mbq(melp(), one_line(), lutetium().photopeak, penetration=False)
     return air * own * np.exp(-mu * np.array([high[1] - y, y - low[1]]))
 
 
@@ -66,7 +66,7 @@ def geometric_mean(effort: Effort) -> Measured:
 def counts_in_air(effort: Effort) -> Measured:
     """Simulated photopeak counts of all lines in air, mean of both heads, against the closed form's sensitivity."""
     rate = simulate(point_in_box(soft_tissue=False), effort, 1e3, batches=1).rate
-    expected = air_sensitivity_cps_per_mbq(melp(), lutetium(), lutetium().photopeak)
+    expected = air_sensitivity_cps_per_mbq(melp(), lutetium(), lutetium().photopeak, penetration=False)
     return Measured(float(rate[:, 0].sum() / 2), reference=expected)
 
 

@@ -28,7 +28,7 @@ def crystal_efficiency(energy_kev: float, crystal_mm: float, effort: Effort) -> 
 def simind_sensitivity(window: EnergyWindow | None, effort: Effort) -> Measured:
     """cps/MBq per head of 177Lu in air, geometric collimator, bare 9.525 mm crystal; None: the photopeak."""
     camera, nuclide = simind_camera(), lutetium()
-    return Measured(air_sensitivity_cps_per_mbq(camera, nuclide, window or nuclide.photopeak))
+    return Measured(air_sensitivity_cps_per_mbq(camera, nuclide, window or nuclide.photopeak, penetration=False))
 
 
 def backscatter_deposits(effort: Effort) -> np.ndarray:
