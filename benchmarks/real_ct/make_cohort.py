@@ -38,7 +38,7 @@ from planardose.sim.activity import activity_map, sphere_fraction
 from planardose.sim.montecarlo import simulate_views
 from planardose.sim.tracer import exponentials_at, load_tracer
 from planardose.sim.uptake import CONCENTRATION, Sphere, draw_hidden, write_spheres
-from planardose.steps.demo_images import MATRIX, SPEED_MM_S, true_camera, windows
+from planardose.steps.demo_images import MATRIX, SPEED_MM_S, dead_time, true_camera, windows
 from planardose.steps.demo_patient import CAMERA, NUCLIDE, TRACER, class_curves, dose_gy
 from planardose.units import BQ_PER_MBQ
 
@@ -154,7 +154,8 @@ class Patient:
         )
         exposure_s, duration_s = camera.field_mm[0] / SPEED_MM_S, MATRIX[0] * camera.pixel_mm / SPEED_MM_S
         pixel = (camera.pixel_mm, camera.pixel_mm)
-        counts = acquire(views.rate * self.true.factor, grid, pixel, MATRIX, pose, exposure_s, rng)
+        loss = dead_time(camera, camera.field_mm[0])
+        counts = acquire(views.rate * self.true.factor, grid, pixel, MATRIX, pose, exposure_s, rng, loss)
         axis = 0.5 * (front + back)
         told = (round(faces[0] - axis + rng.uniform(-5, 5)), round(axis - faces[1] + rng.uniform(-5, 5)))
         start = (INJECTED_AT + timedelta(hours=hours, seconds=-duration_s / 2)).replace(microsecond=0)
