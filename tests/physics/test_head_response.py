@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planardose.io.cache import FOLDER_VARIABLE
-from planardose.library import load_camera, load_nuclide, names
+from planardose.library import load_camera, load_nuclide
 from planardose.physics import detector, penetration
 from planardose.physics.collimator import geometric_efficiency
 from planardose.physics.collimator_table import collimator_table
@@ -125,7 +125,6 @@ def test_kernel_is_cut_at_the_camera_field():
 SIMIND_HALF_FIELD_MM = (222.5, 295.5)
 
 
-@pytest.mark.skipif("123I" not in names("nuclides"), reason="needs 123I and the crystal's cover and backscatter")
 def test_123i_end_to_end(monkeypatch):
     """SIMIND 7.0.3, Monte Carlo collimator, point in air at 15 cm: github.com/hhonda5427/simind_study me_calib.res.
 
