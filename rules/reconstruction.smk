@@ -43,6 +43,7 @@ rule reconstruct:
     output:
         organs=PLAN.path("organs"),
         gate=PLAN.path("gate"),
+        views=PLAN.path("views"),
         maps=maps_of(),
     log:
         log_of("reconstruct_{timepoint}"),

@@ -19,6 +19,7 @@ TEMPLATES = {
     "map": "{patient}/recon/{timepoint}_{method}.nii.gz",
     "organs": "{patient}/recon/{timepoint}_organs.csv",
     "gate": "{patient}/recon/{timepoint}_gate.json",
+    "views": "{patient}/recon/{timepoint}_views.npz",
     # dosimetry
     "kinetics": "{patient}/dose/kinetics.csv",
     "tia": "{patient}/dose/tia_mbq_h_ml.nii.gz",
@@ -39,9 +40,9 @@ STEP_VERSIONS = {
     "project": 3,
     "train": 3,
     "register": 4,
-    "reconstruct": 5,
+    "reconstruct": 6,
     "fit_kinetics": 1,
     "absorbed_dose": 1,
-    "report": 2,
+    "report": 3,
     "report_cohort": 1,
 }

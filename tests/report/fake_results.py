@@ -20,6 +20,7 @@ from planardose.image import Grid, Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
 from planardose.io.planar_file import save_pair
+from planardose.io.views_file import save_views
 from planardose.library import load_camera, load_nuclide
 from planardose.organs import label_of_name
 from planardose.patient_model import PatientModel
@@ -200,6 +201,8 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
         "method": "search",
     }
     write_text(run.path("registration", **where), json.dumps(pose))
+    maps = [m for m in run.config.methods if m != "conjugate_view"]
+    save_views(run.path("views", **where), counts[:, 0], dict.fromkeys(maps, expected))
     _tables(run, row, model, truth, rng, fallback, noise)
 
 

@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.frames import PlanarPose
+from planardose.io.views_file import load_views
+from planardose.recon.setting import load_setting
 from planardose.report.patient_page import _notes
 from planardose.report.text import with_u
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.fit_kinetics import fit_kinetics
+from planardose.steps.reconstruct import Estimates
 from planardose.steps.report import report
 from planardose.steps.report_cohort import COLUMNS, UNFINISHED, report_cohort
 from planardose.steps.report_views import views_of
@@ -145,14 +149,28 @@ def test_provenance_has_versions_hashes_and_seed(cohort):
 def test_reprojection_of_a_true_map_explains_the_counts(tmp_path):
     run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
     model = fake.fill_patient(run, "P01", noise=1e-6)
-    views = views_of(run, "P01", "t24", "qplanar").shown
-    assert views.expected.shape == (2, model.grid.shape[0], model.grid.shape[2])
-    assert views.expected.sum() == pytest.approx(views.measured.sum(), rel=0.01)
-    inside = views.expected > 20
-    chi2 = (views.measured - views.expected)[inside] ** 2 / views.expected[inside]
+    registered = json.loads(run.path("registration", patient="P01", timepoint="t24").read_text())
+    pose = PlanarPose(registered["x_mm"], registered["z_mm"], registered["rotation_deg"])
+    estimates = Estimates(run, "P01", load_setting(run, "P01", "t24"), pose)
+    true = np.tensordot(fake.concentrations(24.0, 1.0), model.fractions, axes=1) * model.grid.voxel_ml
+    measured, expected = estimates.measured.counts, estimates.expected(true)
+    assert expected.shape == (2, model.grid.shape[0], model.grid.shape[2])
+    assert expected.sum() == pytest.approx(measured.sum(), rel=0.01)
+    inside = expected > 20
+    chi2 = (measured - expected)[inside] ** 2 / expected[inside]
     assert chi2.mean() == pytest.approx(1.0, abs=0.1)
-    liver_side = views.measured[0, model.grid.axis_mm(0) > 20].sum()
-    assert liver_side > 1.2 * views.measured[0, model.grid.axis_mm(0) < -20].sum()
+    liver_side = measured[0, model.grid.axis_mm(0) > 20].sum()
+    assert liver_side > 1.2 * measured[0, model.grid.axis_mm(0) < -20].sum()
+
+
+def test_views_of_the_page_are_those_of_the_reconstruction(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
+    model = fake.fill_patient(run, "P01")
+    views = views_of(run, "P01", "t24", "qplanar", model)
+    measured, expected = load_views(run.path("views", patient="P01", timepoint="t24"), "qplanar")
+    np.testing.assert_array_equal(views.measured, measured)
+    np.testing.assert_array_equal(views.expected, expected)
+    assert (views.sigma**2 >= views.expected).all()
 
 
 def test_cohort_table_is_the_contracts(cohort):

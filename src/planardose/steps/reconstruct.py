@@ -9,6 +9,7 @@ from planardose.frames import PlanarPose
 from planardose.image import Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
+from planardose.io.views_file import save_views
 from planardose.library import load_nuclide
 from planardose.physics.attenuation import mu_per_mm
 from planardose.recon import gate
@@ -86,11 +87,14 @@ class Estimates:
     def has_scatter_window(self) -> bool:
         return self.measured.scatter is not None
 
-    def checked(self, activity: np.ndarray) -> gate.Gate:
-        """Gate of a map."""
+    def expected(self, activity: np.ndarray) -> np.ndarray:
+        """(2, I, K) float64 photopeak counts that a map should give: primaries and scatter."""
         projector = self.setting.projector
         primary = projector.forward(projector.tensor(activity)).cpu().numpy().astype(np.float64)
-        expected = (primary + projector.scatter(activity)) * self.measured.exposure_s
+        return (primary + projector.scatter(activity)) * self.measured.exposure_s
+
+    def checked(self, expected: np.ndarray) -> gate.Gate:
+        """Gate of a map, from its expected counts."""
         return gate.check(self.model, self.measured.counts, expected, self.run.config.reconstruction.gate_deviance)
 
 
@@ -130,7 +134,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     keys = {"patient": patient, "timepoint": timepoint}
     pose, setting = _pose(run, patient, timepoint), load_setting(run, patient, timepoint)
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
-    estimates, gates, lines = Estimates(run, patient, setting, pose), {}, [COLUMNS]
+    estimates, gates, views, lines = Estimates(run, patient, setting, pose), {}, {}, [COLUMNS]
     if not estimates.has_scatter_window:
         log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
     for method in run.config.methods:
@@ -143,7 +147,8 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         rows = split_map(activity, setting.model, estimates.fit.concentrations)
         u = with_calibration(rows, estimates.statistical_u(method, rows), setting.calibrated)
         lines += _lines(setting.model, method, rows, u)
-        gates[method] = estimates.checked(activity)
+        views[method] = estimates.expected(activity)
+        gates[method] = estimates.checked(views[method])
         log.info("%s %s %s: deviance %.2f", patient, timepoint, method, gates[method].deviance)
     table = run.path("organs", **keys)
     with atomic(table) as temporary:
@@ -159,6 +164,9 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         conjugate_view_scatter="energy windows" if estimates.has_scatter_window else "modelled",
         split_by_mbq_ml={o: _short(c) for o, c in zip(setting.model.organs, estimates.fit.concentrations, strict=True)},
     )
+    path = run.path("views", **keys)
+    save_views(path, estimates.measured.counts, views)
+    run.sidecar(path, "reconstruct", "measured and re-projected photopeak counts", "1", sources)
     _write_gate(run, keys, gates, sources)
 
 

@@ -18,14 +18,22 @@ from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.sensitivity import Scale, air_sensitivity_cps_per_mbq
 from planardose.report import limits as words
-from planardose.report.images import activity_figure, display_grid, dose_figure, file_uri, resampled, views_figure
+from planardose.report.images import (
+    ViewPair,
+    activity_figure,
+    display_grid,
+    dose_figure,
+    file_uri,
+    resampled,
+    views_figure,
+)
 from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
 from planardose.report.summary import patient_summary
 from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, percent
 from planardose.run import Run
 from planardose.steps.fit_kinetics import CyclePoints, read_cycles, read_gates
-from planardose.steps.report_views import TimePointViews, views_of
+from planardose.steps.report_views import views_of
 
 
 def report(run: Run, patient: str) -> None:
@@ -35,7 +43,7 @@ def report(run: Run, patient: str) -> None:
     summary = _write_summary(run, patient, kinetics, doses)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     cycles = read_cycles(run, patient)
-    views = {n: views_of(run, patient, n, summary["method"]) for c in cycles for n in c.names}
+    views = {n: views_of(run, patient, n, summary["method"], model) for c in cycles for n in c.names}
     page = PatientInput(
         summary=summary,
         points=tuple(
@@ -100,10 +108,11 @@ def _scale_text(s: dict) -> str:
 
 
 def _point(
-    run: Run, patient: str, points: CyclePoints, n: int, views: TimePointViews, scale: dict
+    run: Run, patient: str, points: CyclePoints, n: int, views: ViewPair, scale: dict
 ) -> TimePointInput:
     """One acquisition with its facts as text."""
-    name, row, pair = points.names[n], run.cohort.row(patient, points.names[n]), views.pair
+    name, row = points.names[n], run.cohort.row(patient, points.names[n])
+    pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=name))
     pose = json.loads(run.need("registration", "register", patient=patient, timepoint=name).read_text())
     camera, distance = load_camera(row.camera), pair.detector_distance_mm
     facts = (
@@ -121,7 +130,7 @@ def _point(
         ("Misfit before → after", f"{percent(pose['misfit_before'], 1)} → {percent(pose['misfit_after'], 1)}"),
     )
     gate = json.loads(run.path("gate", patient=patient, timepoint=name).read_text())
-    return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, views_figure(views.shown))
+    return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, views_figure(views))
 
 
 def _found(pose: dict) -> str:
