@@ -122,3 +122,14 @@ def test_help_is_quick():
         float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout) for _ in range(3)
     ]
     assert min(times) < 0.5
+
+
+LIGHT = ("import_planar", "register", "fit_kinetics", "absorbed_dose", "report", "report_cohort")
+
+
+@pytest.mark.parametrize("step", LIGHT)
+def test_steps_of_every_time_point_and_page_do_without_torch(step):
+    """They are half of a cohort's jobs, and torch takes longer to import than some of them work."""
+    code = f"import sys, planardose.steps.{step}; print('torch' in sys.modules, 'warp' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "False"]

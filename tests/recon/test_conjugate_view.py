@@ -6,8 +6,8 @@ import pytest
 from planardose.image import Grid
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
+from planardose.recon.camera_views import attenuation_factors
 from planardose.recon.conjugate_view import conjugate_activity, conjugate_view, source_factor
-from planardose.recon.projector import attenuation_factors
 
 MU, STEP, CPS = 0.0135, 10.0, 9.0
 

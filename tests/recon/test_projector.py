@@ -9,7 +9,8 @@ import torch
 from planardose.physics.attenuation import linear_attenuation_per_mm, mu_per_mm
 from planardose.physics.head_response import head_kernel
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
-from planardose.recon.projector import Projector, attenuation_factors
+from planardose.recon.camera_views import attenuation_factors
+from planardose.recon.projector import Projector
 from planardose.sim.montecarlo import simulate_views
 
 
@@ -119,3 +120,10 @@ def test_organ_responses_are_per_concentration(model, projector):
     assert responses.primary[1] == pytest.approx(projector.forward(torch.as_tensor(activity)).numpy(), rel=1e-6)
     assert responses.scatter[1] == pytest.approx(projector.scatter(activity), rel=1e-6)
     assert 0.15 < responses.scatter[1].sum() / responses.primary[1].sum() < 0.6
+
+
+def test_arrays_and_torch_give_the_same_primary(model, camera, nuclide, faces):
+    projector = Projector(model, camera, nuclide, faces, couch=True)
+    activity = np.random.default_rng(4).random(model.grid.shape)
+    by_torch = projector.forward(projector.tensor(activity)).numpy()
+    np.testing.assert_allclose(projector.primary(activity), by_torch, rtol=1e-5)

@@ -7,7 +7,6 @@ the Poisson maximum-likelihood estimate.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
@@ -15,9 +14,7 @@ from scipy.optimize import nnls
 
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
-
-if TYPE_CHECKING:  # the fit itself works without torch, which takes seconds to import
-    from planardose.recon.projector import Projector, Responses
+from planardose.recon.camera_views import CameraViews, Responses
 
 MODEL_ERROR = 0.05  # of the expected counts per pixel: texture within organs, borders, residual scatter and shift
 OUTSIDE_ERROR = 0.5  # the same beyond the CT, where one slice is repeated
@@ -117,13 +114,13 @@ def model_errors(model: PatientModel) -> np.ndarray:
 
 
 def qplanar(
-    projector: "Projector", model: PatientModel, acquired: Acquired, responses: "Responses | None" = None
+    projector: CameraViews, model: PatientModel, acquired: Acquired, responses: Responses | None = None
 ) -> OrganFit:
     """Organ concentrations of one acquisition, scatter modelled with each organ.
 
     Parameters
     ----------
-    projector : Projector
+    projector : CameraViews
     model : PatientModel
     acquired : Acquired
         Its own scatter estimate is not used.
@@ -136,7 +133,7 @@ def qplanar(
     return fit_concentrations(acquired.counts, total, np.zeros_like(acquired.counts), model_errors(model))
 
 
-def with_modelled_scatter(acquired: Acquired, fit: OrganFit, responses: "Responses") -> Acquired:
+def with_modelled_scatter(acquired: Acquired, fit: OrganFit, responses: Responses) -> Acquired:
     """The same counts with the scatter that the fitted organs cause, instead of the energy windows' estimate."""
     scatter = np.tensordot(fit.concentrations, responses.scatter, axes=1) * acquired.exposure_s
     return replace(acquired, scatter=scatter)

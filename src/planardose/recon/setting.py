@@ -13,7 +13,7 @@ from planardose.patient_model import PatientModel
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
 from planardose.recon.acquired import Acquired, acquired_from, without_dead_time
-from planardose.recon.projector import Projector, Responses
+from planardose.recon.camera_views import CameraViews, Responses
 from planardose.run import Run
 
 
@@ -23,7 +23,7 @@ class Setting:
 
     model: PatientModel
     pair: PlanarPair
-    projector: Projector
+    projector: CameraViews
     nuclide_name: str
     where: str
     calibrated: bool
@@ -44,8 +44,11 @@ class Setting:
         return self.pair.ras()[:, self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)]
 
 
-def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
-    """Read the model and the imported planar pair, and set up the projector with the sheet's camera and calibration."""
+def load_setting(run: Run, patient: str, timepoint: str, kind: type[CameraViews] = CameraViews) -> Setting:
+    """Read the model and the imported planar pair, and set up the projector with the sheet's camera and calibration.
+
+    `kind` is `Projector` for who needs more of it than the organs' responses: that takes torch.
+    """
     row = run.cohort.row(patient, timepoint)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=timepoint))
@@ -59,5 +62,5 @@ def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
     if calibration is not None:
         # what the calibration measured, in air and without the couch
         scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, head.penetration)
-    projector = Projector(model, camera, nuclide, faces, scale, head.penetration, head.couch)
+    projector = kind(model, camera, nuclide, faces, scale, head.penetration, head.couch)
     return Setting(model, pair, projector, row.nuclide, row.where, calibration is not None)

@@ -16,6 +16,7 @@ from planardose.recon import gate
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import calibration_relative_u, in_ct, split_map, with_calibration
+from planardose.recon.projector import Projector
 from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
@@ -90,8 +91,7 @@ class Estimates:
     def expected(self, activity: np.ndarray) -> np.ndarray:
         """(2, I, K) float64 photopeak counts that a map should give: primaries and scatter."""
         projector = self.setting.projector
-        primary = projector.forward(projector.tensor(activity)).cpu().numpy().astype(np.float64)
-        return (primary + projector.scatter(activity)) * self.measured.exposure_s
+        return (projector.primary(activity) + projector.scatter(activity)) * self.measured.exposure_s
 
     def checked(self, expected: np.ndarray) -> gate.Gate:
         """Gate of a map, from its expected counts."""
@@ -132,7 +132,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         If an earlier output is missing or the acquisition's windows do not fit the nuclide.
     """
     keys = {"patient": patient, "timepoint": timepoint}
-    pose, setting = _pose(run, patient, timepoint), load_setting(run, patient, timepoint)
+    pose, setting = _pose(run, patient, timepoint), load_setting(run, patient, timepoint, Projector)
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
     estimates, gates, views, lines = Estimates(run, patient, setting, pose), {}, {}, [COLUMNS]
     if not estimates.has_scatter_window:

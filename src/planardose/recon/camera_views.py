@@ -1,0 +1,144 @@
+"""What the two opposed heads see of an activity map: the camera's model as arrays, and organs' responses. No torch.
+
+The camera is the Monte Carlo's: attenuation along +-y per photon line, the head's response at every depth
+(`physics.head_response`, with penetration and scatter in the lead) as a short sum of separable kernels
+(`recon.blur`), absolute cps per MBq. `recon.projector` is the same as a differentiable operator.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from planardose.library import Camera, Nuclide
+from planardose.patient_model import PatientModel
+from planardose.physics.attenuation import mu_per_mm
+from planardose.physics.couch import couch_transmission
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
+from planardose.planar import VIEWS
+from planardose.recon.blur import RANK, banded, counted_lines, layer_profiles
+from planardose.recon.scatter import ScatterModel, ScatterParameters
+
+
+def attenuation_factors(mu: np.ndarray, step_mm: float) -> np.ndarray:
+    """Escape probability of photons that leave each voxel along +y and along -y.
+
+    Parameters
+    ----------
+    mu : (I, J, K) float
+        Linear attenuation coefficient, 1/mm.
+    step_mm : float
+        Voxel size along y.
+
+    Returns
+    -------
+    (2, I, J, K) float64
+        View 0 looks from +y. Mean of exp(-path) over emission points spread evenly along y in the voxel.
+    """
+    tau = np.asarray(mu, dtype=np.float64) * step_mm
+    own = np.where(tau > 1e-6, -np.expm1(-tau) / np.maximum(tau, 1e-12), 1.0 - tau / 2)
+    before = np.cumsum(tau, axis=1) - tau
+    beyond = tau.sum(axis=1, keepdims=True) - before - tau
+    return np.stack([np.exp(-beyond) * own, np.exp(-before) * own])
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What the camera sees of each organ: (O, 2, I, K) float64 each, cps per MBq/mL, photopeak window."""
+
+    primary: np.ndarray = field(repr=False)
+    scatter: np.ndarray = field(repr=False)
+
+    @property
+    def total(self) -> np.ndarray:
+        return self.primary + self.scatter
+
+
+class CameraViews:
+    """Photopeak rates of a patient model in both views.
+
+    Parameters
+    ----------
+    model : PatientModel
+    camera : Camera
+    nuclide : Nuclide
+    face_mm : (float, float)
+        RAS y of the (anterior, posterior) collimator face, mm.
+    scale : float
+        Site's in-air calibration over the computed sensitivity (1 without a calibration).
+    penetration : bool
+        Photons through septa and scattered in the lead take part. False: the open holes alone.
+    couch : bool
+        The camera's couch lies before the posterior head.
+    scatter : ScatterParameters or None
+        None: the fitted ones.
+
+    Raises
+    ------
+    ValueError
+        If a voxel layer of the grid that holds body lies behind a face.
+    """
+
+    def __init__(
+        self,
+        model: PatientModel,
+        camera: Camera,
+        nuclide: Nuclide,
+        face_mm: tuple[float, float],
+        scale: float = 1.0,
+        penetration: bool = True,
+        couch: bool = False,
+        scatter: ScatterParameters | None = None,
+    ):
+        grid, step = model.grid, tuple(float(s) for s in model.grid.spacing_mm)
+        self.grid = grid
+        self.scatter_model = ScatterModel(model, camera, nuclide, penetration, scatter)
+        # cps/MBq of one head, in air
+        self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
+        self.couch_share, escaping = 0.0, 0.0  # of the posterior head's counts in air that the couch lets through
+        for energy, share in counted_lines(camera, nuclide, penetration).items():
+            through = float(couch_transmission(energy, camera.couch_mm if couch else 0.0))
+            attenuated = attenuation_factors(mu_per_mm(model.partial_density, energy), step[1])
+            escaping = escaping + share * np.reshape([1.0, through], (2, 1, 1, 1)) * attenuated
+            self.couch_share += share * through
+        self.seen = (self.sensitivity * escaping.transpose(0, 2, 1, 3)).astype(np.float32)  # (2, J, I, K): cps/MBq
+        across, along = [], []
+        for row in self._distances(model, face_mm):
+            profiles = [layer_profiles(camera, nuclide, float(d), (step[0], step[2]), penetration) for d in row]
+            across.append([banded(x, grid.shape[0]) for x, _ in profiles])
+            along.append([banded(z, grid.shape[2]) for _, z in profiles])
+        self.across = np.array(across, dtype=np.float32).reshape(2, grid.shape[1], -1, grid.shape[0])  # (2, J, R I', I)
+        self.along = np.array(along, dtype=np.float32).reshape(2, -1, grid.shape[2], grid.shape[2])  # (2, J R, K', K)
+
+    @staticmethod
+    def _distances(model: PatientModel, face_mm: tuple[float, float]) -> np.ndarray:
+        """(2, J) mm from each layer to the faces; layers without body may lie behind a face."""
+        y = model.grid.axis_mm(1)
+        distances = np.stack([face_mm[0] - y, y - face_mm[1]])
+        occupied = (model.fractions.sum(axis=0) > 0).any(axis=(0, 2))
+        if (distances[:, occupied] < -model.grid.spacing_mm[1]).any():
+            raise ValueError(f"a collimator face ({face_mm} mm) lies inside the body")
+        return np.maximum(distances, 0.0)
+
+    def _view(self, activity: np.ndarray, view: int) -> np.ndarray:
+        """Rates (I, K) of a map (I, J, K) in one view."""
+        n_i, n_j, n_k = activity.shape
+        weighted = activity.transpose(1, 0, 2) * self.seen[view]
+        across = (self.across[view] @ weighted).reshape(n_j * RANK, n_i, n_k)
+        return (across @ self.along[view].transpose(0, 2, 1)).sum(axis=0)
+
+    def primary(self, activity: np.ndarray) -> np.ndarray:
+        """Rates (2, I, K) float64 in cps of photons that did not scatter, of a map (I, J, K) in MBq per voxel."""
+        return self._views([np.asarray(activity)] * len(VIEWS))
+
+    def scatter(self, activity: np.ndarray) -> np.ndarray:
+        """Rates (2, I, K) float64 in cps of photons scattered in the patient, of a map (I, J, K)."""
+        return self._views(self.scatter_model.sources(np.asarray(activity)))
+
+    def _views(self, sources) -> np.ndarray:
+        """Rates (2, I, K) float64 of one map per view."""
+        return np.stack([self._view(s.astype(np.float32), v) for v, s in enumerate(sources)]).astype(np.float64)
+
+    def organ_responses(self, fractions: np.ndarray) -> Responses:
+        """Primary and scatter rates of every organ, from its fractions (O, I, J, K), evenly filled."""
+        volumes = [f * np.float32(self.grid.voxel_ml) for f in fractions]
+        return Responses(*(np.array([f(v) for v in volumes]) for f in (self.primary, self.scatter)))
