@@ -107,6 +107,20 @@ def test_the_records_stand_in_a_file(run, tmp_path):
     assert liver.truth.iloc[0] == pytest.approx(6**3 * FINE.voxel_ml * 0.1)
 
 
+def test_a_hidden_lesion_counts_where_the_chain_has_its_place(run, tmp_path):
+    """Lesion 2 is not in the organ table; its voxels are liver in the chain's labels."""
+    labels = np.zeros(FINE.shape, np.int16)
+    for name in ("liver", "kidney_left", "lesion_1"):
+        labels[BOX[name]] = LABEL[name]
+    labels[BOX["lesion_2"]] = LABEL["liver"]
+    write_volume(run.path("labels", patient="P01"), Volume(labels, FINE, "labels", "1"), np.int16)
+    evaluate(run, tmp_path / "truth")
+    records = pd.read_csv(run.results / "evaluation.csv")
+    liver = records[(records.measure == "activity_mbq") & (records.region == "liver")]
+    hidden_mbq = 2**3 * FINE.voxel_ml * BQ_ML["lesion_2"] / 1e6
+    assert liver.truth.to_numpy() == pytest.approx(6**3 * FINE.voxel_ml * 0.1 + hidden_mbq)
+
+
 def test_a_truth_of_another_cohort_is_told(run, tmp_path):
     with pytest.raises(InputError, match="nothing to compare"):
         evaluate(run, tmp_path / "elsewhere")

@@ -31,14 +31,15 @@ class TimeActivity:
         Activity, MBq, not negative.
     mbq_u : (n,) float64
         Standard uncertainty, MBq; NaN where the method has none.
-    common_relative_u : float
-        The part of `mbq_u` that all time points share (calibration), relative: it does not average down.
+    mbq_u_common : (n,) float64 or None
+        The part of `mbq_u` that all time points share (calibration, anatomy), MBq: it does not average down. None: no
+        such part.
     """
 
     hours: np.ndarray
     mbq: np.ndarray
     mbq_u: np.ndarray
-    common_relative_u: float = 0.0
+    mbq_u_common: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.hours)
@@ -56,8 +57,12 @@ class TimeActivity:
         if not self.has_uncertainty:
             relative = dose_constants().relative_sigma_without_u
             return relative * np.maximum(self.mbq, 0.01 * max(self.mbq.max(), 1e-9))
-        squared = self.mbq_u**2 - (self.common_relative_u * self.mbq) ** 2
+        squared = self.mbq_u**2 - self.common() ** 2
         return np.sqrt(np.maximum(squared, (0.1 * self.mbq_u) ** 2))  # a shared part above 99.5 % of u is not credible
+
+    def common(self) -> np.ndarray:
+        """(n,) float64 MBq: the shared part of each point's uncertainty."""
+        return np.zeros(len(self.mbq)) if self.mbq_u_common is None else self.mbq_u_common
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,13 @@ def integral_weights(data: TimeActivity, curve: Curve) -> np.ndarray:
     The same positive linear form is applied to each voxel: the voxel keeps its own amplitude (its weighted
     least-squares fit) and takes the organ's half-life, and the voxels' integrals add up to the organ's.
     """
-    weights = amplitude_weights(data, curve.t_eff_h) * curve.t_eff_h / math.log(2)
+    return _integral_weights(data, curve.t_eff_h, curve.tia_mbq_h)
+
+
+def _integral_weights(data: TimeActivity, t_eff_h: float, tia_mbq_h: float) -> np.ndarray:
+    weights = amplitude_weights(data, t_eff_h) * t_eff_h / math.log(2)
     total = float(weights @ data.mbq)
-    return weights * (curve.tia_mbq_h / total) if total > 0 else weights
+    return weights * (tia_mbq_h / total) if total > 0 else weights
 
 
 def _least_squares(data: TimeActivity, half_life_h: float, administered_mbq: float) -> tuple[float, float, list[str]]:
@@ -167,7 +176,8 @@ def _with_uncertainty(data: TimeActivity, a0: float, t_eff: float, flags: list[s
         covariance, flags = covariance * chi2 / (n - 2), [*flags, "poor_fit"]
     tia = a0 * t_eff / math.log(2)
     gradient = np.array([t_eff, a0]) / math.log(2)
-    u_tia = math.sqrt(gradient @ covariance @ gradient + (data.common_relative_u * tia) ** 2)
+    common = float(_integral_weights(data, t_eff, tia) @ data.common())
+    u_tia = math.sqrt(gradient @ covariance @ gradient + common**2)
     return Curve(
         a0_mbq=a0,
         t_eff_h=t_eff,
@@ -219,7 +229,8 @@ def _single_point(data: TimeActivity, half_life_h: float) -> Curve:
 def _empty_curve(data: TimeActivity, half_life_h: float) -> Curve:
     """No activity at any point: zero, with the uncertainty that the points leave for a physically decaying amount."""
     weights = amplitude_weights(data, half_life_h) * half_life_h / math.log(2)
-    u = float(np.sqrt((weights**2) @ data.independent_sigma() ** 2)) if data.has_uncertainty else math.nan
+    own, common = (weights**2) @ data.independent_sigma() ** 2, weights @ data.common()
+    u = math.sqrt(own + common**2) if data.has_uncertainty else math.nan
     last, first = np.exp2(-data.hours.max() / half_life_h), np.exp2(-data.hours.min() / half_life_h)
     return Curve(
         0.0, half_life_h, math.nan, 0.0, u, float(last), float(1 - first), len(data.hours), math.nan, ("no_activity",)

@@ -36,20 +36,42 @@ def deviance(counts: np.ndarray, expected: np.ndarray, where: np.ndarray) -> flo
     return float(((y - e) ** 2 / variance(e, GATE_ERROR)).mean())
 
 
-def check(model: PatientModel, counts: np.ndarray, expected: np.ndarray, limit: float) -> Gate:
-    """Compare measured and re-projected counts, both (2, I, K); `limit` on the deviance over the whole body."""
-    thickness = model.fractions.sum(axis=2, dtype=np.float64)
+def ct_slices(model: PatientModel) -> np.ndarray:
+    """(K,) bool: slices in the CT."""
     inside = np.zeros(model.grid.shape[2], dtype=bool)
     inside[model.ct_slices] = True
-    body = (thickness.sum(axis=0) > 0) & inside
+    return inside
+
+
+def body_cells(model: PatientModel) -> np.ndarray:
+    """(I, K) bool: cells with body before or behind them, in the CT."""
+    return (model.fractions.sum(axis=(0, 2), dtype=np.float64) > 0) & ct_slices(model)
+
+
+def strips_of(model: PatientModel) -> list[np.ndarray]:
+    """(I, K) bool each: `STRIPS` strips across the body, from the feet to the head."""
+    inside, body = ct_slices(model), body_cells(model)
+    slices = np.arange(len(inside))
+    return [body & np.isin(slices, part) for part in np.array_split(slices[inside], STRIPS)]
+
+
+def check(
+    model: PatientModel, counts: np.ndarray, expected: np.ndarray, limit: float, strip_limit: float = np.inf
+) -> Gate:
+    """Compare measured and re-projected counts, both (2, I, K).
+
+    `limit` is on the deviance over the whole body, `strip_limit` on that of the worst strip of a view.
+    """
+    thickness = model.fractions.sum(axis=2, dtype=np.float64)
+    body = body_cells(model)
     views = range(len(VIEWS))
 
     def of(region: np.ndarray) -> list[float]:
         return [deviance(counts[v], expected[v], region) for v in views]
 
-    slices = np.arange(body.shape[1])
-    strips = [of(body & np.isin(slices, part)) for part in np.array_split(slices[inside], STRIPS)]
+    strips = [of(strip) for strip in strips_of(model)]
     regions = {o: (t > EDGE * t.max()) & body for o, t in zip(model.organs, thickness, strict=True) if o != OUTSIDE_CT}
     organs = {o: of(r) for o, r in regions.items() if r.any()}
     overall = deviance(counts, expected, np.stack([body, body]))
-    return Gate(overall, [[s[v] for s in strips] for v in views], organs, overall <= limit)
+    passed = overall <= limit and max(max(s) for s in strips) <= strip_limit
+    return Gate(overall, [[s[v] for s in strips] for v in views], organs, passed)

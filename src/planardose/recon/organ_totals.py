@@ -1,15 +1,9 @@
 """From a map to organ rows: disjoint, and together the map's total."""
 
-import math
-
 import numpy as np
 
 from planardose.organs import REMAINDER
 from planardose.patient_model import PatientModel
-
-UNCALIBRATED = 0.15  # relative, without the site's calibration in air
-CALIBRATED = 0.05  # relative, with it: source activity, counts and positioning of an in-air calibration
-MODEL = 0.04  # relative: scatter model, organ borders, texture; spread of kidneys and liver on Monte Carlo phantoms
 
 
 def split_map(activity: np.ndarray, model: PatientModel, concentrations: np.ndarray) -> np.ndarray:
@@ -38,21 +32,6 @@ def split_map(activity: np.ndarray, model: PatientModel, concentrations: np.ndar
     rows = (weights * share).sum(axis=(1, 2, 3), dtype=np.float64)
     rows[model.organs.index(REMAINDER)] += float(activity[total <= 0].sum())
     return rows
-
-
-def calibration_relative_u(calibrated: bool) -> float:
-    """Relative uncertainty that all time points share and that does not average down: calibration and model.
-
-    The model's part is shared because CT, labels and scatter model are the same each time.
-    """
-    return math.hypot(CALIBRATED if calibrated else UNCALIBRATED, MODEL)
-
-
-def with_calibration(activity: np.ndarray, statistical: np.ndarray, calibrated: bool) -> np.ndarray:
-    """Standard uncertainty (O,) MBq: statistical, model and calibration in quadrature; NaN where there is none."""
-    scale = calibration_relative_u(calibrated)
-    u = np.sqrt(statistical**2 + (scale * activity) ** 2)
-    return np.where(np.isfinite(u) & (u > 0), u, np.nan)
 
 
 def in_ct(model: PatientModel, activity: np.ndarray) -> np.ndarray:

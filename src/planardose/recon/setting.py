@@ -7,6 +7,7 @@ import numpy as np
 
 from planardose.frames import PlanarPose
 from planardose.heads import face_positions_mm
+from planardose.image import Grid
 from planardose.io.planar_file import load_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
@@ -38,6 +39,13 @@ class Setting:
         step = tuple(float(s) for s in grid.spacing_mm[[0, 2]])
         counts = self.pair.rebinned(grid, pose)
         return acquired_from(counts, self.pair.windows, self.pair.exposure_s, nuclide, step, f"{self.where} planar")
+
+    def photopeak_on(self, grid: Grid, pose: PlanarPose) -> np.ndarray:
+        """Photopeak counts (2, I, K) on any RAS-aligned grid at a pose."""
+        peak = self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)
+        return replace(self.pair, counts=self.pair.counts[:, [peak]], windows=(self.pair.windows[peak],)).rebinned(
+            grid, pose
+        )[:, 0]
 
     def photopeak(self) -> np.ndarray:
         """Photopeak counts (2, U, V) in the order of `PlanarPair.ras`."""

@@ -13,10 +13,10 @@ ALWAYS = (
     "neighbours.",
     "Urinary bladder, gallbladder, stomach and bowel: the label holds the contents; the dose is not that of the "
     "wall. The skeleton's dose is not that of the red marrow.",
-    "Uncertainties (k = 1) hold the counting and model errors that the reconstruction states, the calibration "
-    "(shared by all time points), the fit, and the organ's volume by the EANM guide's edge model. They do not "
-    "hold errors of the curve's shape, of the segmentation beyond its edge, or of the partial-volume recovery in "
-    "small lesions.",
+    "Uncertainties (k = 1) of activities hold the counts, uneven uptake in the organ and its neighbours, and what "
+    "synthetic patients with imperfect segmentations showed for this class of organ; the calibration is added. Most "
+    "of it is shared by all time points and does not average down. Doses add the fit and the organ's volume by the "
+    "EANM guide's edge model. They do not hold errors of the curve's shape, or of a segmentation worse than those.",
     "Dead time is corrected with the paralysable model on the photopeak rate, along the sweep, where the camera's "
     "file states it (tau_us); otherwise a few per cent of the counts are missing in the first hours after a therapy "
     "activity, about 2 % at 24 h.",

@@ -10,6 +10,7 @@ from planardose.organs import colour_of
 from planardose.report import limits as words
 from planardose.report.charts import curve_rows
 from planardose.report.render import render
+from planardose.report.summary import odd
 from planardose.report.text import (
     EMPTY,
     hours,
@@ -254,6 +255,8 @@ def _gate(page: PatientInput) -> dict:
     limit, method = page.summary["config"]["reconstruction"]["gate_deviance"], page.summary["method"]
     methods = [m for m in page.summary["config"]["methods"] if any(m in p.gate for p in page.points)]
     rows = [{"name": method_name(m), "cells": [_gate_cell(p.gate, m) for p in page.points]} for m in methods]
+    if any("inputs" in p.gate for p in page.points):
+        rows.insert(0, {"name": "Images, CT and position", "cells": [_inputs_cell(p.gate) for p in page.points]})
     strips = []
     for p in page.points:
         for view, values in zip(
@@ -262,6 +265,17 @@ def _gate(page: PatientInput) -> dict:
             cells = [{"text": number(v, 2), "colour": GATE_COLOURS[(v > 0.5 * limit) + (v > limit)]} for v in values]
             strips.append({"name": f"{p.name}, {view}", "cells": cells})
     return {"gate_limit": number(limit, 2), "gate": rows, "strips": strips}
+
+
+def _inputs_cell(gate: dict) -> dict:
+    """Score of the inputs, its limit, and what is odd where it is too large."""
+    inputs = gate.get("inputs")
+    if inputs is None:
+        return {"text": EMPTY, "kind": ""}
+    text = f"{number(inputs['score'])} (limit {number(inputs['limit'])})"
+    if inputs["passed"]:
+        return {"text": text, "kind": "good"}
+    return {"text": f"{text}: {odd(inputs['worst'])}", "kind": "bad"}
 
 
 def _gate_cell(gate: dict, method: str) -> dict:

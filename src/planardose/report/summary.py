@@ -99,10 +99,35 @@ def _organs(used: pd.DataFrame, administered_gbq: float) -> list[dict]:
 def _message(gates: dict, choice: dict, preferred: str) -> str:
     """One line for the cohort table; empty when there is nothing to say."""
     if choice["status"] == "fallback":
-        if choice["method"] == preferred:
-            return "the re-projection gate failed and there is no other method to fall back to"
         where = ", ".join(t for t, g in gates.items() if g["status"] == "fallback")
         used = method_name(choice["method"])
-        return f"the preferred method failed its re-projection gate at {where}: {used} is used at all time points"
+        unfit = [f"{t} ({odd(g['inputs']['worst'])})" for t, g in gates.items() if not _inputs_fit(g)]
+        why = f"images, CT and position do not belong together at {', '.join(unfit)}" if unfit else ""
+        if choice["method"] == preferred:
+            failed = why or "the re-projection gate failed"
+            return f"{failed}; there is no other method to fall back to"
+        failed = why or f"the preferred method failed its re-projection gate at {where}"
+        last = ", whose own gate failed too: do not use these doses" if choice["gate"] == "failed" else ""
+        return f"{failed}: {used} is used at all time points{last}"
     accepted = [f"{t}: {g['accepted']}" for t, g in gates.items() if g.get("accepted")]
     return f"failed gate accepted by hand ({'; '.join(accepted)})" if accepted else ""
+
+
+def _inputs_fit(gate: dict) -> bool:
+    return gate.get("inputs", {}).get("passed", True)
+
+
+def odd(statistic: str) -> str:
+    """What is odd, in words, for the statistic of the gate that is farthest from the usual."""
+    words = {
+        "unexplained": "counts that the organs do not explain",
+        "worst_strip": "counts that the organs do not explain in one strip",
+        "voxel_strip": "counts that no map explains in one strip",
+        "view_ratio": "ratio of the two views",
+        "shift": "position of a view",
+        "scatter": "scatter for this nuclide",
+        "organ_shift": "position of organs",
+        "beside": "a source beside the body",
+        "size": "size of the body",
+    }
+    return next((text for start, text in words.items() if statistic.startswith(start)), statistic)

@@ -25,7 +25,7 @@ GROUPS = {
     "lesions": is_lesion,
     "all": lambda organ: organ != REMAINDER,
 }
-INTERVALS = {"68": 1.0, "95": 1.96}  # half widths in standard uncertainties
+INTERVALS = {"50": 0.674, "68": 1.0, "95": 1.96}  # half widths in standard uncertainties
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,31 @@ class TrueAnatomy:
     labels: Volume
     names: dict[int, str]
 
-    def activity_mbq(self, bq_ml: np.ndarray) -> dict[str, float]:
-        """Activity per source class of a map on the labels' grid."""
+    def activity_mbq(self, bq_ml: np.ndarray, rows: set[str], used: np.ndarray | None) -> dict[str, float]:
+        """Activity per source class of a map on the labels' grid.
+
+        What the chain does not know (`rows` are the classes that it does: a hidden lesion, a gland that the
+        segmentation missed) belongs to the row that holds its place: by `used`, the chain's own labels, where given.
+        """
         sums = np.bincount(self.labels.data.ravel(), bq_ml.ravel())
         out: dict[str, float] = {}
         for label, name in self.names.items():
             out[name] = out.get(name, 0.0) + float(sums[label]) * self.labels.grid.voxel_ml / 1e6
+            if used is not None and name not in rows:
+                inside = self.labels.data == label
+                for host, mbq in _by_row(used[inside], bq_ml[inside] * self.labels.grid.voxel_ml / 1e6, rows).items():
+                    out[host] = out.get(host, 0.0) + mbq
         return out
+
+
+def _by_row(labels: np.ndarray, mbq: np.ndarray, rows: set[str]) -> dict[str, float]:
+    """Activity (N,) summed by the row of the organ table to which its voxel's label (N,) belongs."""
+    out: dict[str, float] = {}
+    for label in np.unique(labels):
+        name = source_name(int(label)) if label else REMAINDER
+        name = name if name in rows else REMAINDER
+        out[name] = out.get(name, 0.0) + float(mbq[labels == label].sum())
+    return out
 
 
 def evaluate(run: Run, truth: Path) -> pd.DataFrame:
@@ -72,7 +90,7 @@ def evaluate(run: Run, truth: Path) -> pd.DataFrame:
     for patient in run.cohort.patients:
         if not (truth / patient / "labels.nii.gz").is_file():
             continue
-        anatomy = _true_anatomy(truth / patient, patient)
+        anatomy = true_anatomy(truth / patient, patient)
         for row in run.cohort.rows_of(patient):
             source = truth / patient / f"{row.timepoint}_activity.nii.gz"
             if source.is_file() and run.path("organs", patient=patient, timepoint=row.timepoint).is_file():
@@ -96,18 +114,35 @@ def _aligned(path: Path, where: str, quantity: str, unit: str, dtype=np.float32)
     return volume
 
 
-def _true_anatomy(folder: Path, patient: str) -> TrueAnatomy:
+def true_anatomy(folder: Path, patient: str) -> TrueAnatomy:
+    """The truth's labels in ``folder/labels.nii.gz``."""
     labels = _aligned(folder / "labels.nii.gz", f"{patient} true labels", "labels", "1", np.int16)
     return TrueAnatomy(labels, {int(v): source_name(int(v)) if v else REMAINDER for v in np.unique(labels.data)})
 
 
-def _timepoint_records(run: Run, patient: str, timepoint: str, anatomy: TrueAnatomy, source: Path) -> list[tuple]:
+def _used_labels(run: Run, patient: str, anatomy: TrueAnatomy) -> np.ndarray | None:
+    """The labels that the chain used, where they lie on the truth's grid."""
+    path = run.path("labels", patient=patient)
+    if not path.is_file():
+        return None
+    volume = _aligned(path, f"{patient} labels", "labels", "1", np.int16)
+    return volume.data if volume.grid.same_as(anatomy.labels.grid) else None
+
+
+def organ_truth(
+    run: Run, patient: str, timepoint: str, anatomy: TrueAnatomy, source: Path, rows: set[str]
+) -> tuple[dict[str, float], Volume]:
+    """True activity in MBq per row of the organ table (`TrueAnatomy.activity_mbq`), and the map in `source`, Bq/mL."""
     where = f"{patient} {timepoint} true activity"
     bq_ml = _aligned(source, where, "activity concentration", "Bq/mL", np.float64)
     if not bq_ml.grid.same_as(anatomy.labels.grid):
         raise InputError(where, "lies on another grid than the labels", "one grid for labels and activity")
+    return anatomy.activity_mbq(bq_ml.data, rows, _used_labels(run, patient, anatomy)), bq_ml
+
+
+def _timepoint_records(run: Run, patient: str, timepoint: str, anatomy: TrueAnatomy, source: Path) -> list[tuple]:
     organs = pd.read_csv(run.path("organs", patient=patient, timepoint=timepoint))
-    truth = anatomy.activity_mbq(bq_ml.data)
+    truth, bq_ml = organ_truth(run, patient, timepoint, anatomy, source, set(organs.organ))
     records = [
         (patient, timepoint, r.method, "activity_mbq", r.organ, r.activity_mbq, truth[r.organ], r.activity_mbq_u)
         for r in organs.itertuples()

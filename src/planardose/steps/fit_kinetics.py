@@ -40,9 +40,12 @@ COLUMNS = (
 )
 
 
+OWN = "activity_mbq_u_own"
+
+
 @dataclass(frozen=True)
 class CyclePoints:
-    """The time points of one cycle, in time order: names, hours after injection, organ tables, shared uncertainty.
+    """The time points of one cycle, in time order: names, hours after injection, organ tables.
 
     `split_by_mbq_ml` holds per time point the concentrations by which shared voxels were split.
     """
@@ -52,7 +55,6 @@ class CyclePoints:
     names: tuple[str, ...]
     hours: np.ndarray
     tables: tuple[pd.DataFrame, ...]
-    common_relative_u: float | None
     split_by_mbq_ml: tuple[dict[str, float], ...]
 
     def series(self, organ: str, method: str) -> TimeActivity | None:
@@ -60,8 +62,14 @@ class CyclePoints:
         rows = [t[(t.organ == organ) & (t.method == method)] for t in self.tables]
         if any(len(r) != 1 for r in rows):
             return None
-        values = np.array([[r.activity_mbq.iloc[0], r.activity_mbq_u.iloc[0]] for r in rows], dtype=np.float64)
-        return TimeActivity(self.hours, values[:, 0], values[:, 1], self.common_relative_u or 0.0)
+        mbq, u = (np.array([r[c].iloc[0] for r in rows], dtype=np.float64) for c in ("activity_mbq", "activity_mbq_u"))
+        own = np.array([r[OWN].iloc[0] for r in rows], dtype=np.float64) if self.separated else u
+        return TimeActivity(self.hours, mbq, u, np.sqrt(np.maximum(u**2 - own**2, 0.0)))
+
+    @property
+    def separated(self) -> bool:
+        """The organ tables tell the uncertainty of each time point alone from what all share."""
+        return all(OWN in t for t in self.tables)
 
 
 def fit_kinetics(run: Run, patient: str) -> None:
@@ -122,11 +130,9 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
                 "correct injected_at or acquired_at in the sheet",
             )
         meta = json.loads(table.with_name(table.name + ".json").read_text())
-        points.append(
-            (hours, row.timepoint, pd.read_csv(table), meta.get("calibration_relative_u"), meta["split_by_mbq_ml"])
-        )
+        points.append((hours, row.timepoint, pd.read_csv(table), meta["split_by_mbq_ml"]))
     points.sort(key=lambda p: p[0])
-    hours, names, tables, common, split = zip(*points, strict=True)
+    hours, names, tables, split = zip(*points, strict=True)
     if len(set(hours)) < len(hours):
         raise InputError(
             f"{patient} cycle {cycle}",
@@ -134,8 +140,7 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
             "different times",
             "remove the duplicate row or correct acquired_at",
         )
-    shared = None if any(c is None for c in common) else float(np.min(common))
-    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, shared, split)
+    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, split)
 
 
 def _fit_cycle(points: CyclePoints, half_life_h: float) -> dict[tuple[str, str], Curve]:
@@ -186,7 +191,6 @@ def _write_table(run: Run, patient: str, cycles: list[CyclePoints], curves: dict
     output = run.path("kinetics", patient=patient)
     with atomic(output) as temporary:
         pd.DataFrame(records, columns=list(COLUMNS)).to_csv(temporary, index=False, float_format="%.8g")
-    known = {c.cycle: c.common_relative_u for c in cycles}
     inputs = [run.path("organs", patient=patient, timepoint=n) for c in cycles for n in c.names]
     run.sidecar(
         output,
@@ -195,9 +199,8 @@ def _write_table(run: Run, patient: str, cycles: list[CyclePoints], curves: dict
         "",
         inputs,
         hours_after_injection={n: float(f"{h:.8g}") for c in cycles for n, h in zip(c.names, c.hours, strict=True)},
-        calibration_relative_u=known,
-        calibration="shared by all time points: does not average down"
-        if None not in known.values()
+        calibration="calibration and model: shared by all time points, do not average down"
+        if all(c.separated for c in cycles)
         else "not separated: time points treated as independent, uncertainty of the integral is too small",
         residue_bound=_residue_bounds(run, patient),
     )

@@ -1,0 +1,66 @@
+"""Organ activities of a finished run beside the truth, with what their uncertainty is made of: one row per case."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from planardose.cohort import load_cohort
+from planardose.config import Config
+from planardose.recon.uncertainty import CALIBRATED, Terms, class_of, factors, model_variance
+from planardose.run import Run
+from planardose.steps.evaluate import organ_truth, true_anatomy
+
+TERMS = ("counts_mbq", "spread_mbq", "holds_mbq")
+LEAST_LESION_ML = 2.0
+
+
+def organ_cases(cohort: Path, results: Path) -> pd.DataFrame:
+    """One row per patient, time point, method with an uncertainty, and organ that holds activity.
+
+    Columns: patient, timepoint, method, organ, group, volume_ml, activity, truth, error, u (all MBq; u by the present
+    factors), stated_u (the table's), the terms of `planardose.recon.uncertainty`, and virtual. Time points without
+    results are left out.
+    """
+    run = Run(Config(), load_cohort(cohort / "cohort.tsv"), results)
+    tables = []
+    for patient in run.cohort.patients:
+        rows = [r.timepoint for r in run.cohort.rows_of(patient)]
+        done = [t for t in rows if run.path("organs", patient=patient, timepoint=t).is_file()]
+        if done:
+            anatomy = true_anatomy(cohort / "truth" / patient, patient)
+            tables += [_of(run, cohort, patient, t, anatomy) for t in done]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _of(run: Run, cohort: Path, patient: str, timepoint: str, anatomy) -> pd.DataFrame:
+    path = run.path("organs", patient=patient, timepoint=timepoint)
+    table = pd.read_csv(path)
+    source = cohort / "truth" / patient / f"{timepoint}_activity.nii.gz"
+    truth = organ_truth(run, patient, timepoint, anatomy, source, set(table.organ))[0]
+    terms = json.loads(path.with_name(path.name + ".json").read_text())["uncertainty_terms"]
+    table = table[table.method.isin(factors()) & table.organ.map(lambda o: truth.get(o, 0.0) > 0)].copy()
+    for name in TERMS:
+        table[name] = [np.inf if terms[o][name] is None else terms[o][name] for o in table.organ]
+    table["virtual"] = [terms[o]["virtual"] if m not in ("qplanar", "qplanar_mlem") else 0.0
+                        for o, m in zip(table.organ, table.method, strict=True)]  # fmt: skip
+    table = table.rename(columns={"activity_mbq": "activity", "activity_mbq_u": "stated_u"})
+    table["truth"] = table.organ.map(truth)
+    table["error"] = table.activity - table.truth
+    table["group"] = table.organ.map(class_of)
+    table["u"] = np.concatenate([_u(own) for _, own in table.groupby("method", sort=False)])
+    return table.assign(patient=patient, timepoint=timepoint)
+
+
+def _u(cases: pd.DataFrame) -> np.ndarray:
+    """(N,) MBq: standard uncertainty of one method's cases, on a calibrated camera."""
+    own = [factors()[cases.method.iloc[0]][g] for g in cases.group]
+    relative, texture, limit = (np.array([getattr(f, k) for f in own]) for k in ("relative", "texture", "limit"))
+    return np.sqrt(variance_of(cases, relative, texture, limit) + (CALIBRATED * cases.activity.to_numpy()) ** 2)
+
+
+def variance_of(cases: pd.DataFrame, relative, texture, limit) -> np.ndarray:
+    """(N,) MBq^2: model variance of the cases for given factors; the calibration is not in it."""
+    terms = Terms(*(cases[t].to_numpy() for t in TERMS))
+    return model_variance(cases.activity.to_numpy(), terms, cases.virtual.to_numpy(), relative, texture, limit)

@@ -1,0 +1,148 @@
+"""Standard uncertainty (k = 1) of organ activities, calibrated on validation cohorts.
+
+For an organ with activity A and volume V, in a body of mean concentration c,
+
+    u^2 = (calibration A)^2 + (relative A)^2 + (virtual A)^2 + 1 / (1 / fit^2 + 1 / (limit V c)^2),
+    fit^2 = counts^2 + (texture spread)^2.
+
+`counts` is the fit's own standard uncertainty, `spread` what uneven uptake does to the total
+(`texture_error.texture_spread`): both stay above zero for an organ that was fitted as empty. `virtual` is the relative
+error that the patient's own virtual acquisitions show (networks only). An organ too small to be seen is bounded by what
+such a volume can hold, not by the fit: the second term of the last part. `relative`, `texture` and `limit` belong to a
+method and a class of organs; they are learnt by ``benchmarks/uncertainty/calibrate.py`` and stand with their source in
+``data/uncertainty.yaml``, and so does `shared`, the part of the variance that all time points of a patient have in
+common beside the calibration: anatomy, texture and segmentation are the same each time, so it does not average down.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import yaml
+
+from planardose.library import DATA
+from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
+from planardose.patient_model import PatientModel
+
+UNCALIBRATED = 0.15  # relative, without the site's calibration in air
+CALIBRATED = 0.05  # relative, with it: source activity, counts and positioning of an in-air calibration
+CLASSES = {
+    "kidneys": ("kidney_left", "kidney_right"),
+    "glands": (
+        "parotid_gland_left", "parotid_gland_right", "submandibular_gland_left", "submandibular_gland_right",
+    ),
+    "liver": ("liver",),
+    "spleen, bladder": ("spleen", "urinary_bladder"),
+    "bowel, stomach": ("small_bowel", "colon", "stomach"),
+    "small": (
+        "gallbladder", "pancreas", "adrenal_gland_right", "adrenal_gland_left", "thyroid_gland", "prostate",
+    ),
+    "large": ("lungs", "skeleton", "blood_pool", "muscle", "brain", REMAINDER, OUTSIDE_CT),
+}  # fmt: skip
+LESIONS = "lesions"
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What validation taught about a class of organs by a method; see the module."""
+
+    relative: float
+    texture: float
+    limit: float
+    shared: float
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is known of the organs of one acquisition before any calibration, each (O,) float64.
+
+    Parameters
+    ----------
+    counts_mbq : array
+        Standard uncertainty of the organ-wise fit; infinite where the camera sees nothing of an organ.
+    spread_mbq : array
+        `texture_error.texture_spread`.
+    holds_mbq : array
+        What the organ's volume would hold at the body's mean concentration.
+    """
+
+    counts_mbq: np.ndarray = field(repr=False)
+    spread_mbq: np.ndarray = field(repr=False)
+    holds_mbq: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Standard uncertainties (O,) MBq, NaN where there is none: in all, and the part of this time point alone."""
+
+    total_mbq: np.ndarray = field(repr=False)
+    own_mbq: np.ndarray = field(repr=False)
+
+
+def class_of(organ: str) -> str:
+    """Class of a row of the organ table: a key of `CLASSES`, or `LESIONS`."""
+    if is_lesion(organ):
+        return LESIONS
+    return next(c for c, members in CLASSES.items() if organ in members)
+
+
+@cache
+def factors() -> dict[str, dict[str, Factors]]:
+    """Method -> class -> factors of ``data/uncertainty.yaml``; those without their own take another's."""
+    read = yaml.safe_load((DATA / "uncertainty.yaml").read_text())
+    own = {m: {c: Factors(**values) for c, values in classes.items()} for m, classes in read["methods"].items()}
+    return {m: own[other] for m, other in read["as"].items()} | own
+
+
+def calibration_relative_u(calibrated: bool) -> float:
+    """Relative uncertainty of the calibration, which all time points share."""
+    return CALIBRATED if calibrated else UNCALIBRATED
+
+
+def fit_terms(model: PatientModel, covariance: np.ndarray, spread_mbq: np.ndarray, total_mbq: float) -> Terms:
+    """Terms of an organ-wise fit: `covariance` (O, O) of the concentrations, `total_mbq` of all organs."""
+    volumes = model.volumes_ml()
+    return Terms(np.sqrt(np.diag(covariance)) * volumes, spread_mbq, volumes * total_mbq / max(volumes.sum(), 1e-12))
+
+
+def model_variance(
+    activity: np.ndarray,
+    terms: Terms,
+    virtual: np.ndarray,
+    relative: np.ndarray,
+    texture: np.ndarray,
+    limit: np.ndarray,
+) -> np.ndarray:
+    """(O,) MBq^2: all of u^2 but the calibration, for factors per organ (O,) and `virtual` (O,) relative errors."""
+    fit = terms.counts_mbq**2 + (texture * terms.spread_mbq) ** 2
+    bound = (limit * terms.holds_mbq) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        known = 1.0 / (1.0 / fit + 1.0 / bound)
+    return (relative**2 + virtual**2) * activity**2 + known
+
+
+def standard_uncertainty(
+    method: str, model: PatientModel, activity: np.ndarray, terms: Terms, virtual: np.ndarray, calibrated: bool
+) -> Uncertainty:
+    """Uncertainty of the organ rows (O,) of a method; none for a method that `factors` does not have.
+
+    Parameters
+    ----------
+    method : str
+    model : PatientModel
+    activity : (O,) float
+        MBq.
+    terms : Terms
+    virtual : (O,) float
+        Relative error of the method on the patient's virtual acquisitions, 0 where there is none.
+    calibrated : bool
+        The camera is calibrated on site.
+    """
+    if method not in factors():
+        return Uncertainty(*np.full((2, len(activity)), np.nan))
+    own = [factors()[method][class_of(o)] for o in model.organs]
+    relative, texture, limit, shared = (np.array([getattr(f, k) for f in own]) for k in Factors.__dataclass_fields__)
+    variance = model_variance(activity, terms, virtual, relative, texture, limit)
+    total = np.sqrt(variance + (calibration_relative_u(calibrated) * activity) ** 2)
+    there = np.isfinite(total) & (total > 0)
+    return Uncertainty(np.where(there, total, np.nan), np.where(there, np.sqrt((1.0 - shared) * variance), np.nan))
