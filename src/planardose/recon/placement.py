@@ -56,6 +56,7 @@ class Fine:
     uncertainty: dict[str, float]
     misfit: float
     cost: float
+    square: float
 
 
 class FinePlacer:
@@ -133,8 +134,10 @@ class FinePlacer:
             own += both(image, at)
         return np.concatenate([rigid, head, *([np.array(own)] if own else [])]) * covered
 
-    def step(self, at: np.ndarray, start: PlanarPose) -> tuple[np.ndarray, np.ndarray, float]:
-        """A Gauss-Newton step (P,) from parameters, the covariance (P, P) there, and the penalised misfit."""
+    def step(
+        self, at: np.ndarray, start: PlanarPose, square: float | None = None
+    ) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """A Gauss-Newton step (P,) from parameters, the covariance (P, P) there, the penalised misfit, `square`."""
         placement = self.placed(start, at)
         counts, rows, covered, fit = self.fitted(placement)
         weights = covered / variance(fit.expected, SEARCH_ERROR)
@@ -144,7 +147,8 @@ class FinePlacer:
         seen = fit.concentrations > 0
         organs = rows[seen].reshape(seen.sum(), -1)
         organs = organs / organs.sum(axis=1, keepdims=True)
-        square = float((trust * residual**2).sum() / max(covered.sum() * 2, 1)) * CORRELATED
+        if square is None:
+            square = float((trust * residual**2).sum() / max(covered.sum() * 2, 1)) * CORRELATED
         normal = (organs * w) @ organs.T
         normal[np.diag_indices_from(normal)] *= 1 + 1e-9
         mixed = (slopes * w) @ organs.T
@@ -155,18 +159,18 @@ class FinePlacer:
         penalty = np.where(self.precision > 0, self.precision * at, 0.0)
         covariance = np.linalg.inv(information + np.diag(self.precision + 1e-9))
         cost = float((OUTLIER**2 * np.log1p((residual / OUTLIER) ** 2)).sum() / square + (penalty * at).sum())
-        return covariance @ (right - penalty), covariance, cost
+        return covariance @ (right - penalty), covariance, cost, square
 
-    def fit(self, start: PlanarPose) -> Fine:
+    def fit(self, start: PlanarPose, square: float | None = None) -> Fine:
         """Displacements that explain the counts best, from a pose that is right within some 10 mm."""
         at, limits = np.zeros(len(self.names)), np.array([LARGEST_MM, LARGEST_MM, 1.0])
         limits = np.concatenate([limits, limits, np.full(len(self.names) - 6, LARGEST_MM)])
         for _ in range(STEPS):
-            step, covariance, cost = self.step(at, start)
+            step, covariance, cost, square = self.step(at, start, square)
             at = at + np.clip(step, -limits, limits)
             if (np.abs(step) < CONVERGED_MM).all():
                 break
         placement = self.placed(start, at)
         counts, _, covered, fit = self.fitted(placement)
         u = dict(zip(self.names, np.sqrt(np.diag(covariance)).tolist(), strict=True))
-        return Fine(placement, u, unexplained(counts, fit.expected, covered), cost)
+        return Fine(placement, u, unexplained(counts, fit.expected, covered), cost, square)
