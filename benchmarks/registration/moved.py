@@ -1,7 +1,7 @@
 """Sweeps of a synthetic cohort simulated again with organs that moved by a known amount after the CT.
 
-The liver, spleen, stomach, pancreas and gallbladder follow the diaphragm, the kidneys by 0.65 of it (0.6 to 0.7: Song et
-al., J Magn Reson Imaging 2011;33:143), each with a scatter of its own; the bladder moves by itself.
+The liver, spleen, stomach, pancreas and gallbladder follow the diaphragm, the kidneys by 0.65 of it (0.6 to 0.7: Song
+et al., J Magn Reson Imaging 2011;33:143), each with a scatter of its own; the bladder moves by itself.
 """
 
 from dataclasses import dataclass, replace

@@ -38,10 +38,10 @@ STEP_VERSIONS = {
     "sample_uptake": 1,
     "project": 3,
     "train": 3,
-    "register": 4,
-    "reconstruct": 5,
+    "register": 5,
+    "reconstruct": 6,
     "fit_kinetics": 1,
     "absorbed_dose": 1,
-    "report": 2,
+    "report": 3,
     "report_cohort": 1,
 }

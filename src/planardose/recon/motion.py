@@ -29,10 +29,11 @@ Moves = Mapping[str, tuple[float, float]]  # organ -> (x mm, z mm): where it lay
 
 @dataclass(frozen=True)
 class MotionPrior:
-    """Standard deviations in mm along z and x, and the source classes that may move."""
+    """Standard deviations in mm along z, x and y, and the source classes that may move."""
 
     along_mm: float
     across_mm: float
+    depth_mm: float
     organs: tuple[str, ...]
 
 
@@ -40,7 +41,7 @@ class MotionPrior:
 def motion_prior() -> MotionPrior:
     """The numbers of ``data/physics/organ_motion.yaml``."""
     read = yaml.safe_load((DATA / "physics" / "organ_motion.yaml").read_text())
-    return MotionPrior(read["along_mm"], read["across_mm"], tuple(read["organs"]))
+    return MotionPrior(read["along_mm"], read["across_mm"], read["depth_mm"], tuple(read["organs"]))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ SPLIT = (REMAINDER, "skeleton")  # whose outermost layer is a row of its own
 
 
 def inner_part(model: PatientModel) -> np.ndarray:
-    """(I, J, K) bool: body deeper than `LAYER_MM`. The CT's lower end is no surface; what lies above its upper end is air."""
+    """(I, J, K) bool: body deeper than `LAYER_MM`. The grid's lower end is no surface; above its upper end is air."""
     body = model.fractions.sum(axis=0) > 0.5
     padded = np.pad(body, ((1, 1), (1, 1), (0, 1)))
     padded = np.concatenate([padded[:, :, :1], padded], axis=2)

@@ -5,7 +5,6 @@ import logging
 
 import numpy as np
 
-from planardose.frames import PlanarPose
 from planardose.image import Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
@@ -15,6 +14,7 @@ from planardose.recon import gate
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import calibration_relative_u, in_ct, split_map, with_calibration
+from planardose.recon.placement import Placement
 from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
@@ -29,18 +29,17 @@ AFTER_NETWORK = 1
 COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u"
 
 
-def _pose(run: Run, patient: str, timepoint: str) -> PlanarPose:
-    path = run.need("registration", "register", patient=patient, timepoint=timepoint)
-    d = json.loads(path.read_text())
-    return PlanarPose(d["x_mm"], d["z_mm"], d["rotation_deg"])
+def _registration(run: Run, patient: str, timepoint: str) -> dict:
+    return json.loads(run.need("registration", "register", patient=patient, timepoint=timepoint).read_text())
 
 
 class Estimates:
     """Maps and organ rows of one time point, method by method."""
 
-    def __init__(self, run: Run, patient: str, setting: Setting, pose: PlanarPose):
+    def __init__(self, run: Run, patient: str, setting: Setting, registration: dict):
         self.run, self.patient, self.setting, self.model = run, patient, setting, setting.model
-        self.measured = setting.acquired(pose)
+        self.measured = setting.acquired_at(Placement.read(registration))
+        self.placement_u = np.array([registration["activity_u"].get(o, 0.0) for o in self.model.organs])
         self.fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
         self.acquired = with_modelled_scatter(self.measured, self.fit, setting.responses)
         self.relative_u: dict[str, float] = {}
@@ -61,14 +60,15 @@ class Estimates:
         return mlem(projector, self.acquired, activity, AFTER_NETWORK)
 
     def statistical_u(self, method: str, rows: np.ndarray) -> np.ndarray:
-        """(O,) MBq: standard uncertainty from the counts, NaN for a method without one.
+        """(O,) MBq: standard uncertainty from counts and placement, NaN for a method without one.
 
         The network scales QPlanar's map, so what QPlanar does not know of an organ the network does not know either:
         an organ that is fitted as empty keeps QPlanar's uncertainty, which a share of nothing would not show.
         """
         if method not in ("qplanar", "qplanar_mlem", "unet"):
             return np.full(len(rows), np.nan)
-        fitted = np.sqrt(np.diag(self.fit.covariance)) * self.model.volumes_ml()
+        counted = np.sqrt(np.diag(self.fit.covariance)) * self.model.volumes_ml()
+        fitted = np.hypot(counted, self.placement_u * rows)
         if method != "unet":
             return fitted
         relative = np.array([self.relative_u.get(o, np.nan) for o in self.model.organs])
@@ -128,9 +128,9 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         If an earlier output is missing or the acquisition's windows do not fit the nuclide.
     """
     keys = {"patient": patient, "timepoint": timepoint}
-    pose, setting = _pose(run, patient, timepoint), load_setting(run, patient, timepoint)
+    registration, setting = _registration(run, patient, timepoint), load_setting(run, patient, timepoint)
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
-    estimates, gates, lines = Estimates(run, patient, setting, pose), {}, [COLUMNS]
+    estimates, gates, lines = Estimates(run, patient, setting, registration), {}, [COLUMNS]
     if not estimates.has_scatter_window:
         log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
     for method in run.config.methods:

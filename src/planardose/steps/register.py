@@ -2,12 +2,17 @@
 
 import json
 import logging
+import math
 
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.io.files import write_text
+from planardose.library import load_nuclide
+from planardose.physics.attenuation import linear_attenuation_per_mm
+from planardose.recon.fine import Fine, place
 from planardose.recon.likeness import Size, fitted_size
-from planardose.recon.register import Images, Matcher, check_arrangement, check_misfit
+from planardose.recon.placement import Placement
+from planardose.recon.register import LEAST_UNCERTAINTY_MM, Images, Matcher, check_arrangement, check_misfit
 from planardose.recon.register import register as search
 from planardose.recon.setting import load_setting
 from planardose.run import Run
@@ -55,6 +60,18 @@ def check_size(size: Size, where: str) -> None:
             )
 
 
+def uncertainties(organs: tuple[str, ...], fine: Fine | None) -> dict:
+    """What is known of a placement, for the registration file; nothing of one set by hand."""
+    if fine is None:
+        return {"uncertainty_mm": None, "organs_u_mm": {}, "activity_u": {}}
+    u, relative = fine.uncertainty, zip(organs, fine.activity_u, strict=True)
+    return {
+        "uncertainty_mm": round(math.hypot(max(u["x"], u["z"]), LEAST_UNCERTAINTY_MM), 4),
+        "organs_u_mm": {o: [round(u[f"{o} {axis}"], 3) for axis in "xz"] for o in fine.placement.organs},
+        "activity_u": {o: round(float(r), 5) for o, r in relative},
+    }
+
+
 def register(run: Run, patient: str, timepoint: str) -> None:
     """Register one time point and write its pose.
 
@@ -66,34 +83,36 @@ def register(run: Run, patient: str, timepoint: str) -> None:
     setting, hand = load_setting(run, patient, timepoint), run.config.hand(patient, timepoint)
     images = Images(setting.photopeak(), setting.pair.pixel_mm)
     model, total = setting.model, setting.responses.total
+    fine = None
     if hand.shift_mm is not None:
         pose = PlanarPose(hand.shift_mm[0], hand.shift_mm[1], hand.rotation_deg)
         misfit = Matcher(model, total, images).misfit(pose)
-        shift, uncertainty, before, method, size = (0.0, 0.0), None, misfit, "by hand", None
+        shift, before, method, size, placement = (0.0, 0.0), misfit, "by hand", None, Placement(pose)
     else:
         limits = run.config.registration
         found = search(model, total, images, limits.max_shift_mm, limits.max_rotation_deg)
-        pose, uncertainty, before, misfit = found.pose, found.uncertainty_mm, found.misfit_before, found.misfit_after
-        shift, method = (pose.x_mm - found.start.x_mm, pose.z_mm - found.start.z_mm), "search"
+        pose, before, misfit = found.pose, found.misfit_before, found.misfit_after
         check_arrangement(model, total, images, limits.max_shift_mm, misfit, setting.where)
         size = fitted_size(model, total, images, pose)
         if hand.same_patient is None:
             check_outline(found.outline, setting.where)
             check_size(size, setting.where)
         check_misfit(misfit, MISFIT_LIMIT, setting.where)
-    result = {
-        "x_mm": round(pose.x_mm, 4),
-        "z_mm": round(pose.z_mm, 4),
-        "rotation_deg": round(pose.rotation_deg, 5),
+        mu = linear_attenuation_per_mm("water", load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
+        fine = place(setting.projector, model, total, images, pose, mu, limits.max_rotation_deg)
+        placement, method = fine.placement, "search"
+        shift = placement.pose.x_mm - found.start.x_mm, placement.pose.z_mm - found.start.z_mm
+    result = placement.told() | {
         "misfit_before": round(before, 6),
         "misfit_after": round(misfit, 6),
         "misfit_limit": MISFIT_LIMIT,
+        "misfit_placed": None if fine is None else round(fine.misfit, 6),
         "shift_from_outline_mm": [round(s, 4) for s in shift],
-        "uncertainty_mm": None if uncertainty is None else round(uncertainty, 4),
         "method": method,
         "size_of_best_fit": None if size is None else [round(size.across, 4), round(size.along, 4)],
         "size_uncertainty": None if size is None else [round(size.across_u, 4), round(size.along_u, 4)],
     }
+    result |= uncertainties(model.organs, fine)
     output = run.path("registration", patient=patient, timepoint=timepoint)
     write_text(output, json.dumps(result, indent=1) + "\n")
     sources = [
@@ -101,4 +120,5 @@ def register(run: Run, patient: str, timepoint: str) -> None:
         run.path("planar", patient=patient, timepoint=timepoint),
     ]
     run.sidecar(output, "register", "pose of the planar images in the CT's coronal plane", "mm, degrees", sources)
-    log.info("%s %s: x %.1f mm, z %.1f mm, misfit %.3f", patient, timepoint, pose.x_mm, pose.z_mm, misfit)
+    at = placement.pose
+    log.info("%s %s: x %.1f mm, z %.1f mm, misfit %.3f", patient, timepoint, at.x_mm, at.z_mm, misfit)

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from planardose.frames import PlanarPose
 from planardose.io.nifti import read_volume
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.planar import PlanarPair
 from planardose.recon.gate import GATE_ERROR
+from planardose.recon.placement import Placement
 from planardose.recon.qplanar import variance
 from planardose.recon.setting import load_setting
 from planardose.report.images import ViewPair
@@ -34,7 +34,7 @@ def views_of(run: Run, patient: str, timepoint: str, method: str) -> TimePointVi
     where = {"patient": patient, "timepoint": timepoint}
     setting = load_setting(run, patient, timepoint)
     found = json.loads(run.need("registration", "register", **where).read_text())
-    acquired = setting.acquired(PlanarPose(found["x_mm"], found["z_mm"], found["rotation_deg"]))
+    acquired = setting.acquired_at(Placement.read(found))
     projector, activity = setting.projector, _activity_mbq(run, where, setting.model, method)
     with torch.no_grad():
         primary = projector.forward(projector.tensor(activity)).numpy().astype(np.float64)
