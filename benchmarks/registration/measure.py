@@ -126,7 +126,7 @@ def printed(table: pd.DataFrame) -> None:
               f"{_rms(movable.true_move_z_mm):.2f} mm, errors {_rms(error):.2f} mm, over their uncertainty "
               f"{_rms(error / movable.move_z_u_mm):.2f}")  # fmt: skip
     some = table[table.truth_mbq > 0]
-    for group, belongs in (GROUPS | {"moving": lambda organ: organ in motion_prior().organs}).items():
+    for group, belongs in (GROUPS | {"moving": lambda organ: organ in motion_prior().follows}).items():
         rows = some[some.organ.map(belongs).astype(bool)]
         errors = {k: (rows[f"{k}_mbq"] / rows.truth_mbq - 1).abs() for k in ("true", "searched", "rigid", "found")}
         told = "; ".join(f"{k} {100 * e.median():.2f}, {100 * e.quantile(0.95):.1f}" for k, e in errors.items())

@@ -16,6 +16,7 @@ TEMPLATES = {
     # real acquisitions
     "planar": "{patient}/planar/{timepoint}.npz",
     "registration": "{patient}/planar/{timepoint}_registration.json",
+    "registration_views": "{patient}/planar/{timepoint}_registration.npz",
     "map": "{patient}/recon/{timepoint}_{method}.nii.gz",
     "organs": "{patient}/recon/{timepoint}_organs.csv",
     "gate": "{patient}/recon/{timepoint}_gate.json",

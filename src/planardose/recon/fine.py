@@ -10,7 +10,7 @@ see them. What an organ's unknown depth does to its activity is in `Fine.activit
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import block_diag, cho_factor, cho_solve
 
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
@@ -115,13 +115,11 @@ class FinePlacer:
         self.slices[model.ct_slices] = True
         self.ones = np.ones((1, *images.counts.shape[1:]))
         self.cell = float(np.prod(model.grid.spacing_mm[[0, 2]]) / np.prod(images.pixel_mm))
-        prior, number = motion_prior(), len(self.who.members)
+        number = len(self.who.members)
         turn = np.inf if max_rotation_deg > 0 else FIXED
-        wide = np.concatenate([
-            [np.inf, np.inf, turn], HEAD_PRIOR if heads else np.full(3, FIXED),
-            np.tile([prior.across_mm, prior.along_mm], number),
-        ])  # fmt: skip
-        self.precision = 1.0 / wide**2
+        wide = np.concatenate([[np.inf, np.inf, turn], HEAD_PRIOR if heads else np.full(3, FIXED)])
+        moves = np.linalg.inv(motion_prior().covariance(tuple(self.who.members)))
+        self.precision = block_diag(np.diag(1.0 / wide**2), moves)
         limits = [LARGEST_MM, LARGEST_MM, LARGEST_DEG]
         self.largest = np.array(limits + limits + [LARGEST_MM] * 2 * number)
         own = [f"{name} {axis}" for name in self.who.members for axis in "xz"]
@@ -194,8 +192,8 @@ class FinePlacer:
         mixed = (slopes * w) @ rows.T
         solved = cho_solve(cho_factor(normal), np.column_stack([mixed.T, (rows * w) @ linear.residual]))
         information = ((slopes * w) @ slopes.T - mixed @ solved[:, :-1]) / linear.square
-        right = ((slopes * w) @ linear.residual - mixed @ solved[:, -1]) / linear.square - self.precision * at
-        covariance = np.linalg.inv(information + np.diag(self.precision + 1e-9))
+        right = ((slopes * w) @ linear.residual - mixed @ solved[:, -1]) / linear.square - self.precision @ at
+        covariance = np.linalg.inv(information + self.precision + 1e-9 * np.eye(len(at)))
         return covariance @ right, covariance, -solved[:, :-1]
 
     def fit(self, start: PlanarPose, square: float | None = None) -> Fine:
@@ -217,7 +215,7 @@ class FinePlacer:
             if (np.abs(step) < CONVERGED_MM).all():
                 break
         placement = self.placed(start, at)
-        linear = self._linear(placement, float((self.precision * at**2).sum()), square)
+        linear = self._linear(placement, float(at @ self.precision @ at), square)
         _, covariance, change = self._solved(linear, at)
         counts, covered = self.counts(placement)
         u = dict(zip(self.names, np.sqrt(np.diag(covariance)).tolist(), strict=True))

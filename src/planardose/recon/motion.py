@@ -29,19 +29,30 @@ Moves = Mapping[str, tuple[float, float]]  # organ -> (x mm, z mm): where it lay
 
 @dataclass(frozen=True)
 class MotionPrior:
-    """Standard deviations in mm along z, x and y, and the source classes that may move."""
+    """Standard deviations in mm (`data/physics/organ_motion.yaml`), and each organ's share of the diaphragm's move."""
 
-    along_mm: float
+    diaphragm_mm: float
+    own_mm: float
+    alone_mm: float
     across_mm: float
     depth_mm: float
-    organs: tuple[str, ...]
+    follows: dict[str, float]
+
+    def covariance(self, organs: tuple[str, ...]) -> np.ndarray:
+        """(2 O, 2 O) mm^2 of the moves along x and z of organs, in that order for each."""
+        share = np.array([self.follows[o] for o in organs])
+        out = np.diag(np.full(2 * len(organs), self.across_mm**2))
+        out[1::2, 1::2] = np.outer(share, share) * self.diaphragm_mm**2
+        own = np.where(share > 0, self.own_mm, self.alone_mm)
+        out[1::2, 1::2] += np.diag(own**2)
+        return out
 
 
 @cache
 def motion_prior() -> MotionPrior:
     """The numbers of ``data/physics/organ_motion.yaml``."""
     read = yaml.safe_load((DATA / "physics" / "organ_motion.yaml").read_text())
-    return MotionPrior(read["along_mm"], read["across_mm"], read["depth_mm"], tuple(read["organs"]))
+    return MotionPrior(**{k: read[k] for k in MotionPrior.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Movable:
 def movable(model: PatientModel) -> Movable:
     """Organs of the prior that the model holds, with the lesions that lie in them."""
     names, sigma = list(model.organs), SURROUNDINGS_MM / model.grid.spacing_mm
-    there = [n for n in motion_prior().organs if n in names and model.fractions[names.index(n)].any()]
+    there = [n for n in motion_prior().follows if n in names and model.fractions[names.index(n)].any()]
     members = {n: [names.index(n)] for n in there}
     hosts = [o for o, n in enumerate(names) if not is_lesion(n)]
     for o, name in enumerate(names):

@@ -14,8 +14,9 @@ from planardose.planar import PlanarPair
 from planardose.recon.gate import GATE_ERROR
 from planardose.recon.placement import Placement
 from planardose.recon.qplanar import variance
+from planardose.recon.register import SEARCH_ERROR
 from planardose.recon.setting import load_setting
-from planardose.report.images import ViewPair
+from planardose.report.images import BeforeAfter, ViewPair
 from planardose.run import Run
 from planardose.units import BQ_PER_MBQ
 
@@ -27,6 +28,7 @@ class TimePointViews:
     pair: PlanarPair
     measured: np.ndarray
     shown: ViewPair
+    registration: BeforeAfter
 
 
 def views_of(run: Run, patient: str, timepoint: str, method: str) -> TimePointViews:
@@ -41,7 +43,19 @@ def views_of(run: Run, patient: str, timepoint: str, method: str) -> TimePointVi
     expected = (primary + projector.scatter(activity)) * acquired.exposure_s
     sigma = np.sqrt(variance(expected, GATE_ERROR))
     spacing = (float(setting.model.grid.spacing_mm[0]), float(setting.model.grid.spacing_mm[2]))
-    return TimePointViews(setting.pair, acquired.counts, ViewPair(timepoint, acquired.counts, expected, sigma, spacing))
+    shown = ViewPair(timepoint, acquired.counts, expected, sigma, spacing)
+    return TimePointViews(setting.pair, acquired.counts, shown, _before_after(run, where, spacing))
+
+
+def _before_after(run: Run, where: dict, spacing_mm: tuple[float, float]) -> BeforeAfter:
+    """What the registration step kept: counts, fit, and their differences in standard deviations."""
+    with np.load(run.need("registration_views", "register", **where), allow_pickle=False) as archive:
+        kept = {name: archive[name].astype(np.float64) for name in archive.files}
+    deviations = [
+        (kept[f"counts_{when}"] - kept[f"expected_{when}"]) / np.sqrt(variance(kept[f"expected_{when}"], SEARCH_ERROR))
+        for when in ("before", "after")
+    ]
+    return BeforeAfter(kept["counts_after"], kept["expected_after"], deviations[0], deviations[1], spacing_mm)
 
 
 def _activity_mbq(run: Run, where: dict, model: PatientModel, method: str) -> np.ndarray:
