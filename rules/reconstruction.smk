@@ -21,6 +21,7 @@ rule register:
         model=PLAN.path("model"),
     output:
         registration=PLAN.path("registration"),
+        views=PLAN.path("registration_views"),
     log:
         log_of("register_{timepoint}"),
     benchmark:

@@ -8,7 +8,7 @@ Every sweep of every patient is laid on every patient's CT, as if no header name
 Takes some 8 s a pair on one core: half an hour for two cohorts of three.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -109,4 +109,6 @@ def main(demos: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main([Path(word) for word in sys.argv[1:]])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("demos", type=Path, nargs="+", metavar="DEMO", help="folder of a make-demo cohort")
+    main(parser.parse_args().demos)

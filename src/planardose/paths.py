@@ -16,6 +16,7 @@ TEMPLATES = {
     # real acquisitions
     "planar": "{patient}/planar/{timepoint}.npz",
     "registration": "{patient}/planar/{timepoint}_registration.json",
+    "registration_views": "{patient}/planar/{timepoint}_registration.npz",
     "map": "{patient}/recon/{timepoint}_{method}.nii.gz",
     "organs": "{patient}/recon/{timepoint}_organs.csv",
     "gate": "{patient}/recon/{timepoint}_gate.json",
@@ -40,7 +41,7 @@ STEP_VERSIONS = {
     "project": 3,
     "train": 4,
     "register": 5,
-    "reconstruct": 6,
+    "reconstruct": 7,
     "fit_kinetics": 1,
     "absorbed_dose": 1,
     "report": 3,

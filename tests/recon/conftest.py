@@ -24,17 +24,24 @@ def ball(grid, centre_mm, radius_mm):
     return out
 
 
-def make_model(spacing=20.0, shape=(19, 11, 15)):
+ORGANS = {
+    "liver": ((70, 10, 540), 55.0),
+    "kidney_right": ((60, -50, 440), 28.0),
+    "kidney_left": ((-55, -55, 450), 28.0),
+    "spleen": ((-90, -25, 530), 32.0),
+}
+
+
+def make_model(spacing=20.0, shape=(19, 11, 15), moved=None):
+    """`moved`: organ -> (x, z) mm by which its ball is displaced."""
     first = -spacing * (np.array(shape) - 1) / 2 + np.array([3.0, -7.0, 500.0])
     grid = Grid.axis_aligned(shape, spacing, first)
     x, y = grid.axis_mm(0) - 3.0, grid.axis_mm(1) + 7.0
     trunk = ((x[:, None] / 160) ** 2 + (y[None, :] / 95) ** 2 < 1)[:, :, None] * np.ones(shape[2])
-    organs = {
-        "liver": ball(grid, (70, 10, 540), 55.0),
-        "kidney_right": ball(grid, (60, -50, 440), 28.0),
-        "kidney_left": ball(grid, (-55, -55, 450), 28.0),
-        "spleen": ball(grid, (-90, -25, 530), 32.0),
-    }
+    organs = {}
+    for name, ((cx, cy, cz), radius) in ORGANS.items():
+        dx, dz = (moved or {}).get(name, (0.0, 0.0))
+        organs[name] = ball(grid, (cx + dx, cy, cz + dz), radius)
     fractions, left = [], trunk.copy()
     for f in organs.values():
         fractions.append(np.minimum(f, left))

@@ -130,6 +130,11 @@ class Matcher:
             expected = self.fitted(counts, covered, weights)
         return counts, covered, expected, weights
 
+    def shown(self, pose: PlanarPose) -> tuple[np.ndarray, np.ndarray]:
+        """Counts of the covered cells and the fit to them, each (2, I, K)."""
+        counts, covered, expected, _ = self.converged(pose)
+        return counts * covered, expected
+
     def outline(self, pose: PlanarPose) -> float:
         """Overlap (Dice, 0 to 1) of the body's outline in the counts and as an evenly filled body would show it.
 

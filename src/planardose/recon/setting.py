@@ -15,6 +15,10 @@ from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
 from planardose.recon.acquired import Acquired, acquired_from, without_dead_time
 from planardose.recon.camera_views import CameraViews, Responses
+from planardose.recon.motion import brought_back, movable, moved_responses
+from planardose.recon.placement import Placement
+from planardose.recon.qplanar import fit_concentrations, model_errors
+from planardose.recon.register import middle_of
 from planardose.run import Run
 
 
@@ -34,11 +38,23 @@ class Setting:
         return self.projector.organ_responses(self.model.fractions)
 
     def acquired(self, pose: PlanarPose) -> Acquired:
-        """Counts on the model's grid at a pose."""
+        """Counts on the model's grid at a rigid pose."""
+        return self.acquired_at(Placement(pose))
+
+    def acquired_at(self, placement: Placement) -> Acquired:
+        """Counts on the model's grid at a placement, organs that moved brought back to their place in the CT."""
         grid, nuclide = self.model.grid, load_nuclide(self.nuclide_name)
         step = tuple(float(s) for s in grid.spacing_mm[[0, 2]])
-        counts = self.pair.rebinned(grid, pose)
-        return acquired_from(counts, self.pair.windows, self.pair.exposure_s, nuclide, step, f"{self.where} planar")
+        counts, windows, exposure_s = self.pair.rebinned(grid, placement.pose), self.pair.windows, self.pair.exposure_s
+        if any(placement.head):
+            counts[1] = self.pair.rebinned(grid, placement.poses(middle_of(grid))[1])[1]
+        acquired = acquired_from(counts, windows, exposure_s, nuclide, step, f"{self.where} planar")
+        if not placement.organs:
+            return acquired
+        total = self.responses.total * exposure_s
+        moved = moved_responses(total, movable(self.model), placement.organs, grid.spacing_mm)
+        fit = fit_concentrations(acquired.counts, moved, np.zeros_like(acquired.counts), model_errors(self.model))
+        return replace(acquired, counts=brought_back(acquired.counts, fit.concentrations, total, moved))
 
     def photopeak_on(self, grid: Grid, pose: PlanarPose) -> np.ndarray:
         """Photopeak counts (2, I, K) on any RAS-aligned grid at a pose."""

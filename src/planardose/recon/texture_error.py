@@ -14,8 +14,9 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.ndimage import gaussian_filter
 
 from planardose.patient_model import PatientModel
+from planardose.recon.camera_views import Responses
 from planardose.recon.organ_totals import split_map
-from planardose.recon.projector import Projector, Responses
+from planardose.recon.projector import Projector
 from planardose.recon.qplanar import OrganFit, model_errors, variance
 
 DRAWS = 24  # the spread is known to 15 %

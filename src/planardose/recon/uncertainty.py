@@ -5,8 +5,8 @@ For an organ with activity A and volume V, in a body of mean concentration c,
     u^2 = (calibration A)^2 + (relative A)^2 + (virtual A)^2 + 1 / (1 / fit^2 + 1 / (limit V c)^2),
     fit^2 = counts^2 + (texture spread)^2.
 
-`counts` is the fit's own standard uncertainty, `spread` what uneven uptake does to the total
-(`texture_error.texture_spread`): both stay above zero for an organ that was fitted as empty. `virtual` is the relative
+`counts` is the fit's own standard uncertainty with that of the organ's place, `spread` what uneven uptake does to the
+total (`texture_error.texture_spread`): both stay above zero for an organ that was fitted as empty. `virtual` is the relative
 error that the patient's own virtual acquisitions show (networks only). An organ too small to be seen is bounded by what
 such a volume can hold, not by the fit: the second term of the last part. `relative`, `texture` and `limit` belong to a
 method and a class of organs; they are learnt by ``benchmarks/uncertainty/calibrate.py`` and stand with their source in
@@ -23,6 +23,7 @@ import yaml
 from planardose.library import DATA
 from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
+from planardose.recon.qplanar import OrganFit
 
 UNCALIBRATED = 0.15  # relative, without the site's calibration in air
 CALIBRATED = 0.05  # relative, with it: source activity, counts and positioning of an in-air calibration
@@ -59,7 +60,8 @@ class Terms:
     Parameters
     ----------
     counts_mbq : array
-        Standard uncertainty of the organ-wise fit; infinite where the camera sees nothing of an organ.
+        Standard uncertainty of the organ-wise fit, with that of the organ's place; infinite where the camera sees
+        nothing of an organ.
     spread_mbq : array
         `texture_error.texture_spread`.
     holds_mbq : array
@@ -99,10 +101,12 @@ def calibration_relative_u(calibrated: bool) -> float:
     return CALIBRATED if calibrated else UNCALIBRATED
 
 
-def fit_terms(model: PatientModel, covariance: np.ndarray, spread_mbq: np.ndarray, total_mbq: float) -> Terms:
-    """Terms of an organ-wise fit: `covariance` (O, O) of the concentrations, `total_mbq` of all organs."""
+def fit_terms(model: PatientModel, fit: OrganFit, placed: np.ndarray, spread_mbq: np.ndarray) -> Terms:
+    """Terms of an organ-wise fit; `placed` (O,) is what the uncertainty of each organ's place does to it, relative."""
     volumes = model.volumes_ml()
-    return Terms(np.sqrt(np.diag(covariance)) * volumes, spread_mbq, volumes * total_mbq / max(volumes.sum(), 1e-12))
+    activity = fit.concentrations * volumes
+    counts = np.hypot(np.sqrt(np.diag(fit.covariance)) * volumes, placed * activity)
+    return Terms(counts, spread_mbq, volumes * activity.sum() / max(volumes.sum(), 1e-12))
 
 
 def model_variance(

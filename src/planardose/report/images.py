@@ -35,6 +35,20 @@ class ViewPair:
     spacing_mm: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class BeforeAfter:
+    """Counts as registered and the organ-wise fit to them, and what the fit leaves before and after, in sigma.
+
+    Each (2, I, K), on the columns and slices of the model's grid.
+    """
+
+    counts: np.ndarray
+    fitted: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    spacing_mm: tuple[float, float]
+
+
 def png_uri(figure: Figure, dpi: int = 110) -> str:
     """The figure as a ``data:`` URI."""
     buffer = io.BytesIO()
@@ -73,6 +87,28 @@ def views_figure(views: ViewPair) -> str:
             _sides(axes[3 * view + n], "RL" if view == 0 else "LR", INK)
             _bar(figure, axes[3 * view + n], drawn, "σ" if n == 2 else "counts")
     return png_uri(figure)
+
+
+def registration_figure(views: BeforeAfter) -> str:
+    """Both views, small: counts, fit, and what is left of their difference before and after the registration."""
+    panel = 1.15
+    tall = panel * views.counts.shape[2] * views.spacing_mm[1] / (views.counts.shape[1] * views.spacing_mm[0])
+    figure = Figure(figsize=(8 * panel, tall + 0.45), layout="constrained")
+    axes = figure.subplots(1, 8)
+    for view in range(2):
+        bright = views.counts[view][views.counts[view] > 0]
+        top = max(float(np.quantile(bright, 0.985)), 1.0) if bright.size else 1.0
+        panels = [
+            (views.counts[view], "measured", "gray_r", 0, top),
+            (views.fitted[view], "fitted", "gray_r", 0, top),
+            (views.before[view], "left before", "RdBu_r", -5, 5),
+            (views.after[view], "left after", "RdBu_r", -5, 5),
+        ]
+        for n, (image, title, colours, low, high) in enumerate(panels):
+            shown = image[::-1] if view == 0 else image  # as the camera sees it
+            _panel(axes[4 * view + n], shown, views.spacing_mm, colours, low, high)
+            axes[4 * view + n].set_title(f"{VIEW_NAMES[view]}, {title}" if n == 0 else title, fontsize=6)
+    return png_uri(figure, dpi=90)
 
 
 def display_grid(grid: Grid) -> Grid:

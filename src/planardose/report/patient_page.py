@@ -38,6 +38,7 @@ class TimePointInput:
     facts: tuple[tuple[str, str], ...]
     gate: dict = field(repr=False)
     views_uri: str = field(repr=False)
+    registration_uri: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def patient_html(page: PatientInput) -> str:
         "acquisition": _acquisition(page),
         "by_hand": _by_hand(s),
         "views": [{"name": p.name, "hours": hours(p.hours), "src": p.views_uri} for p in page.points],
+        "registrations": [{"name": p.name, "hours": hours(p.hours), "src": p.registration_uri} for p in page.points],
         **_gate(page),
         "limits": words.limits(s, page.kinetics_note),
         "provenance": _provenance(s),

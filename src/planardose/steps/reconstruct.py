@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from planardose.frames import PlanarPose
 from planardose.image import Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
@@ -18,6 +17,7 @@ from planardose.recon import consistency, gate
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import in_ct, split_map
+from planardose.recon.placement import Placement
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting, load_setting
@@ -35,32 +35,29 @@ AFTER_NETWORK = 1
 COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u,activity_mbq_u_own"
 
 
-def _pose(run: Run, patient: str, timepoint: str) -> PlanarPose:
-    path = run.need("registration", "register", patient=patient, timepoint=timepoint)
-    d = json.loads(path.read_text())
-    return PlanarPose(d["x_mm"], d["z_mm"], d["rotation_deg"])
+def _registration(run: Run, patient: str, timepoint: str) -> dict:
+    return json.loads(run.need("registration", "register", patient=patient, timepoint=timepoint).read_text())
 
 
-def _sizes(run: Run, patient: str, timepoint: str) -> dict[str, float]:
+def _sizes(registration: dict) -> dict[str, float]:
     """Logarithm of the factors by which the images must grow to fit the CT best, as `register` found; none by hand."""
-    path = run.path("registration", patient=patient, timepoint=timepoint)
-    size = json.loads(path.read_text())["size_of_best_fit"]
+    size = registration["size_of_best_fit"]
     return {} if size is None else {f"size_{k}": math.log(v) for k, v in zip(("across", "along"), size, strict=True)}
 
 
 class Estimates:
     """Maps and organ rows of one time point, method by method."""
 
-    def __init__(self, run: Run, patient: str, timepoint: str, setting: Setting, pose: PlanarPose):
-        self.run, self.patient, self.timepoint = run, patient, timepoint
-        self.setting, self.model = setting, setting.model
-        self.measured = setting.acquired(pose)
+    def __init__(self, run: Run, patient: str, setting: Setting, registration: dict):
+        self.run, self.patient, self.setting, self.model = run, patient, setting, setting.model
+        self.registration, self.placement = registration, Placement.read(registration)
+        self.measured = setting.acquired_at(self.placement)
         self.fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
         self.acquired = with_modelled_scatter(self.measured, self.fit, setting.responses)
         self.relative_u: dict[str, float] = {}
         spread = texture_spread(setting.projector, self.model, self.fit, setting.responses, self.measured.exposure_s)
-        total = float(self.fit.concentrations @ self.model.volumes_ml())
-        self.terms = fit_terms(self.model, self.fit.covariance, spread, total)
+        placed = [registration["activity_u"].get(o, 0.0) for o in self.model.organs]  # relative
+        self.terms = fit_terms(self.model, self.fit, np.array(placed), spread)
 
     def map(self, method: str) -> np.ndarray:
         """(I, J, K) float64 MBq per voxel."""
@@ -105,12 +102,14 @@ class Estimates:
         projector = self.setting.projector
         return (projector.primary(activity) + projector.scatter(activity)) * self.measured.exposure_s
 
-    def consistency(self, pose: PlanarPose) -> dict:
-        """Whether images, CT and pose belong together: statistics, their score and its limit, and the verdict."""
+    def consistency(self) -> dict:
+        """Whether images, CT and placement belong together: statistics, their score and its limit, and the verdict."""
         limits, responses = consistency.limits(), self.setting.responses.total * self.measured.exposure_s
-        beside, scatter = self.setting.photopeak_on(consistency.wide_grid(self.model.grid), pose), self.acquired.scatter
-        found = consistency.statistics(self.model, responses, self.measured, scatter, self.fit, beside)
-        found |= _sizes(self.run, self.patient, self.timepoint)
+        beside = self.setting.photopeak_on(consistency.wide_grid(self.model.grid), self.placement.pose)
+        found = consistency.statistics(
+            self.model, responses, self.measured, self.acquired.scatter, self.fit, beside
+        )
+        found |= _sizes(self.registration)
         strips = self.checked(FALLBACK, self.expected(self.map(FALLBACK))).strips
         found["voxel_strip"] = math.log(max(map(max, strips)))
         value, worst = consistency.score(found, limits.usual)
@@ -161,9 +160,9 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         If an earlier output is missing or the acquisition's windows do not fit the nuclide.
     """
     keys = {"patient": patient, "timepoint": timepoint}
-    pose, setting = _pose(run, patient, timepoint), load_setting(run, patient, timepoint, Projector)
+    registration, setting = _registration(run, patient, timepoint), load_setting(run, patient, timepoint, Projector)
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
-    estimates, gates, views, lines = Estimates(run, patient, timepoint, setting, pose), {}, {}, [COLUMNS]
+    estimates, gates, views, lines = Estimates(run, patient, setting, registration), {}, {}, [COLUMNS]
     if not estimates.has_scatter_window:
         log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
     for method in run.config.methods:
@@ -196,7 +195,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     path = run.path("views", **keys)
     save_views(path, estimates.measured.counts, views)
     run.sidecar(path, "reconstruct", "measured and re-projected photopeak counts", "1", sources)
-    _write_gate(run, keys, gates, estimates.consistency(pose), sources)
+    _write_gate(run, keys, gates, estimates.consistency(), sources)
 
 
 def _terms(estimates: Estimates) -> dict[str, dict[str, float | None]]:

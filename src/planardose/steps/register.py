@@ -1,15 +1,24 @@
-"""Step `register`: pose of a planar pair in the CT's coronal plane."""
+"""Step `register`: place of a planar pair in the CT's coronal plane."""
 
 import json
 import logging
+import math
+from dataclasses import dataclass
 
+import numpy as np
+
+from planardose.config import Registration
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
-from planardose.io.files import write_text
+from planardose.io.files import atomic, write_text
+from planardose.library import load_nuclide
+from planardose.physics.attenuation import linear_attenuation_per_mm
+from planardose.recon.fine import Fine, place
 from planardose.recon.likeness import Size, fitted_size
-from planardose.recon.register import Images, Matcher, check_arrangement, check_misfit
+from planardose.recon.placement import Placement
+from planardose.recon.register import LEAST_UNCERTAINTY_MM, Images, Matcher, check_arrangement, check_misfit
 from planardose.recon.register import register as search
-from planardose.recon.setting import load_setting
+from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
 
 log = logging.getLogger(__name__)
@@ -55,8 +64,91 @@ def check_size(size: Size, where: str) -> None:
             )
 
 
+def uncertainties(organs: tuple[str, ...], fine: Fine | None) -> dict:
+    """What is known of a placement, for the registration file; nothing of one set by hand."""
+    if fine is None:
+        return {"uncertainty_mm": None, "organs_u_mm": {}, "activity_u": {}}
+    u, relative = fine.uncertainty, zip(organs, fine.activity_u, strict=True)
+    return {
+        "uncertainty_mm": round(math.hypot(max(u["x"], u["z"]), LEAST_UNCERTAINTY_MM), 4),
+        "organs_u_mm": {o: [round(u[f"{o} {axis}"], 3) for axis in "xz"] for o in fine.placement.organs},
+        "activity_u": {o: round(float(r), 5) for o, r in relative},
+    }
+
+
+def write_views(run: Run, patient: str, timepoint: str, before: tuple, after: tuple) -> None:
+    """Counts and fit, each (2, I, K), at the start and as placed, for the patient's page."""
+    path = run.path("registration_views", patient=patient, timepoint=timepoint)
+    arrays = dict(
+        zip(("counts_before", "expected_before", "counts_after", "expected_after"), (*before, *after), strict=True)
+    )
+    with atomic(path) as temporary:
+        np.savez_compressed(temporary, **{name: image.astype(np.float32) for name, image in arrays.items()})
+    sources = [run.path("planar", patient=patient, timepoint=timepoint)]
+    run.sidecar(path, "register", "photopeak counts and fit before and after the registration", "counts", sources)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a registration writes: the placement, further entries of its file, and both pairs of views."""
+
+    placement: Placement
+    told: dict
+    before: tuple[np.ndarray, np.ndarray]
+    after: tuple[np.ndarray, np.ndarray]
+
+
+def by_hand(setting: Setting, images: Images, pose: PlanarPose) -> Outcome:
+    """The pose that the user gave, with its misfit."""
+    matcher = Matcher(setting.model, setting.responses.total, images)
+    misfit = round(matcher.misfit(pose), 6)
+    told = {
+        "misfit_before": misfit,
+        "misfit_after": misfit,
+        "misfit_placed": None,
+        "shift_from_outline_mm": [0.0, 0.0],
+        "method": "by hand",
+        "size_of_best_fit": None,
+        "size_uncertainty": None,
+    }
+    shown = matcher.shown(pose)
+    return Outcome(Placement(pose), told | uncertainties(setting.model.organs, None), shown, shown)
+
+
+def by_search(setting: Setting, images: Images, limits: Registration, same_patient: str | None) -> Outcome:
+    """The placement that explains the counts best.
+
+    Raises
+    ------
+    InputError
+        If the counts do not fit this patient's CT at any pose.
+    """
+    model, total, where = setting.model, setting.responses.total, setting.where
+    found = search(model, total, images, limits.max_shift_mm, limits.max_rotation_deg)
+    check_arrangement(model, total, images, limits.max_shift_mm, found.misfit_after, where)
+    size = fitted_size(model, total, images, found.pose)
+    if same_patient is None:
+        check_outline(found.outline, where)
+        check_size(size, where)
+    check_misfit(found.misfit_after, MISFIT_LIMIT, where)
+    mu = linear_attenuation_per_mm("water", load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
+    fine = place(setting.projector, model, total, images, found.pose, mu, limits.max_rotation_deg)
+    pose = fine.placement.pose
+    told = {
+        "misfit_before": round(found.misfit_before, 6),
+        "misfit_after": round(found.misfit_after, 6),
+        "misfit_placed": round(fine.misfit, 6),
+        "shift_from_outline_mm": [round(pose.x_mm - found.start.x_mm, 4), round(pose.z_mm - found.start.z_mm, 4)],
+        "method": "search",
+        "size_of_best_fit": [round(size.across, 4), round(size.along, 4)],
+        "size_uncertainty": [round(size.across_u, 4), round(size.along_u, 4)],
+    }
+    before = Matcher(model, total, images).shown(found.start)
+    return Outcome(fine.placement, told | uncertainties(model.organs, fine), before, (fine.counts, fine.expected))
+
+
 def register(run: Run, patient: str, timepoint: str) -> None:
-    """Register one time point and write its pose.
+    """Register one time point and write its placement.
 
     Raises
     ------
@@ -65,40 +157,18 @@ def register(run: Run, patient: str, timepoint: str) -> None:
     """
     setting, hand = load_setting(run, patient, timepoint), run.config.hand(patient, timepoint)
     images = Images(setting.photopeak(), setting.pair.pixel_mm)
-    model, total = setting.model, setting.responses.total
     if hand.shift_mm is not None:
-        pose = PlanarPose(hand.shift_mm[0], hand.shift_mm[1], hand.rotation_deg)
-        misfit = Matcher(model, total, images).misfit(pose)
-        shift, uncertainty, before, method, size = (0.0, 0.0), None, misfit, "by hand", None
+        outcome = by_hand(setting, images, PlanarPose(hand.shift_mm[0], hand.shift_mm[1], hand.rotation_deg))
     else:
-        limits = run.config.registration
-        found = search(model, total, images, limits.max_shift_mm, limits.max_rotation_deg)
-        pose, uncertainty, before, misfit = found.pose, found.uncertainty_mm, found.misfit_before, found.misfit_after
-        shift, method = (pose.x_mm - found.start.x_mm, pose.z_mm - found.start.z_mm), "search"
-        check_arrangement(model, total, images, limits.max_shift_mm, misfit, setting.where)
-        size = fitted_size(model, total, images, pose)
-        if hand.same_patient is None:
-            check_outline(found.outline, setting.where)
-            check_size(size, setting.where)
-        check_misfit(misfit, MISFIT_LIMIT, setting.where)
-    result = {
-        "x_mm": round(pose.x_mm, 4),
-        "z_mm": round(pose.z_mm, 4),
-        "rotation_deg": round(pose.rotation_deg, 5),
-        "misfit_before": round(before, 6),
-        "misfit_after": round(misfit, 6),
-        "misfit_limit": MISFIT_LIMIT,
-        "shift_from_outline_mm": [round(s, 4) for s in shift],
-        "uncertainty_mm": None if uncertainty is None else round(uncertainty, 4),
-        "method": method,
-        "size_of_best_fit": None if size is None else [round(size.across, 4), round(size.along, 4)],
-        "size_uncertainty": None if size is None else [round(size.across_u, 4), round(size.along_u, 4)],
-    }
+        outcome = by_search(setting, images, run.config.registration, hand.same_patient)
+    write_views(run, patient, timepoint, outcome.before, outcome.after)
+    result = outcome.placement.told() | {"misfit_limit": MISFIT_LIMIT} | outcome.told
     output = run.path("registration", patient=patient, timepoint=timepoint)
     write_text(output, json.dumps(result, indent=1) + "\n")
     sources = [
         run.path("model", patient=patient),
         run.path("planar", patient=patient, timepoint=timepoint),
     ]
-    run.sidecar(output, "register", "pose of the planar images in the CT's coronal plane", "mm, degrees", sources)
-    log.info("%s %s: x %.1f mm, z %.1f mm, misfit %.3f", patient, timepoint, pose.x_mm, pose.z_mm, misfit)
+    run.sidecar(output, "register", "place of the planar images in the CT's coronal plane", "mm, degrees", sources)
+    at, misfit = outcome.placement.pose, outcome.told["misfit_after"]
+    log.info("%s %s: x %.1f mm, z %.1f mm, misfit %.3f", patient, timepoint, at.x_mm, at.z_mm, misfit)

@@ -24,6 +24,7 @@ from planardose.report.images import (
     display_grid,
     dose_figure,
     file_uri,
+    registration_figure,
     resampled,
     views_figure,
 )
@@ -33,7 +34,9 @@ from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, percent
 from planardose.run import Run
 from planardose.steps.fit_kinetics import CyclePoints, read_cycles, read_gates
-from planardose.steps.report_views import views_of
+from planardose.steps.report_views import before_after, views_of
+
+CLEAR_MOVE = 2.0  # standard uncertainties
 
 
 def report(run: Run, patient: str) -> None:
@@ -127,10 +130,13 @@ def _point(
         ("Calibration, per head in air", _scale_text(scale)),
         ("Position x, z; rotation", f"{pose['x_mm']:.1f}, {pose['z_mm']:.1f} mm; {pose['rotation_deg']:.2f}°"),
         ("Position found", _found(pose)),
-        ("Misfit before → after", f"{percent(pose['misfit_before'], 1)} → {percent(pose['misfit_after'], 1)}"),
+        ("Misfit before → after; placed", _misfits(pose)),
+        ("Posterior head x, z; rotation", _head(pose)),
+        ("Organs moved, x / z", _moves(pose)),
     )
     gate = json.loads(run.path("gate", patient=patient, timepoint=name).read_text())
-    return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, views_figure(views))
+    figures = views_figure(views), registration_figure(before_after(run, patient, name, views.spacing_mm))
+    return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, *figures)
 
 
 def _found(pose: dict) -> str:
@@ -139,6 +145,25 @@ def _found(pose: dict) -> str:
         return pose["method"]
     x, z = pose["shift_from_outline_mm"]
     return f"by {pose['method']}, ± {pose['uncertainty_mm']:.1f} mm; {x:.0f}, {z:.0f} mm from outline"
+
+
+def _misfits(pose: dict) -> str:
+    placed = pose["misfit_placed"]
+    limit = percent(pose["misfit_limit"], 0)
+    text = f"{percent(pose['misfit_before'], 1)} → {percent(pose['misfit_after'], 1)} (refused above {limit})"
+    return text if placed is None else f"{text}; {percent(placed, 1)}"
+
+
+def _head(pose: dict) -> str:
+    x, z, turn = pose["posterior_head"]
+    return f"{x:.1f}, {z:.1f} mm; {turn:.2f}°" if any(pose["posterior_head"]) else "as the anterior"
+
+
+def _moves(pose: dict) -> str:
+    """Organs that lay clearly elsewhere than in the CT."""
+    moves, u = pose["organs_mm"], pose["organs_u_mm"]
+    clear = [o for o in moves if max(abs(m) / s for m, s in zip(moves[o], u[o], strict=True)) > CLEAR_MOVE]
+    return "; ".join(f"{o.replace('_', ' ')} {moves[o][0]:.0f} / {moves[o][1]:.0f} mm" for o in clear) or "none clearly"
 
 
 def _activities(points: CyclePoints) -> pd.DataFrame:
