@@ -6,12 +6,13 @@ For an organ with activity A and volume V, in a body of mean concentration c,
     fit^2 = counts^2 + (texture spread)^2.
 
 `counts` is the fit's own standard uncertainty with that of the organ's place, `spread` what uneven uptake does to the
-total (`texture_error.texture_spread`): both stay above zero for an organ that was fitted as empty. `virtual` is the relative
-error that the patient's own virtual acquisitions show (networks only). An organ too small to be seen is bounded by what
-such a volume can hold, not by the fit: the second term of the last part. `relative`, `texture` and `limit` belong to a
-method and a class of organs; they are learnt by ``benchmarks/uncertainty/calibrate.py`` and stand with their source in
-``data/uncertainty.yaml``, and so does `shared`, the part of the variance that all time points of a patient have in
-common beside the calibration: anatomy, texture and segmentation are the same each time, so it does not average down.
+total (`texture_error.texture_spread`): both stay above zero for an organ that was fitted as empty. `virtual` is the
+relative error that the patient's own virtual acquisitions show (networks only). An organ too small to be seen is
+bounded by what such a volume can hold, not by the fit: the second term of the last part. `relative`, `texture` and
+`limit` belong to a method and a class of organs; they are learnt by ``benchmarks/uncertainty/calibrate.py`` and stand
+with their source in ``data/uncertainty.yaml``, and so does `shared`, the part of the variance that all time points of a
+patient have in common beside the calibration: anatomy, texture and segmentation are the same each time, so it does not
+average down.
 """
 
 from dataclasses import dataclass, field
