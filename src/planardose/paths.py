@@ -39,9 +39,9 @@ STEP_VERSIONS = {
     "project": 3,
     "train": 3,
     "register": 4,
-    "reconstruct": 5,
-    "fit_kinetics": 1,
+    "reconstruct": 6,
+    "fit_kinetics": 2,
     "absorbed_dose": 1,
-    "report": 2,
+    "report": 3,
     "report_cohort": 1,
 }
