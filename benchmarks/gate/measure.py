@@ -100,7 +100,7 @@ class Bench:
         pair = load_pair(self.right.path("planar", patient=row.patient, timepoint=row.timepoint))
         return setting, pair, settled(self.right, row)
 
-    def wrong(self, kind: str, n: int, row: Row, rows: list[Row], base: tuple) -> dict:
+    def wrong(self, kind: str, n: int, row: Row, base: tuple) -> dict:
         """Plant one failure and measure it."""
         setting, pair, pose = base
         folder, config = self.work / kind.replace(" ", "_").replace("'", ""), self.right.config
@@ -112,7 +112,8 @@ class Bench:
         anatomy, make = row, self.makers(row, n, setting, pose).get(kind)
         planted = make(pair) if make else pair
         if kind == "another's CT":
-            anatomy = rows[(n + 1 + n // len(rows)) % len(rows)]
+            others = [r for r in self.finished() if r.patient != row.patient]
+            anatomy = others[(7 * n) % len(others)]
         model = run.path("model", patient=row.patient)
         model.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(self.right.path("model", patient=anatomy.patient), model)
@@ -177,7 +178,7 @@ def main() -> None:
         todo = [k for k in KINDS if (k, row.where) not in done]
         base = bench.base(row) if todo else None
         for kind in todo:
-            found = {"kind": kind, "where": row.where, **bench.wrong(kind, n, row, rows, base)}
+            found = {"kind": kind, "where": row.where, **bench.wrong(kind, n, row, base)}
             done[kind, row.where] = found
             write_text(record, "".join(json.dumps(x) + os.linesep for x in done.values()))
             print(f"{row.where} {kind}: {caught_by(found) or 'NOT CAUGHT'} {found['refused']}", flush=True)

@@ -42,7 +42,7 @@ STEP_VERSIONS = {
     "train": 4,
     "register": 5,
     "reconstruct": 7,
-    "fit_kinetics": 1,
+    "fit_kinetics": 2,
     "absorbed_dose": 1,
     "report": 3,
     "report_cohort": 1,

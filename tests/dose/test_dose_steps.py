@@ -142,13 +142,11 @@ def test_single_time_point_runs_and_says_so(tmp_path):
     assert table(run, "kinetics")["flags"].str.contains("single_point").all()
 
 
-def test_unseparated_calibration_is_stated(tmp_path):
+def test_uncertainties_that_are_not_separated_are_stated(tmp_path):
     run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"])
     fake.fill_patient(run, "P01")
-    side = run.path("organs", patient="P01", timepoint="t24").with_suffix(".csv.json")
-    side.write_text(
-        json.dumps({k: v for k, v in json.loads(side.read_text()).items() if k != "calibration_relative_u"})
-    )
+    organs = run.path("organs", patient="P01", timepoint="t24")
+    pd.read_csv(organs).drop(columns="activity_mbq_u_own").to_csv(organs, index=False)
     fit_kinetics(run, "P01")
     assert "not separated" in sidecar(run, "kinetics")["calibration"]
 

@@ -17,7 +17,7 @@ HOURS = np.array([4.0, 24.0, 72.0, 168.0])
 def points(a0, t_eff, hours=HOURS, relative_u=0.05, common=0.0):
     hours = np.asarray(hours, dtype=float)
     mbq = a0 * 2 ** (-hours / t_eff)
-    return TimeActivity(hours, mbq, relative_u * mbq, common)
+    return TimeActivity(hours, mbq, relative_u * mbq, common * mbq)
 
 
 def fit(data):
@@ -86,6 +86,8 @@ def test_activity_at_injection_never_exceeds_the_administered_one():
 def test_nothing_found_gives_zero_with_an_uncertainty():
     curve = fit(TimeActivity(HOURS, np.zeros(4), np.full(4, 0.5)))
     assert curve.tia_mbq_h == 0 and curve.tia_mbq_h_u > 0 and curve.flags == ("no_activity",)
+    shared = fit(TimeActivity(HOURS, np.zeros(4), np.full(4, 0.5), np.full(4, 0.45)))
+    assert shared.tia_mbq_h_u > 1.5 * curve.tia_mbq_h_u  # an error that all points share does not average down
 
 
 def test_method_without_uncertainty_gets_none():
@@ -117,7 +119,7 @@ def test_coverage_of_the_68_percent_interval(t_eff, common):
     truth, clean = 90.0 * t_eff / math.log(2), points(90.0, t_eff)
     for _ in range(300):
         mbq = clean.mbq * (1 + common * rng.standard_normal()) + 0.05 * clean.mbq * rng.standard_normal(4)
-        curve = fit(TimeActivity(HOURS, mbq, np.hypot(0.05, common) * mbq, common))
+        curve = fit(TimeActivity(HOURS, mbq, np.hypot(0.05, common) * mbq, common * mbq))
         inside += abs(curve.tia_mbq_h - truth) < curve.tia_mbq_h_u
         z.append((curve.tia_mbq_h - truth) / curve.tia_mbq_h_u)
     assert 0.60 <= inside / 300 <= 0.76

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planardose.recon.organ_totals import CALIBRATED, MODEL, UNCALIBRATED, split_map, with_calibration
+from planardose.recon.organ_totals import split_map
 
 CONCENTRATIONS = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
 
@@ -19,13 +19,3 @@ def test_rows_sum_to_any_map(model):
     assert rows.sum() == pytest.approx(activity.sum(), rel=1e-9)
     assert (rows >= 0).all()
     assert split_map(activity, model, 0 * CONCENTRATIONS).sum() == pytest.approx(activity.sum(), rel=1e-9)
-
-
-def test_uncertainty_in_quadrature_and_never_zero():
-    u = with_calibration(np.array([10.0, 0.0, 5.0]), np.array([1.0, 0.0, np.nan]), False)
-    assert u[0] == pytest.approx(10 * np.sqrt(0.01 + MODEL**2 + UNCALIBRATED**2))
-    assert np.isnan(u[1])
-    assert np.isnan(u[2])
-    assert with_calibration(np.array([10.0]), np.array([1.0]), True)[0] == pytest.approx(
-        10 * np.sqrt(0.01 + MODEL**2 + CALIBRATED**2)
-    )

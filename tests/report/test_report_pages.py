@@ -97,6 +97,28 @@ def test_fallback_and_hand_decisions_are_shown(cohort):
     assert "registration set by hand" in words
 
 
+def test_wrong_inputs_are_said_on_the_first_screen_and_no_dose_is_to_be_used(tmp_path):
+    """Another patient's images, say: no method makes up for that, the fallback's gate fails too."""
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar_mlem", "unet"])
+    fake.fill_patient(run, "P01")
+    path = run.path("gate", patient="P01", timepoint="t72")
+    gate = json.loads(path.read_text())
+    gate["inputs"] |= {"score": 17.25, "worst": "shift_z_posterior_mm", "passed": False}
+    for method in ("qplanar_mlem", "unet"):
+        gate[method]["passed"] = False
+    path.write_text(json.dumps(gate | {"chosen": "qplanar_mlem", "status": "fallback"}))
+    fit_kinetics(run, "P01")
+    absorbed_dose(run, "P01")
+    report(run, "P01")
+    summary = json.loads(run.path("summary", patient="P01").read_text())
+    assert (summary["method"], summary["status"], summary["gate"]) == ("qplanar_mlem", "fallback", "failed")
+    told = "images, CT and position do not belong together at t72 (position of a view)"
+    assert told in summary["message"] and "do not use these doses" in summary["message"]
+    first = text_of(page(run).split('<section id="maps">')[0])
+    assert told[1:] in first and "gate failed" in first
+    assert "17.2 (limit 6" in text_of(page(run))
+
+
 def test_summary_names_the_choice(cohort):
     good, fallen = (json.loads(cohort.path("summary", patient=p).read_text()) for p in ("P01", "P02"))
     assert (good["method"], good["status"], good["gate"], good["calibrated"]) == ("unet", "ok", "passed", False)

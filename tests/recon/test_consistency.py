@@ -1,0 +1,80 @@
+"""Do images, CT and pose belong together: nothing odd in right counts; each failure shows in its own statistic."""
+
+import numpy as np
+import pytest
+
+from planardose.image import Grid
+from planardose.recon.acquired import Acquired
+from planardose.recon.consistency import BESIDE_CELLS, Usual, limits, score, statistics, wide_grid
+from planardose.recon.qplanar import qplanar
+
+UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
+EXPOSURE_S = 100.0
+
+
+@pytest.fixture(scope="module")
+def chain(model, projector):
+    """Function from counts (2, I, K), and counts beside the body, to the statistics."""
+    responses = projector.organ_responses(model.fractions)
+    scatter = np.tensordot(UPTAKE, responses.scatter, axes=1) * EXPOSURE_S
+
+    def told(counts, beside=0.0, measured_scatter=1.0):
+        acquired = Acquired(counts, measured_scatter * scatter, EXPOSURE_S)
+        fit = qplanar(projector, model, acquired, responses)
+        modelled = np.tensordot(fit.concentrations, responses.scatter, axes=1) * EXPOSURE_S
+        wide = np.pad(counts, ((0, 0), (BESIDE_CELLS, BESIDE_CELLS), (0, 0))) + beside
+        return statistics(model, responses.total * EXPOSURE_S, acquired, modelled, fit, wide)
+
+    return told, np.random.default_rng(3).poisson(np.tensordot(UPTAKE, responses.total, axes=1) * EXPOSURE_S) * 1.0
+
+
+def test_right_counts_have_nothing_odd(chain):
+    told, counts = chain
+    found = told(counts)
+    assert found["unexplained"] < np.log(0.01) and found["worst_strip"] < np.log(2.0)
+    assert abs(found["view_ratio"]) < 0.01 and abs(found["scatter_anterior"]) < 0.02
+    assert all(abs(v) < 1.0 for k, v in found.items() if k.startswith("shift_"))
+    assert found["organ_shift"] < np.log(2.0)
+
+
+@pytest.mark.parametrize(("axis", "name"), [(1, "x"), (2, "z")])
+def test_a_shift_of_one_cell_is_found_with_its_sign(chain, axis, name, model):
+    told, counts = chain
+    moved = counts.copy()
+    moved[0] = np.roll(counts[0], 1, axis=axis - 1)
+    found, step = told(moved), float(model.grid.spacing_mm[0])
+    # one linear step from a whole (coarse) cell away falls short
+    assert 0.1 * step < found[f"shift_{name}_anterior_mm"] < 1.5 * step
+    assert found[f"shift_{name}_anterior_mm"] > 2 * abs(found[f"shift_{name}_posterior_mm"])
+    assert found["organ_shift"] > np.log(2.0)
+
+
+def test_each_fault_has_its_statistic(chain):
+    told, counts = chain
+    right = told(counts)
+    assert told(counts, measured_scatter=2.0)["scatter_posterior"] == pytest.approx(np.log(2.0), abs=0.02)
+    louder = told(counts * np.array([1.3, 1.0])[:, None, None])
+    assert louder["view_ratio"] > right["view_ratio"] + 0.05
+    spot = np.zeros((2, counts.shape[1] + 2 * BESIDE_CELLS, counts.shape[2]))
+    spot[:, 5, 7] = 0.02 * counts[0].sum()
+    assert told(counts, beside=spot)["beside"] == pytest.approx(np.log(0.02), abs=0.1)
+    swapped = told(counts[::-1].copy())
+    assert swapped["unexplained"] > right["unexplained"] + 1
+
+
+def test_the_score_is_a_distance_and_names_the_worst():
+    usual = {"a": Usual(1.0, 0.5, False), "b": Usual(0.0, 1.0, True)}
+    assert score({"a": 0.0, "b": -9.0, "unknown": 1e9}, usual) == (pytest.approx(2.0), "a")
+    assert score({"a": 0.0, "b": 3.0}, usual) == (pytest.approx(np.sqrt(13.0)), "b")
+
+
+def test_limits_know_the_statistics_that_are_computed(chain):
+    told, counts = chain
+    known, computed = set(limits().usual), set(told(counts)) | {"size_across", "size_along", "voxel_strip"}
+    assert known == computed and limits().score > 0
+
+
+def test_wide_grid_keeps_the_cells(model):
+    wide = wide_grid(model.grid)
+    assert isinstance(wide, Grid)
+    assert wide.axis_mm(0)[BESIDE_CELLS:-BESIDE_CELLS] == pytest.approx(model.grid.axis_mm(0))

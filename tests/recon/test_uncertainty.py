@@ -1,0 +1,102 @@
+"""Uncertainty of organ activities: its parts, its floor, what time points share, and textures sent through the fit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from planardose.organs import sources
+from planardose.recon import texture_error
+from planardose.recon.acquired import Acquired
+from planardose.recon.qplanar import qplanar
+from planardose.recon.texture_error import texture_spread
+from planardose.recon.uncertainty import (
+    CALIBRATED,
+    CLASSES,
+    UNCALIBRATED,
+    Terms,
+    class_of,
+    factors,
+    fit_terms,
+    standard_uncertainty,
+)
+
+UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
+EXPOSURE_S = 30.0
+NONE = np.zeros(len(UPTAKE))
+
+
+@pytest.fixture(scope="module")
+def fitted(model, projector):
+    responses = projector.organ_responses(model.fractions)
+    counts = np.tensordot(UPTAKE, responses.total, axes=1) * EXPOSURE_S
+    return responses, qplanar(projector, model, Acquired(counts, None, EXPOSURE_S), responses)
+
+
+def terms(counts, spread, holds):
+    return Terms(*(np.full(len(UPTAKE), float(x)) for x in (counts, spread, holds)))
+
+
+def test_every_row_of_the_organ_table_has_a_class():
+    for organ in (*sources(), "lesion_7", "remainder", "outside_ct"):
+        for method in ("qplanar", "qplanar_mlem", "unet", "diffusion"):
+            assert factors()[method][class_of(organ)].texture > 0
+    assert len({o for members in CLASSES.values() for o in members}) == sum(map(len, CLASSES.values()))
+
+
+def test_parts_add_up_and_the_calibration_is_the_whole_of_it_for_a_perfect_fit(model):
+    activity = np.full(len(UPTAKE), 10.0)
+    method = factors()["qplanar"]
+    relative = np.array([method[class_of(o)].relative for o in model.organs])
+    for calibrated, share in ((True, CALIBRATED), (False, UNCALIBRATED)):
+        u = standard_uncertainty("qplanar", model, activity, terms(1e-9, 0, 1e9), NONE, calibrated).total_mbq
+        assert u == pytest.approx(10.0 * np.hypot(relative, share), rel=1e-6)
+    virtual = standard_uncertainty("qplanar", model, activity, terms(1e-9, 0, 1e9), NONE + 0.3, True).total_mbq
+    assert virtual == pytest.approx(10.0 * np.sqrt(relative**2 + CALIBRATED**2 + 0.09), rel=1e-6)
+
+
+def test_an_empty_organ_keeps_an_uncertainty_and_one_out_of_sight_what_it_can_hold(model):
+    empty = standard_uncertainty("qplanar", model, NONE, terms(0.5, 1.0, 1e9), NONE, True)
+    assert (empty.total_mbq >= 0.5).all()
+    unseen = standard_uncertainty("qplanar", model, NONE, terms(np.inf, 0.0, 2.0), NONE, True)
+    limit = np.array([factors()["qplanar"][class_of(o)].limit for o in model.organs])
+    assert unseen.total_mbq == pytest.approx(2.0 * limit)
+
+
+def test_the_part_of_one_time_point_is_less_than_all_and_free_of_the_calibration(model):
+    u = [standard_uncertainty("qplanar_mlem", model, 10 + NONE, terms(0.1, 1.0, 9.0), NONE, c) for c in (True, False)]
+    assert u[0].own_mbq == pytest.approx(u[1].own_mbq)
+    assert (u[0].own_mbq < u[0].total_mbq).all() and (u[0].total_mbq < u[1].total_mbq).all()
+
+
+def test_a_method_without_factors_has_none(model):
+    assert np.isnan(standard_uncertainty("mlem", model, NONE, terms(1, 1, 1), NONE, True).total_mbq).all()
+
+
+def test_spread_foretells_the_errors_of_refits_with_other_textures(model, projector, fitted, monkeypatch):
+    """Textured maps, projected and fitted by the real non-negative fit: errors of the totals as large as foretold."""
+    responses, fit = fitted
+    cv = 0.2
+    spread = texture_spread(projector, model, fit, responses, EXPOSURE_S)
+    rng, square = np.random.default_rng(77), 0.0
+    even, volumes, draws = fit.map(model), model.volumes_ml(), 60
+    for _ in range(draws):
+        activity = even * (1 + cv * texture_error._texture(model, rng))
+        shown = projector.forward(projector.tensor(activity)).cpu().numpy() + projector.scatter(activity)
+        again = qplanar(projector, model, Acquired(shown * EXPOSURE_S, None, EXPOSURE_S), responses)
+        truth = texture_error.split_map(activity, model, fit.concentrations)
+        square = square + (again.concentrations * volumes - truth) ** 2
+    ratio = np.sqrt(square / draws) / cv / spread
+    assert ((ratio > 0.6) & (ratio < 1.7)).all()  # three standard errors of 24 and 60 draws: 17 % each
+    assert np.exp(np.log(ratio).mean()) == pytest.approx(1.0, abs=0.25)
+
+
+def test_a_neighbour_of_a_hot_organ_is_less_sure(model, projector, fitted):
+    responses, fit = fitted
+    volumes = model.volumes_ml()
+    spread = texture_spread(projector, model, fit, responses, EXPOSURE_S) / volumes
+    hot = replace(fit, concentrations=np.where(np.array(model.organs) == "liver", 20.0, 1.0) * fit.concentrations)
+    hotter = texture_spread(projector, model, hot, responses, EXPOSURE_S) / volumes
+    kidney = model.organs.index("kidney_right")  # behind the liver's lower edge
+    assert hotter[kidney] > 1.5 * spread[kidney] > 0
+    assert (fit_terms(model, fit.covariance, spread, 5.0).holds_mbq).sum() == pytest.approx(5.0)
