@@ -41,5 +41,56 @@ def test_organ_in_a_phantom_with_background():
     assert got.sum() == pytest.approx(activity.sum(), rel=0.15)
 
 
+def block(mu: float, first: int, deep: int, organ_mbq_ml: float, rest_mbq_ml: float):
+    """A block of `deep` layers from layer `first` in a water slab of 20 layers: model, true activity, rates, mu."""
+    shape = (21, 20, 21)
+    grid = Grid.axis_aligned(shape, STEP, (-100.0, -95.0, 0.0))
+    organ = np.zeros(shape, np.float32)
+    organ[7:12, first : first + deep, 8:13] = 1.0
+    model = PatientModel(grid, ("liver", "remainder"), np.stack([organ, 1 - organ]), np.zeros((3, *shape), np.float32))
+    activity = (organ_mbq_ml * organ + rest_mbq_ml * (1 - organ)) * grid.voxel_ml
+    mus = np.full(shape, mu)
+    return (
+        model,
+        organ_mbq_ml * organ.sum() * grid.voxel_ml,
+        CPS * (attenuation_factors(mus, STEP) * activity).sum(2),
+        mus,
+    )
+
+
+@pytest.mark.parametrize(("first", "deep"), [(2, 3), (8, 4), (14, 6)])
+def test_attenuation_and_source_thickness_are_exact_without_background(first, deep):
+    """At any depth, scatter taken off first."""
+    model, true, rates, mu = block(MU, first, deep, 0.3, 0.0)
+    scatter = 0.25 * rates
+    got = conjugate_view(model, Acquired((rates + scatter) * 30.0, scatter * 30.0, 30.0), mu, CPS)
+    assert got[0] == pytest.approx(true, rel=1e-6)
+
+
+@pytest.mark.parametrize(("first", "deep"), [(2, 3), (8, 4), (14, 6)])
+def test_background_is_exact_without_attenuation(first, deep):
+    """The rim less the organ's share of the body's thickness is what lies before and behind the organ."""
+    model, true, rates, mu = block(0.0, first, deep, 0.3, 0.05)
+    got = conjugate_view(model, Acquired(rates * 30.0, 0 * rates, 30.0), mu, CPS)
+    assert got[0] == pytest.approx(true, rel=1e-6)
+
+
+def test_background_is_the_factor_of_mird_16():
+    """F = sqrt((1 - I_adj/I_A (1 - d/t)) (1 - I_adj/I_P (1 - d/t))) on the uncorrected activity."""
+    model, _, rates, mu = block(MU, 5, 4, 0.3, 0.05)
+    got = conjugate_view(model, Acquired(rates * 30.0, 0 * rates, 30.0), mu, CPS)[0]
+    inside, beside = rates[:, 7:12, 8:13], rates[:, 6, 10]
+    share = 1 - 4 / 20
+    factor = np.sqrt(np.prod(1 - beside * share / inside.mean(axis=(1, 2))))
+    plain = conjugate_activity(*inside.sum(axis=(1, 2)), MU * 200, MU * 40, CPS)
+    assert got == pytest.approx(plain * factor, rel=1e-6)
+
+
+def test_evenly_filled_body_is_exact():
+    model, _, rates, mu = block(MU, 8, 4, 0.05, 0.05)
+    got = conjugate_view(model, Acquired(rates * 30.0, 0 * rates, 30.0), mu, CPS)
+    assert got.sum() == pytest.approx(0.05 * model.grid.voxel_ml * 21 * 20 * 21, rel=1e-6)
+
+
 def test_no_counts_give_no_activity():
     assert conjugate_activity(-1.0, 5.0, 2.0, 0.5, CPS) == 0.0

@@ -2,8 +2,10 @@
 
 A = sqrt(N_ant N_post / exp(-mu t)) f / C with f = (mu d / 2) / sinh(mu d / 2) for an organ of thickness d in a body of
 thickness t. Triple-energy-window scatter is subtracted first, so mu is that of narrow beams; attenuation is taken from
-the CT. Background comes from the rim around the organ, reduced by the organ's share of the body's thickness. Regions
-that overlap are counted in both organs, as the method does.
+the CT. Background comes from the rim around the organ, reduced by the organ's share of the body's thickness: taken off
+each view, it is the pamphlet's factor sqrt((1 - (1 - d/t) N_adj/N_ant) (1 - (1 - d/t) N_adj/N_post)). Regions that
+overlap are counted in both organs, as the method does. One thing is not the book's: the trapezoid of the energy windows
+overestimates the scatter of 177Lu and is scaled by what the Monte Carlo says (`recon.acquired`).
 """
 
 import numpy as np
