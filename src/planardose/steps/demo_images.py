@@ -191,12 +191,15 @@ def planar_pair(
         density, activity, grid, true.camera, load_nuclide(NUCLIDE), windows(), faces, histories,
         seed_for(seed, "make_demo histories", patient.pseudonym, number), couch_mm=true.camera.couch_mm,
     )  # fmt: skip
-    return _swept(views.rate * true.factor, grid, true.camera, patient, acquisition, told, rng)
+    return swept(views.rate * true.factor, grid, true.camera, patient, acquisition, told, rng)
 
 
-def _swept(
+def swept(
     rate: np.ndarray, grid: Grid, camera: Camera, patient: DemoPatient, acquisition: Acquisition, told: tuple, rng
 ) -> PlanarPair:
+    """Whole-body sweep with dead time and Poisson noise of count rates (2, W, I, K) on a grid; `told` is the header's
+    distance of both faces from the body's axis in mm.
+    """
     exposure_s = camera.field_mm[0] / SPEED_MM_S
     duration_s = MATRIX[0] * camera.pixel_mm / SPEED_MM_S
     low, high = patient.grid.bounds_mm()
