@@ -11,6 +11,7 @@ anatomies or samples may be added later.
 import argparse
 import csv
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from benchmarks.reconstruction.mismatch import VARIANTS
 from benchmarks.reconstruction.scene import Scene, scene, scene_grid
 from scipy import ndimage
 
+from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
@@ -35,6 +37,7 @@ from planardose.steps.demo_images import CT_NOISE_HU, GAP_MM, perturbed_labels, 
 from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER, Truth, concentrations_kbq_ml, truth_of
 from planardose.units import BQ_PER_MBQ
 
+GENERATOR = 1  # bumped when a case's files change
 COLUMNS = (
     "patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at",
     "segmentation", "lesions", "calibration_cps_per_mbq",
@@ -59,8 +62,14 @@ def write_case(out: Path, case: Case, fineness: Fineness | None = None, device: 
         The cohort's folder. One folder holds one variant of one split and seed.
     device : str
         Warp device of the Monte Carlo.
+
+    Raises
+    ------
+    InputError
+        If the folder holds cases of another variant, split, seed, fineness or version of the generator.
     """
     fineness = fineness or Fineness()
+    _claim(out, case, fineness)
     truths = [truth_of(cycle) for cycle in case.cycles(fineness.ct_mm)]
     _write_truth(truths, out / "truth" / case.name)
     folder = out / "inputs" / case.name
@@ -76,16 +85,27 @@ def write_case(out: Path, case: Case, fineness: Fineness | None = None, device: 
     write_text(folder / "rows.tsv", "\n".join("\t".join(row) for row in _rows(case, truths)) + "\n")
 
 
-def write_sheet(out: Path, cases: list[Case]) -> Path:
-    """``cohort.tsv`` of cases that are written."""
+def _claim(out: Path, case: Case, fineness: Fineness) -> None:
+    """Note in the folder what its cases are made with; refuse one that was made otherwise."""
+    made = {"generator": GENERATOR, "split": case.split, "seed": case.seed, "variant": case.variant}
+    text = json.dumps(made | {k: list(v) if isinstance(v, tuple) else v for k, v in vars(fineness).items()})
+    note = out / "made_with.json"
+    if not note.exists():
+        write_text(note, text + "\n")
+    elif json.loads(note.read_text()) != json.loads(text):
+        raise InputError("benchmark cohort", f"was made with {note.read_text().strip()}", text, "choose another folder")
+
+
+def write_sheet(out: Path, cases: list[Case], name: str = "cohort.tsv") -> Path:
+    """The sheet of cases that are written."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(COLUMNS)
     for case in cases:
         lines = (out / "inputs" / case.name / "rows.tsv").read_text().splitlines()
         writer.writerows(line.split("\t") for line in lines)
-    write_text(out / "cohort.tsv", text.getvalue())
-    return out / "cohort.tsv"
+    write_text(out / name, text.getvalue())
+    return out / name
 
 
 def _rows(case: Case, truths: list[Truth]) -> list[list[str]]:

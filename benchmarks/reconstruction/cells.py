@@ -1,0 +1,211 @@
+"""One cell of the benchmark: an anatomy in one variant, reconstructed by one group of methods with one training seed.
+
+The ordinary steps run in process on the ordinary sheet, so that nothing is measured that users do not run.
+"""
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks.reconstruction.anatomies import Case
+from benchmarks.reconstruction.provenance import stamp
+from benchmarks.reconstruction.scoring import cell_rows
+
+from planardose.cohort import Cohort, load_cohort
+from planardose.config import Hand, parse_config
+from planardose.errors import InputError
+from planardose.io.files import write_text
+from planardose.run import Run
+from planardose.steps.import_ct import import_ct
+from planardose.steps.import_planar import import_planar
+from planardose.steps.project import project
+from planardose.steps.reconstruct import reconstruct
+from planardose.steps.register import register
+from planardose.steps.sample_uptake import sample_uptake
+from planardose.steps.segment import segment
+from planardose.steps.train import train
+
+log = logging.getLogger("benchmark")
+BASE_SEED = 2026  # of the virtual data, which all training seeds share
+ANYWAY = "benchmark: the refusal is counted, the reconstruction goes on"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Methods that are computed together, as a variant of the config and of the sheet.
+
+    Parameters
+    ----------
+    methods : tuple of str
+        Of the chain's registry (config key `methods`).
+    config : dict
+        Other keys of the config.
+    cells : dict
+        Columns of the sheet that are set, e.g. ``{"prior_image": "inputs/{patient}/pet.nii.gz"}``.
+    rename : dict
+        How methods are called in the table, where the variant of the config makes another method of them.
+    """
+
+    methods: tuple[str, ...]
+    config: dict = field(default_factory=dict)
+    cells: dict = field(default_factory=dict)
+    rename: dict = field(default_factory=dict)
+
+    def settings(self, seed: int, patients: dict | None = None):
+        """The config of a cell."""
+        return parse_config({**self.config, "methods": self.methods, "seed": seed, "patients": patients or {}})
+
+    @property
+    def trained(self) -> bool:
+        return self.settings(0).needs_training
+
+    @property
+    def own_virtual_data(self) -> bool:
+        """Whether the virtual data differ from those of the default config and sheet."""
+        return bool(self.cells) or bool({"sampling", "projection", "grid_mm", "segmentation"} & set(self.config))
+
+
+# A new method, or a run with prior image or lesion masks, is one line here.
+GROUPS = {
+    "classical": Group(("conjugate_view", "qplanar", "qplanar_mlem", "mlem")),
+    "unet": Group(("unet",)),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a JSON row file holds; `train_seed` is 0 for groups without a network."""
+
+    case: Case
+    group: str
+    train_seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.case.variant}-{self.case.name}-{self.group}-{self.train_seed}"
+
+    def path(self, out: Path) -> Path:
+        return out / "cells" / f"{self.name}.json"
+
+
+def cached(cell: Cell, out: Path, keep: bool, commit: str) -> bool:
+    """Whether a cell's file is there, of the case as it is now and of this commit (any commit with `keep`)."""
+    path = cell.path(out)
+    if not path.exists():
+        return False
+    there = json.loads(path.read_text())
+    same_case = there["case"] == vars(cell.case)
+    return same_case and (keep or there["commit"] == commit)
+
+
+class Bench:
+    """Cells of one anatomy in one variant; shared steps run once."""
+
+    def __init__(self, out: Path, case: Case):
+        self.out, self.case = out, case
+        self.folder = out / "work" / f"{case.variant}-{case.name}"
+        self.cohort_folder = out / "cohorts" / case.variant
+        self.notes: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+        self.shared: dict[str, float] = {}  # of the steps before any group, whole case
+
+    def timed(self, name: str, step: Callable, *arguments) -> None:
+        began = time.monotonic()
+        step(*arguments)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+    def cohort(self, group: Group) -> Cohort:
+        """The case's rows with the group's columns, without time points that were refused."""
+        whole = load_cohort(self.cohort_folder / f"{self.case.name}.tsv")
+        rows = []
+        for row in whole.rows_of(self.case.name):
+            if self.notes.get(row.timepoint, "").startswith("failed"):
+                continue
+            files = {k: self.cohort_folder / v.format(patient=row.patient) for k, v in group.cells.items()}
+            rows.append(replace(row, paths={**row.paths, **files}))
+        return Cohort(tuple(rows))
+
+    def run(self, group: Group, seed: int, where: str) -> Run:
+        """A run of this case; refusals of the registration are overridden by hand, as a user would with a reason."""
+        refused = {t: Hand(same_patient=ANYWAY) for t, note in self.notes.items() if note.startswith("refused")}
+        hands = {self.case.name: {t: h.model_dump(exclude_none=True) for t, h in refused.items()}} if refused else {}
+        return Run(group.settings(seed, hands), self.cohort(group), self.folder / where)
+
+    def prepare(self) -> None:
+        """CT, model, planar images and registration, once per commit; refusals are noted."""
+        group, patient = GROUPS["classical"], self.case.name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        run = self.run(group, BASE_SEED, "shared")
+        self.timed("import_ct", import_ct, run, patient)
+        self.timed("segment", segment, run, patient)
+        for row in run.cohort.rows_of(patient):
+            self.timed("import_planar", import_planar, run, patient, row.timepoint)
+            try:
+                self.timed("register", register, run, patient, row.timepoint)
+            except InputError as fault:
+                self.notes[row.timepoint] = f"refused: {fault.problem}"
+                self._register_anyway(group, row.timepoint)
+        self.shared = {k: round(v, 2) for k, v in self.seconds.items()}
+
+    def _register_anyway(self, group: Group, timepoint: str) -> None:
+        try:
+            self.timed("register", register, self.run(group, BASE_SEED, "shared"), self.case.name, timepoint)
+        except InputError as fault:
+            self.notes[timepoint] = f"failed: {fault.problem}"
+
+    def virtual_data(self, group: Group, where: str) -> None:
+        """Samples and projections, unless the folder has them."""
+        run = self.run(group, BASE_SEED, where)
+        patient = self.case.name
+        if run.path("samples", patient=patient).exists():
+            return
+        self.timed(f"virtual data {where}", sample_uptake, run, patient)
+        for chunk in range(-(-run.config.sampling.samples // run.config.projection.chunk)):
+            self.timed(f"virtual data {where}", project, run, patient, chunk)
+
+    def compute(self, cell: Cell) -> dict:
+        """Run the cell's steps and score them; returns what its file holds."""
+        group, patient, where = GROUPS[cell.group], self.case.name, f"{cell.group}-{cell.train_seed}"
+        virtual = f"{cell.group}-virtual" if group.own_virtual_data else "shared"
+        before = dict(self.seconds)
+        if group.trained:
+            if virtual != "shared":
+                self._link("shared", virtual)
+            self.virtual_data(group, virtual)
+        self._link(virtual, where)
+        run = self.run(group, cell.train_seed or BASE_SEED, where)
+        if group.trained:
+            self.timed("train", train, run, patient)
+        for row in run.cohort.rows_of(patient):
+            self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
+        rows, images = cell_rows(run, self.case, self.cohort_folder / "truth", group.rename)
+        seconds = {k: round(v - before.get(k, 0.0), 2) for k, v in self.seconds.items() if v > before.get(k, 0.0)}
+        return {
+            "case": vars(self.case), "group": cell.group, "train_seed": cell.train_seed, **stamp(),
+            "registration": self.notes, "acquisitions": len(run.cohort.rows), "seconds": seconds,
+            "shared_seconds": self.shared, "rows": rows, "images": images,
+        }  # fmt: skip
+
+    def _link(self, source: str, target: str) -> None:
+        """The files of another folder without copying them; steps replace files, they never change them."""
+        shutil.rmtree(self.folder / target, ignore_errors=True)
+        shutil.copytree(self.folder / source, self.folder / target, copy_function=os.link)
+
+
+def compute_cells(out: Path, cells: list[Cell], keep_work: bool) -> None:
+    """Compute cells of one case and write their files as they come."""
+    if not cells:
+        return
+    bench = Bench(out, cells[0].case)
+    bench.prepare()
+    for cell in cells:
+        result = bench.compute(cell)
+        write_text(cell.path(out), json.dumps(result, indent=None, allow_nan=True) + "\n")
+        log.info("%s: %s", cell.name, result["seconds"])
+    if not keep_work:
+        shutil.rmtree(bench.folder, ignore_errors=True)
