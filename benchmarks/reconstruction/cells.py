@@ -17,7 +17,7 @@ from benchmarks.reconstruction.provenance import stamp
 from benchmarks.reconstruction.scoring import cell_rows
 
 from planardose.cohort import Cohort, load_cohort
-from planardose.config import Hand, parse_config
+from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.io.files import write_text
 from planardose.run import Run
@@ -32,6 +32,7 @@ from planardose.steps.train import train
 
 log = logging.getLogger("benchmark")
 BASE_SEED = 2026  # of the virtual data, which all training seeds share
+BEFORE = {"sampling", "projection", "grid_mm", "segmentation", "registration"}  # config keys of the steps before
 ANYWAY = "benchmark: the refusal is counted, the reconstruction goes on"
 
 
@@ -65,9 +66,9 @@ class Group:
         return self.settings(0).needs_training
 
     @property
-    def own_virtual_data(self) -> bool:
-        """Whether the virtual data differ from those of the default config and sheet."""
-        return bool(self.cells) or bool({"sampling", "projection", "grid_mm", "segmentation"} & set(self.config))
+    def own_base(self) -> bool:
+        """Whether model, registration or virtual data differ from those of the default config and sheet."""
+        return bool(self.cells) or bool(BEFORE & set(self.config))
 
 
 # A new method, or a run with prior image or lesion masks, is one line here.
@@ -104,43 +105,48 @@ def cached(cell: Cell, out: Path, keep: bool, commit: str) -> bool:
 
 
 class Bench:
-    """Cells of one anatomy in one variant; shared steps run once."""
+    """Cells of one anatomy in one variant; the steps that groups share run once, in a folder called ``base``."""
 
     def __init__(self, out: Path, case: Case):
         self.out, self.case = out, case
         self.folder = out / "work" / f"{case.variant}-{case.name}"
         self.cohort_folder = out / "cohorts" / case.variant
-        self.notes: dict[str, str] = {}
+        self.notes: dict[str, dict[str, str]] = {}  # per base: time point -> what the registration refused
         self.seconds: dict[str, float] = {}
-        self.shared: dict[str, float] = {}  # of the steps before any group, whole case
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def timed(self, name: str, step: Callable, *arguments) -> None:
         began = time.monotonic()
         step(*arguments)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
-    def cohort(self, group: Group) -> Cohort:
-        """The case's rows with the group's columns, without time points that were refused."""
+    def base_of(self, group: str) -> str:
+        return f"{group}-base" if GROUPS[group].own_base else "base"
+
+    def cohort(self, group: Group, notes: dict[str, str]) -> Cohort:
+        """The case's rows with the group's columns, without time points that cannot be registered."""
         whole = load_cohort(self.cohort_folder / f"{self.case.name}.tsv")
         rows = []
         for row in whole.rows_of(self.case.name):
-            if self.notes.get(row.timepoint, "").startswith("failed"):
-                continue
-            files = {k: self.cohort_folder / v.format(patient=row.patient) for k, v in group.cells.items()}
-            rows.append(replace(row, paths={**row.paths, **files}))
+            if not notes.get(row.timepoint, "").startswith("failed"):
+                files = {k: self.cohort_folder / v.format(patient=row.patient) for k, v in group.cells.items()}
+                rows.append(replace(row, paths={**row.paths, **files}))
         return Cohort(tuple(rows))
 
-    def run(self, group: Group, seed: int, where: str) -> Run:
+    def run(self, group: str, seed: int, where: str) -> Run:
         """A run of this case; refusals of the registration are overridden by hand, as a user would with a reason."""
-        refused = {t: Hand(same_patient=ANYWAY) for t, note in self.notes.items() if note.startswith("refused")}
-        hands = {self.case.name: {t: h.model_dump(exclude_none=True) for t, h in refused.items()}} if refused else {}
-        return Run(group.settings(seed, hands), self.cohort(group), self.folder / where)
+        notes = self.notes.get(self.base_of(group), {})
+        hands = {t: {"same_patient": ANYWAY} for t, note in notes.items() if note.startswith("refused")}
+        settings = GROUPS[group].settings(seed, {self.case.name: hands} if hands else {})
+        return Run(settings, self.cohort(GROUPS[group], notes), self.folder / where)
 
-    def prepare(self) -> None:
-        """CT, model, planar images and registration, once per commit; refusals are noted."""
-        group, patient = GROUPS["classical"], self.case.name
-        shutil.rmtree(self.folder, ignore_errors=True)
-        run = self.run(group, BASE_SEED, "shared")
+    def prepare(self, group: str) -> None:
+        """CT, model, planar images and registration in the group's base, once; refusals are noted."""
+        base, patient = self.base_of(group), self.case.name
+        if base in self.notes:
+            return
+        notes = self.notes[base] = {}
+        run = self.run(group, BASE_SEED, base)
         self.timed("import_ct", import_ct, run, patient)
         self.timed("segment", segment, run, patient)
         for row in run.cohort.rows_of(patient):
@@ -148,52 +154,50 @@ class Bench:
             try:
                 self.timed("register", register, run, patient, row.timepoint)
             except InputError as fault:
-                self.notes[row.timepoint] = f"refused: {fault.problem}"
-                self._register_anyway(group, row.timepoint)
-        self.shared = {k: round(v, 2) for k, v in self.seconds.items()}
+                notes[row.timepoint] = f"refused: {fault.problem}"
+                self._register_anyway(group, row.timepoint, notes)
 
-    def _register_anyway(self, group: Group, timepoint: str) -> None:
+    def _register_anyway(self, group: str, timepoint: str, notes: dict[str, str]) -> None:
+        run = self.run(group, BASE_SEED, self.base_of(group))
         try:
-            self.timed("register", register, self.run(group, BASE_SEED, "shared"), self.case.name, timepoint)
+            self.timed("register", register, run, self.case.name, timepoint)
         except InputError as fault:
-            self.notes[timepoint] = f"failed: {fault.problem}"
+            notes[timepoint] = f"failed: {fault.problem}"
 
-    def virtual_data(self, group: Group, where: str) -> None:
-        """Samples and projections, unless the folder has them."""
-        run = self.run(group, BASE_SEED, where)
-        patient = self.case.name
+    def virtual_data(self, group: str) -> None:
+        """Samples and projections in the group's base, once; all training seeds share them."""
+        run, patient = self.run(group, BASE_SEED, self.base_of(group)), self.case.name
         if run.path("samples", patient=patient).exists():
             return
-        self.timed(f"virtual data {where}", sample_uptake, run, patient)
+        self.timed("virtual_data", sample_uptake, run, patient)
         for chunk in range(-(-run.config.sampling.samples // run.config.projection.chunk)):
-            self.timed(f"virtual data {where}", project, run, patient, chunk)
+            self.timed("virtual_data", project, run, patient, chunk)
 
     def compute(self, cell: Cell) -> dict:
-        """Run the cell's steps and score them; returns what its file holds."""
-        group, patient, where = GROUPS[cell.group], self.case.name, f"{cell.group}-{cell.train_seed}"
-        virtual = f"{cell.group}-virtual" if group.own_virtual_data else "shared"
-        before = dict(self.seconds)
-        if group.trained:
-            if virtual != "shared":
-                self._link("shared", virtual)
-            self.virtual_data(group, virtual)
-        self._link(virtual, where)
-        run = self.run(group, cell.train_seed or BASE_SEED, where)
-        if group.trained:
-            self.timed("train", train, run, patient)
-        for row in run.cohort.rows_of(patient):
-            self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
-        rows, images = cell_rows(run, self.case, self.cohort_folder / "truth", group.rename)
-        seconds = {k: round(v - before.get(k, 0.0), 2) for k, v in self.seconds.items() if v > before.get(k, 0.0)}
+        """Run the cell's steps and score them; what its file holds (no rows where nothing can be registered)."""
+        group, patient, before = cell.group, self.case.name, dict(self.seconds)
+        where = f"{group}-{cell.train_seed}"
+        self.prepare(group)
+        settings, notes = GROUPS[group], self.notes[self.base_of(group)]
+        run, rows, images = self.run(group, cell.train_seed or BASE_SEED, where), [], {}
+        if run.cohort.rows:
+            if settings.trained:
+                self.virtual_data(group)
+            self._link(self.base_of(group), where)
+            if settings.trained:
+                self.timed("train", train, run, patient)
+            for row in run.cohort.rows_of(patient):
+                self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
+            rows, images = cell_rows(run, self.case, self.cohort_folder / "truth", settings.rename)
+        spent = {k: round(v - before.get(k, 0.0), 2) for k, v in self.seconds.items()}
         return {
-            "case": vars(self.case), "group": cell.group, "train_seed": cell.train_seed, **stamp(),
-            "registration": self.notes, "acquisitions": len(run.cohort.rows), "seconds": seconds,
-            "shared_seconds": self.shared, "rows": rows, "images": images,
+            "case": vars(self.case), "group": group, "train_seed": cell.train_seed, **stamp(), "registration": notes,
+            "acquisitions": len(run.cohort.rows), "seconds": {k: v for k, v in spent.items() if v > 0}, "rows": rows,
+            "images": images,
         }  # fmt: skip
 
     def _link(self, source: str, target: str) -> None:
         """The files of another folder without copying them; steps replace files, they never change them."""
-        shutil.rmtree(self.folder / target, ignore_errors=True)
         shutil.copytree(self.folder / source, self.folder / target, copy_function=os.link)
 
 
@@ -202,7 +206,6 @@ def compute_cells(out: Path, cells: list[Cell], keep_work: bool) -> None:
     if not cells:
         return
     bench = Bench(out, cells[0].case)
-    bench.prepare()
     for cell in cells:
         result = bench.compute(cell)
         write_text(cell.path(out), json.dumps(result, indent=None, allow_nan=True) + "\n")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,73 +40,86 @@ def load_cells(out: Path) -> tuple[pd.DataFrame, list[dict]]:
     return pd.concat(tables, ignore_index=True), heads
 
 
-def _chosen(rows: pd.DataFrame, measure: str, organs: tuple[str, ...] | None = None) -> pd.DataFrame:
-    found = rows[rows.measure == measure]
-    return found if organs is None else found[found.region.str.startswith(organs)]
+@dataclass(frozen=True)
+class Measure:
+    """A number of the table: `values` picks one value per row that counts, `reduce` makes the number of them."""
+
+    values: Callable[[pd.DataFrame], pd.Series]
+    reduce: Callable[[np.ndarray], float] = np.mean
+
+    def __call__(self, rows: pd.DataFrame) -> float:
+        """The number of all rows; NaN without any."""
+        found = self.values(rows).to_numpy(float)
+        return float(self.reduce(found)) if len(found) else np.nan
+
+    def by_anatomy(self, rows: pd.DataFrame) -> dict[int, np.ndarray]:
+        """The values of each anatomy that has any."""
+        found = self.values(rows)
+        return {int(n): part.to_numpy(float) for n, part in found.groupby(rows.anatomy.loc[found.index])}
 
 
-def _errors(rows: pd.DataFrame) -> pd.Series:
-    return 100 * (rows.value / rows.truth - 1).abs()
+def _organ_errors(organs: tuple[str, ...]) -> Callable[[pd.DataFrame], pd.Series]:
+    def errors(rows: pd.DataFrame) -> pd.Series:
+        part = rows[(rows.measure == "activity_mbq") & rows.region.str.startswith(organs)]
+        return 100 * (part.value / part.truth - 1).abs()
+
+    return errors
 
 
-def _organ(quantile: float, organs: tuple[str, ...]) -> Callable[[pd.DataFrame], float]:
-    return lambda rows: float(_errors(_chosen(rows, "activity_mbq", organs)).quantile(quantile))
+def _inside(half_width: float) -> Callable[[pd.DataFrame], pd.Series]:
+    def inside(rows: pd.DataFrame) -> pd.Series:
+        part = rows[(rows.measure == "activity_mbq") & rows.u.notna()]
+        return 100.0 * ((part.value - part.truth).abs() <= half_width * part.u)
+
+    return inside
 
 
-def _inside(half_width: float) -> Callable[[pd.DataFrame], float]:
-    def share(rows: pd.DataFrame) -> float:
-        part = _chosen(rows, "activity_mbq").dropna(subset="u")
-        return 100 * float(((part.value - part.truth).abs() <= half_width * part.u).mean()) if len(part) else np.nan
-
-    return share
-
-
-def _hidden(what: str, low: float = 0.0, high: float = np.inf) -> Callable[[pd.DataFrame], float]:
-    def mean(rows: pd.DataFrame) -> float:
-        part = _chosen(rows, "hidden_lesion_bq_ml")
-        part = part[(part.volume_ml >= low) & (part.volume_ml < high)]
+def _hidden(error: bool, low: float = 0.0, high: float = np.inf) -> Callable[[pd.DataFrame], pd.Series]:
+    def ratios(rows: pd.DataFrame) -> pd.Series:
+        part = rows[(rows.measure == "hidden_lesion_bq_ml") & (rows.volume_ml >= low) & (rows.volume_ml < high)]
         ratio = part.value / part.truth
-        return float(ratio.mean() if what == "recovery" else 100 * (ratio - 1).abs().mean())
+        return 100 * (ratio - 1).abs() if error else ratio
 
-    return mean
-
-
-def _mean(measure: str) -> Callable[[pd.DataFrame], float]:
-    return lambda rows: float(_chosen(rows, measure).value.mean())
+    return ratios
 
 
-def measures() -> dict[str, Callable[[pd.DataFrame], float]]:
-    """Name of a row of the table -> its number from the rows of one method in one variant."""
+def _of(measure: str) -> Measure:
+    return Measure(lambda rows: rows[rows.measure == measure].value)
+
+
+def _p95(values: np.ndarray) -> float:
+    return float(np.quantile(values, 0.95))
+
+
+def measures() -> dict[str, Measure]:
+    """Name of a row of the table -> how its number comes from the rows of one method in one variant."""
     out = {}
     for name, organs in ORGANS.items():
-        out[f"activity error, {name}, median %"] = _organ(0.5, organs)
-        out[f"activity error, {name}, 95th percentile %"] = _organ(0.95, organs)
-    out["hidden lesions, recovery"] = _hidden("recovery")
-    out["hidden lesions, absolute error %"] = _hidden("error")
-    for low, high in pairwise(SIZES_ML):
-        size = f"{low:g} to {high:g} mL" if np.isfinite(high) else f"{low:g} mL and more"
-        out[f"hidden lesions of {size}, recovery"] = _hidden("recovery", low, high)
-        out[f"hidden lesions of {size}, absolute error %"] = _hidden("error", low, high)
-    out |= {"MAE": _mean("mae"), "NRMSE": _mean("nrmse"), "SSIM": _mean("ssim"), "deviance": _mean("deviance")}
-    out |= {f"organs inside their {n} % interval, %": _inside(k) for n, k in INTERVALS.items()}
-    return out
+        out[f"activity error, {name}, median %"] = Measure(_organ_errors(organs), np.median)
+        out[f"activity error, {name}, 95th percentile %"] = Measure(_organ_errors(organs), _p95)
+    for error, word in ((False, "recovery"), (True, "absolute error %")):
+        out[f"hidden lesions, {word}"] = Measure(_hidden(error))
+        for low, high in pairwise(SIZES_ML):
+            size = f"{low:g} to {high:g} mL" if np.isfinite(high) else f"{low:g} mL and more"
+            out[f"hidden lesions of {size}, {word}"] = Measure(_hidden(error, low, high))
+    out |= {"MAE": _of("mae"), "NRMSE": _of("nrmse"), "SSIM": _of("ssim"), "deviance": _of("deviance")}
+    return out | {f"organs inside their {n} % interval, %": Measure(_inside(k)) for n, k in INTERVALS.items()}
 
 
-def per_anatomy(rows: pd.DataFrame) -> dict[int, pd.DataFrame]:
-    return dict(list(rows.groupby("anatomy")))
-
-
-def with_interval(method: pd.DataFrame, reference: pd.DataFrame, number: Callable) -> tuple[float, float, float]:
+def with_interval(method: pd.DataFrame, reference: pd.DataFrame, measure: Measure) -> tuple[float, float, float]:
     """Relative difference of a number to the reference's in %, with its 95 % interval.
 
     Percentile bootstrap over the anatomies that both have, `DRAWS` draws with a fixed seed; both methods are computed
-    on the same resampled anatomies, so the difference is paired.
+    on the same resampled anatomies, so the difference is paired. NaN without a common anatomy, and for the interval
+    with only one.
     """
-    ours, theirs = per_anatomy(method), per_anatomy(reference)
+    ours, theirs = measure.by_anatomy(method), measure.by_anatomy(reference)
     common = sorted(ours.keys() & theirs.keys())
+    if not common:
+        return np.nan, np.nan, np.nan
 
     def change(numbers) -> float:
-        a, b = (number(pd.concat([part[n] for n in numbers])) for part in (ours, theirs))
+        a, b = (float(measure.reduce(np.concatenate([part[n] for n in numbers]))) for part in (ours, theirs))
         return 100 * (a / b - 1) if b else np.nan
 
     rng = rng_for(0, "reconstruction benchmark bootstrap")
