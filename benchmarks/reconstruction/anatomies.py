@@ -5,17 +5,20 @@ from datetime import timedelta
 
 import numpy as np
 from benchmarks.reconstruction.mismatch import VARIANTS, Shot, Site, draw_shot, draw_site, outside_prior
+from benchmarks.reconstruction.scene import scene_grid
 
 from planardose.anatomy.phantom import Phantom, draw_phantom
+from planardose.library import load_camera
 from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.seeds import rng_for
-from planardose.steps.demo_patient import CT_SPACING_MM, Acquisition, DemoPatient, draw_patient
+from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, Acquisition, DemoPatient, draw_patient
 
 # Root seeds: split's first one + S. Nothing else in the repository uses seeds of this size.
 FIRST_SEED = {"training": 1_000_000, "validation": 2_000_000, "test": 3_000_000}
 SEEDS_PER_SPLIT = 1_000_000
 NOMINAL_HOURS = (4.0, 96.0, 24.0, 168.0)  # in this order, every other anatomy from 24 h on
 PER_CYCLE, CYCLE_DAYS, CYCLE_SPREAD = 4, 42, 0.25  # spread: of the logarithm of a class's uptake between cycles
+SIM_MM = 5.0  # voxels of the simulated images: half the chain's default
 UNUSUAL_EVERY = 4  # every fourth anatomy lies outside the family's ranges
 
 
@@ -113,3 +116,12 @@ class Case:
                 injected_at=patient.injected_at + timedelta(days=CYCLE_DAYS * cycle),
             ))  # fmt: skip
         return out
+
+    def on_ct(self, timepoint: str, u_mm: np.ndarray, v_mm: np.ndarray) -> np.ndarray:
+        """(N, 2) true RAS (x, z) of image points (u, v) in mm from the image's centre, at the depth of y = 0."""
+        patient = next(c for c in self.cycles() if any(a.name == timepoint for a in c.acquisitions))
+        grid = scene_grid(patient, self.phantom(self.site().arms), load_camera(CAMERA).pixel_mm, SIM_MM)
+        low, high = patient.grid.bounds_mm()
+        centre = float(np.mean(grid.axis_mm(0))), 0.5 * float(low[2] + high[2])
+        room = np.stack([u_mm + centre[0], np.zeros_like(u_mm), v_mm + centre[1]], axis=1)
+        return self.shot(int(timepoint[1:3]) - 1).pose.to_patient(room)[:, [0, 2]]

@@ -13,13 +13,15 @@ import csv
 import io
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from benchmarks.reconstruction.anatomies import FIRST_SEED, PER_CYCLE, Case
+from benchmarks.reconstruction.anatomies import FIRST_SEED, PER_CYCLE, SIM_MM, Case
+from benchmarks.reconstruction.camera import Seen, middle_mm, seen_by_camera
 from benchmarks.reconstruction.mismatch import VARIANTS
-from benchmarks.reconstruction.scene import Scene, scene, scene_grid
+from benchmarks.reconstruction.scene import scene, scene_grid
 from scipy import ndimage
 
 from planardose.errors import InputError
@@ -30,10 +32,9 @@ from planardose.io.planar_file import write_user_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.organs import LESION_BASE, is_lesion, name_of_label
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
-from planardose.planar import EnergyWindow, PlanarPair
-from planardose.seeds import rng_for, seed_for
-from planardose.sim.montecarlo import Views, simulate_views
-from planardose.steps.demo_images import CT_NOISE_HU, GAP_MM, perturbed_labels, swept, windows
+from planardose.planar import PlanarPair
+from planardose.seeds import rng_for
+from planardose.steps.demo_images import CT_NOISE_HU, perturbed_labels, swept
 from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER, Truth, concentrations_kbq_ml, truth_of
 from planardose.units import BQ_PER_MBQ
 
@@ -49,7 +50,7 @@ class Fineness:
     """Of CT and simulation, and photons followed for the scatter of a sweep."""
 
     ct_mm: tuple[float, float, float] = CT_SPACING_MM
-    sim_mm: float = 5.0
+    sim_mm: float = SIM_MM
     histories: float = 5e5
 
 
@@ -69,7 +70,7 @@ def write_case(out: Path, case: Case, fineness: Fineness | None = None, device: 
         If the folder holds cases of another variant, split, seed, fineness or version of the generator.
     """
     fineness = fineness or Fineness()
-    _claim(out, case, fineness)
+    claim(out, case, fineness)
     truths = [truth_of(cycle) for cycle in case.cycles(fineness.ct_mm)]
     _write_truth(truths, out / "truth" / case.name)
     folder = out / "inputs" / case.name
@@ -82,10 +83,11 @@ def write_case(out: Path, case: Case, fineness: Fineness | None = None, device: 
             if not (path.exists() and path.with_suffix(".json").exists()):
                 write_user_pair(path, planar_pair(case, truth, sample, fineness, device))
             sample += 1
-    write_text(folder / "rows.tsv", "\n".join("\t".join(row) for row in _rows(case, truths)) + "\n")
+    made = [(a.name, t.patient.injected_mbq, t.patient.injected_at) for t in truths for a in t.patient.acquisitions]
+    write_rows(folder, case.name, made)
 
 
-def _claim(out: Path, case: Case, fineness: Fineness) -> None:
+def claim(out: Path, case: Case, fineness: Fineness) -> None:
     """Note in the folder what its cases are made with; refuse one that was made otherwise."""
     made = {"generator": GENERATOR, "split": case.split, "seed": case.seed, "variant": case.variant}
     text = json.dumps(made | {k: list(v) if isinstance(v, tuple) else v for k, v in vars(fineness).items()})
@@ -108,49 +110,31 @@ def write_sheet(out: Path, cases: list[Case], name: str = "cohort.tsv") -> Path:
     return out / name
 
 
-def _rows(case: Case, truths: list[Truth]) -> list[list[str]]:
-    """The sheet's rows; the calibration is the catalogue camera's, from which the true one differs by the mismatch."""
-    nuclide, folder = load_nuclide(NUCLIDE), f"inputs/{case.name}"
+def write_rows(folder: Path, name: str, rows: list[tuple[str, float, datetime]], lesions: bool = True) -> None:
+    """``rows.tsv`` of (time point, MBq, injection); the calibration is the catalogue camera's, not the true one's."""
+    nuclide, inputs = load_nuclide(NUCLIDE), f"inputs/{name}"
     calibration = air_sensitivity_cps_per_mbq(load_camera(CAMERA), nuclide, nuclide.photopeak)
-    return [
+    lines = [
         [
-            case.name, a.name, f"{folder}/ct.nii.gz", f"{folder}/{a.name}.npz", NUCLIDE, TRACER, CAMERA,
-            f"{t.patient.injected_mbq:g}", t.patient.injected_at.isoformat(), f"{folder}/segmentation.nii.gz",
-            f"{folder}/lesions.nii.gz", f"{calibration:.6g}",
+            name, timepoint, f"{inputs}/ct.nii.gz", f"{inputs}/{timepoint}.npz", NUCLIDE, TRACER, CAMERA, f"{mbq:g}",
+            at.isoformat(), f"{inputs}/segmentation.nii.gz", f"{inputs}/lesions.nii.gz" if lesions else "",
+            f"{calibration:.6g}",
         ]
-        for t in truths
-        for a in t.patient.acquisitions
+        for timepoint, mbq, at in rows
     ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Noise-free views (cps) of an acquisition on `grid`, and the distances from body to faces that the file tells."""
-
-    views: Views
-    grid: Grid
-    told_mm: tuple[float, float]
+    write_text(folder / "rows.tsv", "\n".join("\t".join(line) for line in lines) + "\n")
 
 
 def seen(case: Case, truth: Truth, sample: int, fineness: Fineness, device: str = "cpu") -> Seen:
-    """Monte Carlo views of acquisition `sample`, which is one of `truth`'s cycle; seeded alike in all variants."""
-    patient, site, shot = truth.patient, case.site(), case.shot(sample)
+    """Monte Carlo views of acquisition `sample`, which is one of `truth`'s cycle."""
+    patient, site = truth.patient, case.site()
     bare = case.phantom()
-    imaged, camera = case.phantom(arms=True) if site.arms else bare, site.camera(load_camera(CAMERA))
-    grid = scene_grid(patient, imaged, camera.pixel_mm, fineness.sim_mm)
+    imaged = case.phantom(arms=True) if site.arms else bare
+    grid = scene_grid(patient, imaged, load_camera(CAMERA).pixel_mm, fineness.sim_mm)
     volumes = dict(zip(truth.anatomy.classes, truth.volume_ml.tolist(), strict=True))
-    acquisition = patient.acquisitions[sample % PER_CYCLE]
-    there = scene(patient, volumes, (bare, imaged), site, acquisition, grid)
-    rng = rng_for(case.root, "reconstruction benchmark faces", case.name, sample)
-    faces, told = _faces(there, truth, rng, shot.distance_mm)
-    couch_mm = camera.couch_mm if site.couch_mm is None else site.couch_mm
-    true_windows = tuple(EnergyWindow(w.low_kev + shot.drift_kev, w.high_kev + shot.drift_kev) for w in windows())
-    seed = seed_for(case.root, "reconstruction benchmark histories", case.name, sample)
-    views = simulate_views(
-        there.density, there.activity, grid, camera, load_nuclide(NUCLIDE), true_windows, faces, fineness.histories,
-        seed, device, couch_mm=couch_mm,
-    )  # fmt: skip
-    return Seen(views, grid, told)
+    there = scene(patient, volumes, (bare, imaged), site, patient.acquisitions[sample % PER_CYCLE], grid)
+    axis = middle_mm(patient.grid.axis_mm(1), truth.anatomy.sampled.body)
+    return seen_by_camera(case, sample, there, axis, fineness.histories, device)
 
 
 def planar_pair(case: Case, truth: Truth, sample: int, fineness: Fineness, device: str = "cpu") -> PlanarPair:
@@ -159,18 +143,6 @@ def planar_pair(case: Case, truth: Truth, sample: int, fineness: Fineness, devic
     rng, site = rng_for(case.root, "reconstruction benchmark noise", case.name, sample), case.site()
     rate, camera = found.views.rate * site.sensitivity, site.camera(load_camera(CAMERA))
     return swept(rate, found.grid, camera, truth.patient, acquisition, found.told_mm, rng)
-
-
-def _faces(there: Scene, truth: Truth, rng: np.random.Generator, error_mm: tuple[float, float]) -> tuple[tuple, tuple]:
-    """RAS y of both collimator faces, and the distances from the CT's body axis that the file tells."""
-    y, half = there.grid.axis_mm(1), 0.5 * there.grid.spacing_mm[1]
-    occupied = y[there.body.any(axis=(0, 2))]
-    anterior = float(occupied[-1] + half + rng.uniform(*GAP_MM[0]))
-    posterior = float(occupied[0] - half - rng.uniform(*GAP_MM[1]))
-    body = truth.patient.grid.axis_mm(1)[truth.anatomy.sampled.body.any(axis=(0, 2))]
-    axis = 0.5 * (body[0] + body[-1])
-    told = (round(anterior - axis + error_mm[0], 1), round(axis - posterior + error_mm[1], 1))
-    return (anterior, posterior), told
 
 
 def _write_ct(truth: Truth, case: Case, folder: Path) -> None:
@@ -182,15 +154,20 @@ def _write_ct(truth: Truth, case: Case, folder: Path) -> None:
 
 
 def _write_labels(truth: Truth, case: Case, folder: Path) -> None:
-    """Segmentation (with errors where the variant has them) with its names, and the known lesions."""
+    """Segmentation, with errors where the variant has them, and the known lesions."""
     sampled, grid = truth.anatomy.sampled, truth.patient.grid
     labels = perturbed_labels(truth.patient, truth, case.root) if case.site().segmentation else sampled.host
-    write_volume(folder / "segmentation.nii.gz", Volume(labels, grid, "labels", "1"), np.int16)
-    names = [f"{v}\t{name_of_label()[int(v)]}" for v in np.unique(labels) if v]
-    write_text(folder / "segmentation.tsv", "\n".join(["label\tname", *names]) + "\n")
+    write_segmentation(folder, labels, grid)
     known = [x.label for x in truth.patient.phantom.lesions if x.known]
     lesions = np.where(np.isin(sampled.labels, known), sampled.labels - LESION_BASE, 0)
     write_volume(folder / "lesions.nii.gz", Volume(lesions, grid, "lesions", "1"), np.int16)
+
+
+def write_segmentation(folder: Path, labels: np.ndarray, grid: Grid) -> None:
+    """``segmentation.nii.gz`` with its names table."""
+    write_volume(folder / "segmentation.nii.gz", Volume(labels, grid, "labels", "1"), np.int16)
+    names = [f"{v}\t{name_of_label()[int(v)]}" for v in np.unique(labels) if v]
+    write_text(folder / "segmentation.tsv", "\n".join(["label\tname", *names]) + "\n")
 
 
 def _write_truth(truths: list[Truth], folder: Path) -> None:
@@ -220,7 +197,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="number of the first anatomy")
     parser.add_argument("--samples", type=int, default=2, help="acquisitions per anatomy")
     parser.add_argument("--variant", choices=list(VARIANTS), default="mismatched")
-    parser.add_argument("--sim-mm", type=float, default=5.0)
+    parser.add_argument("--sim-mm", type=float, default=SIM_MM)
     parser.add_argument("--histories", type=float, default=5e5)
     parser.add_argument("--device", default="cpu", help="Warp device of the Monte Carlo: cpu or cuda")
     a = parser.parse_args()

@@ -20,6 +20,7 @@ from benchmarks.reconstruction.anatomies import Case
 from benchmarks.reconstruction.cells import GROUPS, Cell, cached, compute_cells
 from benchmarks.reconstruction.cohort import write_case, write_sheet
 from benchmarks.reconstruction.provenance import commit
+from benchmarks.reconstruction.real import DATA, NUMBER, RealCase, write_real_case
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ def _job(out: Path, case: Case, cells: list[Cell], keep_work: bool, device: str)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("planardose").setLevel(logging.WARNING)
     folder = out / "cohorts" / case.variant
-    write_case(folder, case, device=device)
+    if isinstance(case, RealCase):
+        write_real_case(folder, case, device=device)
+    else:
+        write_case(folder, case, device=device)
     write_sheet(folder, [case], f"{case.name}.tsv")
     compute_cells(out, cells, keep_work)
 
@@ -76,8 +80,11 @@ def main() -> None:
     scale, now, began = QUICK if a.quick else FULL, commit(), time.monotonic()
     jobs = []
     for variant in reversed(scale.variants):
-        for number in range(1, (a.anatomies or scale.anatomies) + 1):
-            case = Case(a.split, a.test_seed, number, variant, scale.samples)
+        numbers = range(1, (a.anatomies or scale.anatomies) + 1)
+        cases = [Case(a.split, a.test_seed, n, variant, scale.samples) for n in numbers]
+        if DATA.is_dir():
+            cases.append(RealCase(a.split, a.test_seed, NUMBER, variant, scale.samples))
+        for case in cases:
             cells = cells_of(case, scale, a.groups, a.train_seeds or scale.train_seeds)
             missing = [c for c in cells if not cached(c, a.out, a.keep, now)]
             if missing:

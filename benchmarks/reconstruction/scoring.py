@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 from benchmarks.reconstruction.anatomies import Case
 
+from planardose.frames import PlanarPose
 from planardose.image import Volume
 from planardose.io.nifti import read_volume
-from planardose.library import load_camera
 from planardose.run import Run
-from planardose.steps.demo_patient import CAMERA
 from planardose.steps.evaluate import evaluate
 from planardose.steps.scores import collected
 
@@ -78,30 +77,10 @@ def pictures(method: str, estimate: Volume, bq_ml: Volume) -> dict[str, list]:
 
 
 def residual_mm(case: Case, timepoint: str, found: dict) -> float:
-    """Mean in-plane distance between where the registration puts the image's points and where they are, in the trunk.
+    """Mean in-plane distance between where the registration puts points of the image and where they are.
 
-    Points stand on a grid from the pelvis to the chest at the depth of the body's axis. Breathing is not counted.
+    Points stand on a grid of 240 x 600 mm around the image's centre, at the depth y = 0. Breathing is not counted.
     """
-    sample = int(timepoint[1:3]) - 1
-    patient = next(c for c in case.cycles() if any(a.name == timepoint for a in c.acquisitions))
-    low, high = patient.grid.bounds_mm()
-    middle = float(np.mean([low[2], high[2]]))
-    x, z = np.meshgrid(np.linspace(-120, 120, 7), np.linspace(0.0, 600.0, 13))
-    room = np.stack([x.ravel(), np.zeros(x.size), z.ravel()], axis=1)
-    true = case.shot(sample).pose.to_patient(room)[:, [0, 2]]
-    # the image's centre lies where the sweep of the benchmark puts it
-    u, v = room[:, 0] - image_centre_x(case, patient), room[:, 2] - middle
-    angle = np.deg2rad(found["rotation_deg"])
-    put = np.stack([np.cos(angle) * u - np.sin(angle) * v, np.sin(angle) * u + np.cos(angle) * v], axis=1)
-    put += (found["x_mm"], found["z_mm"])
-    return float(np.linalg.norm(put - true, axis=1).mean())
-
-
-def image_centre_x(case: Case, patient) -> float:
-    """RAS x (mm) of the image's centre: that of the simulation's grid."""
-    from benchmarks.reconstruction.cohort import Fineness
-    from benchmarks.reconstruction.scene import scene_grid
-
-    imaged = case.phantom(arms=case.site().arms)
-    grid = scene_grid(patient, imaged, load_camera(CAMERA).pixel_mm, Fineness().sim_mm)
-    return float(np.mean(grid.axis_mm(0)))
+    u, v = (x.ravel() for x in np.meshgrid(np.linspace(-120, 120, 7), np.linspace(-300, 300, 13)))
+    put = PlanarPose(found["x_mm"], found["z_mm"], found["rotation_deg"]).to_ras(u, v)
+    return float(np.linalg.norm(np.stack(put, axis=1) - case.on_ct(timepoint, u, v), axis=1).mean())

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from benchmarks.reconstruction.anatomies import UNUSUAL_EVERY, root_seed
 from benchmarks.reconstruction.figures import draw_figures
+from benchmarks.reconstruction.real import NUMBER
 from benchmarks.reconstruction.summary import REFERENCE, load_cells, measures, with_interval
 
 from planardose.io.files import write_text
@@ -104,14 +105,16 @@ def page(rows: pd.DataFrame, heads: list[dict], figures: str, minutes: str) -> s
     """The page's text."""
     first = heads[0]["case"]
     dates = sorted({h["date"] for h in heads})
-    anatomies = sorted({h["case"]["number"] for h in heads})
+    anatomies = sorted({h["case"]["number"] for h in heads} - {NUMBER})
+    real = " and one real CT" if any(h["case"]["number"] == NUMBER for h in heads) else ""
+    unusual, seeds = sum(n % UNUSUAL_EVERY == 0 for n in anatomies), max(h["train_seed"] for h in heads)
+    split, seed = first["split"], first["seed"]
     facts = [
         f"Date {' to '.join(dict.fromkeys((dates[0], dates[-1])))}; machine: "
         f"{'; '.join(sorted({h['machine'] for h in heads}))}, load average {min(h['load'] for h in heads):g} to "
         f"{max(h['load'] for h in heads):g}; commit {', '.join(sorted({h['commit'] for h in heads}))}.",
-        f"{len(anatomies)} anatomies ({sum(n % UNUSUAL_EVERY == 0 for n in anatomies)} of them outside the family's "
-        f"usual ranges) x {first['samples']} acquisitions, split {first['split']}, seed {first['seed']} (root seed "
-        f"{root_seed(first['split'], first['seed'])}), {max(h['train_seed'] for h in heads)} training seed(s). "
+        f"{len(anatomies)} anatomies ({unusual} of them outside the family's usual ranges){real} x {first['samples']} "
+        f"acquisitions, split {split}, seed {seed} (root seed {root_seed(split, seed)}), {seeds} training seed(s). "
         f"{minutes}",
     ]
     text = "# Benchmark of the reconstruction\n\nIn silico: synthetic patients, Monte Carlo images. Written by "
