@@ -16,6 +16,7 @@ from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, Acquisition, De
 # Root seeds: split's first one + S. Nothing else in the repository uses seeds of this size.
 FIRST_SEED = {"training": 1_000_000, "validation": 2_000_000, "test": 3_000_000}
 SEEDS_PER_SPLIT = 1_000_000
+BASE_SEED = 2026  # of a patient's virtual data, which all training seeds share
 NOMINAL_HOURS = (4.0, 96.0, 24.0, 168.0)  # in this order, every other anatomy from 24 h on
 PER_CYCLE, CYCLE_DAYS, CYCLE_SPREAD = 4, 42, 0.25  # spread: of the logarithm of a class's uptake between cycles
 SIM_MM = 5.0  # voxels of the simulated images: half the chain's default

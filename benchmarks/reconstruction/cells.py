@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks.reconstruction.anatomies import Case
-from benchmarks.reconstruction.provenance import stamp
+from benchmarks.reconstruction.anatomies import BASE_SEED, Case
+from benchmarks.reconstruction.generic import train_generic, use_generic
+from benchmarks.reconstruction.provenance import commit, stamp
 from benchmarks.reconstruction.scoring import cell_rows
 
 from planardose.cohort import Cohort, load_cohort
@@ -31,7 +32,6 @@ from planardose.steps.segment import segment
 from planardose.steps.train import train
 
 log = logging.getLogger("benchmark")
-BASE_SEED = 2026  # of the virtual data, which all training seeds share
 BEFORE = {"sampling", "projection", "grid_mm", "segmentation", "registration"}  # config keys of the steps before
 ANYWAY = "benchmark: the refusal is counted, the reconstruction goes on"
 
@@ -50,12 +50,15 @@ class Group:
         Columns of the sheet that are set, e.g. ``{"prior_image": "inputs/{patient}/pet.nii.gz"}``.
     rename : dict
         How methods are called in the table, where the variant of the config makes another method of them.
+    generic : bool
+        The network is the one trained on other anatomies (`generic`), not the patient's own.
     """
 
     methods: tuple[str, ...]
     config: dict = field(default_factory=dict)
     cells: dict = field(default_factory=dict)
     rename: dict = field(default_factory=dict)
+    generic: bool = False
 
     def settings(self, seed: int, patients: dict | None = None):
         """The config of a cell."""
@@ -75,6 +78,7 @@ class Group:
 GROUPS = {
     "classical": Group(("conjugate_view", "qplanar", "qplanar_mlem", "mlem")),
     "unet": Group(("unet",)),
+    "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
 }
 
 
@@ -94,14 +98,19 @@ class Cell:
         return out / "cells" / f"{self.name}.json"
 
 
-def cached(cell: Cell, out: Path, keep: bool, commit: str) -> bool:
+def cached(cell: Cell, out: Path, keep: bool, now: str) -> bool:
     """Whether a cell's file is there, of the case as it is now and of this commit (any commit with `keep`)."""
     path = cell.path(out)
     if not path.exists():
         return False
     there = json.loads(path.read_text())
     same_case = there["case"] == vars(cell.case)
-    return same_case and (keep or there["commit"] == commit)
+    return same_case and (keep or there["commit"] == now)
+
+
+def generic_folder(out: Path) -> Path:
+    """Where the network trained on other anatomies lies: one per commit."""
+    return out / "generic" / commit()
 
 
 class Bench:
@@ -181,11 +190,14 @@ class Bench:
         settings, notes = GROUPS[group], self.notes[self.base_of(group)]
         run, rows, images = self.run(group, cell.train_seed or BASE_SEED, where), [], {}
         if run.cohort.rows:
-            if settings.trained:
+            own_network = settings.trained and not settings.generic
+            if own_network:
                 self.virtual_data(group)
             self._link(self.base_of(group), where)
-            if settings.trained:
+            if own_network:
                 self.timed("train", train, run, patient)
+            elif settings.generic:
+                use_generic(run, patient, train_generic(generic_folder(self.out), run.config, cell.train_seed))
             for row in run.cohort.rows_of(patient):
                 self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
             rows, images = cell_rows(run, self.case, self.cohort_folder / "truth", settings.rename)

@@ -12,33 +12,36 @@ import logging
 import multiprocessing
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reconstruction.anatomies import Case
-from benchmarks.reconstruction.cells import GROUPS, Cell, cached, compute_cells
+from benchmarks.reconstruction.cells import GROUPS, Cell, cached, compute_cells, generic_folder
 from benchmarks.reconstruction.cohort import write_case, write_sheet
+from benchmarks.reconstruction.generic import train_generic
 from benchmarks.reconstruction.provenance import commit
 from benchmarks.reconstruction.real import DATA, NUMBER, RealCase, write_real_case
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is computed: `trained` are the variants in which networks are trained."""
+    """How much is computed: `trained` are the variants with networks, `groups` keys of `cells.GROUPS`."""
 
     anatomies: int
     samples: int
     variants: tuple[str, ...]
     trained: tuple[str, ...]
     train_seeds: int
+    groups: tuple[str, ...]
 
 
-QUICK = Scale(6, 2, ("matched", "mismatched"), ("mismatched",), 1)
-FULL = Scale(24, 10, ("matched", "aligned", "mismatched"), ("matched", "mismatched"), 3)
+QUICK = Scale(6, 2, ("matched", "mismatched"), ("mismatched",), 1, ("classical", "unet"))
+FULL = Scale(24, 10, ("matched", "aligned", "mismatched"), ("matched", "mismatched"), 3, tuple(GROUPS))
 
 
-def cells_of(case: Case, scale: Scale, groups: list[str], train_seeds: int) -> list[Cell]:
+def cells_of(case: Case, scale: Scale, groups: Sequence[str], train_seeds: int) -> list[Cell]:
     """The cells of a case: one seed for groups without a network."""
     found = []
     for group in groups:
@@ -69,7 +72,7 @@ def main() -> None:
     size.add_argument("--full", action="store_true", help="meant for a GPU")
     parser.add_argument("--test-seed", type=int, default=0, help="0 to 999999; acceptance takes one nobody tuned on")
     parser.add_argument("--split", default="test", choices=("validation", "test"))
-    parser.add_argument("--groups", "--methods", nargs="+", default=list(GROUPS), choices=list(GROUPS))
+    parser.add_argument("--groups", "--methods", nargs="+", choices=list(GROUPS), help="quick: no control")
     parser.add_argument("--train-seeds", type=int)
     parser.add_argument("--anatomies", type=int)
     parser.add_argument("--keep", action="store_true", help="keep cells of other commits")
@@ -85,11 +88,14 @@ def main() -> None:
         if DATA.is_dir():
             cases.append(RealCase(a.split, a.test_seed, NUMBER, variant, scale.samples))
         for case in cases:
-            cells = cells_of(case, scale, a.groups, a.train_seeds or scale.train_seeds)
+            cells = cells_of(case, scale, a.groups or scale.groups, a.train_seeds or scale.train_seeds)
             missing = [c for c in cells if not cached(c, a.out, a.keep, now)]
             if missing:
                 jobs.append((a.out, case, missing, a.keep_work, a.device))
     print(f"{sum(len(j[2]) for j in jobs)} cells to compute in {len(jobs)} cases, commit {now}", flush=True)
+    seeds = {(c.group, c.train_seed) for j in jobs for c in j[2] if GROUPS[c.group].generic}
+    for group, seed in sorted(seeds):  # before the cases, which share it
+        train_generic(generic_folder(a.out), GROUPS[group].settings(seed), seed)
     with ProcessPoolExecutor(a.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for done in [pool.submit(_job, *job) for job in jobs]:
             done.result()
