@@ -153,8 +153,16 @@ def density_of_hu(hu: np.ndarray) -> np.ndarray:
     return np.clip(np.where(hu < 0, 1.0 + hu / 1000.0, 1.0 + 0.6 * hu / 1000.0), 0.0, None)
 
 
-def _volume_factors(rng: np.random.Generator, scale: np.ndarray) -> dict[str, float]:
-    drawn = {name: rng.uniform(*limits) for name, limits in RANGE_ML.items()}
+def _value(rng: np.random.Generator, low: float, high: float, unusual: bool) -> float:
+    """A value of the range; an unusual one lies beyond it by up to half its width, and not below half its low end."""
+    if not unusual:
+        return rng.uniform(low, high)
+    beyond = rng.uniform(-0.5, 0.5) * (high - low)
+    return max(low + beyond, 0.5 * low) if beyond < 0 else high + beyond
+
+
+def _volume_factors(rng: np.random.Generator, scale: np.ndarray, unusual: bool) -> dict[str, float]:
+    drawn = {name: _value(rng, *limits, unusual) for name, limits in RANGE_ML.items()}
     factors = {}
     for name, design in DESIGN_ML.items():
         base = name.removesuffix("_right").removesuffix("_left")
@@ -184,7 +192,9 @@ def _lesion_part(lesion: Lesion, scale: np.ndarray) -> Part:
     return Part(lesion.label, hu, 1.0, Ellipsoid(lesion.centre, (float(semi[0]), float(semi[1]), float(semi[2]))))
 
 
-def draw_phantom(rng: np.random.Generator, known: int = 2, hidden: int = 3, arms: bool = False) -> Phantom:
+def draw_phantom(
+    rng: np.random.Generator, known: int = 2, hidden: int = 3, arms: bool = False, unusual: bool = False
+) -> Phantom:
     """A patient of random size, organ volumes and lesions.
 
     Parameters
@@ -194,7 +204,9 @@ def draw_phantom(rng: np.random.Generator, known: int = 2, hidden: int = 3, arms
     known, hidden : int
         Number of lesions that the chain is told of, and is not; at most 8 together.
     arms : bool
-        Arms beside the trunk instead of raised out of the images.
+        Arms beside the trunk instead of raised out of the images; nothing else changes.
+    unusual : bool
+        Size, fat and organ volumes outside the ranges that usual phantoms are drawn from.
 
     Raises
     ------
@@ -203,11 +215,11 @@ def draw_phantom(rng: np.random.Generator, known: int = 2, hidden: int = 3, arms
     """
     if known + hidden > len(node_sites()):
         raise ValueError(f"at most {len(node_sites())} lesions, got {known + hidden}")
-    width = rng.uniform(0.92, 1.08)
-    scale = np.array([width, width * rng.uniform(0.97, 1.05), rng.uniform(0.93, 1.07)])
-    fat_mm = float(rng.uniform(8.0, 32.0))
+    width = _value(rng, 0.92, 1.08, unusual)
+    scale = np.array([width, width * _value(rng, 0.97, 1.05, unusual), _value(rng, 0.93, 1.07, unusual)])
+    fat_mm = float(_value(rng, 8.0, 32.0, unusual))
     phase = tuple(float(v) for v in rng.uniform(0, 2 * np.pi, 3))
-    parts = parts_of(_volume_factors(rng, scale), fat_mm, arms, phase)
+    parts = parts_of(_volume_factors(rng, scale, unusual), fat_mm, arms, phase)
     lesions = _draw_lesions(rng, known, hidden)
     return Phantom((*parts, *(_lesion_part(x, scale) for x in lesions)), scale, lesions)
 

@@ -99,15 +99,21 @@ def write_ct_series(patient: DemoPatient, truth: Truth, seed: int, folder: Path)
 def perturbed_labels(patient: DemoPatient, truth: Truth, seed: int) -> np.ndarray:
     """Organ labels as a segmentation tool would give them: organs eroded or dilated, one gland missed, no lesions."""
     rng = rng_for(seed, "make_demo segmentation", patient.pseudonym)
-    labels = truth.anatomy.sampled.host.copy()
-    body = truth.anatomy.sampled.body
+    sampled = truth.anatomy.sampled
+    return with_errors(sampled.host, sampled.body, patient.grid.spacing_mm, rng)
+
+
+def with_errors(true: np.ndarray, body: np.ndarray, spacing_mm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Labels (I, J, K) with the organs of `PERTURBED` eroded or dilated with ragged edges, and one gland missed."""
+    labels = true.copy()
     for name in PERTURBED:
         value = label_of_name()[name]
+        if not (labels == value).any():
+            continue
         near = ndimage.find_objects((labels == value).astype(np.int8))[0]
         box = tuple(slice(max(s.start - 4, 0), s.stop + 4) for s in near)
         part = labels[box]
-        sigma = EDGE_MM / patient.grid.spacing_mm
-        smooth = ndimage.gaussian_filter((part == value).astype(np.float32), sigma)
+        smooth = ndimage.gaussian_filter((part == value).astype(np.float32), EDGE_MM / spacing_mm)
         mask = smooth + RAGGED * rng.standard_normal(part.shape) > 0.5 + EDGE * rng.choice((-1.0, 1.0))
         mask &= smooth > 0.1  # no specks away from the organ
         if mask.sum() < 0.5 * (part == value).sum():
@@ -191,12 +197,15 @@ def planar_pair(
         density, activity, grid, true.camera, load_nuclide(NUCLIDE), windows(), faces, histories,
         seed_for(seed, "make_demo histories", patient.pseudonym, number), couch_mm=true.camera.couch_mm,
     )  # fmt: skip
-    return _swept(views.rate * true.factor, grid, true.camera, patient, acquisition, told, rng)
+    return swept(views.rate * true.factor, grid, true.camera, patient, acquisition, told, rng)
 
 
-def _swept(
+def swept(
     rate: np.ndarray, grid: Grid, camera: Camera, patient: DemoPatient, acquisition: Acquisition, told: tuple, rng
 ) -> PlanarPair:
+    """Whole-body sweep with dead time and Poisson noise of count rates (2, W, I, K) on a grid; `told` is the header's
+    distance of both faces from the body's axis in mm.
+    """
     exposure_s = camera.field_mm[0] / SPEED_MM_S
     duration_s = MATRIX[0] * camera.pixel_mm / SPEED_MM_S
     low, high = patient.grid.bounds_mm()

@@ -100,15 +100,20 @@ def class_curves(classes: tuple[str, ...], injected_mbq: float, nuclide: Nuclide
     return curves
 
 
-def draw_patient(seed: int, number: int, spacing_mm: tuple[float, float, float] = CT_SPACING_MM) -> DemoPatient:
-    """Patient `number` (from 1) of the cohort with root seed `seed`; `spacing_mm` is that of the CT."""
+def draw_patient(
+    seed: int, number: int, spacing_mm: tuple[float, float, float] = CT_SPACING_MM, phantom: Phantom | None = None
+) -> DemoPatient:
+    """Patient `number` (from 1) of the cohort with root seed `seed`; `spacing_mm` is that of the CT.
+
+    `phantom` replaces the anatomy that would be drawn.
+    """
     pseudonym = f"P{number:02d}"
 
     def rng(part: str) -> np.random.Generator:
         return rng_for(seed, f"make_demo {part}", pseudonym)
 
     body, general = rng("anatomy"), rng("general")
-    phantom = draw_phantom(body, known=int(body.integers(2, 4)), hidden=int(body.integers(2, 5)))
+    phantom = phantom or draw_phantom(body, known=int(body.integers(2, 4)), hidden=int(body.integers(2, 5)))
     low, high = phantom.extent_mm(CT_MARGIN_MM)
     # the field of view is not centred on the anatomy's own axes
     low[:2] -= general.uniform(0.0, 12.0, 2)

@@ -1,0 +1,226 @@
+"""One cell of the benchmark: an anatomy in one variant, reconstructed by one group of methods with one training seed.
+
+The ordinary steps run in process on the ordinary sheet, so that nothing is measured that users do not run.
+"""
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks.reconstruction.anatomies import BASE_SEED, Case
+from benchmarks.reconstruction.generic import train_generic, use_generic
+from benchmarks.reconstruction.provenance import commit, stamp
+from benchmarks.reconstruction.scoring import cell_rows
+
+from planardose.cohort import Cohort, load_cohort
+from planardose.config import parse_config
+from planardose.errors import InputError
+from planardose.io.files import write_text
+from planardose.run import Run
+from planardose.steps.import_ct import import_ct
+from planardose.steps.import_planar import import_planar
+from planardose.steps.project import project
+from planardose.steps.reconstruct import reconstruct
+from planardose.steps.register import register
+from planardose.steps.sample_uptake import sample_uptake
+from planardose.steps.segment import segment
+from planardose.steps.train import train
+
+log = logging.getLogger("benchmark")
+BEFORE = {"sampling", "projection", "grid_mm", "segmentation", "registration"}  # config keys of the steps before
+ANYWAY = "benchmark: the refusal is counted, the reconstruction goes on"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Methods that are computed together, as a variant of the config and of the sheet.
+
+    Parameters
+    ----------
+    methods : tuple of str
+        Of the chain's registry (config key `methods`).
+    config : dict
+        Other keys of the config.
+    cells : dict
+        Columns of the sheet that are set, e.g. ``{"prior_image": "inputs/{patient}/pet.nii.gz"}``.
+    rename : dict
+        How methods are called in the table, where the variant of the config makes another method of them.
+    generic : bool
+        The network is the one trained on other anatomies (`generic`), not the patient's own.
+    """
+
+    methods: tuple[str, ...]
+    config: dict = field(default_factory=dict)
+    cells: dict = field(default_factory=dict)
+    rename: dict = field(default_factory=dict)
+    generic: bool = False
+
+    def settings(self, seed: int, patients: dict | None = None):
+        """The config of a cell."""
+        return parse_config({**self.config, "methods": self.methods, "seed": seed, "patients": patients or {}})
+
+    @property
+    def trained(self) -> bool:
+        return self.settings(0).needs_training
+
+    @property
+    def own_base(self) -> bool:
+        """Whether model, registration or virtual data differ from those of the default config and sheet."""
+        return bool(self.cells) or bool(BEFORE & set(self.config))
+
+
+# A new method, or a run with prior image or lesion masks, is one line here.
+GROUPS = {
+    "classical": Group(("conjugate_view", "qplanar", "qplanar_mlem", "mlem")),
+    "unet": Group(("unet",)),
+    "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a JSON row file holds; `train_seed` is 0 for groups without a network."""
+
+    case: Case
+    group: str
+    train_seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.case.variant}-{self.case.name}-{self.group}-{self.train_seed}"
+
+    def path(self, out: Path) -> Path:
+        return out / "cells" / f"{self.name}.json"
+
+
+def cached(cell: Cell, out: Path, keep: bool, now: str) -> bool:
+    """Whether a cell's file is there, of the case as it is now and of this commit (any commit with `keep`)."""
+    path = cell.path(out)
+    if not path.exists():
+        return False
+    there = json.loads(path.read_text())
+    same_case = there["case"] == vars(cell.case)
+    return same_case and (keep or there["commit"] == now)
+
+
+def generic_folder(out: Path) -> Path:
+    """Where the network trained on other anatomies lies: one per commit."""
+    return out / "generic" / commit()
+
+
+class Bench:
+    """Cells of one anatomy in one variant; the steps that groups share run once, in a folder called ``base``."""
+
+    def __init__(self, out: Path, case: Case):
+        self.out, self.case = out, case
+        self.folder = out / "work" / f"{case.variant}-{case.name}"
+        self.cohort_folder = out / "cohorts" / case.variant
+        self.notes: dict[str, dict[str, str]] = {}  # per base: time point -> what the registration refused
+        self.seconds: dict[str, float] = {}
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def timed(self, name: str, step: Callable, *arguments) -> None:
+        began = time.monotonic()
+        step(*arguments)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+    def base_of(self, group: str) -> str:
+        return f"{group}-base" if GROUPS[group].own_base else "base"
+
+    def cohort(self, group: Group, notes: dict[str, str]) -> Cohort:
+        """The case's rows with the group's columns, without time points that cannot be registered."""
+        whole = load_cohort(self.cohort_folder / f"{self.case.name}.tsv")
+        rows = []
+        for row in whole.rows_of(self.case.name):
+            if not notes.get(row.timepoint, "").startswith("failed"):
+                files = {k: self.cohort_folder / v.format(patient=row.patient) for k, v in group.cells.items()}
+                rows.append(replace(row, paths={**row.paths, **files}))
+        return Cohort(tuple(rows))
+
+    def run(self, group: str, seed: int, where: str) -> Run:
+        """A run of this case; refusals of the registration are overridden by hand, as a user would with a reason."""
+        notes = self.notes.get(self.base_of(group), {})
+        hands = {t: {"same_patient": ANYWAY} for t, note in notes.items() if note.startswith("refused")}
+        settings = GROUPS[group].settings(seed, {self.case.name: hands} if hands else {})
+        return Run(settings, self.cohort(GROUPS[group], notes), self.folder / where)
+
+    def prepare(self, group: str) -> None:
+        """CT, model, planar images and registration in the group's base, once; refusals are noted."""
+        base, patient = self.base_of(group), self.case.name
+        if base in self.notes:
+            return
+        notes = self.notes[base] = {}
+        run = self.run(group, BASE_SEED, base)
+        self.timed("import_ct", import_ct, run, patient)
+        self.timed("segment", segment, run, patient)
+        for row in run.cohort.rows_of(patient):
+            self.timed("import_planar", import_planar, run, patient, row.timepoint)
+            try:
+                self.timed("register", register, run, patient, row.timepoint)
+            except InputError as fault:
+                notes[row.timepoint] = f"refused: {fault.problem}"
+                self._register_anyway(group, row.timepoint, notes)
+
+    def _register_anyway(self, group: str, timepoint: str, notes: dict[str, str]) -> None:
+        run = self.run(group, BASE_SEED, self.base_of(group))
+        try:
+            self.timed("register", register, run, self.case.name, timepoint)
+        except InputError as fault:
+            notes[timepoint] = f"failed: {fault.problem}"
+
+    def virtual_data(self, group: str) -> None:
+        """Samples and projections in the group's base, once; all training seeds share them."""
+        run, patient = self.run(group, BASE_SEED, self.base_of(group)), self.case.name
+        if run.path("samples", patient=patient).exists():
+            return
+        self.timed("virtual_data", sample_uptake, run, patient)
+        for chunk in range(-(-run.config.sampling.samples // run.config.projection.chunk)):
+            self.timed("virtual_data", project, run, patient, chunk)
+
+    def compute(self, cell: Cell) -> dict:
+        """Run the cell's steps and score them; what its file holds (no rows where nothing can be registered)."""
+        group, patient, before = cell.group, self.case.name, dict(self.seconds)
+        where = f"{group}-{cell.train_seed}"
+        self.prepare(group)
+        settings, notes = GROUPS[group], self.notes[self.base_of(group)]
+        run, rows, images = self.run(group, cell.train_seed or BASE_SEED, where), [], {}
+        if run.cohort.rows:
+            own_network = settings.trained and not settings.generic
+            if own_network:
+                self.virtual_data(group)
+            self._link(self.base_of(group), where)
+            if own_network:
+                self.timed("train", train, run, patient)
+            elif settings.generic:
+                use_generic(run, patient, train_generic(generic_folder(self.out), run.config, cell.train_seed))
+            for row in run.cohort.rows_of(patient):
+                self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
+            rows, images = cell_rows(run, self.case, self.cohort_folder / "truth", settings.rename)
+        spent = {k: round(v - before.get(k, 0.0), 2) for k, v in self.seconds.items()}
+        return {
+            "case": vars(self.case), "group": group, "train_seed": cell.train_seed, **stamp(), "registration": notes,
+            "acquisitions": len(run.cohort.rows), "seconds": {k: v for k, v in spent.items() if v > 0}, "rows": rows,
+            "images": images,
+        }  # fmt: skip
+
+    def _link(self, source: str, target: str) -> None:
+        """The files of another folder without copying them; steps replace files, they never change them."""
+        shutil.copytree(self.folder / source, self.folder / target, copy_function=os.link)
+
+
+def compute_cells(out: Path, cells: list[Cell], keep_work: bool) -> None:
+    """Compute cells of one case and write their files as they come."""
+    if not cells:
+        return
+    bench = Bench(out, cells[0].case)
+    for cell in cells:
+        result = bench.compute(cell)
+        write_text(cell.path(out), json.dumps(result, indent=None, allow_nan=True) + "\n")
+        log.info("%s: %s", cell.name, result["seconds"])
+    if not keep_work:
+        shutil.rmtree(bench.folder, ignore_errors=True)

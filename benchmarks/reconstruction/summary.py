@@ -1,0 +1,128 @@
+"""Numbers of the table from the rows of the cells, with intervals that resample anatomies."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from planardose.seeds import rng_for
+
+REFERENCE = "qplanar_mlem"
+DRAWS = 4000
+SIZES_ML = (2.0, 4.0, 8.0, np.inf)
+INTERVALS = {50: 0.6745, 68: 1.0, 95: 1.96}  # half widths in standard uncertainties
+ORGANS = {
+    "kidneys": ("kidney_right", "kidney_left"),
+    "glands": ("parotid_gland_right", "parotid_gland_left", "submandibular_gland_right", "submandibular_gland_left"),
+    "liver": ("liver",),
+    "spleen": ("spleen",),
+    "known lesions": ("lesion_",),
+}
+
+
+def load_cells(out: Path) -> tuple[pd.DataFrame, list[dict]]:
+    """All rows of all cells (with case, group and training seed), and the cells without their rows."""
+    tables, heads = [], []
+    for path in sorted((out / "cells").glob("*.json")):
+        cell = json.loads(path.read_text())
+        case = cell["case"]
+        table = pd.DataFrame(cell.pop("rows"))
+        table["variant"], table["anatomy"] = case["variant"], case["number"]
+        table["train_seed"], table["group"] = cell["train_seed"], cell["group"]
+        tables.append(table)
+        heads.append(cell)
+    if not tables:
+        raise SystemExit(f"no cells in {out / 'cells'}: run benchmarks.reconstruction.run first")
+    return pd.concat(tables, ignore_index=True), heads
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of the table: `values` picks one value per row that counts, `reduce` makes the number of them."""
+
+    values: Callable[[pd.DataFrame], pd.Series]
+    reduce: Callable[[np.ndarray], float] = np.mean
+
+    def __call__(self, rows: pd.DataFrame) -> float:
+        """The number of all rows; NaN without any."""
+        found = self.values(rows).to_numpy(float)
+        return float(self.reduce(found)) if len(found) else np.nan
+
+    def by_anatomy(self, rows: pd.DataFrame) -> dict[int, np.ndarray]:
+        """The values of each anatomy that has any."""
+        found = self.values(rows)
+        return {int(n): part.to_numpy(float) for n, part in found.groupby(rows.anatomy.loc[found.index])}
+
+
+def _organ_errors(organs: tuple[str, ...]) -> Callable[[pd.DataFrame], pd.Series]:
+    def errors(rows: pd.DataFrame) -> pd.Series:
+        part = rows[(rows.measure == "activity_mbq") & rows.region.str.startswith(organs)]
+        return 100 * (part.value / part.truth - 1).abs()
+
+    return errors
+
+
+def _inside(half_width: float) -> Callable[[pd.DataFrame], pd.Series]:
+    def inside(rows: pd.DataFrame) -> pd.Series:
+        part = rows[(rows.measure == "activity_mbq") & rows.u.notna()]
+        return 100.0 * ((part.value - part.truth).abs() <= half_width * part.u)
+
+    return inside
+
+
+def _hidden(error: bool, low: float = 0.0, high: float = np.inf) -> Callable[[pd.DataFrame], pd.Series]:
+    def ratios(rows: pd.DataFrame) -> pd.Series:
+        part = rows[(rows.measure == "hidden_lesion_bq_ml") & (rows.volume_ml >= low) & (rows.volume_ml < high)]
+        ratio = part.value / part.truth
+        return 100 * (ratio - 1).abs() if error else ratio
+
+    return ratios
+
+
+def _of(measure: str) -> Measure:
+    return Measure(lambda rows: rows[rows.measure == measure].value)
+
+
+def _p95(values: np.ndarray) -> float:
+    return float(np.quantile(values, 0.95))
+
+
+def measures() -> dict[str, Measure]:
+    """Name of a row of the table -> how its number comes from the rows of one method in one variant."""
+    out = {}
+    for name, organs in ORGANS.items():
+        out[f"activity error, {name}, median %"] = Measure(_organ_errors(organs), np.median)
+        out[f"activity error, {name}, 95th percentile %"] = Measure(_organ_errors(organs), _p95)
+    for error, word in ((False, "recovery"), (True, "absolute error %")):
+        out[f"hidden lesions, {word}"] = Measure(_hidden(error))
+        for low, high in pairwise(SIZES_ML):
+            size = f"{low:g} to {high:g} mL" if np.isfinite(high) else f"{low:g} mL and more"
+            out[f"hidden lesions of {size}, {word}"] = Measure(_hidden(error, low, high))
+    out |= {"MAE": _of("mae"), "NRMSE": _of("nrmse"), "SSIM": _of("ssim"), "deviance": _of("deviance")}
+    return out | {f"organs inside their {n} % interval, %": Measure(_inside(k)) for n, k in INTERVALS.items()}
+
+
+def with_interval(method: pd.DataFrame, reference: pd.DataFrame, measure: Measure) -> tuple[float, float, float]:
+    """Relative difference of a number to the reference's in %, with its 95 % interval.
+
+    Percentile bootstrap over the anatomies that both have, `DRAWS` draws with a fixed seed; both methods are computed
+    on the same resampled anatomies, so the difference is paired. NaN without a common anatomy, and for the interval
+    with only one.
+    """
+    ours, theirs = measure.by_anatomy(method), measure.by_anatomy(reference)
+    common = sorted(ours.keys() & theirs.keys())
+    if not common:
+        return np.nan, np.nan, np.nan
+
+    def change(numbers) -> float:
+        a, b = (float(measure.reduce(np.concatenate([part[n] for n in numbers]))) for part in (ours, theirs))
+        return 100 * (a / b - 1) if b else np.nan
+
+    rng = rng_for(0, "reconstruction benchmark bootstrap")
+    drawn = [change(rng.choice(common, len(common))) for _ in range(DRAWS if len(common) > 1 else 0)]
+    low, high = np.nanpercentile(drawn, (2.5, 97.5)) if drawn else (np.nan, np.nan)
+    return change(common), float(low), float(high)

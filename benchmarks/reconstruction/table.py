@@ -1,0 +1,158 @@
+"""The page of the benchmark from the cells of a run.
+
+    python -m benchmarks.reconstruction.table OUT --page docs/benchmark.md
+
+Writes the page, and its figures into ``figures/benchmark`` beside it.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from benchmarks.reconstruction.anatomies import UNUSUAL_EVERY, root_seed
+from benchmarks.reconstruction.figures import draw_figures
+from benchmarks.reconstruction.real import NUMBER
+from benchmarks.reconstruction.summary import REFERENCE, load_cells, measures, with_interval
+
+from planardose.io.files import write_text
+from planardose.steps.scores import SSIM_SETTINGS
+
+ORDER = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "unet_generic")
+BESIDE = ("uniform body", "all-zero image")
+COMPARED = (
+    "MAE", "NRMSE", "SSIM", "hidden lesions, absolute error %", "hidden lesions, recovery",
+    "activity error, kidneys, median %", "activity error, glands, median %", "activity error, liver, median %",
+)  # fmt: skip
+LEGEND = """Errors are |estimate / truth - 1| of the activity of an organ at the time of the acquisition. Hidden lesions
+are not told to the chain: estimate and truth are means inside the true lesion, recovery is the mean of their ratio. MAE
+and NRMSE: over the body's voxels, over the mean truth there. SSIM: {ssim}; the scores of a body with uniform activity
+and of an empty image stand beside it: SSIM alone means little. Deviance: that of the gate. Intervals: estimate +- k
+standard uncertainties (k = 0.67, 1, 1.96), organs and known lesions together.
+"""
+
+
+def methods_of(rows: pd.DataFrame) -> list[str]:
+    """Methods that are there, in the table's order; new ones at the end."""
+    there = [m for m in dict.fromkeys(rows.method) if m]
+    known = [m for m in ORDER if m in there]
+    return known + [m for m in there if m not in (*ORDER, *BESIDE)] + [m for m in BESIDE if m in there]
+
+
+def shown(value: float) -> str:
+    return "" if not np.isfinite(value) else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def markdown(header: list[str], lines: list[list[str]]) -> str:
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(r) + " |" for r in rows) + "\n"
+
+
+def score_table(rows: pd.DataFrame) -> str:
+    """Numbers of every method in one variant."""
+    methods = methods_of(rows)
+    parts = {m: rows[rows.method == m] for m in methods}
+    lines = []
+    for name, number in measures().items():
+        values = [number(parts[m]) for m in methods]
+        if np.isfinite(values).any():
+            lines.append([name, *[shown(v) for v in values]])
+    return markdown(["", *methods], lines)
+
+
+def difference_table(rows: pd.DataFrame) -> str:
+    """Paired differences to the reference with their intervals."""
+    methods = [m for m in methods_of(rows) if m != REFERENCE and m not in BESIDE]
+    reference, numbers, lines = rows[rows.method == REFERENCE], measures(), []
+    for name in COMPARED:
+        cells = []
+        for method in methods:
+            change, low, high = with_interval(rows[rows.method == method], reference, numbers[name])
+            interval = f" ({low:+.1f} to {high:+.1f})" if np.isfinite(low) else ""
+            cells.append(f"{change:+.1f} %{interval}" if np.isfinite(change) else "")
+        lines.append([name, *cells])
+    return markdown(["", *methods], lines)
+
+
+def registration_text(rows: pd.DataFrame, heads: list[dict], variant: str) -> str:
+    """Residual shift, and how many acquisitions the registration refused."""
+    heads = [h for h in heads if h["case"]["variant"] == variant and h["group"] == "classical"]
+    shift = rows[(rows.measure == "residual_shift_mm") & (rows.group == "classical")].value
+    notes = [note for h in heads for note in h["registration"].values()]
+    failed = sum(n.startswith("failed") for n in notes)
+    text = (
+        f"In-plane residual shift after the registration: median {shift.median():.1f} mm, 95th percentile "
+        f"{shift.quantile(0.95):.1f} mm over {len(shift)} acquisitions. Refused as another patient's: {len(notes)}"
+    )
+    return text + (f", {failed} of them by their counts as well and left out of the table." if failed else ".")
+
+
+def seconds_text(heads: list[dict]) -> str:
+    """Median seconds of the steps, per case or per acquisition."""
+    lines = []
+    for group in dict.fromkeys(h["group"] for h in heads):
+        mine = [h for h in heads if h["group"] == group]
+        each = [h["seconds"].get("reconstruct", np.nan) / max(h["acquisitions"], 1) for h in mine]
+        text = f"{group}: reconstruct {np.median(each):.1f} s per acquisition"
+        for step in dict.fromkeys(k for h in mine for k in h["seconds"] if k != "reconstruct"):
+            spent = [h["seconds"][step] for h in mine if step in h["seconds"]]
+            text += f", {step} {np.median(spent):.0f} s per patient"
+        lines.append(f"- {text}")
+    return "\n".join(lines) + "\n"
+
+
+def page(rows: pd.DataFrame, heads: list[dict], figures: str, minutes: str) -> str:
+    """The page's text."""
+    first = heads[0]["case"]
+    dates = sorted({h["date"] for h in heads})
+    anatomies = sorted({h["case"]["number"] for h in heads} - {NUMBER})
+    real = " and one real CT" if any(h["case"]["number"] == NUMBER for h in heads) else ""
+    unusual, seeds = sum(n % UNUSUAL_EVERY == 0 for n in anatomies), max(h["train_seed"] for h in heads)
+    split, seed = first["split"], first["seed"]
+    facts = [
+        f"Date {' to '.join(dict.fromkeys((dates[0], dates[-1])))}; machine: "
+        f"{'; '.join(sorted({h['machine'] for h in heads}))}, load average {min(h['load'] for h in heads):g} to "
+        f"{max(h['load'] for h in heads):g}; commit {', '.join(sorted({h['commit'] for h in heads}))}.",
+        f"{len(anatomies)} anatomies ({unusual} of them outside the family's usual ranges){real} x {first['samples']} "
+        f"acquisitions, split {split}, seed {seed} (root seed {root_seed(split, seed)}), {seeds} training seed(s). "
+        f"{minutes}",
+    ]
+    text = "# Benchmark of the reconstruction\n\nIn silico: synthetic patients, Monte Carlo images. Written by "
+    text += "`benchmarks/reconstruction/table.py`; the protocol is in `benchmarks/reconstruction/README.md`.\n\n"
+    text += "\n".join(facts) + "\n\n" + LEGEND.format(ssim=SSIM_SETTINGS) + "\n"
+    for variant in ("mismatched", "aligned", "matched"):
+        part = rows[rows.variant == variant]
+        if part.empty:
+            continue
+        text += f"## {variant.capitalize()}\n\n{score_table(part)}\n{registration_text(part, heads, variant)}\n\n"
+        text += f"Difference to `{REFERENCE}`, paired, with 95 % bootstrap intervals over anatomies:\n\n"
+        text += difference_table(part) + "\n"
+    text += "## Time\n\n" + seconds_text(heads) + "\n## Figures\n\n"
+    for name, caption in draw_captions():
+        text += f"![{caption}]({figures}/{name}.png)\n\n{caption}\n\n"
+    return text
+
+
+def draw_captions() -> list[tuple[str, str]]:
+    return [
+        ("examples", "Coronal maximum projections of the truth and of each method, first anatomy, mismatched."),
+        ("depth", "Mean absolute error against the depth below the nearer of the front and back surface."),
+        ("calibration", "Share of organ activities inside intervals of each nominal share; the diagonal is perfect."),
+        ("lesions", "Recovery of hidden lesions against their volume."),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--page", type=Path, default=Path("docs/benchmark.md"))
+    parser.add_argument("--note", default="", help="a sentence on the run, e.g. its minutes")
+    a = parser.parse_args()
+    rows, heads = load_cells(a.out)
+    folder = a.page.parent / "figures" / "benchmark"
+    draw_figures(rows, heads, folder, methods_of)
+    write_text(a.page, page(rows, heads, "figures/benchmark", a.note))
+
+
+if __name__ == "__main__":
+    main()

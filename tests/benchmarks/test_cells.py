@@ -1,0 +1,110 @@
+"""Cells of the reconstruction benchmark: a coarse case through the ordinary steps, what is stored and kept."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand beside the package
+
+from benchmarks.reconstruction import cells as module
+from benchmarks.reconstruction.anatomies import Case
+from benchmarks.reconstruction.cells import Cell, Group, cached, compute_cells
+from benchmarks.reconstruction.cohort import Fineness, write_case, write_sheet
+from benchmarks.reconstruction.run import FULL, QUICK, cells_of
+from benchmarks.reconstruction.summary import measures, with_interval
+from benchmarks.reconstruction.table import difference_table, methods_of, score_table
+
+from planardose.errors import InputError
+
+COARSE = Fineness(ct_mm=(10.0, 10.0, 10.0), sim_mm=10.0, histories=1e4)
+CASE = Case("validation", 999_100, 1, "matched", 1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Folder, cell and content of a computed classical cell."""
+    out, before = tmp_path_factory.mktemp("benchmark"), module.GROUPS["classical"]
+    module.GROUPS["classical"] = Group(("conjugate_view", "qplanar", "qplanar_mlem"), {"grid_mm": 14.0})
+    try:
+        write_case(out / "cohorts" / "matched", CASE, COARSE)
+        write_sheet(out / "cohorts" / "matched", [CASE], f"{CASE.name}.tsv")
+        cell = Cell(CASE, "classical", 0)
+        compute_cells(out, [cell], keep_work=False)
+    finally:
+        module.GROUPS["classical"] = before
+    return out, cell, json.loads(cell.path(out).read_text())
+
+
+def test_a_cell_holds_the_scores_of_every_method_and_where_they_come_from(finished):
+    _, _, content = finished
+    rows = pd.DataFrame(content["rows"])
+    for method in ("qplanar", "qplanar_mlem"):
+        mine = rows[rows.method == method].set_index("measure").value
+        assert 0.05 < mine["mae"] < 1.0 and mine["deviance"] > 0
+        assert 0.5 < mine["ssim"] < 1.0
+    assert {"hidden_lesion_bq_ml", "activity_mbq", "mae_at_depth"} <= set(rows.measure)
+    assert rows[rows.measure == "hidden_lesion_bq_ml"].volume_ml.between(0.5, 15).all()
+    assert content["case"] == vars(CASE) and content["commit"] and content["seconds"]["reconstruct"] > 0
+    shift = rows[rows.measure == "residual_shift_mm"].value
+    assert len(shift) == 1 and shift.iloc[0] < 10  # matched: the pose is the CT's, the voxels have 14 mm
+
+
+def test_a_cell_is_computed_again_for_another_commit_or_case_only(finished):
+    out, cell, content = finished
+    assert cached(cell, out, False, content["commit"])
+    assert not cached(cell, out, False, "another")
+    assert cached(cell, out, True, "another")
+    assert not cached(Cell(replace(CASE, samples=2), "classical", 0), out, True, content["commit"])
+    assert not cached(Cell(CASE, "unet", 1), out, True, content["commit"])
+
+
+def test_a_cohorts_folder_refuses_cases_made_otherwise(finished):
+    out, _, _ = finished
+    with pytest.raises(InputError, match="was made with"):
+        write_case(out / "cohorts" / "matched", replace(CASE, seed=1), COARSE)
+
+
+def test_networks_get_a_cell_per_training_seed_where_the_scale_has_them():
+    mismatched = replace(CASE, variant="mismatched")
+    names = [c.name for c in cells_of(mismatched, FULL, ["classical", "unet"], 3)]
+    assert names == [f"mismatched-P01-{g}" for g in ("classical-0", "unet-1", "unet-2", "unet-3")]
+    assert [c.group for c in cells_of(CASE, QUICK, ["classical", "unet"], 1)] == ["classical"]
+
+
+def rows_with(factor: float, method: str) -> pd.DataFrame:
+    """MAE of eight anatomies, 0.1 to 0.8, times a factor; a kidney 10 % too high with an uncertainty of 8 %."""
+    kidney = {"measure": "activity_mbq", "region": "kidney_left", "value": 1.1, "truth": 1.0, "u": 0.08}
+    rows = []
+    for n in range(1, 9):
+        rows += [{"measure": "mae", "region": "body", "value": factor * n / 10, "anatomy": n}, kidney | {"anatomy": n}]
+    return pd.DataFrame(rows).assign(method=method)
+
+
+def test_paired_intervals_do_not_see_the_spread_between_anatomies():
+    reference, number = rows_with(1.0, "qplanar_mlem"), measures()["MAE"]
+    change, low, high = with_interval(rows_with(0.8, "unet"), reference, number)
+    assert (change, low, high) == pytest.approx((-20.0, -20.0, -20.0))
+    noisy = rows_with(0.8, "unet")
+    noisy.loc[noisy.measure == "mae", "value"] *= 1 + 0.2 * np.array([1, -1, 1, -1, -1, 1, -1, 1])
+    change, low, high = with_interval(noisy, reference, number)
+    assert low < change < high and -40 < low < -21 and -19 < high < 0
+
+
+def test_coverage_counts_the_organs_inside_their_interval():
+    rows, numbers = rows_with(1.0, "unet"), measures()
+    assert numbers["activity error, kidneys, median %"](rows) == pytest.approx(10.0)
+    assert numbers["organs inside their 68 % interval, %"](rows) == 0.0
+    assert numbers["organs inside their 95 % interval, %"](rows) == 100.0
+
+
+def test_the_tables_name_every_method(finished):
+    rows = pd.DataFrame(finished[2]["rows"]).assign(anatomy=1)
+    assert methods_of(rows) == ["conjugate_view", "qplanar", "qplanar_mlem", "uniform body", "all-zero image"]
+    table = score_table(rows)
+    assert "| MAE |" in table and "nan" not in table
+    assert "| qplanar |" in difference_table(rows)
