@@ -1,7 +1,7 @@
 # Pages and tables that people read.
 rule report:
     input:
-        per_timepoint("planar", "registration", "organs", "gate"),
+        per_timepoint("planar", "registration", "organs", "gate", "prior_decision"),
         maps_of_patient,
         ct=PLAN.path("ct"),
         model=PLAN.path("model"),

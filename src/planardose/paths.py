@@ -6,6 +6,8 @@ TEMPLATES = {
     "labels": "{patient}/anatomy/labels.nii.gz",
     "labels_table": "{patient}/anatomy/labels.tsv",
     "model": "{patient}/anatomy/patient_model.npz",
+    "prior": "{patient}/prior/image.nii.gz",
+    "prior_registration": "{patient}/prior/registration.json",
     # virtual data and network
     "samples": "{patient}/uptake/samples.tsv",
     "projections": "{patient}/projection/chunk_{chunk}.npz",
@@ -18,6 +20,7 @@ TEMPLATES = {
     "registration": "{patient}/planar/{timepoint}_registration.json",
     "map": "{patient}/recon/{timepoint}_{method}.nii.gz",
     "organs": "{patient}/recon/{timepoint}_organs.csv",
+    "prior_decision": "{patient}/recon/{timepoint}_prior.json",
     "gate": "{patient}/recon/{timepoint}_gate.json",
     # dosimetry
     "kinetics": "{patient}/dose/kinetics.csv",
@@ -35,13 +38,14 @@ STEP_VERSIONS = {
     "import_ct": 1,
     "import_planar": 1,
     "segment": 1,
+    "import_prior": 1,
     "sample_uptake": 1,
     "project": 3,
     "train": 3,
     "register": 4,
-    "reconstruct": 5,
+    "reconstruct": 6,
     "fit_kinetics": 1,
     "absorbed_dose": 1,
-    "report": 2,
+    "report": 3,
     "report_cohort": 1,
 }

@@ -12,6 +12,7 @@ from scipy.ndimage import shift
 
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
+from planardose.recon.prior_align import pattern_search
 from planardose.recon.prior_shapes import Anatomy, PriorImage, Shapes, Sources, shapes_of
 from planardose.recon.projector import Projector, Responses
 from planardose.recon.qplanar import model_errors, nonnegative_solution, qplanar, variance
@@ -35,15 +36,15 @@ class Decision:
     sources : Sources or None
         What QPlanar fits; None: evenly filled organs.
     reason : str
-    shift_mm : (x, z) float
-        Of the image against the anatomy, by which the counts are explained best.
+    shift_mm : (x, y, z) float
+        By which the image is moved against the anatomy: x and z by the counts, y by its own likeness to the organs.
     misfit_without, misfit_with : float
         Weighted squares per pixel.
     """
 
     sources: Sources | None = field(repr=False)
     reason: str
-    shift_mm: tuple[float, float]
+    shift_mm: tuple[float, float, float]
     misfit_without: float
     misfit_with: float
 
@@ -107,12 +108,22 @@ class Checker:
         change = np.tensordot(self.concentrations, textured - self.model.fractions, axes=1)
         return self.seen((change * self.model.grid.voxel_ml)[None])[0]
 
-    def projected(self, prior: PriorImage, shift_mm: tuple[float, float]) -> "Projected":
+    def depth(self, prior: PriorImage) -> float:
+        """Shift along y, which the views do not show, at which the organs explain most of the image."""
+        step = self.model.grid.spacing_mm
+        width = (self.anatomy.fit(*prior.on_grid((0.0, 0.0, 0.0), step)).fwhm_mm,)
+
+        def explained(at: np.ndarray) -> float:
+            return self.anatomy.fit(*prior.on_grid((0.0, float(at[0]), 0.0), step), width).explained
+
+        return float(pattern_search(explained, np.array(STEPS_MM)[:, None])[0])
+
+    def projected(self, prior: PriorImage, shift_mm: tuple[float, float, float]) -> Projected:
         """Shapes of the image moved by `shift_mm`, and what the camera sees of them."""
-        shapes = shapes_of(prior, self.anatomy, (shift_mm[0], 0.0, shift_mm[1]))
+        shapes = shapes_of(prior, self.anatomy, shift_mm)
         return Projected(shapes, self.texture_counts(shapes), self.seen(shapes.foci * self.model.grid.voxel_ml))
 
-    def misfit_moved(self, seen: "Projected", shift_mm: tuple[float, float]) -> float:
+    def misfit_moved(self, seen: Projected, shift_mm: tuple[float, float]) -> float:
         """Misfit with the projections moved in their plane: what a move of the image by a few mm does, cheaply."""
         by = np.array(shift_mm) / self.model.grid.spacing_mm[[0, 2]]
         images = np.concatenate([seen.texture[None], seen.foci])
@@ -120,7 +131,7 @@ class Checker:
         rows = np.concatenate([self.rows, moved[1:]])
         return min(self.fitted(rows, weight * moved[0])[1] for weight in WEIGHTS[::2])
 
-    def search(self, seen: "Projected") -> tuple[float, float]:
+    def search(self, seen: Projected) -> tuple[float, float]:
         """Shift (x, z) of the least misfit: a pattern search from 0 to a step beyond `LARGEST_MM`."""
         at, known = (0.0, 0.0), {}
 
@@ -140,13 +151,13 @@ class Checker:
 
     def check(self, prior: PriorImage) -> Decision:
         """Find the shift, the weight of the texture and the foci that the counts support."""
-        total = (0.0, 0.0)
+        total = (0.0, self.depth(prior), 0.0)
         for _ in range(ROUNDS):
             seen = self.projected(prior, total)
             move = self.search(seen)
-            total = (total[0] + move[0], total[1] + move[1])
-            if np.hypot(*total) > LARGEST_MM:
-                return self._none(f"{np.hypot(*total):.0f} mm or more off by the counts", total)
+            total = (total[0] + move[0], total[1], total[2] + move[1])
+            if np.linalg.norm(total) > LARGEST_MM:
+                return self._none(f"{np.linalg.norm(total):.0f} mm or more off the anatomy", total)
             if np.hypot(*move) < STEPS_MM[-1]:
                 break
         else:
@@ -188,5 +199,5 @@ class Checker:
             beside = max(beside, without - self.fitted(rows, additive)[1])
         return min(gain * self.pixels / FOCUS_GAIN, gain / max(FOCUS_CONTRAST * beside, 1e-12))
 
-    def _none(self, reason: str, shift: tuple[float, float], misfit: float = np.nan) -> Decision:
+    def _none(self, reason: str, shift: tuple[float, float, float], misfit: float = np.nan) -> Decision:
         return Decision(None, reason, shift, self.alone, misfit)

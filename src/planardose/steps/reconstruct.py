@@ -14,10 +14,11 @@ from planardose.physics.attenuation import mu_per_mm
 from planardose.recon import gate
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
-from planardose.recon.organ_totals import calibration_relative_u, in_ct, split_map, with_calibration
+from planardose.recon.organ_totals import calibration_relative_u, in_ct, with_calibration
 from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
+from planardose.steps.prior_use import fitted_sources
 from planardose.units import BQ_PER_MBQ
 
 log = logging.getLogger(__name__)
@@ -41,23 +42,26 @@ class Estimates:
     def __init__(self, run: Run, patient: str, setting: Setting, pose: PlanarPose):
         self.run, self.patient, self.setting, self.model = run, patient, setting, setting.model
         self.measured = setting.acquired(pose)
-        self.fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
-        self.acquired = with_modelled_scatter(self.measured, self.fit, setting.responses)
+        self.fitted = fitted_sources(run, patient, setting, self.measured)
+        sources, responses = self.fitted.sources, self.fitted.responses
+        self.fit: OrganFit = qplanar(setting.projector, sources, self.measured, responses)
+        self.acquired = with_modelled_scatter(self.measured, self.fit, responses)
         self.relative_u: dict[str, float] = {}
 
     def map(self, method: str) -> np.ndarray:
         """(I, J, K) float64 MBq per voxel."""
         settings, projector = self.run.config.reconstruction, self.setting.projector
         if method == "qplanar":
-            return self.fit.map(self.model)
+            return self.fit.map(self.fitted.sources)
         if method == "qplanar_mlem":
-            return mlem(projector, self.acquired, self.fit.map(self.model), settings.mlem_iterations)
+            return mlem(projector, self.acquired, self.fit.map(self.fitted.sources), settings.mlem_iterations)
         if method == "mlem":
             start = flat_start(projector, self.model, self.acquired)
             return mlem(projector, self.acquired, start, settings.flat_mlem_iterations)
         from planardose.learn.infer import unet_map  # heavy, and only where the method is asked for
 
-        activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured)
+        sources = self.fitted.sources
+        activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured, sources)
         return mlem(projector, self.acquired, activity, AFTER_NETWORK)
 
     def statistical_u(self, method: str, rows: np.ndarray) -> np.ndarray:
@@ -68,7 +72,7 @@ class Estimates:
         """
         if method not in ("qplanar", "qplanar_mlem", "unet"):
             return np.full(len(rows), np.nan)
-        fitted = np.sqrt(np.diag(self.fit.covariance)) * self.model.volumes_ml()
+        fitted = self.fitted.u(self.fit)
         if method != "unet":
             return fitted
         relative = np.array([self.relative_u.get(o, np.nan) for o in self.model.organs])
@@ -140,11 +144,12 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
             continue
         activity = estimates.map(method)
         _write_map(run, run.path("map", method=method, **keys), setting, activity, method, sources)
-        rows = split_map(activity, setting.model, estimates.fit.concentrations)
+        rows = estimates.fitted.rows(activity, estimates.fit)
         u = with_calibration(rows, estimates.statistical_u(method, rows), setting.calibrated)
         lines += _lines(setting.model, method, rows, u)
         gates[method] = estimates.checked(activity)
         log.info("%s %s %s: deviance %.2f", patient, timepoint, method, gates[method].deviance)
+    split = zip(setting.model.organs, estimates.fitted.split(estimates.fit), strict=True)
     table = run.path("organs", **keys)
     with atomic(table) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
@@ -157,9 +162,19 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         calibrated=setting.calibrated,
         calibration_relative_u=calibration_relative_u(setting.calibrated),
         conjugate_view_scatter="energy windows" if estimates.has_scatter_window else "modelled",
-        split_by_mbq_ml={o: _short(c) for o, c in zip(setting.model.organs, estimates.fit.concentrations, strict=True)},
+        split_by_mbq_ml={o: _short(c) for o, c in split},
     )
+    _write_prior(run, keys, estimates, sources)
     _write_gate(run, keys, gates, sources)
+
+
+def _write_prior(run: Run, keys: dict, estimates: Estimates, sources: list) -> None:
+    told, path = estimates.fitted.told(estimates.fit), run.path("prior_decision", **keys)
+    if "prior_image" in run.cohort.rows_of(keys["patient"])[0].paths:
+        sources = [*sources, run.path("prior", patient=keys["patient"])]
+        log.info("%s %s prior image: %s, %s", *keys.values(), "used" if told["used"] else "not used", told["reason"])
+    write_text(path, json.dumps(told, indent=1) + "\n")
+    run.sidecar(path, "reconstruct", "decision on the prior image", "mm, MBq", sources)
 
 
 def _short(value: float) -> float:

@@ -120,8 +120,22 @@ def _point(
         ("Position found", _found(pose)),
         ("Misfit before → after", f"{percent(pose['misfit_before'], 1)} → {percent(pose['misfit_after'], 1)}"),
     )
+    if "prior_image" in row.paths:
+        prior = json.loads(run.need("prior_decision", "reconstruct", patient=patient, timepoint=name).read_text())
+        facts += (("Prior image", _prior_text(prior)),)
     gate = json.loads(run.path("gate", patient=patient, timepoint=name).read_text())
     return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, views_figure(views.shown))
+
+
+def _prior_text(prior: dict) -> str:
+    """Whether the prior image is used, why, and how much better the counts are explained with it."""
+    if not prior["used"]:
+        return f"not used: {prior['reason']}"
+    gain = percent(1.0 - prior["misfit_with"] / prior["misfit_without"], 0)
+    return (
+        f"used: {gain} less misfit; texture {100 * prior['texture_weight']:.0f} %, {len(prior['foci'])} foci; "
+        f"moved {', '.join(f'{s:.1f}' for s in prior['shift_mm'])} mm"
+    )
 
 
 def _found(pose: dict) -> str:
