@@ -33,3 +33,24 @@ rule segment:
         mark=mark("segment"),
     shell:
         patient_command("segment")
+
+
+# Only asked for where the sheet names a prior image.
+rule import_prior:
+    input:
+        ct=PLAN.path("ct"),
+        model=PLAN.path("model"),
+    output:
+        image=PLAN.path("prior"),
+        registration=PLAN.path("prior_registration"),
+    log:
+        log_of("import_prior"),
+    benchmark:
+        benchmark_of("import_prior")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        mark=mark("import_prior"),
+    shell:
+        patient_command("import-prior")

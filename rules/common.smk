@@ -73,6 +73,12 @@ def per_timepoint(*keys):
     ]
 
 
+def prior_of(wildcards):
+    """The registered prior image, where the sheet names one."""
+    keys = ("prior", "prior_registration") if PLAN.has_prior(wildcards.patient) else ()
+    return [PLAN.path(k).format(patient=wildcards.patient) for k in keys]
+
+
 def maps_of(timepoint="{timepoint}"):
     """Patterns of the maps of one time point."""
     return [PLAN.path("map").replace("{method}", m).replace("{timepoint}", timepoint) for m in PLAN.map_methods]

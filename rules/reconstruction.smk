@@ -40,11 +40,13 @@ rule reconstruct:
         planar=PLAN.path("planar"),
         registration=PLAN.path("registration"),
         model=PLAN.path("model"),
+        prior=prior_of,
         weights=PLAN.path("weights") if PLAN.config.needs_training else [],
     output:
         organs=PLAN.path("organs"),
         gate=PLAN.path("gate"),
         views=PLAN.path("views"),
+        prior=PLAN.path("prior_decision"),
         maps=maps_of(),
     log:
         log_of("reconstruct_{timepoint}"),

@@ -1,7 +1,7 @@
 # Pages and tables that people read.
 rule report:
     input:
-        per_timepoint("planar", "registration", "registration_views", "organs", "gate", "views"),
+        per_timepoint("planar", "registration", "registration_views", "organs", "gate", "views", "prior_decision"),
         maps_of_patient,
         ct=PLAN.path("ct"),
         model=PLAN.path("model"),

@@ -47,6 +47,7 @@ PATIENT, TIMEPOINT, CHUNK = "patient", "timepoint", "chunk"
 STEPS = {  # in the order of the chain: what one job of the step covers, and what it does
     "import_ct": (PATIENT, "Read a patient's CT (DICOM folder or NIfTI in HU)."),
     "segment": (PATIENT, "Find organs in the CT and build the patient model."),
+    "import_prior": (PATIENT, "Lay a prior PET or SPECT on the CT, where the sheet names one."),
     "sample_uptake": (PATIENT, "Draw virtual uptakes from the tracer's priors."),
     "project": (CHUNK, "Form Monte Carlo planar images of virtual uptakes."),
     "train": (PATIENT, "Train the patient's network; resumes from its checkpoint."),

@@ -28,7 +28,7 @@ OPTIONAL = (
 )
 FILES = ("ct", "planar", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct")
 LONGEST_NAME = 255  # bytes: of a file or folder on Linux
-SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "nuclide", "tracer")
+SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "prior_ct", "nuclide", "tracer")
 POSITIVE = ("injected_mbq", "calibration_cps_per_mbq", "weight_kg", "spect_bqml_per_count")
 RANGES = {
     "injected_mbq": plausible.INJECTED_MBQ,
@@ -176,6 +176,8 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
     for column in REQUIRED:
         if not cells[column] and not (column == "planar" and cells.get("spect")):
             raise InputError(f"{where} {column}", "empty cell", "a value")
+    if cells.get("prior_ct") and not cells.get("prior_image"):
+        raise InputError(f"{where} prior_image", "empty cell beside prior_ct", "the image that belongs to this CT")
     for column in FILES:
         if any(len(part.encode()) > LONGEST_NAME for part in Path(cells.get(column, "")).parts):
             raise InputError(f"{where} {column}", "too long for a file name", f"at most {LONGEST_NAME} bytes")

@@ -69,6 +69,7 @@ DEPENDS = {
         catalogues=IMAGING,
     ),
     "segment": Depends(config=("segmentation", "grid_mm"), files=("segmentation", "lesions")),
+    "import_prior": Depends(files=("prior_image", "prior_ct")),
     "sample_uptake": Depends(config=("seed", "sampling"), cells=INJECTED, catalogues=("nuclides", "tracers")),
     "project": Depends(config=("seed", "projection"), catalogues=IMAGING),
     "train": Depends(config=("seed", "train", "sampling", *HEAD), catalogues=IMAGING),
@@ -142,6 +143,10 @@ class Plan:
         cohort = load_cohort(sheet)
         cohort.check_decisions(config.patients)
         return cls(config, cohort, sheet, config.results.rstrip("/"))
+
+    def has_prior(self, patient: str) -> bool:
+        """Whether the sheet names a prior image of the patient."""
+        return "prior_image" in self.cohort.rows_of(patient)[0].paths
 
     def path(self, key: str) -> str:
         """Path pattern of an output, wildcards open."""

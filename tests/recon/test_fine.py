@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_patient import make_model
 
 from planardose.frames import PlanarPose
 from planardose.physics.attenuation import linear_attenuation_per_mm
@@ -14,7 +15,6 @@ from planardose.recon.qplanar import qplanar
 from planardose.recon.register import Images, middle_of
 from planardose.recon.tissues import inner_part, tissue_responses
 from planardose.sim.acquire import rates_on_pixels
-from recon.conftest import make_model
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
 EXPOSURE_S, PIXEL_MM, MATRIX = 60.0, 5.0, (100, 96)

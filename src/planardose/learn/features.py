@@ -65,7 +65,7 @@ class Estimate:
     Parameters
     ----------
     concentrations : (O,) float64
-        QPlanar's, MBq/mL: the base fills every organ evenly with it.
+        QPlanar's, MBq/mL, of every source: the base is the sum of their shapes.
     mlem : (I, J, K) float32 tensor
         MLEM from there, in the box, MBq per voxel.
     lines : (4, I, K) float32 tensor
@@ -98,12 +98,15 @@ class FeatureMaker:
     projector : Projector
         Of the acquisition's camera and head distances.
     model : PatientModel
+    sources : PatientModel or None
+        What QPlanar fits, with the texture and foci of a prior image; None: the model's organs, evenly filled.
     """
 
-    def __init__(self, projector: Projector, model: PatientModel):
-        self.projector, self.model = projector, model
+    def __init__(self, projector: Projector, model: PatientModel, sources: PatientModel | None = None):
+        self.projector, self.model, self.sources = projector, model, sources or model
         self.box = body_box(model)
-        self.responses = projector.organ_responses(model.fractions)
+        self.responses = projector.organ_responses(self.sources.fractions)
+        self.shapes = projector.tensor(self.sources.fractions[:, *self.box])
         self.fractions = projector.tensor(model.fractions[:, *self.box])
         skeleton, remainder = (self._organ(name) for name in ("skeleton", "remainder"))
         views = np.ones((2, model.grid.shape[0], model.grid.shape[2]))
@@ -117,10 +120,10 @@ class FeatureMaker:
     def estimate(self, acquired: Acquired) -> Estimate:
         """QPlanar, MLEM, and the base's disagreement with the data."""
         tensor = self.projector.tensor
-        fit = qplanar(self.projector, self.model, acquired, self.responses)
+        fit = qplanar(self.projector, self.sources, acquired, self.responses)
         with torch.no_grad():
             modelled = with_modelled_scatter(acquired, fit, self.responses)
-            refined = tensor(mlem(self.projector, modelled, fit.map(self.model), MLEM_ITERATIONS)[self.box])
+            refined = tensor(mlem(self.projector, modelled, fit.map(self.sources), MLEM_ITERATIONS)[self.box])
             counts, expected = tensor(acquired.counts), tensor(fit.expected)
             ratio = ((counts + PSEUDO_COUNTS) / (expected + PSEUDO_COUNTS)).log()
             misfit = (counts - expected) / (expected + PSEUDO_COUNTS).sqrt()
@@ -129,7 +132,7 @@ class FeatureMaker:
     def example(self, estimate: Estimate, truth: np.ndarray | None = None) -> Example:
         """Channels and base in the box; `truth` (I, J, K) on the whole grid in MBq per voxel, where it is known."""
         tensor, (i, _, k) = self.projector.tensor, self.box
-        base = torch.tensordot(tensor(estimate.concentrations * self.model.grid.voxel_ml), self.fractions, dims=1)
+        base = torch.tensordot(tensor(estimate.concentrations * self.model.grid.voxel_ml), self.shapes, dims=1)
         mean = (base.sum() / (base > 0).sum().clamp_min(1)).clamp_min(1e-12)
         least = 1e-6 * mean  # below it a voxel counts as empty
         maps = [_cut((base / mean).clamp_min(1e-6).log()), _cut(((estimate.mlem + least) / (base + least)).log())]

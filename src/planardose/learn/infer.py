@@ -14,7 +14,12 @@ from planardose.run import Run
 
 
 def unet_map(
-    run: Run, patient: str, model: PatientModel, projector: Projector, acquired: Acquired
+    run: Run,
+    patient: str,
+    model: PatientModel,
+    projector: Projector,
+    acquired: Acquired,
+    sources: PatientModel | None = None,
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Activity of one acquisition by the patient's network.
 
@@ -26,6 +31,8 @@ def unet_map(
     projector : Projector
         Of the acquisition's camera and head distances.
     acquired : Acquired
+    sources : PatientModel or None
+        What QPlanar fits, where a prior image gives more than evenly filled organs.
 
     Returns
     -------
@@ -44,10 +51,11 @@ def unet_map(
     network, head = load_network(path, where, str(projector.device))
     check_fits(head, patient, sha256_of(run.need("model", "segment", patient=patient)), model.grid.shape, where)
     with reproducible(run.config.train.threads), torch.no_grad():
-        maker = FeatureMaker(projector, model)
+        maker = FeatureMaker(projector, model, sources)
         estimate = maker.estimate(acquired)
         example = maker.example(estimate)
         inside = network(example.channels[None], example.base[None])[0].cpu().numpy()
-    activity = np.tensordot(estimate.concentrations * model.grid.voxel_ml, model.fractions.astype(np.float64), axes=1)
+    shapes = maker.sources.fractions.astype(np.float64)
+    activity = np.tensordot(estimate.concentrations * model.grid.voxel_ml, shapes, axes=1)
     activity[maker.box] = inside
     return activity, head.organ_relative_u

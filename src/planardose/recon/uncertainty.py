@@ -24,7 +24,6 @@ import yaml
 from planardose.library import DATA
 from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
-from planardose.recon.qplanar import OrganFit
 
 UNCALIBRATED = 0.15  # relative, without the site's calibration in air
 CALIBRATED = 0.05  # relative, with it: source activity, counts and positioning of an in-air calibration
@@ -102,12 +101,10 @@ def calibration_relative_u(calibrated: bool) -> float:
     return CALIBRATED if calibrated else UNCALIBRATED
 
 
-def fit_terms(model: PatientModel, fit: OrganFit, placed: np.ndarray, spread_mbq: np.ndarray) -> Terms:
-    """Terms of an organ-wise fit; `placed` (O,) is what the uncertainty of each organ's place does to it, relative."""
+def fit_terms(model: PatientModel, counts_mbq: np.ndarray, spread_mbq: np.ndarray, total_mbq: float) -> Terms:
+    """Terms of an organ-wise fit; `total_mbq` of all organs together."""
     volumes = model.volumes_ml()
-    activity = fit.concentrations * volumes
-    counts = np.hypot(np.sqrt(np.diag(fit.covariance)) * volumes, placed * activity)
-    return Terms(counts, spread_mbq, volumes * activity.sum() / max(volumes.sum(), 1e-12))
+    return Terms(counts_mbq, spread_mbq, volumes * total_mbq / max(volumes.sum(), 1e-12))
 
 
 def model_variance(

@@ -7,6 +7,7 @@ from planardose.anatomy.labels import add_lesions, read_segmentation
 from planardose.cohort import Row
 from planardose.errors import InputError
 from planardose.image import Volume
+from planardose.io.activity_image import read_activity_image
 from planardose.io.ct import read_ct
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.sensitivity import scale_of
@@ -15,7 +16,7 @@ from planardose.run import Run
 from planardose.steps.import_planar import checked_pair
 from planardose.steps.same_patient import check_same_patient
 
-UNUSED = ("prior_image", "prior_ct", "spect", "spect_ct")
+UNUSED = ("spect", "spect_ct")
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +57,10 @@ def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
         labels = _tried(faults, read_segmentation, paths["segmentation"], ct.grid, f"{patient} segmentation")
     elif run.config.segmentation.backend == "labels":
         faults.append(f"{patient} segmentation: empty cell; expected a label map, as segmentation.backend is 'labels'")
+    if "prior_image" in paths:
+        _tried(faults, read_activity_image, paths["prior_image"], f"{patient} prior_image")
+    if "prior_ct" in paths:
+        _tried(faults, read_ct, paths["prior_ct"], f"{patient} prior_ct")
     if "lesions" in paths:
         _tried(faults, add_lesions, labels or ct, paths["lesions"], f"{patient} lesions")
 

@@ -16,7 +16,7 @@ from planardose.physics.attenuation import mu_per_mm
 from planardose.recon import consistency, gate
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
-from planardose.recon.organ_totals import in_ct, split_map
+from planardose.recon.organ_totals import in_ct
 from planardose.recon.placement import Placement
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
@@ -24,6 +24,7 @@ from planardose.recon.setting import Setting, load_setting
 from planardose.recon.texture_error import texture_spread
 from planardose.recon.uncertainty import Uncertainty, calibration_relative_u, fit_terms, standard_uncertainty
 from planardose.run import Run
+from planardose.steps.prior_use import fitted_sources
 from planardose.units import BQ_PER_MBQ
 
 log = logging.getLogger(__name__)
@@ -52,26 +53,34 @@ class Estimates:
         self.run, self.patient, self.setting, self.model = run, patient, setting, setting.model
         self.registration, self.placement = registration, Placement.read(registration)
         self.measured = setting.acquired_at(self.placement)
-        self.fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
-        self.acquired = with_modelled_scatter(self.measured, self.fit, setting.responses)
+        self.organ_fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
+        self.fitted = fitted_sources(run, patient, setting, self.measured)
+        sources, responses = self.fitted.sources, self.fitted.responses
+        with_prior = sources is not self.model
+        self.fit = qplanar(setting.projector, sources, self.measured, responses) if with_prior else self.organ_fit
+        self.acquired = with_modelled_scatter(self.measured, self.fit, responses)
         self.relative_u: dict[str, float] = {}
-        spread = texture_spread(setting.projector, self.model, self.fit, setting.responses, self.measured.exposure_s)
-        placed = [registration["activity_u"].get(o, 0.0) for o in self.model.organs]  # relative
-        self.terms = fit_terms(self.model, self.fit, np.array(placed), spread)
+        spread = texture_spread(setting.projector, sources, self.fit, responses, self.measured.exposure_s)
+        spread = np.sqrt(self.fitted.by_organ(spread**2))
+        activity = self.fitted.by_organ(self.fit.concentrations * sources.volumes_ml())
+        placed = np.array([registration["activity_u"].get(o, 0.0) for o in self.model.organs])  # relative
+        counts = np.hypot(self.fitted.u(self.fit), placed * activity)
+        self.terms = fit_terms(self.model, counts, spread, float(activity.sum()))
 
     def map(self, method: str) -> np.ndarray:
         """(I, J, K) float64 MBq per voxel."""
         settings, projector = self.run.config.reconstruction, self.setting.projector
         if method == "qplanar":
-            return self.fit.map(self.model)
+            return self.fit.map(self.fitted.sources)
         if method == "qplanar_mlem":
-            return mlem(projector, self.acquired, self.fit.map(self.model), settings.mlem_iterations)
+            return mlem(projector, self.acquired, self.fit.map(self.fitted.sources), settings.mlem_iterations)
         if method == "mlem":
             start = flat_start(projector, self.model, self.acquired)
             return mlem(projector, self.acquired, start, settings.flat_mlem_iterations)
         from planardose.learn.infer import unet_map  # heavy, and only where the method is asked for
 
-        activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured)
+        sources = self.fitted.sources
+        activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured, sources)
         return mlem(projector, self.acquired, activity, AFTER_NETWORK)
 
     def virtual_u(self, method: str) -> np.ndarray:
@@ -107,7 +116,7 @@ class Estimates:
         limits, responses = consistency.limits(), self.setting.responses.total * self.measured.exposure_s
         beside = self.setting.photopeak_on(consistency.wide_grid(self.model.grid), self.placement.pose)
         found = consistency.statistics(
-            self.model, responses, self.measured, self.acquired.scatter, self.fit, beside
+            self.model, responses, self.measured, self.acquired.scatter, self.organ_fit, beside
         )
         found |= _sizes(self.registration)
         strips = self.checked(FALLBACK, self.expected(self.map(FALLBACK))).strips
@@ -172,11 +181,12 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
             continue
         activity = estimates.map(method)
         _write_map(run, run.path("map", method=method, **keys), setting, activity, method, sources)
-        rows = split_map(activity, setting.model, estimates.fit.concentrations)
+        rows = estimates.fitted.rows(activity, estimates.fit)
         lines += _lines(setting.model, method, rows, estimates.uncertainty(method, rows))
         views[method] = estimates.expected(activity)
         gates[method] = estimates.checked(method, views[method])
         log.info("%s %s %s: deviance %.2f", patient, timepoint, method, gates[method].deviance)
+    split = zip(setting.model.organs, estimates.fitted.split(estimates.fit), strict=True)
     table = run.path("organs", **keys)
     with atomic(table) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
@@ -190,11 +200,12 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         calibration_relative_u=calibration_relative_u(setting.calibrated),
         uncertainty_terms=_terms(estimates),
         conjugate_view_scatter="energy windows" if estimates.has_scatter_window else "modelled",
-        split_by_mbq_ml={o: _short(c) for o, c in zip(setting.model.organs, estimates.fit.concentrations, strict=True)},
+        split_by_mbq_ml={o: _short(c) for o, c in split},
     )
     path = run.path("views", **keys)
     save_views(path, estimates.measured.counts, views)
     run.sidecar(path, "reconstruct", "measured and re-projected photopeak counts", "1", sources)
+    _write_prior(run, keys, estimates, sources)
     _write_gate(run, keys, gates, estimates.consistency(), sources)
 
 
@@ -211,6 +222,15 @@ def _terms(estimates: Estimates) -> dict[str, dict[str, float | None]]:
         }
         for o, counts, spread, holds in rows
     }
+
+
+def _write_prior(run: Run, keys: dict, estimates: Estimates, sources: list) -> None:
+    told, path = estimates.fitted.told(estimates.fit), run.path("prior_decision", **keys)
+    if "prior_image" in run.cohort.rows_of(keys["patient"])[0].paths:
+        sources = [*sources, run.path("prior", patient=keys["patient"])]
+        log.info("%s %s prior image: %s, %s", *keys.values(), "used" if told["used"] else "not used", told["reason"])
+    write_text(path, json.dumps(told, indent=1) + "\n")
+    run.sidecar(path, "reconstruct", "decision on the prior image", "mm, MBq", sources)
 
 
 def _short(value: float) -> float:

@@ -134,9 +134,23 @@ def _point(
         ("Posterior head x, z; rotation", _head(pose)),
         ("Organs moved, x / z", _moves(pose)),
     )
+    if "prior_image" in row.paths:
+        prior = json.loads(run.need("prior_decision", "reconstruct", patient=patient, timepoint=name).read_text())
+        facts += (("Prior image", _prior_text(prior)),)
     gate = json.loads(run.path("gate", patient=patient, timepoint=name).read_text())
     figures = views_figure(views), registration_figure(before_after(run, patient, name, views.spacing_mm))
     return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, *figures)
+
+
+def _prior_text(prior: dict) -> str:
+    """Whether the prior image is used, why, and how much better the counts are explained with it."""
+    if not prior["used"]:
+        return f"not used: {prior['reason']}"
+    gain = percent(1.0 - prior["misfit_with"] / prior["misfit_without"], 0)
+    return (
+        f"used: {gain} less misfit; texture {100 * prior['texture_weight']:.0f} %, {len(prior['foci'])} foci; "
+        f"moved {', '.join(f'{s:.1f}' for s in prior['shift_mm'])} mm"
+    )
 
 
 def _found(pose: dict) -> str:
