@@ -40,10 +40,12 @@ rule reconstruct:
         registration=PLAN.path("registration"),
         model=PLAN.path("model"),
         weights=PLAN.path("weights") if PLAN.config.needs_training else [],
+        diffusion=PLAN.path("diffusion_weights") if "diffusion" in PLAN.config.methods else [],
     output:
         organs=PLAN.path("organs"),
         gate=PLAN.path("gate"),
         maps=maps_of(),
+        maps_u=maps_u_of(),
     log:
         log_of("reconstruct_{timepoint}"),
     benchmark:

@@ -72,6 +72,7 @@ DEPENDS = {
     "sample_uptake": Depends(config=("seed", "sampling"), cells=INJECTED, catalogues=("nuclides", "tracers")),
     "project": Depends(config=("seed", "projection"), catalogues=IMAGING),
     "train": Depends(config=("seed", "train", "sampling", *HEAD), catalogues=IMAGING),
+    "train_diffusion": Depends(config=("seed", "train", "diffusion", "sampling", *HEAD), catalogues=IMAGING),
     "register": Depends(
         config=("registration", *HEAD),
         hand=("shift_mm", "rotation_deg", "same_patient"),
@@ -79,7 +80,7 @@ DEPENDS = {
         catalogues=IMAGING,
     ),
     "reconstruct": Depends(
-        config=("methods", "dose_method", "reconstruction", *HEAD),
+        config=("methods", "dose_method", "reconstruction", "diffusion", *HEAD),
         hand=("accept_gate",),
         cells=("calibration_cps_per_mbq",),
         catalogues=IMAGING,

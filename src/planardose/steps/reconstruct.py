@@ -38,12 +38,15 @@ def _pose(run: Run, patient: str, timepoint: str) -> PlanarPose:
 class Estimates:
     """Maps and organ rows of one time point, method by method."""
 
-    def __init__(self, run: Run, patient: str, setting: Setting, pose: PlanarPose):
-        self.run, self.patient, self.setting, self.model = run, patient, setting, setting.model
+    def __init__(self, run: Run, patient: str, timepoint: str, setting: Setting, pose: PlanarPose):
+        self.run, self.patient, self.timepoint = run, patient, timepoint
+        self.setting, self.model = setting, setting.model
         self.measured = setting.acquired(pose)
         self.fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
         self.acquired = with_modelled_scatter(self.measured, self.fit, setting.responses)
         self.relative_u: dict[str, float] = {}
+        self.drawn_u: np.ndarray = np.full(len(self.model.organs), np.nan)  # MBq, from the draws' spread
+        self.map_u: dict[str, np.ndarray] = {}  # method -> standard uncertainty of each voxel, MBq
 
     def map(self, method: str) -> np.ndarray:
         """(I, J, K) float64 MBq per voxel."""
@@ -55,22 +58,36 @@ class Estimates:
         if method == "mlem":
             start = flat_start(projector, self.model, self.acquired)
             return mlem(projector, self.acquired, start, settings.flat_mlem_iterations)
+        if method == "diffusion":
+            return self._mean_of_draws()
         from planardose.learn.infer import unet_map  # heavy, and only where the method is asked for
 
         activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured)
         return mlem(projector, self.acquired, activity, AFTER_NETWORK)
 
+    def _mean_of_draws(self) -> np.ndarray:
+        from planardose.learn.diffusion_infer import diffusion_draws  # heavy as well
+
+        draws = diffusion_draws(
+            self.run, self.patient, self.timepoint, self.model, self.setting.projector, self.measured
+        )
+        rows = np.array([split_map(m, self.model, self.fit.concentrations) for m in draws.maps])
+        self.drawn_u, self.map_u["diffusion"] = draws.organ_u(rows), draws.voxel_u
+        return draws.mean
+
     def statistical_u(self, method: str, rows: np.ndarray) -> np.ndarray:
         """(O,) MBq: standard uncertainty from the counts, NaN for a method without one.
 
-        The network scales QPlanar's map, so what QPlanar does not know of an organ the network does not know either:
-        an organ that is fitted as empty keeps QPlanar's uncertainty, which a share of nothing would not show.
+        The networks scale QPlanar's map, so what QPlanar does not know of an organ they do not know either: an organ
+        that is fitted as empty keeps QPlanar's uncertainty, which a share of nothing would not show.
         """
-        if method not in ("qplanar", "qplanar_mlem", "unet"):
+        if method not in ("qplanar", "qplanar_mlem", "unet", "diffusion"):
             return np.full(len(rows), np.nan)
         fitted = np.sqrt(np.diag(self.fit.covariance)) * self.model.volumes_ml()
-        if method != "unet":
+        if method in ("qplanar", "qplanar_mlem"):
             return fitted
+        if method == "diffusion":
+            return np.fmax(self.drawn_u, np.where(np.isfinite(fitted), fitted, np.nan))
         relative = np.array([self.relative_u.get(o, np.nan) for o in self.model.organs])
         return np.fmax(relative * rows, np.where(np.isfinite(fitted), fitted, np.nan))
 
@@ -111,10 +128,15 @@ def decision(gates: dict[str, gate.Gate], wanted: str, accepted: str | None) -> 
     return {"chosen": chosen, "status": "ok" if passed else "fallback", "accepted": used}
 
 
-def _write_map(run: Run, path, setting: Setting, activity: np.ndarray, method: str, sources: list) -> None:
+QUANTITY = "activity concentration at mid-time of the acquisition"
+QUANTITY_U = "standard uncertainty of the " + QUANTITY
+
+
+def _write_map(
+    run: Run, path, setting: Setting, activity: np.ndarray, method: str, sources: list, quantity: str = QUANTITY
+) -> None:
     grid = setting.model.ct_grid
     bq_ml = in_ct(setting.model, activity) * (BQ_PER_MBQ / grid.voxel_ml)
-    quantity = "activity concentration at mid-time of the acquisition"
     write_volume(path, Volume(bq_ml, grid, quantity, "Bq/mL"))
     run.sidecar(path, "reconstruct", quantity, "Bq/mL", sources, method=method, calibrated=setting.calibrated)
 
@@ -130,7 +152,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     keys = {"patient": patient, "timepoint": timepoint}
     pose, setting = _pose(run, patient, timepoint), load_setting(run, patient, timepoint)
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
-    estimates, gates, lines = Estimates(run, patient, setting, pose), {}, [COLUMNS]
+    estimates, gates, lines = Estimates(run, patient, timepoint, setting, pose), {}, [COLUMNS]
     if not estimates.has_scatter_window:
         log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
     for method in run.config.methods:
@@ -140,6 +162,9 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
             continue
         activity = estimates.map(method)
         _write_map(run, run.path("map", method=method, **keys), setting, activity, method, sources)
+        if method in estimates.map_u:
+            u_map = np.nan_to_num(with_calibration(activity, estimates.map_u[method], setting.calibrated))
+            _write_map(run, run.path("map_u", method=method, **keys), setting, u_map, method, sources, QUANTITY_U)
         rows = split_map(activity, setting.model, estimates.fit.concentrations)
         u = with_calibration(rows, estimates.statistical_u(method, rows), setting.calibrated)
         lines += _lines(setting.model, method, rows, u)

@@ -1,0 +1,171 @@
+"""The diffusion model: folding, scaling, training, draws, and the scales of their spread."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from learn_small import tiny_problem
+
+from planardose.learn.calibration import Calibration, calibrated
+from planardose.learn.denoiser import folded, new_denoiser, unfolded
+from planardose.learn.diffusion_problem import DiffusionProblem
+from planardose.learn.draws import draw_maps, noise_of, residuals
+from planardose.learn.features import CHANNELS
+from planardose.learn.loop import Plan, fit, reproducible
+from planardose.learn.residual import log_ratio
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def diffusion(problem):
+    """The tiny patient's diffusion problem, around the physics base."""
+    return DiffusionProblem(problem, None)
+
+
+def untrained(seed=4):
+    return new_denoiser(len(CHANNELS) + 1, 8, seed)
+
+
+def train(diffusion, folder, stop_after=None, steps=STEPS):
+    denoiser = untrained()
+    plan = Plan(steps, 5e-3, 4, "f")
+    with reproducible(1):
+        progress = fit(
+            denoiser, diffusion.batch_of, diffusion.loss_of, diffusion.scores, plan, folder / "c.pt", stop_after
+        )
+    return denoiser, progress
+
+
+@pytest.fixture(scope="module")
+def trained(diffusion, tmp_path_factory):
+    return train(diffusion, tmp_path_factory.mktemp("trained"), steps=100)
+
+
+def noise_for(diffusion, case, draws=4, name="test"):
+    noise = noise_of(1, name, "P01", draws, tuple(case.reference.shape))
+    return diffusion.problem.maker.projector.tensor(noise)
+
+
+def deviance(consistency, maps):
+    """Mean over draws of the Poisson deviance per pixel."""
+    expected = consistency.expected(maps).double().clamp_min(1e-3)
+    counts = consistency.projector.tensor(consistency.acquired.counts).double()
+    terms = expected - counts + torch.xlogy(counts, counts / expected)
+    return float(2 * terms.mean())
+
+
+def test_folding_keeps_every_voxel_and_puts_neighbours_into_channels():
+    maps = torch.randn(2, 4, 6, 8)
+    assert folded(maps).shape == (2, 8, 2, 3, 4)
+    assert torch.equal(unfolded(folded(maps)), maps)
+    one = torch.zeros(1, 4, 6, 8)
+    one[0, 2, 5, 7] = 1  # cube (1, 2, 3), corner (0, 1, 1)
+    assert folded(one)[0, :, 1, 2, 3].tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
+
+
+def test_residuals_have_the_spread_of_each_organ_and_give_the_activity_back(diffusion):
+    p = diffusion.problem
+    cases = [diffusion._case(n) for n in range(16)]
+    truth, reference = (torch.stack([getattr(c, k) for c in cases]) for k in ("truth", "reference"))
+    found = diffusion.scaling.residual(truth, reference)
+    for organ in p.maker.fractions:
+        values = found[:, organ > 0.99]
+        assert float(values.mean()) == pytest.approx(0, abs=0.02)
+        assert float(values.std()) == pytest.approx(1, abs=0.02)
+    back = diffusion.scaling.activity(found, reference)
+    inside = (log_ratio(truth, reference, p.body).abs() < 3.99) & (p.body > 0)
+    assert torch.allclose(back[inside], truth[inside], rtol=1e-3, atol=float(truth.mean()) * 1e-4)
+
+
+def test_untrained_draws_are_white_noise_with_the_organs_spread_whatever_the_steps(diffusion):
+    """A network that says zero leaves the unit normal as it is; DDIM's step would narrow it to cos(pi / 8)^4 = 0.73."""
+    case, _ = diffusion.validation[0]
+    noise = noise_for(diffusion, case)
+    with torch.no_grad():
+        found = residuals(untrained(), diffusion.scaling, case, noise, 4)
+    assert torch.allclose(found, noise * diffusion.scaling.body, atol=1e-5)
+
+
+def test_zero_residual_without_spread_is_the_reference(diffusion):
+    """Where the reference is always right, every draw is the reference."""
+    p, (case, _) = diffusion.problem, diffusion.validation[0]
+    scaling = type(diffusion.scaling)(torch.zeros_like(p.body), torch.full_like(p.body, 1e-6), p.body)
+    with torch.no_grad():
+        found = residuals(untrained(), scaling, case, noise_for(diffusion, case), 4)
+    maps = scaling.activity(found, case.reference[None])
+    assert torch.allclose(maps, case.reference.expand_as(maps), rtol=1e-4)
+
+
+def test_training_lowers_the_loss_below_white_noise(trained):
+    _, progress = trained
+    white, best = progress.rows[0], min(progress.rows, key=lambda r: r[3])
+    assert white[3] == pytest.approx(1, abs=0.35)
+    assert best[3] < 0.9 * white[3]
+    assert best[0] > 0
+
+
+def test_stopped_training_goes_on_to_bitwise_the_same_weights(diffusion, tmp_path):
+    whole, progress = train(diffusion, tmp_path / "whole")
+    for stop in (6, 9):
+        train(DiffusionProblem(tiny_problem(), None), tmp_path / "parts", stop_after=stop)
+    resumed, again = train(DiffusionProblem(tiny_problem(), None), tmp_path / "parts")
+    a, b = whole.state_dict(), resumed.state_dict()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert again.rows[1:] == progress.rows[1:]
+
+
+def test_draws_repeat_for_one_name_come_in_opposite_pairs_and_differ_otherwise(diffusion, trained):
+    case, consistency = diffusion.validation[0]
+    noise = noise_for(diffusion, case)
+    assert torch.equal(noise[0], -noise[1]) and not torch.equal(noise[0], noise[2])
+    assert np.array_equal(noise_of(1, "test", "P01", 6, (3, 4, 5))[:4], noise_of(1, "test", "P01", 4, (3, 4, 5)))
+
+    def drawn(name):
+        with reproducible(1):
+            return draw_maps(
+                trained[0], diffusion.scaling, case, noise_for(diffusion, case, name=name), 4, consistency
+            )
+
+    assert torch.equal(drawn("test"), drawn("test"))
+    assert not torch.equal(drawn("test"), drawn("other"))
+    assert float(drawn("test").min()) >= 0
+
+
+def test_draws_explain_the_counts_better_with_guidance_than_without(diffusion, trained):
+    """Each of four draws of each validation sample; and better than the reference, which is fitted organ by organ."""
+    for case, consistency in diffusion.validation:
+        noise = noise_for(diffusion, case)
+        with torch.no_grad():
+            free = diffusion.scaling.activity(
+                residuals(trained[0], diffusion.scaling, case, noise, 6), case.reference[None]
+            )
+            guided = diffusion.scaling.activity(
+                residuals(trained[0], diffusion.scaling, case, noise, 6, consistency), case.reference[None]
+            )
+        ended = draw_maps(trained[0], diffusion.scaling, case, noise, 6, consistency)
+        for n in range(len(noise)):
+            a, b, c = (deviance(consistency, m[n : n + 1]) for m in (free, guided, ended))
+            assert c < b < 0.8 * a
+        assert deviance(consistency, ended) < deviance(consistency, case.reference[None])
+
+
+def test_scales_are_error_over_spread():
+    """Spreads drawn three times too narrow for organs, twice for voxels, and exact otherwise."""
+    generator = torch.Generator().manual_seed(6)
+    error = torch.randn(4000, 9, generator=generator, dtype=torch.float64)
+    found = Calibration(error.square(), torch.full((4000, 9), 1 / 9).double(), error[:, 0].square(), torch.full((4000,), 0.25))
+    assert found.organ_scale == pytest.approx(3, rel=0.05)
+    assert found.voxel_scale == pytest.approx(2, rel=0.05)
+
+
+def test_calibration_makes_intervals_hold_their_share(diffusion, trained):
+    """On the samples it was made from, the spread times the scale is the root mean square error."""
+    found = calibrated(trained[0], diffusion, 4)
+    assert math.isfinite(found.organ_scale) and found.organ_scale > 0
+    assert found.voxel_scale**2 * float(found.voxel_variance.mean()) == pytest.approx(
+        float(found.voxel_error.mean()), rel=1e-4
+    )
+    twice = calibrated(trained[0], diffusion, 4)
+    assert (found.organ_scale, found.voxel_scale) == (twice.organ_scale, twice.voxel_scale)
