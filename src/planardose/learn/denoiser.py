@@ -1,16 +1,19 @@
 """The denoiser of the method `diffusion`: a small conditional MONAI diffusion U-Net on folded voxels.
 
 A *residual* is what the reference map (the U-Net's, or the physics base) misses: the logarithm of a ratio, brought to
-zero mean and unit variance in each organ. The residual x and white noise e mix on a quarter circle,
+zero mean and unit variance in each organ. The residual x and unit noise e mix on a quarter circle,
 
     x_angle = cos(angle) x + sin(angle) e,      0 <= angle <= pi/2,
 
 and the network predicts the velocity ``v = cos(angle) e - sin(angle) x`` (Salimans and Ho 2022, "Progressive
 distillation for fast sampling of diffusion models", section 4), the derivative of x_angle. A network that says zero
-therefore stands for white noise of unit variance: an untrained one already has the residual's spread in each organ.
+therefore draws the noise itself. The noise has the residual's smoothness (`learn.noise`), so that an untrained network
+already has its spread and texture in each organ; training adds what the acquisition tells.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
@@ -41,6 +44,16 @@ def unfolded(x: torch.Tensor) -> torch.Tensor:
     n, _, *size = x.shape
     cubes = x.reshape(n, FOLD, FOLD, FOLD, *size).permute(0, 4, 1, 5, 2, 6, 3)
     return cubes.reshape(n, *(FOLD * s for s in size))
+
+
+@contextmanager
+def fast_on_cuda(inputs: torch.Tensor) -> Iterator[torch.Tensor]:
+    """On CUDA, bfloat16 products and channels last; on a CPU nothing changes."""
+    if not inputs.is_cuda:
+        yield inputs
+        return
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        yield inputs.contiguous(memory_format=torch.channels_last_3d)
 
 
 class Denoiser(torch.nn.Module):
@@ -74,12 +87,14 @@ class Denoiser(torch.nn.Module):
 
     def condition(self, channels: torch.Tensor) -> torch.Tensor:
         """Encoded condition (N, 16, I/2, J/2, K/2) of channels (N, C, I, J, K): once for all draws and angles."""
-        return self.encoder(padded(channels))
+        with fast_on_cuda(padded(channels)) as fast:
+            return self.encoder(fast).float()
 
     def forward(self, noisy: torch.Tensor, angle: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Velocity (N, I, J, K) of noisy residuals (N, I, J, K) at angles (N,) in radians."""
         inputs = torch.cat([folded(padded(noisy)), condition], dim=1)
-        velocity = unfolded(self.unet(inputs, angle * (EMBEDDED / (math.pi / 2))))
+        with fast_on_cuda(inputs) as fast:
+            velocity = unfolded(self.unet(fast, angle * (EMBEDDED / (math.pi / 2))).float())
         i, j, k = noisy.shape[1:]
         return velocity[:, :i, :j, :k]
 

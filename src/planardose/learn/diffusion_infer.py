@@ -7,10 +7,11 @@ import numpy as np
 from planardose.errors import InputError
 from planardose.io.files import sha256_of
 from planardose.learn.diffusion_weights import RETRAIN, DiffusionHead, load_denoiser, moments_of
-from planardose.learn.draws import consistency_of, draw_maps, noise_of, reference_case
+from planardose.learn.draws import consistency_of, draw_maps, reference_case
 from planardose.learn.features import FeatureMaker
 from planardose.learn.loop import reproducible
 from planardose.learn.network import ResidualMap
+from planardose.learn.noise import noise_of
 from planardose.learn.residual import scaling_of
 from planardose.learn.weights import check_fits, load_network
 from planardose.patient_model import PatientModel
@@ -85,7 +86,8 @@ def diffusion_draws(
         body = projector.tensor(model.body[maker.box].astype(np.float32))
         scaling = scaling_of(*moments_of(head, projector.device), maker.fractions, body)
         shape = tuple(case.reference.shape)
-        noise = noise_of(run.config.seed, f"diffusion draw {timepoint}", patient, settings.draws, shape)
+        name = f"diffusion draw {timepoint}"
+        noise = noise_of(run.config.seed, name, patient, settings.draws, shape, head.smoothing)
         maps = draw_maps(denoiser, scaling, case, projector.tensor(noise), settings.sampling_steps, consistency)
         whole = consistency.whole(maps).cpu().numpy()
     return Draws(whole, head.organ_scale, head.voxel_scale)

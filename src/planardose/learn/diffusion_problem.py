@@ -11,6 +11,7 @@ from planardose.learn.denoiser import Denoiser
 from planardose.learn.draws import Case, consistency_of, reference_case
 from planardose.learn.loss import body_mae, body_nrmse
 from planardose.learn.network import ResidualMap
+from planardose.learn.noise import neighbour_correlation, smoothing_of, unit_noise
 from planardose.learn.problem import VARIANCE_SAMPLES, Problem
 from planardose.learn.residual import Scaling, log_ratio, organ_moments, scaling_of
 from planardose.seeds import rng_for
@@ -50,6 +51,8 @@ class DiffusionProblem:
         truth, reference = (torch.stack([getattr(c, k) for c in known]) for k in ("truth", "reference"))
         self.moments = organ_moments(log_ratio(truth, reference, problem.body), maker.fractions)
         self.scaling: Scaling = scaling_of(*self.moments, maker.fractions, problem.body)
+        known_residuals = self.scaling.residual(truth, reference)
+        self.smoothing = float(f"{smoothing_of(neighbour_correlation(known_residuals, problem.body)):.4g}")
         self.validation = []
         for acquisition in validation_acquisitions(problem.data, problem.root, problem.patient):
             acquired = problem.acquired(acquisition)
@@ -77,14 +80,15 @@ class DiffusionProblem:
         tensor, body = self.problem.maker.projector.tensor, self.problem.body
         truth, reference = (torch.stack([getattr(c, k) for c in cases]) for k in ("truth", "reference"))
         clean = self.scaling.residual(truth, reference)
-        noise = tensor(rng.standard_normal(clean.shape, np.float32)) * body
+        shape = tuple(clean.shape[1:])
+        noise = tensor(np.stack([unit_noise(rng, shape, self.smoothing) for _ in cases])) * body
         angle = tensor(angles)
         cos, sin = angle.cos().view(-1, 1, 1, 1), angle.sin().view(-1, 1, 1, 1)
         channels = torch.stack([c.channels for c in cases])
         return NoisyBatch(cos * clean + sin * noise, angle, channels, cos * noise - sin * clean)
 
     def loss_of(self, denoiser: Denoiser, batch: NoisyBatch) -> torch.Tensor:
-        """Mean squared error of the velocity over body voxels; 1 for white noise and a network that says zero."""
+        """Mean squared error of the velocity over body voxels; about 1 for a network that says zero."""
         found = denoiser(batch.noisy, batch.angle, denoiser.condition(batch.channels))
         squares = (found - batch.velocity).square() * self.problem.body
         return squares.sum() / (self.problem.body.sum() * len(batch.noisy))

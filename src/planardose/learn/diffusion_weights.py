@@ -39,6 +39,8 @@ class DiffusionHead:
         Of `moments`.
     moments : list of [float, float]
         Mean and standard deviation of each organ's log ratio (`residual.Scaling`).
+    smoothing : float
+        Of the noise, voxels (`noise.unit_noise`).
     sampling_steps : int
         Steps for which the scales hold.
     organ_scale, voxel_scale : float
@@ -55,6 +57,7 @@ class DiffusionHead:
     width: int
     organs: list[str]
     moments: list[list[float]]
+    smoothing: float
     sampling_steps: int
     organ_scale: float
     voxel_scale: float

@@ -1,4 +1,4 @@
-"""Draws of the activity given one acquisition: from white noise to maps that explain the counts.
+"""Draws of the activity given one acquisition: from noise to maps that explain the counts.
 
 The noise is taken away along ``dx / d angle = v`` (`learn.denoiser`) with the two-step Adams-Bashforth rule. DDIM's
 step goes along the chord of the same curve: with ten steps it narrows even a perfectly learned unit normal to
@@ -18,7 +18,6 @@ from planardose.learn.network import ResidualMap
 from planardose.learn.residual import Scaling
 from planardose.recon.acquired import Acquired
 from planardose.recon.projector import Projector
-from planardose.seeds import rng_for
 
 GUIDED_BELOW = math.pi / 4  # angle: above it the estimate is little but the mean, which is not bound to the noise
 
@@ -97,12 +96,6 @@ def consistency_of(maker: FeatureMaker, acquired: Acquired, estimate: Estimate) 
     scatter = np.tensordot(estimate.concentrations, maker.responses.scatter, axes=1) * acquired.exposure_s
     whole = np.tensordot(estimate.concentrations * model.grid.voxel_ml, model.fractions.astype(np.float64), axes=1)
     return Consistency(maker.projector, replace(acquired, scatter=scatter), maker.box, tensor(whole))
-
-
-def noise_of(root: int, name: str, patient: str, draws: int, shape: tuple[int, ...]) -> np.ndarray:
-    """White noise (draws, I, J, K) float32 in pairs of opposite sign: what is linear in it cancels in the mean."""
-    halves = [rng_for(root, name, patient, n).standard_normal(shape, np.float32) for n in range(-(-draws // 2))]
-    return np.stack([part for h in halves for part in (h, -h)])[:draws]
 
 
 def residuals(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 LARGEST = 4.0  # log ratios are cut at +-: exp(4) = 55
-LEAST = 0.02  # of the reference's mean in the body: added to both sides, so that an organ fitted as empty can hold some
+LEAST = 0.3  # of the mean activity in the body: added to both sides; below it errors are rather additive than relative
 LEAST_SPREAD = 0.05  # smallest standard deviation of the log ratio
 
 

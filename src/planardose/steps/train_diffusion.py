@@ -27,7 +27,7 @@ def train_diffusion(run: Run, patient: str) -> None:
     """Write ``model/diffusion.safetensors``, ``diffusion_training.csv`` and ``.png``.
 
     The U-Net's map is the reference where `unet` is among the methods, else the physics base. The weights are those of
-    the best validation loss; the row of step 0 is white noise with each organ's spread. A killed run goes on from
+    the best validation loss; the row of step 0 is noise with each organ's spread. A killed run goes on from
     ``model/diffusion_checkpoint.pt``.
 
     Raises
@@ -36,7 +36,7 @@ def train_diffusion(run: Run, patient: str) -> None:
         If an earlier output is missing or does not fit, or ``device: cuda`` without a CUDA device.
     """
     sources, device = sources_of(run, patient), device_of(run.config.device)
-    unet_path = run.need("weights", "train", patient=patient) if "unet" in run.config.methods else None
+    unet_path = run.need("weights", "train", patient=patient) if run.config.needs_training else None
     sources += [unet_path] if unet_path else []
     settings, began = run.config.diffusion, time.monotonic()
     checkpoint = run.path("diffusion_checkpoint", patient=patient)
@@ -83,7 +83,7 @@ def _head(
     training = {
         **settings.model_dump(),
         "seed": run.config.seed,
-        "white_noise": dict(zip(names, zero[3:], strict=True)),
+        "noise": dict(zip(names, zero[3:], strict=True)),
         "network": dict(zip(names, best[3:], strict=True)),
         "best_step": int(best[0]),
         "calibration": found.told(),
@@ -97,6 +97,7 @@ def _head(
         width=settings.width,
         organs=list(model.organs),
         moments=[[m, s] for m, s in zip(mean, spread, strict=True)],
+        smoothing=problem.smoothing,
         sampling_steps=settings.sampling_steps,
         organ_scale=found.organ_scale,
         voxel_scale=found.voxel_scale,
