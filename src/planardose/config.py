@@ -80,9 +80,9 @@ class Diffusion(Section):
     """The method `diffusion`: draws of the activity around the U-Net's map."""
 
     steps: int = Field(100, ge=1, description="optimiser steps; batch, rate, threads and checkpoints as in `train`")
-    width: int = Field(24, ge=8, multiple_of=8, description="channels of the first levels of the denoiser")
+    width: int = Field(16, ge=8, multiple_of=8, description="channels of the first levels of the denoiser")
     draws: int = Field(16, ge=4, multiple_of=2, description="draws per time point, in pairs of opposite noise")
-    sampling_steps: int = Field(10, ge=2, description="steps from noise to a draw")
+    sampling_steps: int = Field(8, ge=2, description="steps from noise to a draw")
 
 
 class Registration(Section):

@@ -7,7 +7,6 @@ import torch
 from planardose.learn.denoiser import Denoiser
 from planardose.learn.diffusion_problem import DiffusionProblem
 from planardose.learn.draws import draw_maps
-from planardose.learn.noise import noise_of
 
 DRAWS = 4  # per validation sample, in two pairs
 
@@ -59,8 +58,8 @@ def calibrated(denoiser: Denoiser, problem: DiffusionProblem, steps: int) -> Cal
     p, rows = problem.problem, []
     share = (p.maker.fractions / p.maker.fractions.sum(dim=0).clamp_min(1e-6)).double()
     for number, (case, consistency) in enumerate(problem.validation):
-        name, shape = f"diffusion calibration {number}", tuple(case.reference.shape)
-        noise = p.maker.projector.tensor(noise_of(p.root, name, p.patient, DRAWS, shape, problem.smoothing))
+        noise = problem.noise.pairs(p.root, f"diffusion calibration {number}", p.patient, DRAWS)
+        noise = p.maker.projector.tensor(noise)
         maps = draw_maps(denoiser, problem.scaling, case, noise, steps, consistency).double()
         truth = case.truth.double()
         totals, true = (torch.einsum("oijk,...ijk->...o", share, m) for m in (maps, truth))

@@ -7,8 +7,8 @@ zero mean and unit variance in each organ. The residual x and unit noise e mix o
 
 and the network predicts the velocity ``v = cos(angle) e - sin(angle) x`` (Salimans and Ho 2022, "Progressive
 distillation for fast sampling of diffusion models", section 4), the derivative of x_angle. A network that says zero
-therefore draws the noise itself. The noise has the residual's smoothness (`learn.noise`), so that an untrained network
-already has its spread and texture in each organ; training adds what the acquisition tells.
+therefore draws the noise itself. The noise looks like the residual (`learn.noise`), so that an untrained network
+already draws the spread of voxels and organ totals; training adds what the acquisition tells.
 """
 
 import math

@@ -11,7 +11,7 @@ from planardose.learn.draws import consistency_of, draw_maps, reference_case
 from planardose.learn.features import FeatureMaker
 from planardose.learn.loop import reproducible
 from planardose.learn.network import ResidualMap
-from planardose.learn.noise import noise_of
+from planardose.learn.noise import NoiseModel, share_of
 from planardose.learn.residual import scaling_of
 from planardose.learn.weights import check_fits, load_network
 from planardose.patient_model import PatientModel
@@ -85,9 +85,8 @@ def diffusion_draws(
         case, consistency = reference_case(maker.example(estimate), unet), consistency_of(maker, acquired, estimate)
         body = projector.tensor(model.body[maker.box].astype(np.float32))
         scaling = scaling_of(*moments_of(head, projector.device), maker.fractions, body)
-        shape = tuple(case.reference.shape)
-        name = f"diffusion draw {timepoint}"
-        noise = noise_of(run.config.seed, name, patient, settings.draws, shape, head.smoothing)
+        model_of_noise = NoiseModel(head.smoothing, np.array(head.common), share_of(maker.fractions))
+        noise = model_of_noise.pairs(run.config.seed, f"diffusion draw {timepoint}", patient, settings.draws)
         maps = draw_maps(denoiser, scaling, case, projector.tensor(noise), settings.sampling_steps, consistency)
         whole = consistency.whole(maps).cpu().numpy()
     return Draws(whole, head.organ_scale, head.voxel_scale)

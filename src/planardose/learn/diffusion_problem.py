@@ -11,7 +11,7 @@ from planardose.learn.denoiser import Denoiser
 from planardose.learn.draws import Case, consistency_of, reference_case
 from planardose.learn.loss import body_mae, body_nrmse
 from planardose.learn.network import ResidualMap
-from planardose.learn.noise import neighbour_correlation, smoothing_of, unit_noise
+from planardose.learn.noise import noise_like
 from planardose.learn.problem import VARIANCE_SAMPLES, Problem
 from planardose.learn.residual import Scaling, log_ratio, organ_moments, scaling_of
 from planardose.seeds import rng_for
@@ -52,7 +52,8 @@ class DiffusionProblem:
         self.moments = organ_moments(log_ratio(truth, reference, problem.body), maker.fractions)
         self.scaling: Scaling = scaling_of(*self.moments, maker.fractions, problem.body)
         known_residuals = self.scaling.residual(truth, reference)
-        self.smoothing = float(f"{smoothing_of(neighbour_correlation(known_residuals, problem.body)):.4g}")
+        rng = rng_for(problem.root, "diffusion noise model", problem.patient)
+        self.noise = noise_like(known_residuals, maker.fractions, problem.body, rng)
         self.validation = []
         for acquisition in validation_acquisitions(problem.data, problem.root, problem.patient):
             acquired = problem.acquired(acquisition)
@@ -80,8 +81,7 @@ class DiffusionProblem:
         tensor, body = self.problem.maker.projector.tensor, self.problem.body
         truth, reference = (torch.stack([getattr(c, k) for c in cases]) for k in ("truth", "reference"))
         clean = self.scaling.residual(truth, reference)
-        shape = tuple(clean.shape[1:])
-        noise = tensor(np.stack([unit_noise(rng, shape, self.smoothing) for _ in cases])) * body
+        noise = tensor(np.stack([self.noise.draw(rng) for _ in cases])) * body
         angle = tensor(angles)
         cos, sin = angle.cos().view(-1, 1, 1, 1), angle.sin().view(-1, 1, 1, 1)
         channels = torch.stack([c.channels for c in cases])

@@ -39,8 +39,10 @@ class DiffusionHead:
         Of `moments`.
     moments : list of [float, float]
         Mean and standard deviation of each organ's log ratio (`residual.Scaling`).
+    common : list of float
+        Share of each organ's variance that the whole organ has in common (`noise.NoiseModel`).
     smoothing : float
-        Of the noise, voxels (`noise.unit_noise`).
+        Of the noise, voxels.
     sampling_steps : int
         Steps for which the scales hold.
     organ_scale, voxel_scale : float
@@ -57,6 +59,7 @@ class DiffusionHead:
     width: int
     organs: list[str]
     moments: list[list[float]]
+    common: list[float]
     smoothing: float
     sampling_steps: int
     organ_scale: float

@@ -19,8 +19,6 @@ from planardose.learn.residual import Scaling
 from planardose.recon.acquired import Acquired
 from planardose.recon.projector import Projector
 
-GUIDED_BELOW = math.pi / 4  # angle: above it the estimate is little but the mean, which is not bound to the noise
-
 
 @dataclass(frozen=True)
 class Case:
@@ -98,40 +96,27 @@ def consistency_of(maker: FeatureMaker, acquired: Acquired, estimate: Estimate) 
     return Consistency(maker.projector, replace(acquired, scatter=scatter), maker.box, tensor(whole))
 
 
-def residuals(
-    denoiser: Denoiser,
-    scaling: Scaling,
-    case: Case,
-    noise: torch.Tensor,
-    steps: int,
-    consistency: Consistency | None = None,
-) -> torch.Tensor:
-    """Residuals (N, I, J, K) drawn from noise (N, I, J, K) in `steps` steps.
-
-    With a `consistency`, each clean estimate below `GUIDED_BELOW` is moved by one MLEM update of its map.
-    """
+def residuals(denoiser: Denoiser, scaling: Scaling, case: Case, noise: torch.Tensor, steps: int) -> torch.Tensor:
+    """Residuals (N, I, J, K) drawn from noise (N, I, J, K) in `steps` steps."""
     condition = denoiser.condition(case.channels[None]).expand(len(noise), -1, -1, -1, -1)
     x, before = noise * scaling.body, None
     angles = [math.pi / 2 * (1 - n / steps) for n in range(steps + 1)]
     for angle, following in pairwise(angles):
         velocity = denoiser(x, x.new_full((len(x),), angle), condition) * scaling.body
         slope = velocity if before is None else 1.5 * velocity - 0.5 * before
-        after = x + (following - angle) * slope
-        if consistency is not None and angle < GUIDED_BELOW:
-            clean = math.cos(angle) * x - math.sin(angle) * velocity
-            maps = scaling.activity(clean, case.reference[None])
-            moved = scaling.residual(maps * consistency.factor(maps), case.reference[None])
-            after = after + (moved - clean) * (math.sin(angle - following) / math.sin(angle))
-        x, before = after, velocity
+        x, before = x + (following - angle) * slope, velocity
     return x
 
 
 def draw_maps(
     denoiser: Denoiser, scaling: Scaling, case: Case, noise: torch.Tensor, steps: int, consistency: Consistency
 ) -> torch.Tensor:
-    """Activity maps (N, I, J, K) in the box, MBq per voxel, each ended by one MLEM update."""
+    """Activity maps (N, I, J, K) in the box, MBq per voxel, each ended by one MLEM update.
+
+    The same update ends the U-Net's map. Updates of the clean estimates on the way as well lowered the deviance by a
+    fifth (1.22 to 0.98, six validation samples of one phantom) and raised the mean absolute error by 7 %.
+    """
     denoiser.eval()
     with torch.no_grad():
-        x = residuals(denoiser, scaling, case, noise, steps, consistency)
-        maps = scaling.activity(x, case.reference[None])
+        maps = scaling.activity(residuals(denoiser, scaling, case, noise, steps), case.reference[None])
         return maps * consistency.factor(maps)

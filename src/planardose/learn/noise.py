@@ -1,10 +1,11 @@
-"""Noise with the smoothness of the residual: Gaussian, unit variance, one correlation length for the whole body.
+"""Noise that looks like the residual: Gaussian, unit variance, as smooth, and with as much in common in each organ.
 
 Any noise with full support will do for a flow between noise and residual (Albergo et al. 2023, "Stochastic
 interpolants"); noise that looks like the residual leaves the network the least to learn.
 """
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from planardose.seeds import rng_for
 
 SMOOTHEST = 0.9  # largest correlation of neighbours that counts
+MOST_COMMON = 0.9  # largest share of an organ's variance that the whole organ has in common
 
 
 def neighbour_correlation(residuals: torch.Tensor, body: torch.Tensor) -> float:
@@ -46,9 +48,61 @@ def unit_noise(rng: np.random.Generator, shape: tuple[int, ...], smoothing: floa
     return (gaussian_filter(white, smoothing, mode="wrap") / math.sqrt(energy)).astype(np.float32)
 
 
-def noise_of(
-    root: int, name: str, patient: str, draws: int, shape: tuple[int, ...], smoothing: float
-) -> np.ndarray:
-    """Noise (draws, I, J, K) float32 in pairs of opposite sign: what is linear in it cancels in the mean."""
-    halves = [unit_noise(rng_for(root, name, patient, n), shape, smoothing) for n in range(-(-draws // 2))]
-    return np.stack([part for h in halves for part in (h, -h)])[:draws]
+@dataclass(frozen=True)
+class NoiseModel:
+    """Smooth noise, and in each organ a share of the variance that the whole organ has in common.
+
+    Parameters
+    ----------
+    smoothing : float
+        Voxels.
+    common : (O,) float64
+        Shares, 0 to 1.
+    share : (O, I, J, K) float32
+        Of each voxel, adding up to 1 in the body.
+    """
+
+    smoothing: float
+    common: np.ndarray
+    share: np.ndarray = field(repr=False)
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """(I, J, K) float32."""
+        fine = unit_noise(rng, self.share.shape[1:], self.smoothing)
+        whole = rng.standard_normal(len(self.common)) * np.sqrt(self.common)
+        along, own = (np.tensordot(x.astype(np.float32), self.share, axes=1) for x in (whole, np.sqrt(1 - self.common)))
+        return own * fine + along
+
+    def pairs(self, root: int, name: str, patient: str, draws: int) -> np.ndarray:
+        """(draws, I, J, K) float32 in pairs of opposite sign: what is linear in the noise cancels in the mean."""
+        halves = [self.draw(rng_for(root, name, patient, n)) for n in range(-(-draws // 2))]
+        return np.stack([part for h in halves for part in (h, -h)])[:draws]
+
+
+def share_of(fractions: torch.Tensor) -> np.ndarray:
+    """(O, I, J, K) float32: organs' shares of the body in each voxel."""
+    return (fractions / fractions.sum(dim=0).clamp_min(1e-6)).cpu().numpy()
+
+
+def noise_like(
+    residuals: torch.Tensor, fractions: torch.Tensor, body: torch.Tensor, rng: np.random.Generator
+) -> NoiseModel:
+    """Noise with the neighbours' correlation of residuals (N, I, J, K), and their organ means' variance.
+
+    What smooth noise alone makes organ means vary, found from as many draws, is no common share.
+    """
+    smoothing = _short(smoothing_of(neighbour_correlation(residuals, body)))
+    inside = fractions * body
+    volumes = inside.sum(dim=(1, 2, 3)).clamp_min(1e-6)
+    fine = np.stack([unit_noise(rng, tuple(body.shape), smoothing) for _ in residuals])
+
+    def variance(x: torch.Tensor) -> torch.Tensor:
+        return (torch.einsum("oijk,nijk->no", inside, x) / volumes).var(dim=0)
+
+    extra = variance(residuals) - variance(torch.as_tensor(fine, dtype=residuals.dtype, device=residuals.device))
+    common = [_short(x) for x in extra.clamp(0, MOST_COMMON).tolist()]
+    return NoiseModel(smoothing, np.array(common), share_of(fractions))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
