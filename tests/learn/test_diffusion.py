@@ -81,11 +81,11 @@ def test_residuals_have_the_spread_of_each_organ_and_give_the_activity_back(diff
 
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.65, 0.8])
 def test_noise_has_unit_variance_and_the_correlation_it_was_asked_for(correlation):
-    """The sampled Gaussian kernel is a little off its continuous form when it is narrower than a voxel."""
+    """Found in 96 000 voxels, of which some 20 000 are independent at most: deviation below 0.01."""
     noise = unit_noise(np.random.default_rng(2), (40, 40, 60), smoothing_of(correlation))
     found = neighbour_correlation(torch.tensor(noise)[None], torch.ones(noise.shape))
     assert float(noise.std()) == pytest.approx(1, abs=0.03)
-    assert found == pytest.approx(correlation, abs=0.04)
+    assert found == pytest.approx(correlation, abs=0.02)
 
 
 def test_noise_takes_smoothness_and_common_shares_from_residuals():

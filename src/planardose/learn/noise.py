@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import brentq
 
 from planardose.seeds import rng_for
 
 SMOOTHEST = 0.9  # largest correlation of neighbours that counts
+LEAST_CORRELATION = 0.05  # below it the noise is white
+WIDEST = 3  # voxels: more than `SMOOTHEST` needs
 MOST_COMMON = 0.9  # largest share of an organ's variance that the whole organ has in common
 
 
@@ -29,12 +32,18 @@ def neighbour_correlation(residuals: torch.Tensor, body: torch.Tensor) -> float:
 
 
 def smoothing_of(correlation: float) -> float:
-    """Standard deviation in voxels of the Gaussian whose noise has this correlation of neighbours; 0: white.
-
-    White noise smoothed by a Gaussian of deviation s has the correlation exp(-d^2 / (4 s^2)) at distance d.
-    """
+    """Standard deviation in voxels of the sampled Gaussian whose noise has this correlation of neighbours; 0: white."""
     inside = min(correlation, SMOOTHEST)
-    return 0.0 if inside <= 0.05 else 1 / math.sqrt(-4 * math.log(inside))
+    if inside <= LEAST_CORRELATION:
+        return 0.0
+    one = np.zeros(2 * WIDEST * 4 + 1)
+    one[len(one) // 2] = 1.0
+
+    def excess(smoothing: float) -> float:
+        kernel = gaussian_filter(one, smoothing)
+        return float(kernel[1:] @ kernel[:-1] / (kernel @ kernel)) - inside
+
+    return float(brentq(excess, 0.2, WIDEST))
 
 
 def unit_noise(rng: np.random.Generator, shape: tuple[int, ...], smoothing: float) -> np.ndarray:
