@@ -84,6 +84,11 @@ def maps_of(timepoint="{timepoint}"):
     return [PLAN.path("map").replace("{method}", m).replace("{timepoint}", timepoint) for m in PLAN.map_methods]
 
 
+def maps_u_of():
+    """Patterns of the uncertainty maps of one time point."""
+    return [PLAN.path("map_u").replace("{method}", m) for m in PLAN.config.methods if m == "diffusion"]
+
+
 def maps_of_patient(wildcards):
     rows = PLAN.cohort.rows_of(wildcards.patient)
     return [m.format(patient=wildcards.patient) for row in rows for m in maps_of(row.timepoint)]

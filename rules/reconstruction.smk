@@ -42,12 +42,14 @@ rule reconstruct:
         model=PLAN.path("model"),
         prior=prior_of,
         weights=PLAN.path("weights") if PLAN.config.needs_training else [],
+        diffusion=PLAN.path("diffusion_weights") if "diffusion" in PLAN.config.methods else [],
     output:
         organs=PLAN.path("organs"),
         gate=PLAN.path("gate"),
         views=PLAN.path("views"),
         prior=PLAN.path("prior_decision"),
         maps=maps_of(),
+        maps_u=maps_u_of(),
     log:
         log_of("reconstruct_{timepoint}"),
     benchmark:

@@ -20,3 +20,27 @@ rule train:
         mark=mark("train"),
     shell:
         patient_command("train")
+
+
+# Draws around the network's map, only where the method is asked for.
+rule train_diffusion:
+    input:
+        samples=PLAN.path("samples"),
+        model=PLAN.path("model"),
+        projections=chunks_of,
+        unet=PLAN.path("weights") if PLAN.config.needs_training else [],
+    output:
+        weights=PLAN.path("diffusion_weights"),
+        history=PLAN.path("diffusion_log"),
+        curve=PLAN.path("diffusion_curve"),
+    log:
+        log_of("train_diffusion"),
+    benchmark:
+        benchmark_of("train_diffusion")
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    params:
+        mark=mark("train_diffusion"),
+    shell:
+        patient_command("train-diffusion")

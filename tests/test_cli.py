@@ -20,6 +20,7 @@ COMMANDS = {
     "sample-uptake",
     "project",
     "train",
+    "train-diffusion",
     "register",
     "reconstruct",
     "fit-kinetics",

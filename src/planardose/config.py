@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from planardose.errors import InputError
 
-Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet"]
+Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "diffusion"]
 ID_PATTERN = r"^[A-Za-z0-9-]{1,32}$"
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 
@@ -76,6 +76,15 @@ class Train(Section):
     checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")
 
 
+class Diffusion(Section):
+    """The method `diffusion`: draws of the activity around the U-Net's map."""
+
+    steps: int = Field(100, ge=1, description="optimiser steps; batch, rate, threads and checkpoints as in `train`")
+    width: int = Field(16, ge=8, multiple_of=8, description="channels of the first levels of the denoiser")
+    draws: int = Field(16, ge=4, multiple_of=2, description="draws per time point, in pairs of opposite noise")
+    sampling_steps: int = Field(8, ge=2, description="steps from noise to a draw")
+
+
 class Registration(Section):
     """Planar images to CT."""
 
@@ -133,13 +142,15 @@ class Config(Section):
         description="reconstruction methods to compute",
     )
     dose_method: Method | None = Field(
-        None, description="method of the dose map; null: unet, else qplanar_mlem, else the last of `methods`"
+        None,
+        description="method of the dose map; null: unet, else diffusion, else qplanar_mlem, else the last of `methods`",
     )
     grid_mm: float = Field(10.0, ge=2, le=20, description="voxel size of the reconstruction, mm")
     segmentation: Segmentation = Segmentation()
     sampling: Sampling = Sampling()
     projection: Projection = Projection()
     train: Train = Train()
+    diffusion: Diffusion = Diffusion()
     registration: Registration = Registration()
     reconstruction: Reconstruction = Reconstruction()
     patients: dict[Identifier, dict[Identifier, Hand]] = Field(
@@ -164,7 +175,7 @@ class Config(Section):
         """The method whose map is dosed when its gate passes."""
         if self.dose_method is not None:
             return self.dose_method
-        preferred: tuple[Method, ...] = ("unet", "qplanar_mlem")
+        preferred: tuple[Method, ...] = ("unet", "diffusion", "qplanar_mlem")
         return next((m for m in preferred if m in self.methods), self.methods[-1])
 
     def hand(self, patient: str, timepoint: str) -> Hand:

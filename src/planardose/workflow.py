@@ -60,6 +60,7 @@ INJECTED = ("injected_mbq", "residual_mbq")
 INJECTION = (*INJECTED, "injected_at")
 IMAGING = ("nuclides", "cameras")
 HEAD = ("projection.penetration", "projection.couch")  # what the analytic projector shares with the Monte Carlo
+LOOP = ("train.threads", "train.batch", "train.learning_rate", "train.checkpoint_every")
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
@@ -73,6 +74,7 @@ DEPENDS = {
     "sample_uptake": Depends(config=("seed", "sampling"), cells=INJECTED, catalogues=("nuclides", "tracers")),
     "project": Depends(config=("seed", "projection"), catalogues=IMAGING),
     "train": Depends(config=("seed", "train", "sampling", *HEAD), catalogues=IMAGING),
+    "train_diffusion": Depends(config=("seed", "diffusion", "sampling", *LOOP, *HEAD), catalogues=IMAGING),
     "register": Depends(
         config=("registration", *HEAD),
         hand=("shift_mm", "rotation_deg", "same_patient"),
@@ -80,7 +82,7 @@ DEPENDS = {
         catalogues=IMAGING,
     ),
     "reconstruct": Depends(
-        config=("methods", "dose_method", "reconstruction", *HEAD),
+        config=("methods", "dose_method", "reconstruction", "diffusion", *HEAD),
         hand=("accept_gate",),
         cells=("calibration_cps_per_mbq",),
         catalogues=IMAGING,

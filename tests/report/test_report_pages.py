@@ -172,7 +172,8 @@ def test_reprojection_of_a_true_map_explains_the_counts(tmp_path):
     run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
     model = fake.fill_patient(run, "P01", noise=1e-6)
     registered = json.loads(run.path("registration", patient="P01", timepoint="t24").read_text())
-    estimates = Estimates(run, "P01", load_setting(run, "P01", "t24", Projector), registered)
+    registered |= {"posterior_head": [0.0, 0.0, 0.0], "organs_mm": {}}  # as the views were made
+    estimates = Estimates(run, "P01", "t24", load_setting(run, "P01", "t24", Projector), registered)
     true = np.tensordot(fake.concentrations(24.0, 1.0), model.fractions, axes=1) * model.grid.voxel_ml
     measured, expected = estimates.measured.counts, estimates.expected(true)
     assert expected.shape == (2, model.grid.shape[0], model.grid.shape[2])

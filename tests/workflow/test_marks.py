@@ -145,14 +145,19 @@ def test_a_changed_organ_prior_changes_what_reads_it(cohort, write_sheet, monkey
     assert after == {"sample_uptake"}
 
 
+ANALYTIC = {"project", "train", "train_diffusion", "register", "reconstruct", "report"}  # with the projector's camera
+
+
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
         ({"train": {"steps": 7}}, {"train"}),
-        ({"sampling": {"shift_mm": 1}}, {"sample_uptake", "train"}),
+        ({"sampling": {"shift_mm": 1}}, {"sample_uptake", "train", "train_diffusion"}),
+        ({"train": {"batch": 3}}, {"train", "train_diffusion"}),
+        ({"diffusion": {"draws": 8}}, {"train_diffusion", "reconstruct"}),
         ({"projection": {"histories": 2e6}}, {"project"}),
-        ({"projection": {"penetration": False}}, {"project", "train", "register", "reconstruct", "report"}),
-        ({"projection": {"couch": False}}, {"project", "train", "register", "reconstruct", "report"}),
+        ({"projection": {"penetration": False}}, ANALYTIC),
+        ({"projection": {"couch": False}}, ANALYTIC),
         ({"registration": {"max_shift_mm": 10}}, {"register"}),
         ({"grid_mm": 12}, {"segment"}),
     ],

@@ -71,6 +71,24 @@ def test_a_new_patient_reruns_itself_and_the_cohort_page(finished, demo, workflo
     assert planned(workflow(finished.folder, sheet).jobs()) == planned(own | PER_TIMEPOINT | AFTER)
 
 
+def test_diffusion_adds_its_own_training_and_a_map_of_uncertainty(finished, demo, workflow, tmp_path):
+    words = (
+        "methods=[conjugate_view,qplanar,qplanar_mlem,mlem,unet,diffusion]",
+        "diffusion={steps: 2, width: 8, draws: 4, sampling_steps: 2}",
+    )
+    folder = tmp_path / "work"
+    shutil.copytree(finished.folder, folder)
+    with_it = workflow(folder, finished.sheet, config=words)
+    assert planned(with_it.jobs()) == planned({"train_diffusion": 1, "reconstruct": 2} | AFTER)
+    done = with_it()
+    assert done.returncode == 0, done.stdout
+    p01 = folder / "out/P01"
+    for name in ("model/diffusion.safetensors", "recon/t24_diffusion.nii.gz", "recon/t24_diffusion_u.nii.gz"):
+        assert (p01 / name).stat().st_size > 0, name
+    rows = [r for r in table(p01 / "recon/t24_organs.csv") if r["method"] == "diffusion"]
+    assert rows and all(float(r["activity_mbq_u"]) > 0 for r in rows if float(r["activity_mbq"]) > 0)
+
+
 def test_one_changed_key_reruns_what_depends_on_it(finished, demo, workflow):
     longer = workflow(finished.folder, finished.sheet, config=("train={steps: 7}",))
     assert planned(longer.jobs()) == planned({"train": 1, "reconstruct": 2} | AFTER)

@@ -2,7 +2,8 @@
 
 from planardose.errors import InputError
 
-MAP_METHODS = ("unet", "qplanar_mlem", "qplanar", "mlem")  # in the order of preference; conjugate_view makes no map
+# in the order of preference; conjugate_view makes no map
+MAP_METHODS = ("unet", "diffusion", "qplanar_mlem", "qplanar", "mlem")
 
 
 def common_method(gates: dict[str, dict], patient: str) -> tuple[str, str]:

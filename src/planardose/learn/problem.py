@@ -10,7 +10,7 @@ from planardose.learn.features import Estimate, Example, FeatureMaker, stack
 from planardose.learn.loss import body_mae, body_nrmse, loss, relative_errors, variance_map
 from planardose.learn.network import ResidualMap
 from planardose.library import Nuclide
-from planardose.recon.acquired import acquired_from
+from planardose.recon.acquired import Acquired, acquired_from
 from planardose.seeds import rng_for
 
 POOL = 64  # acquisitions at hand at a time
@@ -54,10 +54,13 @@ class Problem:
         errors = relative_errors(known.base, known.truth, self.body)
         self.variance = variance_map(errors, self.maker.fractions)
 
-    def _estimate(self, acquisition: Acquisition) -> tuple[Estimate, np.ndarray]:
+    def acquired(self, acquisition: Acquisition) -> Acquired:
+        """What a reconstruction starts from."""
         counts, exposure_s = acquisition.counts, acquisition.exposure_s
-        acquired = acquired_from(counts, self.data.windows, exposure_s, self.nuclide, self.data.step_mm)
-        return self.maker.estimate(acquired), acquisition.activity
+        return acquired_from(counts, self.data.windows, exposure_s, self.nuclide, self.data.step_mm)
+
+    def _estimate(self, acquisition: Acquisition) -> tuple[Estimate, np.ndarray]:
+        return self.maker.estimate(self.acquired(acquisition)), acquisition.activity
 
     def _example(self, estimate: Estimate, activity: np.ndarray) -> Example:
         return self.maker.example(estimate, activity)
@@ -70,15 +73,26 @@ class Problem:
             self._pool[number] = self._estimate(drawn)
         return self._pool[number]
 
+    def holds(self, number: int) -> bool:
+        """Whether training acquisition `number` is at hand."""
+        return number in self._pool
+
     def batch_of(self, step: int) -> Example:
         """Training batch of a step: the pool in a new order each time round, and a new pool after `REUSE` times."""
-        examples = []
+        return stack([self.example(number) for number in self.numbers_of(step)])
+
+    def numbers_of(self, step: int) -> list[int]:
+        """Numbers of the training acquisitions of a step."""
+        numbers = []
         for draw in range(step * self.batch, (step + 1) * self.batch):
             time_round, place = divmod(draw, POOL)
             order = rng_for(self.root, "train order", self.patient, time_round).permutation(POOL)
-            number = (time_round // REUSE) * POOL + int(order[place])
-            examples.append(self._example(*self._pooled(number)))
-        return stack(examples)
+            numbers.append((time_round // REUSE) * POOL + int(order[place]))
+        return numbers
+
+    def example(self, number: int) -> Example:
+        """Example of training acquisition `number`."""
+        return self._example(*self._pooled(number))
 
     def loss_of(self, network: ResidualMap, batch: Example) -> torch.Tensor:
         """Loss of the network on a batch."""

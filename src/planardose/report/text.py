@@ -8,6 +8,7 @@ METHOD_NAMES = {
     "qplanar_mlem": "QPlanar + MLEM",
     "mlem": "MLEM, two views",
     "unet": "U-Net",
+    "diffusion": "Diffusion",
 }
 KEY_ORGANS = ("kidney", "parotid", "submandibular", "lesion", "liver", "spleen")  # starts of names, in reading order
 EMPTY = "–"

@@ -19,6 +19,7 @@ METHODS = {
     "qplanar_mlem": "qplanar as the starting point of a few MLEM iterations within the body",
     "mlem": "MLEM of the two views from a uniform body, without organs",
     "unet": "the patient's own 3D network, trained on Monte Carlo data of this patient, on top of qplanar",
+    "diffusion": "mean of draws around the unet's map that explain both views, with their spread per voxel",
 }
 
 

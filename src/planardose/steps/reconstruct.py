@@ -49,8 +49,9 @@ def _sizes(registration: dict) -> dict[str, float]:
 class Estimates:
     """Maps and organ rows of one time point, method by method."""
 
-    def __init__(self, run: Run, patient: str, setting: Setting, registration: dict):
-        self.run, self.patient, self.setting, self.model = run, patient, setting, setting.model
+    def __init__(self, run: Run, patient: str, timepoint: str, setting: Setting, registration: dict):
+        self.run, self.patient, self.timepoint = run, patient, timepoint
+        self.setting, self.model = setting, setting.model
         self.registration, self.placement = registration, Placement.read(registration)
         self.measured = setting.acquired_at(self.placement)
         self.organ_fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
@@ -60,6 +61,8 @@ class Estimates:
         self.fit = qplanar(setting.projector, sources, self.measured, responses) if with_prior else self.organ_fit
         self.acquired = with_modelled_scatter(self.measured, self.fit, responses)
         self.relative_u: dict[str, float] = {}
+        self.drawn_u = np.zeros(len(self.model.organs))  # MBq, from the draws' spread
+        self.map_u: dict[str, np.ndarray] = {}  # method -> standard uncertainty of each voxel, MBq
         spread = texture_spread(setting.projector, sources, self.fit, responses, self.measured.exposure_s)
         spread = np.sqrt(self.fitted.by_organ(spread**2))
         activity = self.fitted.by_organ(self.fit.concentrations * sources.volumes_ml())
@@ -77,22 +80,35 @@ class Estimates:
         if method == "mlem":
             start = flat_start(projector, self.model, self.acquired)
             return mlem(projector, self.acquired, start, settings.flat_mlem_iterations)
+        if method == "diffusion":
+            return self._mean_of_draws()
         from planardose.learn.infer import unet_map  # heavy, and only where the method is asked for
 
         sources = self.fitted.sources
         activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured, sources)
         return mlem(projector, self.acquired, activity, AFTER_NETWORK)
 
-    def virtual_u(self, method: str) -> np.ndarray:
-        """(O,) relative error of a network on the patient's virtual acquisitions; 0 for the other methods."""
+    def _mean_of_draws(self) -> np.ndarray:
+        from planardose.learn.diffusion_infer import diffusion_draws  # heavy as well
+
+        draws = diffusion_draws(
+            self.run, self.patient, self.timepoint, self.model, self.setting.projector, self.measured
+        )
+        rows = np.array([self.fitted.rows(m, self.fit) for m in draws.maps])
+        self.drawn_u, self.map_u["diffusion"] = draws.organ_u(rows), draws.voxel_u
+        return draws.mean
+
+    def virtual_u(self, method: str, rows: np.ndarray) -> np.ndarray:
+        """(O,) relative error of a network on the patient's virtual acquisitions, or by its draws; else 0."""
+        if method == "diffusion":
+            return self.drawn_u / np.maximum(rows, 1e-12)
         known = self.relative_u if method == "unet" else {}
         return np.array([known.get(o, 0.0) for o in self.model.organs])
 
     def uncertainty(self, method: str, rows: np.ndarray) -> Uncertainty:
         """Of the organ rows (O,) MBq of a method."""
-        return standard_uncertainty(
-            method, self.model, rows, self.terms, self.virtual_u(method), self.setting.calibrated
-        )
+        virtual = self.virtual_u(method, rows)
+        return standard_uncertainty(method, self.model, rows, self.terms, virtual, self.setting.calibrated)
 
     def conjugate_rows(self) -> np.ndarray:
         """(O,) MBq of the conjugate view; without a scatter window the scatter is the one modelled for QPlanar."""
@@ -152,10 +168,15 @@ def decision(gates: dict[str, gate.Gate], wanted: str, accepted: str | None) -> 
     return {"chosen": chosen, "status": "ok" if passed else "fallback", "accepted": used}
 
 
-def _write_map(run: Run, path, setting: Setting, activity: np.ndarray, method: str, sources: list) -> None:
+QUANTITY = "activity concentration at mid-time of the acquisition"
+QUANTITY_U = "standard uncertainty of the " + QUANTITY
+
+
+def _write_map(
+    run: Run, path, setting: Setting, activity: np.ndarray, method: str, sources: list, quantity: str = QUANTITY
+) -> None:
     grid = setting.model.ct_grid
     bq_ml = in_ct(setting.model, activity) * (BQ_PER_MBQ / grid.voxel_ml)
-    quantity = "activity concentration at mid-time of the acquisition"
     write_volume(path, Volume(bq_ml, grid, quantity, "Bq/mL"))
     run.sidecar(path, "reconstruct", quantity, "Bq/mL", sources, method=method, calibrated=setting.calibrated)
 
@@ -171,7 +192,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     keys = {"patient": patient, "timepoint": timepoint}
     registration, setting = _registration(run, patient, timepoint), load_setting(run, patient, timepoint, Projector)
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
-    estimates, gates, views, lines = Estimates(run, patient, setting, registration), {}, {}, [COLUMNS]
+    estimates, gates, views, lines = Estimates(run, patient, timepoint, setting, registration), {}, {}, [COLUMNS]
     if not estimates.has_scatter_window:
         log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
     for method in run.config.methods:
@@ -181,6 +202,9 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
             continue
         activity = estimates.map(method)
         _write_map(run, run.path("map", method=method, **keys), setting, activity, method, sources)
+        if method in estimates.map_u:
+            u_map = np.hypot(estimates.map_u[method], calibration_relative_u(setting.calibrated) * activity)
+            _write_map(run, run.path("map_u", method=method, **keys), setting, u_map, method, sources, QUANTITY_U)
         rows = estimates.fitted.rows(activity, estimates.fit)
         lines += _lines(setting.model, method, rows, estimates.uncertainty(method, rows))
         views[method] = estimates.expected(activity)

@@ -38,6 +38,8 @@ from planardose.steps.report_views import before_after, views_of
 
 CLEAR_MOVE = 2.0  # standard uncertainties
 
+WEIGHTS_OF = {"unet": ("weights",), "diffusion": ("weights", "diffusion_weights")}  # where they exist
+
 
 def report(run: Run, patient: str) -> None:
     """Write `summary` and the self-contained page `report`."""
@@ -73,7 +75,7 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     gates = read_gates(run, patient)
     method, status = common_method(gates, patient)
     choice = {"method": method, "status": status, "gate": gate_verdict(gates, method)}
-    keys = ("model", "labels", *(("weights",) if method == "unet" else ()))
+    keys = ("model", "labels", *WEIGHTS_OF.get(method, ()))
     hashes = {k: sha256_of(run.path(k, patient=patient)) for k in keys if run.path(k, patient=patient).exists()}
     dose = run.need("dose", "absorbed-dose", patient=patient)
     energy = json.loads(dose.with_name(dose.name + ".json").read_text())["energy"]

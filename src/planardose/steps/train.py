@@ -41,8 +41,8 @@ def train(run: Run, patient: str) -> None:
     InputError
         If an earlier output is missing or does not fit, or ``device: cuda`` without a CUDA device.
     """
-    sources = _sources(run, patient)
-    device = _device(run.config.device)
+    sources = sources_of(run, patient)
+    device = device_of(run.config.device)
     began = time.monotonic()
     with reproducible(run.config.train.threads):
         problem = make_problem(run, patient, device)
@@ -91,12 +91,14 @@ def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], dev
     return Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
 
 
-def _sources(run: Run, patient: str) -> list[Path]:
+def sources_of(run: Run, patient: str) -> list[Path]:
+    """Patient model, sample table and projections: what the virtual data consist of."""
     model = run.need("model", "segment", patient=patient)
     return [model, run.need("samples", "sample-uptake", patient=patient), *chunk_paths(run, patient)]
 
 
-def _device(choice: str) -> str:
+def device_of(choice: str) -> str:
+    """Torch's device for the config's choice."""
     there = torch.cuda.is_available()
     if choice == "cuda" and not there:
         raise InputError("config device", "cuda, but torch sees no CUDA", "cpu or auto", "see 'planardose doctor'")

@@ -1,0 +1,102 @@
+"""The diffusion model on a real acquisition: called by the step `reconstruct`."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from planardose.errors import InputError
+from planardose.io.files import sha256_of
+from planardose.learn.diffusion_weights import RETRAIN, DiffusionHead, load_denoiser, moments_of
+from planardose.learn.draws import consistency_of, draw_maps, reference_case
+from planardose.learn.features import FeatureMaker
+from planardose.learn.loop import reproducible
+from planardose.learn.network import ResidualMap
+from planardose.learn.noise import NoiseModel, share_of
+from planardose.learn.residual import scaling_of
+from planardose.learn.weights import check_fits, load_network
+from planardose.patient_model import PatientModel
+from planardose.recon.acquired import Acquired
+from planardose.recon.projector import Projector
+from planardose.run import Run
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws of one acquisition.
+
+    Parameters
+    ----------
+    maps : (N, I, J, K) float32
+        MBq per voxel on the model's grid; beyond the CT all are the physics base.
+    organ_scale, voxel_scale : float
+        What turns the spread of organ totals and of voxels into standard uncertainties.
+    """
+
+    maps: np.ndarray = field(repr=False)
+    organ_scale: float
+    voxel_scale: float
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(I, J, K) float64 MBq per voxel."""
+        return self.maps.mean(axis=0, dtype=np.float64)
+
+    @property
+    def voxel_u(self) -> np.ndarray:
+        """Standard uncertainty (I, J, K) float64, MBq per voxel."""
+        return self.voxel_scale * self.maps.std(axis=0, dtype=np.float64)
+
+    def organ_u(self, rows: np.ndarray) -> np.ndarray:
+        """Standard uncertainty (O,) of organ totals from those of the draws, (N, O)."""
+        return self.organ_scale * rows.std(axis=0)
+
+
+def diffusion_draws(
+    run: Run, patient: str, timepoint: str, model: PatientModel, projector: Projector, acquired: Acquired
+) -> Draws:
+    """Draws of the activity of one acquisition.
+
+    Parameters
+    ----------
+    run : Run
+    patient, timepoint : str
+        They key the noise, with the run's seed.
+    model : PatientModel
+    projector : Projector
+        Of the acquisition's camera and head distances.
+    acquired : Acquired
+
+    Raises
+    ------
+    InputError
+        If there are no weights yet, or those of another patient, grid, patient model, U-Net or number of steps.
+    """
+    where, device = f"{patient} diffusion weights", str(projector.device)
+    denoiser, head = load_denoiser(run.need("diffusion_weights", "train-diffusion", patient=patient), where, device)
+    check_fits(head, patient, sha256_of(run.need("model", "segment", patient=patient)), model.grid.shape, where)
+    unet = _unet_of(run, patient, head, where, device)
+    settings = run.config.diffusion
+    if head.sampling_steps != settings.sampling_steps:
+        problem = f"calibrated for {head.sampling_steps} steps"
+        raise InputError(where, problem, f"diffusion.sampling_steps {settings.sampling_steps}", RETRAIN)
+    with reproducible(run.config.train.threads):
+        maker = FeatureMaker(projector, model)
+        estimate = maker.estimate(acquired)
+        case, consistency = reference_case(maker.example(estimate), unet), consistency_of(maker, acquired, estimate)
+        body = projector.tensor(model.body[maker.box].astype(np.float32))
+        scaling = scaling_of(*moments_of(head, projector.device), maker.fractions, body)
+        model_of_noise = NoiseModel(head.smoothing, np.array(head.common), share_of(maker.fractions))
+        noise = model_of_noise.pairs(run.config.seed, f"diffusion draw {timepoint}", patient, settings.draws)
+        maps = draw_maps(denoiser, scaling, case, projector.tensor(noise), settings.sampling_steps, consistency)
+        whole = consistency.whole(maps).cpu().numpy()
+    return Draws(whole, head.organ_scale, head.voxel_scale)
+
+
+def _unet_of(run: Run, patient: str, head: DiffusionHead, where: str, device: str) -> ResidualMap | None:
+    """The U-Net that the model was trained with; refused when it was trained anew since."""
+    if not head.unet_sha256:
+        return None
+    path = run.need("weights", "train", patient=patient)
+    if sha256_of(path) != head.unet_sha256:
+        raise InputError(where, "trained on another U-Net's maps", "the U-Net of these results", RETRAIN)
+    return load_network(path, f"{patient} weights", device)[0]
