@@ -23,9 +23,9 @@ class Acquired:
 
     Parameters
     ----------
-    counts : (2, I, K) float64
-        Photopeak counts of the anterior and posterior view.
-    scatter : (2, I, K) float64 or None
+    counts : (V, I, K) float64
+        Photopeak counts: of the anterior and posterior view, or of any views (`recon.angles`).
+    scatter : (V, I, K) float64 or None
         Estimated counts among them that scattered in the patient (triple energy window); None where the acquisition has
         no window beside the photopeak.
     exposure_s : float
@@ -38,8 +38,8 @@ class Acquired:
 
     def __post_init__(self) -> None:
         shapes = {self.counts.shape} | ({self.scatter.shape} if self.scatter is not None else set())
-        if len(shapes) != 1 or self.counts.ndim != 3 or self.counts.shape[0] != 2:
-            raise ValueError(f"counts and scatter must be (2, I, K), got {sorted(shapes)}")
+        if len(shapes) != 1 or self.counts.ndim != 3:
+            raise ValueError(f"counts and scatter must be (V, I, K), got {sorted(shapes)}")
         if not self.exposure_s > 0:
             raise ValueError(f"exposure_s must be positive, got {self.exposure_s}")
 
