@@ -41,4 +41,5 @@ EXPOSURE_S = Range(5.0, 7200.0, "s", "give seconds that a point of the patient i
 DURATION_S = Range(5.0, 21_600.0, "s", "give seconds")
 HEAD_DISTANCE_MM = Range(40.0, 800.0, "mm", "give millimetres from the body's axis to the collimator's face")
 CT_VOXEL_MM = Range(0.1, 25.0, "mm", "the spacing must be in millimetres")
+EMISSION_VOXEL_MM = Range(0.5, 30.0, "mm", "the spacing must be in millimetres")
 CT_EXTENT_MM = Range(100.0, 3000.0, "mm", "the spacing must be in millimetres")

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from imaging_scene import CAMERA, PLANTED, planar_pair, write_patient, write_sheet
+from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair, write_patient, write_sheet
 
 from planardose.cohort import load_cohort
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.io.dicom_common import Identity
+from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_nm import write_planar
+from planardose.io.dicom_tomographic_write import write_pet, write_spect
 from planardose.run import Run
 from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
@@ -59,6 +61,19 @@ def test_planar_images_of_another_patient_are_refused_by_every_step_that_reads_t
     assert refused(import_ct, run, "P01") == line, "no time is spent on the rest of the patient"
     assert line in check(run)
     assert not run.results.exists()
+
+
+@pytest.mark.parametrize("column", ["prior_image", "prior_ct", "spect"])
+def test_a_prior_image_or_spect_of_another_patient_is_refused(column: str, tmp_path: Path):
+    if column == "prior_image":
+        write_pet(tmp_path / "other", ct_volume(), STRANGER)
+    elif column == "prior_ct":
+        write_ct(tmp_path / "other", ct_volume(), STRANGER)
+    else:
+        write_spect(tmp_path / "other", ct_volume(), 900.0, STRANGER)
+    run = run_with(tmp_path, **{column: "other"})
+    line = refused(import_ct, run, "P01")
+    assert line.startswith(f"P01 t24 {column}: the images belong to another patient than the CT (PatientID differs);")
 
 
 def test_without_a_ct_header_the_time_points_are_compared(tmp_path: Path):

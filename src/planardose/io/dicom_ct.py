@@ -36,23 +36,23 @@ def write_ct(
     ValueError
         If HU do not fit 16 bits.
     """
-    data, affine = _towards_left_posterior(volume)
+    data, affine = towards_left_posterior(volume)
     stored = np.rint(data) - STORED_INTERCEPT
     if stored.min() < 0 or stored.max() > np.iinfo(np.uint16).max:
         raise ValueError(f"HU from {data.min():g} to {data.max():g} do not fit 16 bits")
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     for k in range(data.shape[2]):
         ds = _slice_header(identity, seed, at, k)
-        ds.ImagePositionPatient = _decimals(affine[:3, 3] + k * affine[:3, 2])
-        ds.ImageOrientationPatient = _decimals(np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
-        ds.PixelSpacing = _decimals(spacing[[1, 0]])
-        ds.SliceThickness = _decimals(spacing[2:])[0]
+        ds.ImagePositionPatient = decimals(affine[:3, 3] + k * affine[:3, 2])
+        ds.ImageOrientationPatient = decimals(np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
+        ds.PixelSpacing = decimals(spacing[[1, 0]])
+        ds.SliceThickness = decimals(spacing[2:])[0]
         ds.Columns, ds.Rows = data.shape[:2]
         ds.PixelData = stored[:, :, k].T.astype("<u2").tobytes()
         save_dataset(folder / f"CT{k + 1:04d}.dcm", ds)
 
 
-def _towards_left_posterior(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
+def towards_left_posterior(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     """Data and LPS affine with i, j flipped where needed so that columns run to the left and rows to the back."""
     data, affine = volume.data, lps_from_ras @ volume.grid.ras_from_voxel
     for axis in (0, 1):
@@ -78,6 +78,6 @@ def _slice_header(identity: Identity, seed: int, at: datetime, k: int):
     return ds
 
 
-def _decimals(values: np.ndarray) -> list[str]:
+def decimals(values: np.ndarray) -> list[str]:
     """Decimal strings of at most 16 characters, as DICOM's DS asks."""
     return [f"{v:.9g}" for v in np.where(np.abs(values) < 1e-9, 0.0, values)]

@@ -62,15 +62,15 @@ def _files(path: Path) -> list[Path]:
         return []
 
 
-def header_of(path: Path, modality: str) -> Header | None:
-    """Header of the first image of a modality in a file or folder; None for NIfTI, NPZ and what cannot be read.
+def header_of(path: Path, *modalities: str) -> Header | None:
+    """Header of the first image of one of the modalities in a file or folder; None for NIfTI, NPZ and what cannot be read.
 
     Whether the files of one folder agree among themselves is the readers' business (`check_one_patient`).
     """
     for file in _files(path):
         try:
             ds = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
-            if str(ds.get("Modality") or modality) != modality:
+            if str(ds.get("Modality") or modalities[0]) not in modalities:
                 continue
             patient_id = "".join(_plain(ds.get("PatientID")).split()).lstrip("0")
             birth = "".join(c for c in str(ds.get("PatientBirthDate") or "") if c.isdigit())

@@ -1,4 +1,4 @@
-"""Do the CT and the planar images of a patient's rows belong together, as far as their headers say?"""
+"""Do the CT and the other images of a patient's rows belong together, as far as their headers say?"""
 
 from planardose.cohort import Row
 from planardose.config import Config
@@ -6,9 +6,11 @@ from planardose.errors import InputError
 from planardose.io.dicom_headers import Header, header_of
 from planardose.times import offset_text
 
+MODALITIES = {"prior_image": ("PT", "NM"), "prior_ct": ("CT",), "spect": ("NM", "PT"), "spect_ct": ("CT",)}
+
 
 def check_same_patient(config: Config, rows: tuple[Row, ...], chosen: tuple[Row, ...]) -> None:
-    """Compare the planar images of the `chosen` rows with the CT and with those of all `rows` of the patient.
+    """Compare the images of the `chosen` rows with the CT, and their planar images with those of all `rows`.
 
     Without a zone in the sheet, the clocks of the images of a cycle must agree as well: local times of two zones, or of
     summer and winter time, cannot be subtracted. A row whose `same_patient` is given in the config is not compared.
@@ -19,6 +21,7 @@ def check_same_patient(config: Config, rows: tuple[Row, ...], chosen: tuple[Row,
         Naming the DICOM attribute that differs, never its values.
     """
     ct = header_of(rows[0].paths["ct"], "CT")
+    _check_other_images(config, ct, chosen)
     planar = {
         r.timepoint: header_of(r.paths["planar"], "NM")
         for r in rows
@@ -30,19 +33,30 @@ def check_same_patient(config: Config, rows: tuple[Row, ...], chosen: tuple[Row,
             continue
         others = {name: h for name, h in planar.items() if name != row.timepoint and h is not None}
         if ct is not None:
-            _compare(own, ct, "the CT", row)
+            _compare(own, ct, "the CT", row, "planar")
         for name, header in others.items():
-            _compare(own, header, f"the planar images of {name}", row)
+            _compare(own, header, f"the planar images of {name}", row, "planar")
         if row.utc_offset is None:
             same_cycle = {r.timepoint for r in rows if r.injected_at == row.injected_at}
             _compare_clocks(own, {name: h for name, h in others.items() if name in same_cycle}, row)
 
 
-def _compare(own: Header, other: Header, name: str, row: Row) -> None:
+def _check_other_images(config: Config, ct: Header | None, chosen: tuple[Row, ...]) -> None:
+    """Compare prior images and SPECTs, and their own CTs, with the CT."""
+    for row in chosen if ct is not None else ():
+        if config.hand(row.patient, row.timepoint).same_patient is not None:
+            continue
+        for column, modalities in MODALITIES.items():
+            own = header_of(row.paths[column], *modalities) if column in row.paths else None
+            if own is not None:
+                _compare(own, ct, "the CT", row, column)
+
+
+def _compare(own: Header, other: Header, name: str, row: Row, column: str) -> None:
     differs = own.difference(other)
     if differs:
         raise InputError(
-            f"{row.where} planar",
+            f"{row.where} {column}",
             f"the images belong to another patient than {name} ({differs} differs)",
             "images of one patient on all rows of a patient",
             "correct the sheet; if you know that they are the same person, "

@@ -1,0 +1,179 @@
+"""From the single-slice DICOM files of a folder to one volume: CT and PET alike."""
+
+from collections.abc import Callable
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from planardose.errors import InputError
+from planardose.frames import ras_from_lps
+from planardose.image import Grid, Volume
+from planardose.io.dicom_common import check_one_patient, numbers, pixels, rescale
+
+FEWEST_SLICES = 3  # a group with fewer is a scout or a screen shot where a larger group stands beside it
+POSITION_TOLERANCE = 0.05  # of the spacing: headers round positions
+GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+
+
+def volume_of_slices(slices: list[Dataset], noun: str, quantity: str, unit: str, where: str) -> Volume:
+    """The one series among the slices as a volume of rescaled values.
+
+    Slices are grouped by frame of reference, orientation, matrix and pixel size; a group whose positions repeat is
+    split by series. The spacing comes from positions alone. Each slice has its own rescale slope.
+
+    Parameters
+    ----------
+    slices : list of Dataset
+        One image each.
+    noun : str
+        What they are in messages: ``"CT"`` or ``"PET"``.
+    quantity, unit : str
+        Of the values.
+    where : str
+        Sheet row and column, for errors.
+
+    Returns
+    -------
+    Volume
+        (I, J, K) float32, i along a row of pixels, j down the rows, k along the slices; oblique and sheared (tilted
+        gantry) series keep their affine.
+
+    Raises
+    ------
+    InputError
+        Several series or patients, missing slices, uneven spacing, broken files.
+    """
+    check_one_patient(slices, where)
+    for ds in slices:
+        missing = next((name for name in GEOMETRY if not ds.get(name)), None)
+        if missing:
+            raise InputError(
+                where,
+                f"a {noun} slice has no {missing}",
+                "slices with positions, one image per file",
+                f"convert enhanced multi-frame {noun} to NIfTI",
+            )
+        _check_header(ds, where)
+    series = _one_series(_unique(slices), noun, where)
+    return _stack(_ordered(series, noun, where), noun, quantity, unit, where)
+
+
+def _check_header(ds: Dataset, where: str) -> None:
+    """Refuse a slice whose geometry is no geometry."""
+    for name, count in (*zip(GEOMETRY, (3, 6, 2), strict=True), ("Rows", 1), ("Columns", 1)):
+        found = numbers(ds, name, count, f"{where} {name}")
+        if name in ("PixelSpacing", "Rows", "Columns") and min(found) <= 0:
+            raise InputError(f"{where} {name}", ", ".join(f"{x:g}" for x in found), "numbers above 0")
+
+
+def _unique(slices: list[Dataset]) -> list[Dataset]:
+    """Each object once: copies of a file share their SOPInstanceUID and their place."""
+    seen: dict[tuple, Dataset] = {}
+    for n, ds in enumerate(slices):
+        place = _geometry_key(ds), tuple(map(float, ds.ImagePositionPatient))
+        seen.setdefault((str(ds.get("SOPInstanceUID") or n), place), ds)
+    return list(seen.values())
+
+
+def _geometry_key(ds: Dataset) -> tuple:
+    orientation = tuple(round(float(x), 3) + 0.0 for x in ds.ImageOrientationPatient)
+    spacing = tuple(round(float(x), 4) for x in ds.PixelSpacing)
+    return str(ds.get("FrameOfReferenceUID") or ""), orientation, int(ds.Rows), int(ds.Columns), spacing
+
+
+def _grouped(slices: list[Dataset], key: Callable[[Dataset], object]) -> list[list[Dataset]]:
+    groups: dict[object, list[Dataset]] = {}
+    for ds in slices:
+        groups.setdefault(key(ds), []).append(ds)
+    return list(groups.values())
+
+
+def _one_series(slices: list[Dataset], noun: str, where: str) -> list[Dataset]:
+    """The one group of slices that makes a volume; two or more are refused."""
+    groups: list[list[Dataset]] = []
+    for group in _grouped(slices, _geometry_key):
+        positions = {tuple(round(float(x), 2) for x in ds.ImagePositionPatient) for ds in group}
+        repeated = len(positions) < len(group)
+        groups += _grouped(group, lambda ds: str(ds.get("SeriesInstanceUID") or "")) if repeated else [group]
+    large = [g for g in groups if len(g) >= FEWEST_SLICES] or groups
+    if len(large) > 1:
+        found = ", ".join(f"{len(g)} slices of {g[0].Rows}x{g[0].Columns}" for g in large)
+        raise InputError(
+            where,
+            f"{len(large)} {noun} series in one folder ({found})",
+            f"one {noun} series",
+            "put the series that belongs to the planar images into a folder of its own",
+        )
+    if len(large[0]) < 2:
+        raise InputError(where, f"a single {noun} slice", "a series of slices, one file each")
+    return large[0]
+
+
+def _ordered(series: list[Dataset], noun: str, where: str) -> list[Dataset]:
+    """Slices along the normal; refuses repeated positions, gaps and uneven spacing."""
+    row, column = np.array(series[0].ImageOrientationPatient, dtype=float).reshape(2, 3)
+    normal = np.cross(row, column)
+    if abs(np.linalg.norm(normal) - 1) > 1e-2:
+        raise InputError(where, "ImageOrientationPatient is not two perpendicular unit vectors", "a valid orientation")
+    distance = np.array([normal @ np.array(ds.ImagePositionPatient, dtype=float) for ds in series])
+    order = np.argsort(distance, kind="stable")
+    distance = distance[order]
+    steps = np.diff(distance)
+    if steps.min() < 1e-3:
+        raise InputError(
+            where,
+            f"two different {noun} slices at the same position ({distance[np.argmin(steps)]:g} mm)",
+            "one slice per position",
+            "put each reconstruction into a folder of its own",
+        )
+    _check_spacing(steps, distance, noun, where)
+    return [series[n] for n in order]
+
+
+def _check_spacing(steps: np.ndarray, distance: np.ndarray, noun: str, where: str) -> None:
+    spacing = float(np.median(steps))
+    uneven = np.abs(steps - spacing) > POSITION_TOLERANCE * spacing + 0.01
+    if not uneven.any():
+        return
+    at = int(np.argmax(np.abs(steps - spacing)))
+    multiple = steps[uneven] / spacing
+    whole = np.abs(multiple - np.rint(multiple)) <= 2 * POSITION_TOLERANCE
+    if whole.all() and uneven.mean() < 0.5:
+        lost = int(np.rint(multiple - 1).sum())
+        raise InputError(
+            where,
+            f"{lost} {noun} slice{'s' if lost > 1 else ''} missing: a gap of {steps[at]:g} mm after "
+            f"{distance[at]:g} mm",
+            f"a slice every {spacing:g} mm",
+            "export the whole series again",
+        )
+    raise InputError(
+        where,
+        f"non-uniform {noun} spacing, from {steps.min():g} to {steps.max():g} mm",
+        f"equal steps (the median is {spacing:g} mm)",
+        "export one reconstruction with equal spacing",
+    )
+
+
+def _stack(series: list[Dataset], noun: str, quantity: str, unit: str, where: str) -> Volume:
+    """Volume of ordered slices; the affine's third column is the mean step of the positions."""
+    first, last = (np.array(ds.ImagePositionPatient, dtype=float) for ds in (series[0], series[-1]))
+    step = (last - first) / (len(series) - 1)
+    for n, ds in enumerate(series):
+        off = np.abs(np.array(ds.ImagePositionPatient, dtype=float) - first - n * step).max()
+        if off > 2 * POSITION_TOLERANCE * np.linalg.norm(step) + 0.1:
+            raise InputError(
+                where, f"{noun} slice {n + 1} lies {off:.1f} mm off the line of the others", "a straight stack"
+            )
+    rows_mm, columns_mm = (float(x) for x in series[0].PixelSpacing)
+    row, column = np.array(series[0].ImageOrientationPatient, dtype=float).reshape(2, 3)
+    lps = np.eye(4)
+    lps[:3, 0], lps[:3, 1], lps[:3, 2], lps[:3, 3] = row * columns_mm, column * rows_mm, step, first
+    data = np.empty((int(series[0].Columns), int(series[0].Rows), len(series)), dtype=np.float32)
+    for k, ds in enumerate(series):
+        image = pixels(ds, where)
+        if image.ndim != 2 or image.T.shape != data.shape[:2]:
+            raise InputError(where, f"{noun} slice {k + 1} has pixels of shape {image.shape}", f"{data.shape[1::-1]}")
+        slope, intercept = rescale(ds, where)
+        data[:, :, k] = image.T * slope + intercept
+    return Volume(data, Grid(data.shape, ras_from_lps @ lps), quantity, unit)

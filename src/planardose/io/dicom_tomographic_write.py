@@ -1,0 +1,119 @@
+"""Write emission images in DICOM: PET as a series of slices, SPECT as one NM multi-frame object."""
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import Tag
+
+from planardose.image import Volume
+from planardose.io.dicom_common import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
+from planardose.io.dicom_ct import DEFAULT_TIME, decimals, towards_left_posterior
+
+PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
+LARGEST = np.iinfo(np.int16).max  # of what a PET slice stores: its own slope brings its maximum there
+LARGEST_NM = np.iinfo(np.uint16).max
+
+
+def write_pet(
+    folder: Path, volume: Volume, identity: Identity = ANONYMOUS, seed: int = 0, at: datetime = DEFAULT_TIME
+) -> None:
+    """Write a volume in Bq/mL as a PET series (PS3.3 C.8.9): one file per slice, each with its own rescale slope.
+
+    Parameters
+    ----------
+    folder : Path
+        Created; files are ``PT0001.dcm``... in the order of k.
+    volume : Volume
+        (I, J, K), not negative. Any orientation whose three axes are perpendicular.
+    identity : Identity
+        Patient and institution written into the headers.
+    seed : int
+        With the patient id, the root of all UIDs.
+    at : datetime
+        Start of the acquisition.
+    """
+    data, affine = towards_left_posterior(volume)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    root = ("pet", seed, identity.patient_id)
+    for k in range(data.shape[2]):
+        ds = new_dataset(PET_IMAGE_STORAGE, uid_of(*root, "slice", k), identity, at)
+        ds.ImageType, ds.Modality, ds.Manufacturer = ["ORIGINAL", "PRIMARY"], "PT", ""
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = uid_of(*root, "study"), uid_of(*root, "series")
+        ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = uid_of(*root, "frame"), ""
+        ds.SeriesNumber, ds.InstanceNumber, ds.PatientPosition = 1, k + 1, "HFS"
+        ds.SeriesType, ds.Units, ds.CountsSource = ["WHOLE BODY", "IMAGE"], "BQML", "EMISSION"
+        ds.DecayCorrection, ds.CorrectedImage = "START", ["DECY", "ATTN", "SCAT"]
+        ds.NumberOfSlices, ds.ImageIndex = data.shape[2], k + 1
+        ds.ImagePositionPatient = decimals(affine[:3, 3] + k * affine[:3, 2])
+        ds.ImageOrientationPatient = decimals(np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
+        ds.PixelSpacing, ds.SliceThickness = decimals(spacing[[1, 0]]), decimals(spacing[2:])[0]
+        _pixels(ds, data[:, :, k].T[None], LARGEST)
+        save_dataset(folder / f"PT{k + 1:04d}.dcm", ds)
+
+
+def _pixels(ds: Dataset, frames: np.ndarray, largest: int) -> None:
+    """Pixels (N, rows, columns) as 16-bit numbers whose largest value is `largest`, and the slope that undoes it."""
+    slope = float(f"{max(float(frames.max()), 1e-12) / largest:.9e}")
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.Rows, ds.Columns = frames.shape[1:]
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, int(largest == LARGEST)
+    ds.RescaleIntercept, ds.RescaleSlope = "0", f"{slope:.9e}"
+    ds.PixelData = np.clip(np.rint(frames / slope), 0, largest).astype("<u2").tobytes()
+
+
+def write_spect(
+    path: Path,
+    volume: Volume,
+    duration_s: float,
+    identity: Identity = ANONYMOUS,
+    seed: int = 0,
+    at: datetime = DEFAULT_TIME,
+) -> None:
+    """Write a volume as a reconstructed NM image (RECON TOMO, PS3.3 C.8.4.15), slices from the head down.
+
+    As many cameras do, the first frame is the uppermost slice, so that SpacingBetweenSlices is negative. The values are
+    in no unit that the header names.
+
+    Parameters
+    ----------
+    path : Path
+    volume : Volume
+        (I, J, K), not negative, with axes along the patient's.
+    duration_s : float
+        Of the acquisition, by two heads of 30 steps each.
+    identity, seed, at
+        As `write_pet`.
+
+    Raises
+    ------
+    ValueError
+        If the volume's axes are not those of the patient.
+    """
+    if not volume.grid.is_ras_aligned:
+        raise ValueError("write_spect needs a RAS-aligned volume")
+    data, affine = towards_left_posterior(volume)
+    spacing, n = np.linalg.norm(affine[:3, :3], axis=0), data.shape[2]
+    root = ("spect", seed, identity.patient_id, at.isoformat())
+    ds = new_dataset(NM_IMAGE_STORAGE, uid_of(*root, "image"), identity, at)
+    ds.ImageType, ds.Modality, ds.Manufacturer = ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"], "NM", ""
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = uid_of(*root, "study"), uid_of(*root, "series")
+    ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = uid_of(*root, "frame"), ""
+    ds.SeriesNumber, ds.InstanceNumber, ds.PatientPosition = 1, 1, "HFS"
+    ds.NumberOfFrames = ds.NumberOfSlices = n
+    ds.FrameIncrementPointer, ds.SliceVector = [Tag("SliceVector")], list(range(1, n + 1))
+    ds.NumberOfEnergyWindows, ds.NumberOfDetectors, ds.NumberOfRotations = 1, 2, 1
+    ds.PixelSpacing, ds.SliceThickness = decimals(spacing[[1, 0]]), decimals(spacing[2:])[0]
+    ds.SpacingBetweenSlices = f"-{ds.SliceThickness}"
+    detector, rotation = Dataset(), Dataset()
+    detector.ImagePositionPatient = decimals(affine[:3, 3] + (n - 1) * affine[:3, 2])
+    detector.ImageOrientationPatient = decimals(
+        np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]])
+    )
+    rotation.NumberOfFramesInRotation, rotation.ActualFrameDuration = 30, round(duration_s / 30 * 1000)
+    ds.DetectorInformationSequence = Sequence([detector, detector])
+    ds.RotationInformationSequence = Sequence([rotation])
+    _pixels(ds, data[:, :, ::-1].transpose(2, 1, 0), LARGEST_NM)
+    save_dataset(path, ds)
