@@ -63,7 +63,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def header_of(path: Path, *modalities: str) -> Header | None:
-    """Header of the first image of one of the modalities in a file or folder; None for NIfTI, NPZ and what cannot be read.
+    """Header of the first image of these modalities in a file or folder; None for NIfTI, NPZ and what cannot be read.
 
     Whether the files of one folder agree among themselves is the readers' business (`check_one_patient`).
     """
