@@ -19,6 +19,8 @@ TEMPLATES = {
     "map": "{patient}/recon/{timepoint}_{method}.nii.gz",
     "organs": "{patient}/recon/{timepoint}_organs.csv",
     "gate": "{patient}/recon/{timepoint}_gate.json",
+    "spect_map": "{patient}/recon/{timepoint}_spect.nii.gz",
+    "spect": "{patient}/recon/{timepoint}_spect.csv",
     # dosimetry
     "kinetics": "{patient}/dose/kinetics.csv",
     "tia": "{patient}/dose/tia_mbq_h_ml.nii.gz",
@@ -40,6 +42,7 @@ STEP_VERSIONS = {
     "train": 3,
     "register": 4,
     "reconstruct": 5,
+    "compare_spect": 1,
     "fit_kinetics": 1,
     "absorbed_dose": 1,
     "report": 2,

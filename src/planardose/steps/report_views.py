@@ -35,7 +35,7 @@ def views_of(run: Run, patient: str, timepoint: str, method: str) -> TimePointVi
     setting = load_setting(run, patient, timepoint)
     found = json.loads(run.need("registration", "register", **where).read_text())
     acquired = setting.acquired(PlanarPose(found["x_mm"], found["z_mm"], found["rotation_deg"]))
-    projector, activity = setting.projector, _activity_mbq(run, where, setting.model, method)
+    projector, activity = setting.projector, activity_mbq(run, where, setting.model, method)
     with torch.no_grad():
         primary = projector.forward(projector.tensor(activity)).numpy().astype(np.float64)
     expected = (primary + projector.scatter(activity)) * acquired.exposure_s
@@ -44,7 +44,7 @@ def views_of(run: Run, patient: str, timepoint: str, method: str) -> TimePointVi
     return TimePointViews(setting.pair, acquired.counts, ViewPair(timepoint, acquired.counts, expected, sigma, spacing))
 
 
-def _activity_mbq(run: Run, where: dict, model: PatientModel, method: str) -> np.ndarray:
+def activity_mbq(run: Run, where: dict, model: PatientModel, method: str) -> np.ndarray:
     """(I, J, K) MBq per voxel on the whole grid: the map, and the table's activity out of the CT in the margin."""
     path = run.need("map", "reconstruct", method=method, **where)
     volume = read_volume(
