@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.optimize import nnls
 
 from planardose.image import Grid, Volume
 from planardose.patient_model import PatientModel
+from planardose.recon.qplanar import nonnegative_solution
 
 FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 PARTS = 3  # points per voxel and axis
@@ -54,9 +54,8 @@ def on_grid(image: Volume, grid: Grid, image_from_grid: np.ndarray | None = None
 
 def smoothed(image: np.ndarray, fwhm_mm: float, grid: Grid) -> np.ndarray:
     """Image blurred by a Gaussian; nothing lies beyond its box."""
-    if fwhm_mm == 0:
-        return np.asarray(image, dtype=np.float64)
-    return gaussian_filter(np.asarray(image, dtype=np.float64), fwhm_mm / FWHM_PER_SIGMA / grid.spacing_mm, mode="constant")
+    sigma = fwhm_mm / FWHM_PER_SIGMA / grid.spacing_mm
+    return gaussian_filter(np.asarray(image, dtype=np.float64), sigma, mode="constant")
 
 
 def estimated_fwhm_mm(found: OnGrid, model: PatientModel) -> float:
@@ -69,9 +68,12 @@ def estimated_fwhm_mm(found: OnGrid, model: PatientModel) -> float:
     target = found.per_ml[inside]
 
     def residual(fwhm: float) -> float:
-        columns = np.stack([smoothed(f, fwhm, model.ct_grid)[inside] for f in fractions], axis=1)
-        used = columns[:, columns.sum(axis=0) > 1e-3]
-        return float(nnls(used, target)[1])
+        rows = np.stack([smoothed(f, fwhm, model.ct_grid)[inside] for f in fractions])
+        rows = rows[rows.sum(axis=1) > 1e-3]
+        normal, right = rows @ rows.T, rows @ target
+        normal[np.diag_indices_from(normal)] *= 1 + 1e-9
+        x = nonnegative_solution(normal, right)
+        return float(x @ normal @ x - 2 * right @ x)
 
     widths = np.arange(FWHM_MM[0], FWHM_MM[1] + FWHM_STEP_MM, FWHM_STEP_MM)
     low, high = 0, len(widths) - 1  # one minimum: golden section on the list

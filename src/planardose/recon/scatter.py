@@ -30,7 +30,7 @@ ATOMIC_WEIGHT = {1: 1.008, 8: 15.999}  # of water, IUPAC 2021
 DENSITIES_G_ML = (0.3, 1.0)  # of the surroundings for which there is a kernel: lung and water
 REACH_MM = 160.0  # beyond it the kernel of water holds less than 1 %
 NEAR_POINTS, FAR_POINTS = 4000, 48  # pairs of points per pair of voxels: neighbours, and the rest
-FAR_POINTS_ANGLED = 12  # the same towards heads at other angles, of which a SPECT has many
+NEAR_POINTS_ANGLED, FAR_POINTS_ANGLED = 600, 12  # the same towards heads at other angles, of which a SPECT has many
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,11 @@ def kernels_towards(
     a, b, c = (int(np.ceil(REACH_MM / s)) for s in step_mm)
     behind = 0 if normal == (0.0, 1.0) else b
     axes = np.ix_(np.arange(-a, a + 1), np.arange(-behind, b + 1), np.arange(-c, c + 1))
-    out = _mean_over_voxels(density, axes, step, FAR_POINTS if behind == 0 else FAR_POINTS_ANGLED)
+    far_points, near_points = (FAR_POINTS, NEAR_POINTS) if behind == 0 else (FAR_POINTS_ANGLED, NEAR_POINTS_ANGLED)
+    out = _mean_over_voxels(density, axes, step, far_points)
     near = np.ix_(np.arange(-1, 2), np.arange(-min(behind, 1), 2), np.arange(-1, 2))
     middle = slice(behind - min(behind, 1), behind + 2)
-    out[:, a - 1 : a + 2, middle, c - 1 : c + 2] = _mean_over_voxels(density, near, step, NEAR_POINTS)
+    out[:, a - 1 : a + 2, middle, c - 1 : c + 2] = _mean_over_voxels(density, near, step, near_points)
     return out
 
 

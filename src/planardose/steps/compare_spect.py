@@ -35,7 +35,7 @@ LEAST_ML = 2.0  # smaller organs say more about blur than about activity
 SEEN = 0.99  # of a slice's body must lie in the field for its counts to judge the SPECT
 EDGE_MM = 40.0  # slices so near to the field's ends are left out: activity beyond shines in
 SETTINGS = (
-    f"uniform {SSIM_WINDOW}-voxel window, K {SSIM_K[0]:g} and {SSIM_K[1]:g}, range max(SPECT), box of the covered voxels"
+    f"uniform {SSIM_WINDOW}-voxel window, K {SSIM_K[0]:g} and {SSIM_K[1]:g}, range max(SPECT), box of its field"
 )
 
 

@@ -136,7 +136,9 @@ def _centre_z(labels: np.ndarray, grid: Grid, organ: str) -> float:
     return float(grid.axis_mm(2)[np.nonzero((labels == label_of_name()[organ]).any(axis=(0, 1)))[0]].mean())
 
 
-def _ct(patient: DemoPatient, pose: Pose, z_mm: tuple[float, float], s: SpectSettings, seed: int, number: int) -> Volume:
+def _ct(
+    patient: DemoPatient, pose: Pose, z_mm: tuple[float, float], s: SpectSettings, seed: int, number: int
+) -> Volume:
     """The SPECT/CT's CT over its field, with noise; air around the body."""
     grid = _box(patient, s.ct_mm, z_mm)
     sampled = anatomy_on(patient, grid, pose).sampled

@@ -18,7 +18,7 @@ from planardose.units import BQ_PER_MBQ, hours_between
 
 MOST_HELD = 1.2  # activity in the SPECT over what is left of the injection; above, the unit is wrong
 LEAST_HELD = 0.001
-LEAST_CORRELATION = 0.80  # of the registered CTs: same phantom above 0.95, another one up to 0.93, unrelated images less
+LEAST_CORRELATION = 0.80  # of the registered CTs: one phantom above 0.95, two up to 0.93
 LEAST_OVERLAP = 0.3
 
 
