@@ -85,7 +85,7 @@ def maps_of_patient(wildcards):
 
 def spects_of_patient(wildcards):
     """Comparisons with a SPECT, of the time points that have one."""
-    rows = [r for r in PLAN.cohort.rows_of(wildcards.patient) if "spect" in r.paths]
+    rows = [r for r in PLAN.cohort.rows_of(wildcards.patient) if {"spect", "planar"} <= set(r.paths)]
     where = [{"patient": wildcards.patient, "timepoint": r.timepoint} for r in rows]
     return [PLAN.path(key).format(**w) for key in ("spect", "spect_map") for w in where]
 
