@@ -117,7 +117,7 @@ def test_maps_agree_with_the_spect_as_far_as_the_methods_are_good(run, made):
     # not fitted to the planar counts, the SPECT explains them better than even organs that were
     assert value(t, "spect", "deviance", "field") < value(t, "qplanar", "deviance", "field")
     assert 0.9 < facts["scale_that_fits_the_planar_counts"] < 1.1
-    assert 8.0 <= facts["fwhm_mm"] <= 26.0 and facts["fwhm_source"].startswith("estimated")
+    assert 10.0 <= facts["fwhm_mm"] <= 29.0 and facts["fwhm_source"].startswith("estimated")
     assert facts["registration"]["ct_correlation"] > 0.95
     assert facts["hours_from_planar"] == pytest.approx(demo_spect.LATER_H, abs=0.01)
     half = 0.5 * images.true_camera(SEED).camera.field_mm[0]

@@ -26,7 +26,8 @@ HEADER = [
     "segmentation",
 ]
 STEPS = tuple(s for s in STEP_VERSIONS if s != "report_cohort")
-PER_TIMEPOINT = ("import_planar", "register", "reconstruct")
+PER_TIMEPOINT = ("import_planar", "register", "reconstruct", "compare_spect")
+PROJECTED = {"register", "reconstruct", "compare_spect", "report"}
 SEES_ALL_ROWS = {"fit_kinetics", "absorbed_dose", "report"}
 
 
@@ -151,9 +152,10 @@ def test_a_changed_organ_prior_changes_what_reads_it(cohort, write_sheet, monkey
         ({"train": {"steps": 7}}, {"train"}),
         ({"sampling": {"shift_mm": 1}}, {"sample_uptake", "train"}),
         ({"projection": {"histories": 2e6}}, {"project"}),
-        ({"projection": {"penetration": False}}, {"project", "train", "register", "reconstruct", "report"}),
-        ({"projection": {"couch": False}}, {"project", "train", "register", "reconstruct", "report"}),
+        ({"projection": {"penetration": False}}, {"project", "train", *PROJECTED}),
+        ({"projection": {"couch": False}}, {"project", "train", *PROJECTED}),
         ({"registration": {"max_shift_mm": 10}}, {"register"}),
+        ({"spect": {"fwhm_mm": 12}}, {"compare_spect"}),
         ({"grid_mm": 12}, {"segment"}),
     ],
 )

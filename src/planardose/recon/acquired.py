@@ -58,10 +58,14 @@ def without_dead_time(pair: PlanarPair, camera: Camera, peak: int) -> PlanarPair
     tau_us = camera.tau_in(pair.windows[peak])
     if tau_us is None:
         return pair
-    rows_cps = pair.counts[:, peak].sum(axis=-1, dtype=np.float64) / pair.exposure_s
     in_field = round(camera.field_mm[0] / pair.pixel_mm[0]) if pair.is_swept else None
-    share = recorded_share(rows_cps, tau_us, in_field)
-    return replace(pair, counts=(pair.counts / share[:, None, :, None]).astype(np.float32))
+
+    def true(counts: np.ndarray) -> np.ndarray:
+        rows_cps = counts[:, peak].sum(axis=-1, dtype=np.float64) / pair.exposure_s
+        return (counts / recorded_share(rows_cps, tau_us, in_field)[:, None, :, None]).astype(np.float32)
+
+    more = None if pair.more is None else replace(pair.more, counts=true(pair.more.counts))
+    return replace(pair, counts=true(pair.counts), more=more)
 
 
 def neighbours(windows: tuple[EnergyWindow, ...], peak: int) -> list[int]:

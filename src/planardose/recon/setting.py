@@ -13,13 +13,15 @@ from planardose.patient_model import PatientModel
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
 from planardose.recon.acquired import Acquired, acquired_from, without_dead_time
+from planardose.recon.all_views import all_heads
+from planardose.recon.angles import AngledProjector
 from planardose.recon.projector import Projector, Responses
 from planardose.run import Run
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One time point: patient model, planar pair, projector."""
+    """One time point: patient model, planar pair, projector; `more` sees all views where there are others too."""
 
     model: PatientModel
     pair: PlanarPair
@@ -27,6 +29,7 @@ class Setting:
     nuclide_name: str
     where: str
     calibrated: bool
+    more: AngledProjector | None = None
 
     @cached_property
     def responses(self) -> Responses:
@@ -39,9 +42,14 @@ class Setting:
         counts = self.pair.rebinned(grid, pose)
         return acquired_from(counts, self.pair.windows, self.pair.exposure_s, nuclide, step, f"{self.where} planar")
 
+    @property
+    def peak(self) -> int:
+        """Index of the photopeak window."""
+        return self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)
+
     def photopeak(self) -> np.ndarray:
         """Photopeak counts (2, U, V) in the order of `PlanarPair.ras`."""
-        return self.pair.ras()[:, self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)]
+        return self.pair.ras()[:, self.peak]
 
 
 def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
@@ -60,4 +68,8 @@ def load_setting(run: Run, patient: str, timepoint: str) -> Setting:
         # what the calibration measured, in air and without the couch
         scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, head.penetration)
     projector = Projector(model, camera, nuclide, faces, scale, head.penetration, head.couch)
-    return Setting(model, pair, projector, row.nuclide, row.where, calibration is not None)
+    more = None
+    if pair.more is not None:
+        heads = all_heads(model, pair.more, faces, camera.couch_mm if head.couch else 0.0)
+        more = AngledProjector(model, camera, nuclide, heads, scale, head.penetration)
+    return Setting(model, pair, projector, row.nuclide, row.where, calibration is not None, more)

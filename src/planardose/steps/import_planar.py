@@ -50,7 +50,7 @@ def import_planar(run: Run, patient: str, timepoint: str) -> None:
         "counts",
         "1",
         _inputs(run, row),
-        views=["anterior", "posterior"],
+        views=["anterior", "posterior", *(found.pair.more.angles_deg if found.pair.more else ())],
         windows_kev=[[w.low_kev, w.high_kev] for w in found.pair.windows],
         acquired_at=found.pair.acquired_at.isoformat(),
         exposure_s=found.pair.exposure_s,

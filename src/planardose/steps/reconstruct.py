@@ -12,6 +12,7 @@ from planardose.io.nifti import write_volume
 from planardose.library import load_nuclide
 from planardose.physics.attenuation import mu_per_mm
 from planardose.recon import gate
+from planardose.recon.all_views import with_all_views
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import calibration_relative_u, in_ct, split_map, with_calibration
@@ -41,13 +42,20 @@ class Estimates:
     def __init__(self, run: Run, patient: str, setting: Setting, pose: PlanarPose):
         self.run, self.patient, self.setting, self.model = run, patient, setting, setting.model
         self.measured = setting.acquired(pose)
-        self.fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
-        self.acquired = with_modelled_scatter(self.measured, self.fit, setting.responses)
+        # QPlanar and MLEM take every view; conjugate view, network and gate the opposed pair
+        self.projector, seen, responses, self.centre_y_mm = setting.projector, self.measured, None, None
+        if setting.more is not None:
+            views = with_all_views(setting, pose)
+            self.projector, seen, responses = views.projector, views.acquired, views.responses
+            self.centre_y_mm = views.centre_y_mm
+        responses = responses or setting.responses
+        self.fit: OrganFit = qplanar(self.projector, self.model, seen, responses)
+        self.acquired = with_modelled_scatter(seen, self.fit, responses)
         self.relative_u: dict[str, float] = {}
 
     def map(self, method: str) -> np.ndarray:
         """(I, J, K) float64 MBq per voxel."""
-        settings, projector = self.run.config.reconstruction, self.setting.projector
+        settings, projector = self.run.config.reconstruction, self.projector
         if method == "qplanar":
             return self.fit.map(self.model)
         if method == "qplanar_mlem":
@@ -57,7 +65,9 @@ class Estimates:
             return mlem(projector, self.acquired, start, settings.flat_mlem_iterations)
         from planardose.learn.infer import unet_map  # heavy, and only where the method is asked for
 
-        activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured)
+        activity, self.relative_u = unet_map(
+            self.run, self.patient, self.model, self.setting.projector, self.measured
+        )
         return mlem(projector, self.acquired, activity, AFTER_NETWORK)
 
     def statistical_u(self, method: str, rows: np.ndarray) -> np.ndarray:
@@ -78,7 +88,9 @@ class Estimates:
         """(O,) MBq of the conjugate view; without a scatter window the scatter is the one modelled for QPlanar."""
         nuclide, projector = load_nuclide(self.setting.nuclide_name), self.setting.projector
         mu = mu_per_mm(self.model.partial_density, nuclide.imaged_line().energy_kev)
-        acquired = self.measured if self.has_scatter_window else self.acquired
+        acquired = self.measured
+        if not self.has_scatter_window:
+            acquired = with_modelled_scatter(self.measured, self.fit, self.setting.responses)
         per_head = projector.sensitivity * np.sqrt(projector.couch_share)  # geometric mean of both heads
         return conjugate_view(self.model, acquired, mu, float(per_head))
 
@@ -157,9 +169,14 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         calibrated=setting.calibrated,
         calibration_relative_u=calibration_relative_u(setting.calibrated),
         conjugate_view_scatter="energy windows" if estimates.has_scatter_window else "modelled",
+        **({} if estimates.centre_y_mm is None else _views_told(setting, estimates.centre_y_mm)),
         split_by_mbq_ml={o: _short(c) for o, c in zip(setting.model.organs, estimates.fit.concentrations, strict=True)},
     )
     _write_gate(run, keys, gates, sources)
+
+
+def _views_told(setting: Setting, centre_y_mm: float) -> dict:
+    return {"views_deg": [h.angle_deg for h in setting.more.heads], "centre_of_rotation_y_mm": _short(centre_y_mm)}
 
 
 def _short(value: float) -> float:
