@@ -45,7 +45,7 @@ def load_pair(path: Path) -> PlanarPair:
     """Read what `save_pair` wrote."""
     with np.load(path, allow_pickle=False) as archive:
         counts, meta = archive["counts"], json.loads(str(archive["meta"]))
-        further = archive["more"] if "more" in archive else None
+        further = archive.get("more")
     distance, more = meta["detector_distance_mm"], None
     if further is not None:
         faces = meta["more_distance_mm"]

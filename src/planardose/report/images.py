@@ -138,9 +138,14 @@ def dose_figure(ct: np.ndarray, dose: np.ndarray, hollow: np.ndarray) -> str:
 
 
 def spect_figure(ct: np.ndarray, spect: np.ndarray, ours: np.ndarray) -> str:
-    """Coronal maximum projections of a SPECT and of a map at its resolution on one scale, and their mean difference."""
-    tall = 2.3 * ct.shape[2] / ct.shape[0]
-    figure = Figure(figsize=(7.6, tall + 0.7), layout="constrained")
+    """Coronal maximum projections of a SPECT and of a map at its resolution on one scale, and their mean difference.
+
+    Only the slices in which the SPECT is not empty.
+    """
+    field = np.flatnonzero(spect.any(axis=(0, 1)))
+    ct, spect, ours = (x[:, :, field[0] : field[-1] + 1] for x in (ct, spect, ours))
+    tall = 2.5 * ct.shape[2] / ct.shape[0]
+    figure = Figure(figsize=(7.8, tall + 1.0), layout="constrained")
     axes = figure.subplots(1, 3)
     top = max(float(np.quantile(spect.max(axis=1), 0.999)), 1e-9)
     for a, image, title in zip(axes, (spect, ours), ("SPECT", "planar, at the SPECT's resolution"), strict=False):

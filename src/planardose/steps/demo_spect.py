@@ -31,6 +31,7 @@ from planardose.units import BQ_PER_MBQ, MBQ_PER_KBQ
 LATER_H = 0.75  # after the sweep
 CALIBRATION_ERROR = 0.03  # standard deviation of the SPECT's own calibration
 BQML_PER_COUNT = 12.5  # of the file's values
+BEYOND = 3  # slices reconstructed beyond each end of the field and thrown away: there lands what shines in from outside
 MIDDLE = ("liver", "kidney_left", "kidney_right")  # the bed's centre
 
 
@@ -69,7 +70,8 @@ def _box(patient: DemoPatient, spacing_mm: float, z_mm: tuple[float, float] | No
     return Grid.axis_aligned(tuple(int(n) for n in shape), spacing_mm, low + 0.5 * spacing_mm)
 
 
-def _pose(patient: DemoPatient, acquisition: Acquisition, seed: int) -> Pose:
+def pose_of(patient: DemoPatient, acquisition: Acquisition, seed: int) -> Pose:
+    """Where the patient lies in the SPECT/CT, against the planning CT."""
     rng = rng_for(seed, "make_demo spect pose", patient.pseudonym, _number(patient, acquisition))
     shift, turn = rng.uniform(-15.0, 15.0, 3) * (1.0, 0.5, 1.0), rng.uniform(-1.0, 1.0, 3)
     return Pose(tuple(float(x) for x in shift), tuple(float(x) for x in turn))
@@ -99,7 +101,7 @@ def spect_of(
     seed : int
     settings : SpectSettings
     """
-    s, pose = settings or SpectSettings(), _pose(patient, acquisition, seed)
+    s, pose = settings or SpectSettings(), pose_of(patient, acquisition, seed)
     grid, number = _box(patient, s.sim_mm), _number(patient, acquisition)
     anatomy, nuclide = anatomy_on(patient, grid, pose), load_nuclide(NUCLIDE)
     hours = acquisition.hours + LATER_H
@@ -122,7 +124,7 @@ def spect_of(
     taken = spect_counts(
         density, activity * true.factor, grid, true.camera, nuclide, heads, s.seconds, s.histories, histories_seed
     )
-    half = 0.5 * true.camera.field_mm[0]
+    half = 0.5 * true.camera.field_mm[0] + BEYOND * s.recon_mm
     ct = _ct(patient, pose, (middle - half, middle + half), s, seed, number)
     known = true.factor * float(np.exp(CALIBRATION_ERROR * rng.standard_normal()))
     volume = _reconstructed(taken, ct, grid, known, s)
@@ -148,7 +150,7 @@ def _ct(
 
 
 def _reconstructed(taken: SpectCounts, ct: Volume, grid: Grid, scale: float, s: SpectSettings) -> Volume:
-    """OSEM on the counts, with the CT's attenuation and scatter."""
+    """OSEM on the counts, with the CT's attenuation and scatter; without the slices beyond the field."""
     low, high = ct.grid.bounds_mm()
     target = Grid.axis_aligned(
         tuple(int(n) for n in np.floor((high - low) / s.recon_mm)), s.recon_mm, low + 0.5 * s.recon_mm
@@ -172,7 +174,9 @@ def _reconstructed(taken: SpectCounts, ct: Volume, grid: Grid, scale: float, s: 
     )
     acquired = Acquired(counts, None, taken.seconds)
     found = osem(projector, acquired, even_start(projector, model, acquired), s.iterations, s.subsets)
-    return Volume(found / target.voxel_ml * BQ_PER_MBQ, target, "activity concentration", "Bq/mL")
+    kept = found[:, :, BEYOND:-BEYOND] / target.voxel_ml * BQ_PER_MBQ
+    first = target.ras_from_voxel[:3, 3] + np.array([0.0, 0.0, BEYOND * s.recon_mm])
+    return Volume(kept, Grid.axis_aligned(kept.shape, s.recon_mm, first), "activity concentration", "Bq/mL")
 
 
 def write_spect_ct(folder: Path, name: str, spect: DemoSpect, patient: DemoPatient, seed: int) -> None:
