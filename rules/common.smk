@@ -94,6 +94,13 @@ def maps_of_patient(wildcards):
     return [m.format(patient=wildcards.patient) for row in rows for m in maps_of(row.timepoint)]
 
 
+def spects_of_patient(wildcards):
+    """Comparisons with a SPECT, of the time points that have one."""
+    rows = [r for r in PLAN.cohort.rows_of(wildcards.patient) if {"spect", "planar"} <= set(r.paths)]
+    where = [{"patient": wildcards.patient, "timepoint": r.timepoint} for r in rows]
+    return [PLAN.path(key).format(**w) for key in ("spect", "spect_map") for w in where]
+
+
 def chunks_of(wildcards):
     """The patient's projected virtual data."""
     return [PLAN.path("projections").format(patient=wildcards.patient, chunk=n) for n in PLAN.chunks]

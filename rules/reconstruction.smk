@@ -61,3 +61,27 @@ rule reconstruct:
         mark=mark("reconstruct"),
     shell:
         patient_command("reconstruct", "--timepoint {wildcards.timepoint}")
+
+
+rule compare_spect:
+    input:
+        ct=PLAN.path("ct"),
+        planar=PLAN.path("planar"),
+        registration=PLAN.path("registration"),
+        model=PLAN.path("model"),
+        organs=PLAN.path("organs"),
+        maps=maps_of(),
+    output:
+        table=PLAN.path("spect"),
+        picture=PLAN.path("spect_map"),
+    log:
+        log_of("compare_spect_{timepoint}"),
+    benchmark:
+        benchmark_of("compare_spect_{timepoint}")
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        mark=mark("compare_spect"),
+    shell:
+        patient_command("compare-spect", "--timepoint {wildcards.timepoint}")

@@ -3,6 +3,7 @@ rule report:
     input:
         per_timepoint("planar", "registration", "registration_views", "organs", "gate", "views", "prior_decision"),
         maps_of_patient,
+        spects_of_patient,
         ct=PLAN.path("ct"),
         model=PLAN.path("model"),
         curve=PLAN.path("training_curve") if PLAN.config.needs_training else [],

@@ -55,6 +55,7 @@ STEPS = {  # in the order of the chain: what one job of the step covers, and wha
     "import_planar": (TIMEPOINT, "Read the planar images of a time point."),
     "register": (TIMEPOINT, "Lay the planar images of a time point on the CT."),
     "reconstruct": (TIMEPOINT, "Make 3D activity with every method of the config."),
+    "compare_spect": (TIMEPOINT, "Compare the maps of a time point with the patient's SPECT."),
     "fit_kinetics": (PATIENT, "Fit organs and voxels over the time points."),
     "absorbed_dose": (PATIENT, "Compute absorbed dose of voxels and organs."),
     "report": (PATIENT, "Write the patient's report and summary."),
@@ -265,10 +266,12 @@ def make_demo(
     out: Annotated[Path, typer.Argument(help="Folder to write; must not hold a cohort yet.")],
     patients: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Root of all random draws.")] = 7,
+    spect: Annotated[bool, typer.Option("--spect", help="Each patient also has a SPECT/CT at about 24 h.")] = False,
     debug: DebugOption = False,
 ) -> None:
     with faults("make-demo", debug):
-        import_module("planardose.steps.make_demo").make_demo(out, patients, seed)
+        settings = import_module("planardose.steps.demo_spect").SpectSettings() if spect else None
+        import_module("planardose.steps.make_demo").make_demo(out, patients, seed, spect=settings)
 
 
 @_command("check", "Read every input of the sheet and tell each fault.", "--cohort cohort.tsv")

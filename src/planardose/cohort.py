@@ -22,6 +22,7 @@ OPTIONAL = (
     "spect",
     "spect_ct",
     "spect_bqml_per_count",
+    "spect_at",
     "calibration_cps_per_mbq",
     "residual_mbq",
     "weight_kg",
@@ -29,6 +30,7 @@ OPTIONAL = (
 FILES = ("ct", "planar", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct")
 LONGEST_NAME = 255  # bytes: of a file or folder on Linux
 SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "prior_ct", "nuclide", "tracer")
+IMAGED = ("acquired_at", "spect_at")
 POSITIVE = ("injected_mbq", "calibration_cps_per_mbq", "weight_kg", "spect_bqml_per_count")
 RANGES = {
     "injected_mbq": plausible.INJECTED_MBQ,
@@ -57,6 +59,8 @@ class Row:
     residual_mbq: float = 0.0
     weight_kg: float | None = None
     utc_offset: timedelta | None = None
+    spect_bqml_per_count: float | None = None
+    spect_at: datetime | None = None
 
     @property
     def administered_mbq(self) -> float:
@@ -120,30 +124,31 @@ def _number(text: str, where: str, positive: bool) -> float:
     return value
 
 
-def _times(cells: dict[str, str], where: str) -> tuple[datetime, datetime | None, timedelta | None]:
-    """Injection, acquisition (where given) and the injection's offset from UTC; times on the injection's clock."""
+def _times(cells: dict[str, str], where: str) -> tuple[datetime, dict[str, datetime], timedelta | None]:
+    """Injection, the times of images that are given, and the injection's offset from UTC; all on its clock."""
     injected = parse_time(cells["injected_at"], f"{where} injected_at")
-    offset = injected.utcoffset()
-    if not cells.get("acquired_at"):
-        return injected.replace(tzinfo=None), None, offset
-    acquired = parse_time(cells["acquired_at"], f"{where} acquired_at")
-    if (acquired.tzinfo is None) != (offset is None):
-        raise InputError(
-            f"{where} acquired_at",
-            f"{acquired.isoformat()} beside injected_at {injected.isoformat()}: one has a zone, the other has none",
-            "both as local times without a zone, or both with one",
-        )
-    acquired, injected = in_zone(acquired, offset), injected.replace(tzinfo=None)
-    if acquired <= injected:
-        raise InputError(
-            f"{where} acquired_at",
-            f"{acquired.isoformat()} is not after the injection ({injected.isoformat()})",
-            "a time after injected_at",
-        )
-    return injected, acquired, offset
+    offset, given = injected.utcoffset(), {}
+    for column in IMAGED:
+        if not cells.get(column):
+            continue
+        time = parse_time(cells[column], f"{where} {column}")
+        if (time.tzinfo is None) != (offset is None):
+            raise InputError(
+                f"{where} {column}",
+                f"{time.isoformat()} beside injected_at {injected.isoformat()}: one has a zone, the other has none",
+                "both as local times without a zone, or both with one",
+            )
+        given[column] = in_zone(time, offset)
+        if given[column] <= injected.replace(tzinfo=None):
+            raise InputError(
+                f"{where} {column}",
+                f"{given[column].isoformat()} is not after the injection ({injected.replace(tzinfo=None).isoformat()})",
+                "a time after injected_at",
+            )
+    return injected.replace(tzinfo=None), given, offset
 
 
-def check_decay(row: "Row", acquired_at: datetime) -> None:
+def check_decay(row: "Row", acquired_at: datetime, column: str = "acquired_at") -> None:
     """Refuse an acquisition so long after the injection that nothing is left: a slip in a date.
 
     Raises
@@ -155,7 +160,7 @@ def check_decay(row: "Row", acquired_at: datetime) -> None:
     half_life_h = library.load_nuclide(row.nuclide).half_life_h
     if hours > plausible.MOST_HALF_LIVES * half_life_h:
         raise InputError(
-            f"{row.where} acquired_at",
+            f"{row.where} {column}",
             f"{acquired_at.isoformat()} is {hours / 24:.0f} days or {hours / half_life_h:.0f} half-lives after the "
             f"injection ({row.injected_at.isoformat()})",
             f"at most {plausible.MOST_HALF_LIVES:g} half-lives of {row.nuclide}",
@@ -194,7 +199,7 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
     for column, allowed in RANGES.items():
         if column in numbers:
             allowed.check(numbers[column], f"{where} {column}")
-    injected, acquired, offset = _times(cells, where)
+    injected, times, offset = _times(cells, where)
     row = Row(
         patient=cells["patient"],
         timepoint=cells["timepoint"],
@@ -204,14 +209,16 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
         injected_mbq=numbers["injected_mbq"],
         injected_at=injected,
         paths={c: (folder / cells[c]).absolute() for c in FILES if cells.get(c)},
-        acquired_at=acquired,
+        acquired_at=times.get("acquired_at"),
         calibration_cps_per_mbq=numbers.get("calibration_cps_per_mbq"),
         residual_mbq=numbers.get("residual_mbq", 0.0),
         weight_kg=numbers.get("weight_kg"),
         utc_offset=offset,
+        spect_bqml_per_count=numbers.get("spect_bqml_per_count"),
+        spect_at=times.get("spect_at"),
     )
-    if acquired is not None:
-        check_decay(row, acquired)
+    for column, time in times.items():
+        check_decay(row, time, column)
     return row
 
 
@@ -253,7 +260,13 @@ def _on_one_clock(rows: list[Row]) -> list[Row]:
         return None if time is None else time + (offset - row.utc_offset)
 
     return [
-        replace(r, injected_at=moved(r.injected_at, r), acquired_at=moved(r.acquired_at, r), utc_offset=offset)
+        replace(
+            r,
+            injected_at=moved(r.injected_at, r),
+            acquired_at=moved(r.acquired_at, r),
+            spect_at=moved(r.spect_at, r),
+            utc_offset=offset,
+        )
         for r in rows
     ]
 

@@ -102,6 +102,14 @@ class Reconstruction(Section):
     )
 
 
+class Spect(Section):
+    """Comparison with the sheet's SPECTs."""
+
+    fwhm_mm: float | None = Field(
+        None, ge=0, le=40, description="resolution of the SPECTs, mm FWHM; null: estimated from the CT's organs"
+    )
+
+
 class Hand(Section):
     """What the user decides for one time point, because the header cannot or the user knows better."""
 
@@ -153,6 +161,7 @@ class Config(Section):
     diffusion: Diffusion = Diffusion()
     registration: Registration = Registration()
     reconstruction: Reconstruction = Reconstruction()
+    spect: Spect = Spect()
     patients: dict[Identifier, dict[Identifier, Hand]] = Field(
         default_factory=dict, description="per patient and time point: decisions by hand"
     )

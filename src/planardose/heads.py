@@ -1,4 +1,6 @@
-"""Where the two collimator faces stand relative to the patient."""
+"""Heads of a gamma camera around the patient's long axis, and where the two faces of a planar pair stand."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -6,6 +8,51 @@ from planardose.errors import InputError
 from planardose.patient_model import PatientModel
 
 DEFAULT_GAP_MM = (20.0, 60.0)  # body surface to face, anterior and posterior (the couch lies behind the patient)
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head, its face parallel to the z axis.
+
+    Parameters
+    ----------
+    angle_deg : float
+        Where it stands: 0 anterior, 90 at the patient's right, 180 posterior.
+    distance_mm : float or (K,) tuple
+        Of the collimator's face from the RAS origin along the head's normal; one per slice of the grid for a sweep
+        that follows the body's contour.
+    field_mm : (axial, transverse) or None
+        Field of view; pixels with their centre outside stay empty. None: no limit (a sweep covers all).
+    field_centre_mm : (z, column) float
+        RAS z and image column of the field's centre.
+    aluminium_mm : float
+        Couch between patient and head. Only the loss along the normal is counted, not what scatters in it.
+    """
+
+    angle_deg: float
+    distance_mm: float | tuple[float, ...]
+    field_mm: tuple[float, float] | None = None
+    field_centre_mm: tuple[float, float] = (0.0, 0.0)
+    aluminium_mm: float = 0.0
+
+    @property
+    def normal(self) -> np.ndarray:
+        """(3,) unit vector from the patient to the head."""
+        angle = np.deg2rad(self.angle_deg)
+        exact = np.array([np.sin(angle), np.cos(angle), 0.0])
+        return np.where(np.abs(exact) < 1e-12, 0.0, exact)
+
+    @property
+    def tangent(self) -> np.ndarray:
+        """(3,) unit vector along the image's columns: the one that runs with +x, not against it."""
+        n = self.normal
+        along = np.array([n[1], -n[0], 0.0])
+        return -along if along[0] < 0 or (along[0] == 0 and n[0] < 0) else along
+
+    @property
+    def is_square(self) -> bool:
+        """Whether it looks along y."""
+        return self.normal[0] == 0.0
 
 
 def body_extent_ap_mm(model: PatientModel) -> tuple[float, float]:

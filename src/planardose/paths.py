@@ -29,6 +29,8 @@ TEMPLATES = {
     "prior_decision": "{patient}/recon/{timepoint}_prior.json",
     "gate": "{patient}/recon/{timepoint}_gate.json",
     "views": "{patient}/recon/{timepoint}_views.npz",
+    "spect_map": "{patient}/recon/{timepoint}_spect.nii.gz",
+    "spect": "{patient}/recon/{timepoint}_spect.csv",
     # dosimetry
     "kinetics": "{patient}/dose/kinetics.csv",
     "tia": "{patient}/dose/tia_mbq_h_ml.nii.gz",
@@ -51,7 +53,8 @@ STEP_VERSIONS = {
     "train": 4,
     "train_diffusion": 1,
     "register": 5,
-    "reconstruct": 9,
+    "reconstruct": 10,
+    "compare_spect": 1,
     "fit_kinetics": 2,
     "absorbed_dose": 1,
     "report": 3,

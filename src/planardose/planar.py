@@ -36,6 +36,33 @@ class EnergyWindow:
 
 
 @dataclass(frozen=True)
+class MoreViews:
+    """Views of the same acquisition beside the opposed pair, each as long as a view of the pair.
+
+    Parameters
+    ----------
+    angles_deg : tuple of float
+        Where each head stood: 0 anterior, 90 at the patient's right, 180 posterior.
+    counts : (E, W, R, C) float32
+        As `PlanarPair.counts`: row 0 is the head, columns as the camera sees them.
+    distance_mm : tuple of float or None
+        Of each face from the axis of the body.
+    """
+
+    angles_deg: tuple[float, ...]
+    counts: np.ndarray = field(repr=False)
+    distance_mm: tuple[float, ...] | None = None
+
+    def along(self, view: int, tangent: np.ndarray) -> np.ndarray:
+        """(W, u, z) counts of a view, u along the head's tangent and z to the head."""
+        angle = np.deg2rad(self.angles_deg[view])
+        seen = np.array([-np.cos(angle), np.sin(angle), 0.0])  # growing column: z axis x normal
+        image = self.counts[view][:, ::-1, :]
+        image = image if float(seen @ tangent) > 0 else image[:, :, ::-1]
+        return np.ascontiguousarray(image.transpose(0, 2, 1))
+
+
+@dataclass(frozen=True)
 class PlanarPair:
     """Anterior and posterior planar images of one acquisition, as the camera sees them.
 
@@ -57,6 +84,8 @@ class PlanarPair:
     detector_distance_mm : tuple of float or None
         Distance of the collimator face of (anterior, posterior) head from the axis of the body, as DICOM's Radial
         Position (0018,1142); None where the acquisition does not say.
+    more : MoreViews or None
+        Oblique or lateral views beside the pair.
 
     Raises
     ------
@@ -71,6 +100,7 @@ class PlanarPair:
     acquired_at: datetime
     duration_s: float
     detector_distance_mm: tuple[float, float] | None = None
+    more: MoreViews | None = None
 
     def __post_init__(self) -> None:
         c = self.counts

@@ -87,6 +87,12 @@ DEPENDS = {
         cells=("calibration_cps_per_mbq",),
         catalogues=IMAGING,
     ),
+    "compare_spect": Depends(
+        config=("methods", "spect", *HEAD),
+        files=("spect", "spect_ct"),
+        cells=(*INJECTION, "spect_bqml_per_count", "spect_at", "calibration_cps_per_mbq"),
+        catalogues=IMAGING,
+    ),
     "fit_kinetics": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "absorbed_dose": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "report": Depends(

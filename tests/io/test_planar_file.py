@@ -10,7 +10,7 @@ from imaging_scene import CAMERA, planar_pair
 
 from planardose.config import Hand
 from planardose.errors import InputError
-from planardose.io.planar_file import load_pair, save_pair
+from planardose.io.planar_file import load_pair, read_user_pair, save_pair
 from planardose.io.planar_in import read_planar
 
 WHERE = "P01 t24 planar"
@@ -109,3 +109,25 @@ def test_no_counts_no_json_not_npz(tmp_path: Path):
     path.with_suffix(".json").unlink()
     with pytest.raises(InputError, match="JSON beside the NPZ is missing"):
         read_planar(path, CAMERA, WHERE)
+
+
+def test_views_at_other_angles(tmp_path: Path):
+    counts = np.random.default_rng(3).poisson(20.0, (4, 1, 60, 50)).astype(np.float32)
+    meta = {
+        "views": [45, "posterior", "anterior", -135.0], "windows_kev": [[187.2, 228.8]], "pixel_mm": [5, 5],
+        "duration_s": 600, "acquired_at": "2026-03-03T10:15:00", "detector_distance_mm": [210, 190, 170, 220],
+    }  # fmt: skip
+    np.savez(tmp_path / "v.npz", counts=counts)
+    (tmp_path / "v.json").write_text(json.dumps(meta))
+    pair = read_user_pair(tmp_path / "v.npz", None, "P01 t24 planar")
+    assert np.array_equal(pair.counts, counts[[2, 1]]) and pair.detector_distance_mm == (170.0, 190.0)
+    assert pair.more.angles_deg == (45.0, 225.0) and pair.more.distance_mm == (210.0, 220.0)
+    assert np.array_equal(pair.more.counts, counts[[0, 3]])
+    save_pair(tmp_path / "own.npz", pair)
+    again = load_pair(tmp_path / "own.npz")
+    assert np.array_equal(again.more.counts, pair.more.counts) and again.more.angles_deg == (45.0, 225.0)
+    assert again.more.distance_mm == (210.0, 220.0)
+    for views in ([45, "anterior", 135, 225], ["left", "posterior", "anterior", 0], [True, "posterior", "anterior", 0]):
+        (tmp_path / "v.json").write_text(json.dumps(meta | {"views": views}))
+        with pytest.raises(InputError, match="views"):
+            read_user_pair(tmp_path / "v.npz", None, "P01 t24 planar")

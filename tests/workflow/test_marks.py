@@ -26,7 +26,7 @@ HEADER = [
     "segmentation",
 ]
 STEPS = tuple(s for s in STEP_VERSIONS if s != "report_cohort")
-PER_TIMEPOINT = ("import_planar", "register", "reconstruct")
+PER_TIMEPOINT = ("import_planar", "register", "reconstruct", "compare_spect")
 SEES_ALL_ROWS = {"fit_kinetics", "absorbed_dose", "report"}
 
 
@@ -145,7 +145,7 @@ def test_a_changed_organ_prior_changes_what_reads_it(cohort, write_sheet, monkey
     assert after == {"sample_uptake"}
 
 
-ANALYTIC = {"project", "train", "train_diffusion", "register", "reconstruct", "report"}  # with the projector's camera
+ANALYTIC = {"project", "train", "train_diffusion", "register", "reconstruct", "compare_spect", "report"}  # with the projector's camera
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,7 @@ ANALYTIC = {"project", "train", "train_diffusion", "register", "reconstruct", "r
         ({"projection": {"penetration": False}}, ANALYTIC),
         ({"projection": {"couch": False}}, ANALYTIC),
         ({"registration": {"max_shift_mm": 10}}, {"register"}),
+        ({"spect": {"fwhm_mm": 12}}, {"compare_spect"}),
         ({"grid_mm": 12}, {"segment"}),
     ],
 )

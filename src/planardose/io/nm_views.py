@@ -57,7 +57,10 @@ def _check_head(head: Head, where: str, decide: str) -> None:
     """Refuse a lateral head, and one whose StartAngle and view code disagree."""
     if head.angle == "lateral":
         raise InputError(
-            where, f"head {head.detector} stood at the patient's side (StartAngle)", "180 (anterior) and 0 (posterior)"
+            where,
+            f"head {head.detector} stood at the patient's side (StartAngle)",
+            "180 (anterior) and 0 (posterior)",
+            "oblique and lateral views beside the pair are taken as NPZ + JSON only",
         )
     if head.angle and head.code and head.angle != head.code:
         raise InputError(

@@ -13,14 +13,17 @@ from planardose.errors import InputError
 from planardose.io.files import atomic, write_text
 from planardose.io.nm_times import axial_field_mm
 from planardose.library import Camera
-from planardose.planar import VIEWS, EnergyWindow, PlanarPair
+from planardose.planar import VIEWS, EnergyWindow, MoreViews, PlanarPair
 from planardose.times import parse_time
 
 USER_KEYS = ("views", "windows_kev", "pixel_mm", "acquired_at")
 
 
 def save_pair(path: Path, pair: PlanarPair) -> None:
-    """Write a pair atomically: ``counts`` (view, window, row, column) float32 and ``meta``, a JSON string."""
+    """Write a pair atomically: ``counts`` (view, window, row, column) float32 and ``meta``, a JSON string.
+
+    Further views go into ``more`` with their angles and distances in ``meta``.
+    """
     meta = {
         "views": VIEWS,
         "windows_kev": [[w.low_kev, w.high_kev] for w in pair.windows],
@@ -30,15 +33,23 @@ def save_pair(path: Path, pair: PlanarPair) -> None:
         "acquired_at": pair.acquired_at.isoformat(),
         "detector_distance_mm": pair.detector_distance_mm,
     }
+    arrays = {"counts": pair.counts.astype(np.float32)}
+    if pair.more is not None:
+        meta |= {"more_angles_deg": pair.more.angles_deg, "more_distance_mm": pair.more.distance_mm}
+        arrays["more"] = pair.more.counts.astype(np.float32)
     with atomic(path) as temporary:
-        np.savez_compressed(temporary, counts=pair.counts.astype(np.float32), meta=np.array(json.dumps(meta)))
+        np.savez_compressed(temporary, **arrays, meta=np.array(json.dumps(meta)))
 
 
 def load_pair(path: Path) -> PlanarPair:
     """Read what `save_pair` wrote."""
     with np.load(path, allow_pickle=False) as archive:
         counts, meta = archive["counts"], json.loads(str(archive["meta"]))
-    distance = meta["detector_distance_mm"]
+        further = archive.get("more")
+    distance, more = meta["detector_distance_mm"], None
+    if further is not None:
+        faces = meta["more_distance_mm"]
+        more = MoreViews(tuple(meta["more_angles_deg"]), further, None if faces is None else tuple(faces))
     return PlanarPair(
         counts=counts,
         windows=tuple(EnergyWindow(*w) for w in meta["windows_kev"]),
@@ -47,6 +58,7 @@ def load_pair(path: Path) -> PlanarPair:
         acquired_at=datetime.fromisoformat(meta["acquired_at"]),
         duration_s=meta["duration_s"],
         detector_distance_mm=None if distance is None else tuple(distance),
+        more=more,
     )
 
 
@@ -91,24 +103,26 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
                 f"key '{key}' is missing in the JSON",
                 f"keys {', '.join(USER_KEYS)}, and duration_s or seconds_per_row",
             )
-    order = _view_order(meta["views"], where)
+    order, angles = _view_order(meta["views"], where)
+    views = len(VIEWS) + len(angles)
     windows = _windows(meta["windows_kev"], where)
     pixel_mm = _numbers(meta["pixel_mm"], 2, f"{where} pixel_mm")
     check_matrix(pixel_mm, counts.shape[-2:], f"{where} pixel_mm")
-    if counts.ndim != 4 or counts.shape[:2] != (len(VIEWS), len(windows)) or 0 in counts.shape:
+    if counts.ndim != 4 or counts.shape[:2] != (views, len(windows)) or 0 in counts.shape:
         raise InputError(
             where,
             f"counts have shape {counts.shape}",
-            f"(2, {len(windows)}, rows, columns): views, windows_kev, rows, columns",
+            f"({views}, {len(windows)}, rows, columns): views, windows_kev, rows, columns",
         )
     check_counts(counts, where)
     exposure_s, duration_s = _times(meta, counts.shape[2] * pixel_mm[0], camera, where)
-    distance = meta.get("detector_distance_mm")
+    distance, further = meta.get("detector_distance_mm"), [n for n in range(views) if n not in order]
+    faces = None
     if distance is not None:
-        given = _numbers(distance, 2, f"{where} detector_distance_mm")
+        given = _numbers(distance, views, f"{where} detector_distance_mm")
         for value in given:
             plausible.HEAD_DISTANCE_MM.check(value, f"{where} detector_distance_mm")
-        distance = (given[order[0]], given[order[1]])
+        distance, faces = (given[order[0]], given[order[1]]), tuple(given[n] for n in further)
     return PlanarPair(
         counts=counts[order].astype(np.float32),
         windows=windows,
@@ -117,6 +131,7 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
         acquired_at=parse_time(str(meta["acquired_at"]), f"{where} acquired_at"),
         duration_s=duration_s,
         detector_distance_mm=distance,
+        more=MoreViews(tuple(angles), counts[further].astype(np.float32), faces) if further else None,
     )
 
 
@@ -193,19 +208,20 @@ def _told(value: object) -> str:
     return "a path" if "/" in text or "\\" in text else text[:80]
 
 
-def _view_order(views: object, where: str) -> list[int]:
-    """Positions of (anterior, posterior) in the file."""
+def _view_order(views: object, where: str) -> tuple[list[int], list[float]]:
+    """Positions of (anterior, posterior) in the file, and the angles of the further views in their order."""
     names = list(views) if isinstance(views, list) else [views]
+    expected = 'views ["anterior", "posterior"], and angles in degrees of further views (0 anterior, 90 the right side)'
     missing = [v for v in VIEWS if v not in names]
     if missing:
         raise InputError(
-            f"{where} views",
-            f"the {missing[0]} view is missing, the file has {_told(names)}",
-            'views ["anterior", "posterior"]',
+            f"{where} views", f"the {missing[0]} view is missing, the file has {_told(names)}", expected
         )
-    if len(names) != len(VIEWS):
-        raise InputError(f"{where} views", f"{len(names)} views {_told(names)}", 'views ["anterior", "posterior"]')
-    return [names.index(v) for v in VIEWS]
+    further = [v for v in names if v not in VIEWS]
+    numbers = [v for v in further if isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)]
+    if len(names) != len(VIEWS) + len(further) or len(numbers) != len(further):
+        raise InputError(f"{where} views", f"{len(names)} views {_told(names)}", expected)
+    return [names.index(v) for v in VIEWS], [float(v) % 360.0 for v in numbers]
 
 
 def _windows(values: object, where: str) -> tuple[EnergyWindow, ...]:

@@ -23,9 +23,9 @@ class Acquired:
 
     Parameters
     ----------
-    counts : (2, I, K) float64
-        Photopeak counts of the anterior and posterior view.
-    scatter : (2, I, K) float64 or None
+    counts : (V, I, K) float64
+        Photopeak counts: of the anterior and posterior view, or of any views (`recon.angles`).
+    scatter : (V, I, K) float64 or None
         Estimated counts among them that scattered in the patient (triple energy window); None where the acquisition has
         no window beside the photopeak.
     exposure_s : float
@@ -38,8 +38,8 @@ class Acquired:
 
     def __post_init__(self) -> None:
         shapes = {self.counts.shape} | ({self.scatter.shape} if self.scatter is not None else set())
-        if len(shapes) != 1 or self.counts.ndim != 3 or self.counts.shape[0] != 2:
-            raise ValueError(f"counts and scatter must be (2, I, K), got {sorted(shapes)}")
+        if len(shapes) != 1 or self.counts.ndim != 3:
+            raise ValueError(f"counts and scatter must be (V, I, K), got {sorted(shapes)}")
         if not self.exposure_s > 0:
             raise ValueError(f"exposure_s must be positive, got {self.exposure_s}")
 
@@ -58,10 +58,14 @@ def without_dead_time(pair: PlanarPair, camera: Camera, peak: int) -> PlanarPair
     tau_us = camera.tau_in(pair.windows[peak])
     if tau_us is None:
         return pair
-    rows_cps = pair.counts[:, peak].sum(axis=-1, dtype=np.float64) / pair.exposure_s
     in_field = round(camera.field_mm[0] / pair.pixel_mm[0]) if pair.is_swept else None
-    share = recorded_share(rows_cps, tau_us, in_field)
-    return replace(pair, counts=(pair.counts / share[:, None, :, None]).astype(np.float32))
+
+    def true(counts: np.ndarray) -> np.ndarray:
+        rows_cps = counts[:, peak].sum(axis=-1, dtype=np.float64) / pair.exposure_s
+        return (counts / recorded_share(rows_cps, tau_us, in_field)[:, None, :, None]).astype(np.float32)
+
+    more = None if pair.more is None else replace(pair.more, counts=true(pair.more.counts))
+    return replace(pair, counts=true(pair.counts), more=more)
 
 
 def neighbours(windows: tuple[EnergyWindow, ...], peak: int) -> list[int]:

@@ -8,6 +8,7 @@ water, are mixed by the smoothed density there. Two numbers, fitted to the Monte
 stand for multiple scattering too. After Frey and Tsui, effective scatter source estimation (IEEE NSS 1996).
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -29,6 +30,7 @@ ATOMIC_WEIGHT = {1: 1.008, 8: 15.999}  # of water, IUPAC 2021
 DENSITIES_G_ML = (0.3, 1.0)  # of the surroundings for which there is a kernel: lung and water
 REACH_MM = 160.0  # beyond it the kernel of water holds less than 1 %
 NEAR_POINTS, FAR_POINTS = 4000, 48  # pairs of points per pair of voxels: neighbours, and the rest
+NEAR_POINTS_ANGLED, FAR_POINTS_ANGLED = 600, 12  # the same towards heads at other angles, of which a SPECT has many
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,22 @@ def scatter_kernels(
         For surroundings of each of `DENSITIES_G_ML`. Offsets -a..a, 0..b, -c..c voxels along x, y, z: the scattering
         voxel less the decaying one. Photons that turn by more than 90 degrees are left out.
     """
+    return kernels_towards(camera, nuclide, step_mm, (0.0, 1.0), penetration, path_attenuation)
+
+
+@cache
+def kernels_towards(
+    camera: Camera,
+    nuclide: Nuclide,
+    step_mm: tuple[float, float, float],
+    normal: tuple[float, float],
+    penetration: bool = True,
+    path_attenuation: float | None = None,
+) -> np.ndarray:
+    """As `scatter_kernels`, towards a head along `normal`, a unit vector (x, y).
+
+    Offsets along y run from 0 for (0, 1), whose kernels vanish below, else from -b.
+    """
     cosines = np.linspace(0.0, 1.0, 201)
     share = parameters().path_attenuation if path_attenuation is None else path_attenuation
     turned = _turned(camera, nuclide, penetration, cosines)
@@ -125,17 +143,21 @@ def scatter_kernels(
     def density(x, y, z):
         square = np.maximum(x * x + y * y + z * z, 1e-2)
         distance = np.sqrt(square)
+        cosine = (normal[0] * x + normal[1] * y) / distance
         out = 0.0
         for energy, weight in turned.items():
             path = share * linear_attenuation_per_mm("water", energy) * distance
-            out = out + np.interp(y / distance, cosines, weight, left=0.0) * np.exp(-path * dense)
+            out = out + np.interp(cosine, cosines, weight, left=0.0) * np.exp(-path * dense)
         return out * (np.prod(step) / square)
 
     a, b, c = (int(np.ceil(REACH_MM / s)) for s in step_mm)
-    axes = np.ix_(np.arange(-a, a + 1), np.arange(0, b + 1), np.arange(-c, c + 1))
-    out = _mean_over_voxels(density, axes, step, FAR_POINTS)
-    near = np.ix_(np.arange(-1, 2), np.arange(0, 2), np.arange(-1, 2))
-    out[:, a - 1 : a + 2, 0:2, c - 1 : c + 2] = _mean_over_voxels(density, near, step, NEAR_POINTS)
+    behind = 0 if normal == (0.0, 1.0) else b
+    axes = np.ix_(np.arange(-a, a + 1), np.arange(-behind, b + 1), np.arange(-c, c + 1))
+    far_points, near_points = (FAR_POINTS, NEAR_POINTS) if behind == 0 else (FAR_POINTS_ANGLED, NEAR_POINTS_ANGLED)
+    out = _mean_over_voxels(density, axes, step, far_points)
+    near = np.ix_(np.arange(-1, 2), np.arange(-min(behind, 1), 2), np.arange(-1, 2))
+    middle = slice(behind - min(behind, 1), behind + 2)
+    out[:, a - 1 : a + 2, middle, c - 1 : c + 2] = _mean_over_voxels(density, near, step, near_points)
     return out
 
 
@@ -191,6 +213,35 @@ def effective_sources(activity: np.ndarray, density: np.ndarray, shares: np.ndar
         spread = fft.irfftn((spectra * transfer).sum(axis=0), size)[tuple(full)]
         out[(view, *box)] = np.maximum(spread, 0.0) * density[box]
     return out
+
+
+def directed_sources(
+    activity: np.ndarray, density: np.ndarray, shares: np.ndarray, kernels: Iterable[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """As `effective_sources`, towards heads at any angles, one after the other: (I, J, K) float32 each.
+
+    Parameters
+    ----------
+    activity, density, shares
+        As `effective_sources`.
+    kernels : of (D, 2 a + 1, 2 b + 1, 2 c + 1)
+        From `kernels_towards`, one per head, of equal shape.
+    """
+    spectra = None
+    for kernel in kernels:
+        out = np.zeros(activity.shape, dtype=np.float32)
+        if activity.any():
+            reach = tuple(n // 2 for n in kernel.shape[1:])
+            box = _crop(activity, reach)
+            shape = activity[box].shape
+            size = [fft.next_fast_len(n + 2 * r, real=True) for n, r in zip(shape, reach, strict=True)]
+            if spectra is None:
+                spectra = fft.rfftn((activity[box] * shares[:, *box]).astype(np.float32), size, axes=(1, 2, 3))
+            transfer = fft.rfftn(kernel.astype(np.float32), size, axes=(1, 2, 3))
+            spread = fft.irfftn((spectra * transfer).sum(axis=0), size)
+            kept = spread[tuple(slice(r, r + n) for r, n in zip(reach, shape, strict=True))]
+            out[box] = np.maximum(kept, 0.0) * density[box]
+        yield out
 
 
 class ScatterModel:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,10 +22,13 @@ from planardose.recon.qplanar import fit_concentrations, model_errors
 from planardose.recon.register import middle_of
 from planardose.run import Run
 
+if TYPE_CHECKING:
+    from planardose.recon.angles import AngledProjector
+
 
 @dataclass(frozen=True)
 class Setting:
-    """One time point: patient model, planar pair, projector."""
+    """One time point: patient model, planar pair, projector; `more` sees all views where there are others too."""
 
     model: PatientModel
     pair: PlanarPair
@@ -32,6 +36,7 @@ class Setting:
     nuclide_name: str
     where: str
     calibrated: bool
+    more: "AngledProjector | None" = None
 
     @cached_property
     def responses(self) -> Responses:
@@ -63,9 +68,14 @@ class Setting:
             grid, pose
         )[:, 0]
 
+    @property
+    def peak(self) -> int:
+        """Index of the photopeak window."""
+        return self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)
+
     def photopeak(self) -> np.ndarray:
         """Photopeak counts (2, U, V) in the order of `PlanarPair.ras`."""
-        return self.pair.ras()[:, self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)]
+        return self.pair.ras()[:, self.peak]
 
 
 def load_setting(run: Run, patient: str, timepoint: str, kind: type[CameraViews] = CameraViews) -> Setting:
@@ -87,4 +97,11 @@ def load_setting(run: Run, patient: str, timepoint: str, kind: type[CameraViews]
         # what the calibration measured, in air and without the couch
         scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, head.penetration)
     projector = kind(model, camera, nuclide, faces, scale, head.penetration, head.couch)
-    return Setting(model, pair, projector, row.nuclide, row.where, calibration is not None)
+    more = None
+    if pair.more is not None and kind is not CameraViews:
+        from planardose.recon.all_views import all_heads  # torch again
+        from planardose.recon.angles import AngledProjector
+
+        heads = all_heads(model, pair.more, faces, camera.couch_mm if head.couch else 0.0)
+        more = AngledProjector(model, camera, nuclide, heads, scale, head.penetration)
+    return Setting(model, pair, projector, row.nuclide, row.where, calibration is not None, more)

@@ -173,6 +173,30 @@ def dose_figure(ct: np.ndarray, dose: np.ndarray, hollow: np.ndarray) -> str:
     return png_uri(figure)
 
 
+def spect_figure(ct: np.ndarray, spect: np.ndarray, ours: np.ndarray) -> str:
+    """Coronal maximum projections of a SPECT and of a map at its resolution on one scale, and their mean difference.
+
+    Only the slices in which the SPECT is not empty.
+    """
+    field = np.flatnonzero(spect.any(axis=(0, 1)))
+    ct, spect, ours = (x[:, :, field[0] : field[-1] + 1] for x in (ct, spect, ours))
+    tall = 2.5 * ct.shape[2] / ct.shape[0]
+    figure = Figure(figsize=(7.8, tall + 1.0), layout="constrained")
+    axes = figure.subplots(1, 3)
+    top = max(float(np.quantile(spect.max(axis=1), 0.999)), 1e-9)
+    for a, image, title in zip(axes, (spect, ours), ("SPECT", "planar, at the SPECT's resolution"), strict=False):
+        drawn = _overlay(a, ct.mean(axis=1), image.max(axis=1), top)
+        a.set_title(title, fontsize=8)
+        _bar(figure, a, drawn, "kBq/mL")
+    difference = (ours - spect).mean(axis=1)
+    limit = max(float(np.quantile(spect.mean(axis=1), 0.995)), 1e-9)
+    drawn = _panel(axes[2], difference[::-1], (1.0, 1.0), "RdBu_r", -limit, limit)
+    axes[2].set_title("planar − SPECT, mean along depth", fontsize=8)
+    _sides(axes[2], "RL", INK)
+    _bar(figure, axes[2], drawn, "kBq/mL")
+    return png_uri(figure)
+
+
 def _top(values: np.ndarray, hollow: np.ndarray, axis: int) -> float:
     """End of the colour scale: what a maximum projection shows outside hollow organs."""
     return max(float(np.quantile(np.where(hollow, 0.0, values).max(axis=axis), 0.999)), 1e-9)

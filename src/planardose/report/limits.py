@@ -48,6 +48,12 @@ ADDED_CYCLES = " Cycles are added; their uncertainties add fully."
 NOT_SEPARATED = (
     "The reconstruction did not state the shared part of its uncertainty: the integrals' uncertainty is too small."
 )
+SPECT_NAMES = {"spect": "SPECT itself", "uniform": "even body", "all_zero": "empty image"}
+SPECT = (
+    "Taken {hours} the planar images, brought to their time by physical decay only: what the body cleared in between "
+    "counts as a difference. Maps are blurred to the SPECT's resolution ({fwhm}). It covers {covered} of the CT's "
+    "body; place: {place}."
+)
 RESIDUE = "At most {} % of an earlier cycle's activity can be left (physical decay only)."
 SEVERAL_CYCLES = "Every cycle is fitted on its own; what an earlier cycle left behind is not subtracted."
 

@@ -42,6 +42,16 @@ class TimePointInput:
 
 
 @dataclass(frozen=True)
+class SpectSection:
+    """Comparison of one time point with a SPECT: table and facts of the step, and the picture's data URI."""
+
+    timepoint: str
+    table: pd.DataFrame = field(repr=False)
+    facts: dict = field(repr=False)
+    picture: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class PatientInput:
     """All that the page needs.
 
@@ -63,6 +73,7 @@ class PatientInput:
         Words for the flags of the tables.
     retained : dict
         Time point -> share of the administered activity found, decay-corrected to injection.
+    spects : tuple of SpectSection
     """
 
     summary: dict
@@ -75,6 +86,7 @@ class PatientInput:
     flag_texts: dict
     retained: dict
     kinetics_note: str
+    spects: tuple[SpectSection, ...] = ()
 
 
 def patient_html(page: PatientInput) -> str:
@@ -102,6 +114,7 @@ def patient_html(page: PatientInput) -> str:
         "views": [{"name": p.name, "hours": hours(p.hours), "src": p.views_uri} for p in page.points],
         "registrations": [{"name": p.name, "hours": hours(p.hours), "src": p.registration_uri} for p in page.points],
         **_gate(page),
+        "spects": [_spect(x, page.summary["method"]) for x in page.spects],
         "limits": words.limits(s, page.kinetics_note),
         "provenance": _provenance(s),
         "config": json.dumps(s["config"], indent=1, sort_keys=True).replace('"', ""),
@@ -278,6 +291,48 @@ def _inputs_cell(gate: dict) -> dict:
     if inputs["passed"]:
         return {"text": text, "kind": "good"}
     return {"text": f"{text}: {odd(inputs['worst'])}", "kind": "bad"}
+def _spect(section: SpectSection, used: str) -> dict:
+    """Scores of every method and organ errors of all map methods beside a SPECT."""
+    t, facts = section.table, section.facts
+    methods = [m for m in dict.fromkeys(t.method) if m not in ("spect", "uniform", "all_zero")]
+    body, organs = t[t.organ.isin(("body", "field"))], t[(t.measure == "activity_mbq") & (t.organ != "field")]
+    value = {(r.method, r.measure): r.value for r in body.itertuples()}
+    total = {r.method: r.relative_error for r in body[body.measure == "activity_mbq"].itertuples()}
+    error = {(r.method, r.organ): r.relative_error for r in organs.itertuples()}
+    truth = {r.organ: r.spect for r in organs.itertuples()}
+    scores = [
+        {
+            "name": words.SPECT_NAMES.get(m) or method_name(m),
+            "used": m == used,
+            "cells": [number(value.get((m, k))) for k in ("ssim", "mae", "nrmse")]
+            + [_signed(total.get(m)), number(value.get((m, "deviance")))],
+        }
+        for m in (*methods, "uniform", "all_zero", "spect")
+    ]
+    rows = [
+        {"organ": organ_name(o), "spect": number(truth[o]), "cells": [_signed(error.get((m, o))) for m in methods]}
+        for o in sorted(truth, key=organ_order)
+    ]
+    registered = facts["registration"]
+    place = registered if isinstance(registered, str) else f"CTs correlate by {registered['ct_correlation']:.3f}"
+    return {
+        "name": section.timepoint,
+        "picture": section.picture,
+        "scores": scores,
+        "methods": [method_name(m) for m in methods],
+        "organs": rows,
+        "text": words.SPECT.format(
+            hours=f"{abs(facts['hours_from_planar']):.1f} h {'after' if facts['hours_from_planar'] >= 0 else 'before'}",
+            fwhm=f"{facts['fwhm_mm']:.0f} mm, {facts['fwhm_source']}",
+            covered=percent(facts["covered_body_share"]),
+            place=place,
+        ),
+        "ssim": facts["ssim"],
+    }
+
+
+def _signed(fraction) -> str:
+    return EMPTY if missing(fraction) else f"{100 * fraction:+.0f} %".replace("-", "−")
 
 
 def _gate_cell(gate: dict, method: str) -> dict:

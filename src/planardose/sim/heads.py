@@ -1,58 +1,14 @@
-"""Heads of a gamma camera around the patient's long axis, and the raster on which each one collects photons."""
+"""The raster on which each head of a gamma camera around the patient's long axis collects photons."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from planardose.heads import Head
 from planardose.image import Grid
 
 LAYER_MM = 10.0  # depth layers of about this thickness: within one, the response's width changes by less than 0.7 mm
-
-
-@dataclass(frozen=True)
-class Head:
-    """One head, its face parallel to the z axis.
-
-    Parameters
-    ----------
-    angle_deg : float
-        Where it stands: 0 anterior, 90 at the patient's right, 180 posterior.
-    distance_mm : float or (K,) tuple
-        Of the collimator's face from the RAS origin along the head's normal; one per slice of the grid for a sweep
-        that follows the body's contour.
-    field_mm : (axial, transverse) or None
-        Field of view; pixels with their centre outside stay empty. None: no limit (a sweep covers all).
-    field_centre_mm : (z, column) float
-        RAS z and image column of the field's centre.
-    aluminium_mm : float
-        Couch between patient and head. Only the loss along the normal is counted, not what scatters in it.
-    """
-
-    angle_deg: float
-    distance_mm: float | tuple[float, ...]
-    field_mm: tuple[float, float] | None = None
-    field_centre_mm: tuple[float, float] = (0.0, 0.0)
-    aluminium_mm: float = 0.0
-
-    @property
-    def normal(self) -> np.ndarray:
-        """(3,) unit vector from the patient to the head."""
-        angle = np.deg2rad(self.angle_deg)
-        exact = np.array([np.sin(angle), np.cos(angle), 0.0])
-        return np.where(np.abs(exact) < 1e-12, 0.0, exact)
-
-    @property
-    def tangent(self) -> np.ndarray:
-        """(3,) unit vector along the image's columns: the one that runs with +x, not against it."""
-        n = self.normal
-        along = np.array([n[1], -n[0], 0.0])
-        return -along if along[0] < 0 or (along[0] == 0 and n[0] < 0) else along
-
-    @property
-    def is_square(self) -> bool:
-        """Whether it looks along y."""
-        return self.normal[0] == 0.0
 
 
 def opposed_heads(face_mm: tuple[float, float], couch_mm: float = 0.0) -> tuple[Head, Head]:

@@ -15,8 +15,8 @@ from planardose.planar import EnergyWindow
 from planardose.run import Run
 from planardose.steps.import_planar import checked_pair
 from planardose.steps.same_patient import check_same_patient
+from planardose.steps.spect_input import read_spect
 
-UNUSED = ("spect", "spect_ct")
 log = logging.getLogger(__name__)
 
 
@@ -36,11 +36,9 @@ def check(run: Run) -> list[str]:
     for patient in run.cohort.patients:
         _check_anatomy(run, patient, faults)
         for row in run.cohort.rows_of(patient):
-            for column in UNUSED:
-                if column in row.paths:
-                    log.warning("%s %s: not used by this version", row.where, column)
             found = _tried(faults, checked_pair, run.config, row)
             _tried(faults, check_same_patient, run.config, run.cohort.rows_of(patient), (row,))
+            _check_spect(row, faults)
             for note in found.notes if found else ():
                 log.warning("%s planar: %s", row.where, note)
             _check_scale(row, found.pair.windows if found else ())
@@ -63,6 +61,15 @@ def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
         _tried(faults, read_ct, paths["prior_ct"], f"{patient} prior_ct")
     if "lesions" in paths:
         _tried(faults, add_lesions, labels or ct, paths["lesions"], f"{patient} lesions")
+
+
+def _check_spect(row: Row, faults: list[str]) -> None:
+    if "spect" in row.paths:
+        _tried(faults, read_spect, row)
+    elif "spect_ct" in row.paths:
+        log.warning("%s spect_ct: not used without spect", row.where)
+    if "spect" in row.paths and "spect_ct" in row.paths:
+        _tried(faults, read_ct, row.paths["spect_ct"], f"{row.where} spect_ct")
 
 
 def _check_scale(row: Row, windows: tuple[EnergyWindow, ...]) -> None:

@@ -50,7 +50,7 @@ def import_planar(run: Run, patient: str, timepoint: str) -> None:
         "counts",
         "1",
         _inputs(run, row),
-        views=["anterior", "posterior"],
+        views=["anterior", "posterior", *(found.pair.more.angles_deg if found.pair.more else ())],
         windows_kev=[[w.low_kev, w.high_kev] for w in found.pair.windows],
         acquired_at=found.pair.acquired_at.isoformat(),
         exposure_s=found.pair.exposure_s,
@@ -79,7 +79,12 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     """
     where = f"{row.where} planar"
     if "planar" not in row.paths:
-        raise InputError(where, "empty cell", "planar images", "this version reconstructs from planar images only")
+        raise InputError(
+            where,
+            "empty cell: a time point with a SPECT alone is not supported yet",
+            "planar images",
+            "give those of this time point, or leave the row out: its SPECT is compared with planar images only",
+        )
     key = f"patients.{row.patient}.{row.timepoint}"
     hand = config.hand(row.patient, row.timepoint)
     found = read_planar(row.paths["planar"], load_camera(row.camera), where, hand, key, row.acquired_at)

@@ -16,6 +16,7 @@ from planardose.anatomy.phantom import density_of_hu
 from planardose.errors import InputError
 from planardose.io.files import write_text
 from planardose.steps import demo_images as images
+from planardose.steps import demo_spect
 from planardose.steps.demo_patient import (
     CAMERA,
     CT_SPACING_MM,
@@ -34,6 +35,8 @@ COLUMNS = (
     "patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at",
     "segmentation", "lesions", "calibration_cps_per_mbq", "weight_kg",
 )  # fmt: skip
+SPECT_COLUMNS = ("spect", "spect_ct", "spect_bqml_per_count")
+SPECT_HOURS = 24.0  # the SPECT is taken after the sweep nearest to it
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,35 @@ def _planar_job(out: Path, seed: int, name: str, measured: Measured, settings: S
     images.write_sweep(out / patient.folder / f"nm_{name}.dcm", pair, patient, seed)
 
 
-def _rows(measured: Measured, calibration: float) -> list[list[str]]:
+def _with_spect(patient: DemoPatient) -> str:
+    """Time point at which a SPECT is taken too."""
+    return min(patient.acquisitions, key=lambda a: abs(a.hours - SPECT_HOURS)).name
+
+
+def _spect_job(out: Path, seed: int, measured: Measured, settings: demo_spect.SpectSettings) -> None:
+    """Write a patient's SPECT/CT."""
+    patient, name = measured.patient, _with_spect(measured.patient)
+    acquisition = next(a for a in patient.acquisitions if a.name == name)
+    true = images.true_camera(seed)
+    taken = demo_spect.spect_of(patient, measured.volumes_ml, acquisition, true, seed, settings)
+    demo_spect.write_spect_ct(out / patient.folder, name, taken, patient, seed)
+
+
+def _spect_cells(patient: DemoPatient, name: str) -> list[str]:
+    if name != _with_spect(patient):
+        return ["", "", ""]
+    folder = patient.folder
+    return [f"{folder}/spect_{name}.dcm", f"{folder}/spect_ct_{name}", f"{demo_spect.BQML_PER_COUNT:g}"]
+
+
+def _rows(measured: Measured, calibration: float, spect: bool) -> list[list[str]]:
     patient, folder = measured.patient, measured.patient.folder
     return [
         [
             patient.pseudonym, a.name, f"{folder}/ct", f"{folder}/nm_{a.name}.dcm", NUCLIDE, TRACER, CAMERA,
             f"{patient.injected_mbq:g}", patient.injected_at.isoformat(), f"{folder}/segmentation.nii.gz",
             f"{folder}/lesions.nii.gz", f"{calibration:.6g}", f"{measured.mass_kg / SHARE_IN_CT:.0f}",
+            *(_spect_cells(patient, a.name) if spect else ()),
         ]
         for a in patient.acquisitions
     ]  # fmt: skip
@@ -113,7 +138,13 @@ def _workers(jobs: int) -> Iterator[Callable]:
         yield lambda jobs, function: [f.result() for f in [pool.submit(function, *job) for job in jobs]]
 
 
-def make_demo(out: Path, patients: int, seed: int, settings: Settings | None = None) -> None:
+def make_demo(
+    out: Path,
+    patients: int,
+    seed: int,
+    settings: Settings | None = None,
+    spect: demo_spect.SpectSettings | None = None,
+) -> None:
     """Write a cohort that any clinic could have, and its truth beside it.
 
     Parameters
@@ -125,6 +156,8 @@ def make_demo(out: Path, patients: int, seed: int, settings: Settings | None = N
         Any number from 1, any seed from 0.
     settings : Settings
         Fineness of the simulation.
+    spect : SpectSettings or None
+        Given: every patient also has a SPECT/CT after the sweep nearest to 24 h (about a minute each on one core).
 
     Raises
     ------
@@ -141,11 +174,13 @@ def make_demo(out: Path, patients: int, seed: int, settings: Settings | None = N
     with _workers(2 * patients) as run:  # every patient has two sweeps or more
         measured = run([(out, seed, n, settings) for n in range(1, patients + 1)], _anatomy_job)
         run([(out, seed, a.name, m, settings) for m in measured for a in m.patient.acquisitions], _planar_job)
+        if spect is not None:
+            run([(out, seed, m, spect) for m in measured], _spect_job)
     calibration = images.write_source(out / "calibration" / "source.dcm", images.true_camera(seed), seed, FIRST_DAY)
     write_text(out / "planted_names.txt", "\n".join(_planted([m.patient for m in measured])) + "\n")
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(COLUMNS + (SPECT_COLUMNS if spect is not None else ()))
     for m in measured:
-        writer.writerows(_rows(m, calibration))
+        writer.writerows(_rows(m, calibration, spect is not None))
     write_text(out / "cohort.tsv", text.getvalue())

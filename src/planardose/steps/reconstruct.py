@@ -12,8 +12,10 @@ from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
 from planardose.io.views_file import save_views
 from planardose.library import load_nuclide
+from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import mu_per_mm
 from planardose.recon import consistency, gate
+from planardose.recon.all_views import with_all_views
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import in_ct
@@ -59,20 +61,32 @@ class Estimates:
         sources, responses = self.fitted.sources, self.fitted.responses
         with_prior = sources is not self.model
         self.fit = qplanar(setting.projector, sources, self.measured, responses) if with_prior else self.organ_fit
-        self.acquired = with_modelled_scatter(self.measured, self.fit, responses)
+        spread = texture_spread(setting.projector, sources, self.fit, responses, self.measured.exposure_s)
+        # conjugate view, networks and gate take the opposed pair; QPlanar and MLEM every view
+        self.pair = self.acquired = with_modelled_scatter(self.measured, self.fit, responses)
+        self.projector, self.centre_y_mm = setting.projector, None
+        if setting.more is not None:
+            self._take_all_views(sources)
         self.relative_u: dict[str, float] = {}
         self.drawn_u = np.zeros(len(self.model.organs))  # MBq, from the draws' spread
         self.map_u: dict[str, np.ndarray] = {}  # method -> standard uncertainty of each voxel, MBq
-        spread = texture_spread(setting.projector, sources, self.fit, responses, self.measured.exposure_s)
         spread = np.sqrt(self.fitted.by_organ(spread**2))
         activity = self.fitted.by_organ(self.fit.concentrations * sources.volumes_ml())
         placed = np.array([registration["activity_u"].get(o, 0.0) for o in self.model.organs])  # relative
         counts = np.hypot(self.fitted.u(self.fit), placed * activity)
         self.terms = fit_terms(self.model, counts, spread, float(activity.sum()))
 
+    def _take_all_views(self, sources: PatientModel) -> None:
+        views = with_all_views(self.setting, self.placement.pose)
+        self.projector, self.centre_y_mm = views.projector, views.centre_y_mm
+        even = sources is self.model
+        responses = views.responses if even else views.projector.organ_responses(sources.fractions)
+        self.fit = qplanar(views.projector, sources, views.acquired, responses)
+        self.acquired = with_modelled_scatter(views.acquired, self.fit, responses)
+
     def map(self, method: str) -> np.ndarray:
         """(I, J, K) float64 MBq per voxel."""
-        settings, projector = self.run.config.reconstruction, self.setting.projector
+        settings, projector = self.run.config.reconstruction, self.projector
         if method == "qplanar":
             return self.fit.map(self.fitted.sources)
         if method == "qplanar_mlem":
@@ -84,8 +98,8 @@ class Estimates:
             return self._mean_of_draws()
         from planardose.learn.infer import unet_map  # heavy, and only where the method is asked for
 
-        sources = self.fitted.sources
-        activity, self.relative_u = unet_map(self.run, self.patient, self.model, projector, self.measured, sources)
+        sources, pair = self.fitted.sources, self.setting.projector
+        activity, self.relative_u = unet_map(self.run, self.patient, self.model, pair, self.measured, sources)
         return mlem(projector, self.acquired, activity, AFTER_NETWORK)
 
     def _mean_of_draws(self) -> np.ndarray:
@@ -114,7 +128,7 @@ class Estimates:
         """(O,) MBq of the conjugate view; without a scatter window the scatter is the one modelled for QPlanar."""
         nuclide, projector = load_nuclide(self.setting.nuclide_name), self.setting.projector
         mu = mu_per_mm(self.model.partial_density, nuclide.imaged_line().energy_kev)
-        acquired = self.measured if self.has_scatter_window else self.acquired
+        acquired = self.measured if self.has_scatter_window else self.pair
         per_head = projector.sensitivity * np.sqrt(projector.couch_share)  # geometric mean of both heads
         return conjugate_view(self.model, acquired, mu, float(per_head))
 
@@ -132,7 +146,7 @@ class Estimates:
         limits, responses = consistency.limits(), self.setting.responses.total * self.measured.exposure_s
         beside = self.setting.photopeak_on(consistency.wide_grid(self.model.grid), self.placement.pose)
         found = consistency.statistics(
-            self.model, responses, self.measured, self.acquired.scatter, self.organ_fit, beside
+            self.model, responses, self.measured, self.pair.scatter, self.organ_fit, beside
         )
         found |= _sizes(self.registration)
         strips = self.checked(FALLBACK, self.expected(self.map(FALLBACK))).strips
@@ -225,6 +239,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         uncertainty_terms=_terms(estimates),
         conjugate_view_scatter="energy windows" if estimates.has_scatter_window else "modelled",
         split_by_mbq_ml={o: _short(c) for o, c in split},
+        **({} if estimates.centre_y_mm is None else _views_told(setting, estimates.centre_y_mm)),
     )
     path = run.path("views", **keys)
     save_views(path, estimates.measured.counts, views)
@@ -255,6 +270,10 @@ def _write_prior(run: Run, keys: dict, estimates: Estimates, sources: list) -> N
         log.info("%s %s prior image: %s, %s", *keys.values(), "used" if told["used"] else "not used", told["reason"])
     write_text(path, json.dumps(told, indent=1) + "\n")
     run.sidecar(path, "reconstruct", "decision on the prior image", "mm, MBq", sources)
+
+
+def _views_told(setting: Setting, centre_y_mm: float) -> dict:
+    return {"views_deg": [h.angle_deg for h in setting.more.heads], "centre_of_rotation_y_mm": _short(centre_y_mm)}
 
 
 def _short(value: float) -> float:

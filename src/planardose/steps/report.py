@@ -34,6 +34,7 @@ from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, percent
 from planardose.run import Run
 from planardose.steps.fit_kinetics import CyclePoints, read_cycles, read_gates
+from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
 
 CLEAR_MOVE = 2.0  # standard uncertainties
@@ -64,6 +65,7 @@ def report(run: Run, patient: str) -> None:
         flag_texts=FLAGS,
         retained=_retained(cycles, summary),
         kinetics_note=_kinetics_note(run, patient),
+        spects=spect_sections(run, patient, model, _ct(run, patient), summary["method"]),
     )
     output = run.path("report", patient=patient)
     write_text(output, patient_html(page))
@@ -213,9 +215,7 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
 def _pictures(run: Run, patient: str, model: PatientModel, cycles: list[CyclePoints], method: str) -> dict:
     """Data URIs of the overlays and of the training curve."""
     grid = display_grid(model.ct_grid)
-    ct = resampled(
-        read_volume(run.need("ct", "import-ct", patient=patient), "CT", "HU", f"{patient} ct"), grid, -1000.0
-    )
+    ct = resampled(_ct(run, patient), grid, -1000.0)
 
     def shown(path: Path, scale: float) -> np.ndarray:
         volume = read_volume(path, "map", "", f"{patient} map")
@@ -234,6 +234,10 @@ def _pictures(run: Run, patient: str, model: PatientModel, cycles: list[CyclePoi
         "dose": dose_figure(ct, shown(run.path("dose", patient=patient), 1.0), hollow),
         "training": file_uri(curve.read_bytes()) if trained else None,
     }
+
+
+def _ct(run: Run, patient: str) -> Volume:
+    return read_volume(run.need("ct", "import-ct", patient=patient), "CT", "HU", f"{patient} ct")
 
 
 def _hollow(model: PatientModel) -> Volume:

@@ -20,6 +20,12 @@ def overlap_mm(target: Grid, source: Grid, axis: int) -> np.ndarray:
     return np.clip(np.minimum(t_high[:, None], s_high) - np.maximum(t_low[:, None], s_low), 0.0, None)
 
 
+def interval_overlap(target: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """(T, S) length that each interval between ascending edges (T + 1,) shares with each between (S + 1,)."""
+    high = np.minimum(target[1:, None], source[None, 1:])
+    return np.clip(high - np.maximum(target[:-1, None], source[None, :-1]), 0.0, None)
+
+
 def collected(per_ml: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     """What each voxel of `target` holds of a map given per mL on `source`: exact by volume of overlap.
 

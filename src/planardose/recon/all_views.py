@@ -1,0 +1,102 @@
+"""An opposed pair together with oblique or lateral views of the same acquisition, for QPlanar and MLEM.
+
+The registration of the pair places the images along x and z. Views from aside also need where the camera's centre of
+rotation lies along y, which the pair cannot see: it is found by the organ-wise likelihood of all views.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from planardose.frames import PlanarPose
+from planardose.heads import DEFAULT_GAP_MM, Head, body_extent_ap_mm
+from planardose.image import Grid
+from planardose.patient_model import PatientModel
+from planardose.planar import MoreViews, rebin
+from planardose.recon.acquired import Acquired
+from planardose.recon.angles import AngledProjector
+from planardose.recon.projector import Responses
+from planardose.recon.qplanar import fit_concentrations, model_errors
+
+REACH_MM, STEP_MM = 48.0, 6.0  # of the search for the centre of rotation, about the body's axis
+
+
+@dataclass(frozen=True)
+class AllViews:
+    """Counts and responses of every view on the columns of `projector`, and RAS y of the centre of rotation."""
+
+    projector: AngledProjector
+    acquired: Acquired
+    responses: Responses = field(repr=False)
+    centre_y_mm: float
+
+
+def axis_mm(model: PatientModel) -> tuple[float, float]:
+    """RAS (x, y) of the middle of the body."""
+    body = np.flatnonzero(model.body.any(axis=(1, 2)))[[0, -1]]
+    return float(model.grid.axis_mm(0)[body].mean()), 0.5 * sum(body_extent_ap_mm(model))
+
+
+def all_heads(model: PatientModel, more: MoreViews, faces_mm: tuple[float, float], couch_mm: float) -> tuple[Head, ...]:
+    """The pair's heads and the further ones, whose distances count from the body's axis.
+
+    Where none are given, or one lies within the body, a face clears the body's farthest point in its direction.
+    """
+    centre = np.array(axis_mm(model))
+    i, j = np.nonzero(model.body[:, :, model.ct_slices].any(axis=2))
+    points = np.stack([model.grid.axis_mm(0)[i], model.grid.axis_mm(1)[j]], axis=1)
+    heads = [Head(0.0, float(faces_mm[0])), Head(180.0, -float(faces_mm[1]), aluminium_mm=couch_mm)]
+    for n, angle in enumerate(more.angles_deg):
+        normal = Head(angle, 0.0).normal[:2]
+        surface = float((points @ normal).max()) + 0.5 * float(model.grid.spacing_mm[0])
+        given = surface + DEFAULT_GAP_MM[0]
+        if more.distance_mm is not None:
+            given = max(float(centre @ normal) + more.distance_mm[n], surface)
+        behind = couch_mm if normal[1] < -0.5 else 0.0  # from below the couch is in the way
+        heads.append(Head(float(angle), given, aluminium_mm=behind))
+    return tuple(heads)
+
+
+def collected(setting, pose: PlanarPose, centre_y_mm: float) -> np.ndarray:
+    """(V, U, K) photopeak counts of all views on the projector's columns."""
+    projector, pair, model = setting.more, setting.pair, setting.model
+    c, z = projector.columns, model.grid.axis_mm(2)
+    step = float(model.grid.spacing_mm[2])
+    target = Grid.axis_aligned(
+        (c.count, 1, z.size), (c.width_mm, c.width_mm, step), (c.first_mm + 0.5 * c.width_mm, 0.0, z[0])
+    )
+    images, peak = list(setting.photopeak()), setting.peak
+    poses = [pose, pose]
+    for n, head in enumerate(projector.heads[2:]):
+        images.append(pair.more.along(n, head.tangent)[peak])
+        across, depth = float(head.tangent[0]), float(head.tangent[1])
+        poses.append(PlanarPose(across * pose.x_mm + depth * centre_y_mm, pose.z_mm, across * pose.rotation_deg))
+    return np.array([rebin(x[None], pair.pixel_mm, target, p)[0] for x, p in zip(images, poses, strict=True)])
+
+
+def with_all_views(setting, pose: PlanarPose) -> AllViews:
+    """Lay all views on the model and find the centre of rotation.
+
+    Parameters
+    ----------
+    setting : recon.setting.Setting
+        With `more`.
+    pose : PlanarPose
+        Of the pair.
+    """
+    projector, model, exposure = setting.more, setting.model, setting.pair.exposure_s
+    responses = projector.organ_responses(model.fractions)
+    total, errors = responses.total * exposure, model_errors(model)
+
+    def misfit(y: float) -> float:
+        counts = collected(setting, pose, y)
+        return fit_concentrations(counts, total, np.zeros_like(counts), errors).misfit
+
+    places = axis_mm(model)[1] + np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
+    values = np.array([misfit(float(y)) for y in places])
+    best = int(np.clip(values.argmin(), 1, places.size - 2))
+    a, b, c = values[best - 1 : best + 2]
+    curvature = a - 2 * b + c
+    centre = float(places[best] + (0.5 * STEP_MM * (a - c) / curvature if curvature > 0 else 0.0))
+    acquired = Acquired(collected(setting, pose, centre), None, float(exposure))
+    return AllViews(projector, acquired, responses, centre)

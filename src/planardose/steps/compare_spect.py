@@ -1,0 +1,217 @@
+"""Step `compare-spect`: every map of a time point beside the patient's SPECT, and what that SPECT explains itself.
+
+The SPECT is brought to the planning CT and to the middle of the planar acquisition; our maps are blurred to its
+resolution. Physical decay only: what the body cleared in between counts as a difference.
+"""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from planardose.errors import InputError
+from planardose.image import Volume
+from planardose.io.files import atomic
+from planardose.io.nifti import read_volume, write_volume
+from planardose.library import load_nuclide
+from planardose.organs import OUTSIDE_CT
+from planardose.patient_model import PatientModel
+from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid, smoothed
+from planardose.recon.gate import deviance
+from planardose.recon.placement import Placement
+from planardose.recon.setting import Setting, load_setting
+from planardose.run import Run
+from planardose.steps.maps import activity_mbq
+from planardose.steps.scores import SSIM_K, SSIM_WINDOW, map_scores
+from planardose.steps.spect_input import placed, read_spect
+from planardose.units import BQ_PER_MBQ, hours_between
+
+SPECT, UNIFORM, ALL_ZERO = "spect", "uniform", "all_zero"
+COLUMNS = ("method", "measure", "organ", "value", "spect", "relative_error")
+WHOLE = 0.95  # of an organ's volume must lie in the SPECT's field for its row
+LEAST_ML = 2.0  # smaller organs say more about blur than about activity
+SEEN = 0.99  # of a slice's body must lie in the field for its counts to judge the SPECT
+EDGE_MM = 40.0  # slices so near to the field's ends are left out: activity beyond shines in
+SETTINGS = (
+    f"uniform {SSIM_WINDOW}-voxel window, K {SSIM_K[0]:g} and {SSIM_K[1]:g}, range max(SPECT), box of its field"
+)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A SPECT and what it is compared with, on the CT part of the model's grid, Bq/mL at the planar's mid-time."""
+
+    model: PatientModel
+    found: OnGrid
+    fwhm_mm: float
+    maps: dict[str, np.ndarray]
+
+    @property
+    def body(self) -> np.ndarray:
+        """(I, J, K) bool: body in the SPECT's field."""
+        return self.found.covered & self.model.body[..., self.model.ct_slices]
+
+    @property
+    def box(self) -> tuple[slice, ...]:
+        """Smallest box that holds the field."""
+        where = np.argwhere(self.found.covered)
+        return tuple(slice(int(a), int(b) + 1) for a, b in zip(where.min(axis=0), where.max(axis=0), strict=True))
+
+    def blurred(self, method: str) -> np.ndarray:
+        """A method's map at the SPECT's resolution."""
+        return smoothed(self.maps[method], self.fwhm_mm, self.model.ct_grid)
+
+    def organ_mbq(self, per_ml: np.ndarray) -> dict[str, float]:
+        """Organ -> MBq inside its fractions, of organs that lie in the field."""
+        fractions = self.model.fractions[..., self.model.ct_slices]
+        volumes, out = self.model.volumes_ml(), {}
+        for organ, volume, share in zip(self.model.organs, volumes, fractions, strict=True):
+            covered = float(share[self.found.covered].sum(dtype=np.float64)) * self.model.grid.voxel_ml
+            if organ != OUTSIDE_CT and volume >= LEAST_ML and covered >= WHOLE * volume:
+                inside = np.where(self.found.covered, share * per_ml, 0.0).sum(dtype=np.float64)
+                out[organ] = float(inside) * self.model.grid.voxel_ml / BQ_PER_MBQ
+        return out
+
+    def rows(self) -> list[tuple]:
+        """Scores of every map, and of an even body and an empty image beside them."""
+        spect, box, body = self.found.per_ml, self.box, self.body
+        truth = self.organ_mbq(spect)
+        total = float(spect[body].sum())
+        even = np.where(body, spect[body].mean(), 0.0)
+        images = {m: self.blurred(m) for m in self.maps} | {UNIFORM: even, ALL_ZERO: np.zeros_like(spect)}
+        out = []
+        for name, image in images.items():
+            seen = np.where(self.found.covered, image, 0.0)
+            scores = map_scores(seen[box], spect[box], body[box])
+            out += [(name, measure, "body", value, np.nan, np.nan) for measure, value in scores.items()]
+            if name in self.maps:
+                mbq = self.model.grid.voxel_ml / BQ_PER_MBQ
+                held = float(seen[body].sum())
+                out.append((name, "activity_mbq", "field", held * mbq, total * mbq, held / total - 1))
+                ours = self.organ_mbq(seen)
+                out += [(name, "activity_mbq", o, ours[o], t, ours[o] / t - 1 if t > 0 else np.nan)
+                        for o, t in truth.items()]  # fmt: skip
+        return out
+
+
+def compare_spect(run: Run, patient: str, timepoint: str) -> None:
+    """Write `spect` (table) and `spect_map` (the SPECT where our maps lie).
+
+    Raises
+    ------
+    InputError
+        As `read_spect` and `placed`; an earlier output is missing; the SPECT does not cover the body.
+    """
+    keys, row = {"patient": patient, "timepoint": timepoint}, run.cohort.row(patient, timepoint)
+    setting = load_setting(run, patient, timepoint)
+    ct = read_volume(run.need("ct", "import-ct", patient=patient), "CT", "HU", f"{patient} ct")
+    spect, rigid = read_spect(row), placed(row, ct)
+    hours = hours_between(spect.at, setting.pair.mid_time)
+    decay = 0.5 ** (hours / load_nuclide(row.nuclide).half_life_h)
+    grid = setting.model.ct_grid
+    raw = on_grid(spect.volume, grid, None if rigid is None else rigid.moving_from_fixed)
+    found = OnGrid(raw.per_ml * decay, raw.covered)
+    check_covered(found, setting.model, f"{row.where} spect")
+    stated = run.config.spect.fwhm_mm
+    fwhm = estimated_fwhm_mm(found, setting.model) if stated is None else stated
+    methods = [m for m in run.config.methods if m != "conjugate_view"]
+    paths = {m: run.need("map", "reconstruct", method=m, **keys) for m in methods}
+    maps = {m: read_volume(p, "activity concentration", "Bq/mL", f"{row.where} {m} map", np.float64).data
+            for m, p in paths.items()}  # fmt: skip
+    compared = Compared(setting.model, found, fwhm, maps)
+    seen, factor = _deviances(run, keys, setting, found, methods)
+    _write(run, keys, compared, [*compared.rows(), *seen], list(paths.values()), {
+        "hours_from_planar": _short(-hours), "decay_factor": _short(decay), "fwhm_mm": fwhm,
+        "fwhm_source": "estimated from the CT's organs" if stated is None else "stated in the config",
+        "registration": _told(rigid), "ssim": SETTINGS, "covered_body_share": _short(_share(found, setting.model)),
+        "scale_that_fits_the_planar_counts": factor, "organs_in_field_ml_at_least": LEAST_ML,
+    })  # fmt: skip
+
+
+def _share(found: OnGrid, model: PatientModel) -> float:
+    body = model.body[..., model.ct_slices]
+    return float((found.covered & body).sum() / max(body.sum(), 1))
+
+
+def check_covered(found: OnGrid, model: PatientModel, where: str) -> None:
+    """Refuse a SPECT that misses the body, or that holds no activity in it."""
+    body = found.covered & model.body[..., model.ct_slices]
+    if _share(found, model) < 0.05 or found.per_ml[body].sum() <= 0:
+        raise InputError(
+            where,
+            f"covers {100 * _share(found, model):.1f} % of the CT's body",
+            "at least 5 %, with activity in it",
+            "give spect_ct, the CT that was taken with it",
+        )
+
+
+def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid, methods: list[str]) -> tuple[list[tuple], float]:
+    """Rows with the deviance of each map's re-projection where the SPECT is known, the SPECT's own among them.
+
+    Outside its field the SPECT is continued by the first method's map. Also the factor on the SPECT's counts with which
+    it fits the planar counts best.
+    """
+    pose = json.loads(run.need("registration", "register", **keys).read_text())
+    acquired = setting.acquired_at(Placement.read(pose))
+    model, projector = setting.model, setting.projector
+    where = np.broadcast_to(_judged(found, model), acquired.counts.shape)
+    if not where.any():
+        return [], float("nan")
+
+    def expected(activity: np.ndarray) -> np.ndarray:
+        return (projector.primary(activity) + projector.scatter(activity)) * acquired.exposure_s
+
+    ours = {m: activity_mbq(run, keys, model, m) for m in methods}
+    continued = ours[methods[0]].copy()
+    part = continued[..., model.ct_slices]
+    part[found.covered] = found.per_ml[found.covered] * model.grid.voxel_ml / BQ_PER_MBQ
+    images = {m: expected(a) for m, a in ours.items()} | {SPECT: expected(continued)}
+    ceiling = deviance(acquired.counts, images[SPECT], where)
+    rows = [(m, "deviance", "field", deviance(acquired.counts, e, where), ceiling, np.nan) for m, e in images.items()]
+    factor = float(acquired.counts[where].sum() / images[SPECT][where].sum())
+    scaled = deviance(acquired.counts, factor * images[SPECT], where)
+    rows.append((SPECT, "deviance_scaled", "field", scaled, np.nan, np.nan))
+    return rows, _short(factor)
+
+
+def _judged(found: OnGrid, model: PatientModel) -> np.ndarray:
+    """(I, K) bool: pixels over body, in slices whose body the SPECT knows, away from the ends of its field."""
+    body = model.body[..., model.ct_slices]
+    known = (found.covered & body).sum(axis=(0, 1)) >= SEEN * np.maximum(body.sum(axis=(0, 1)), 1)
+    known &= body.any(axis=(0, 1))
+    edge = round(EDGE_MM / model.grid.spacing_mm[2])
+    padded = np.pad(known, edge, mode="constant")
+    inner = np.min([padded[n : n + known.size] for n in range(2 * edge + 1)], axis=0).astype(bool)
+    out = np.zeros((model.grid.shape[0], model.grid.shape[2]), dtype=bool)
+    out[:, model.ct_slices] = body.any(axis=1) & inner
+    return out
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _told(rigid) -> dict | str:
+    if rigid is None:
+        return "none: taken to lie in the frame of ct"
+    return {
+        "spect_from_ct": [[_short(x) for x in line] for line in rigid.moving_from_fixed.tolist()],
+        "angle_deg": _short(rigid.angle_deg), "ct_correlation": _short(rigid.correlation),
+        "overlap": _short(rigid.overlap),
+    }  # fmt: skip
+
+
+def _write(run: Run, keys: dict, compared: Compared, rows: list[tuple], maps: list, facts: dict) -> None:
+    columns = ["spect", *(["spect_ct"] if "spect_ct" in run.cohort.row(**keys).paths else [])]
+    sources = [run.sheet_input(keys["patient"], c, keys["timepoint"]) for c in columns]
+    picture, quantity = run.path("spect_map", **keys), "SPECT at mid-time of the planar acquisition"
+    write_volume(picture, Volume(compared.found.per_ml, compared.model.ct_grid, quantity, "Bq/mL"))
+    run.sidecar(picture, "compare_spect", quantity, "Bq/mL", sources, **facts)
+    output = run.path("spect", **keys)
+    with atomic(output) as temporary:
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(
+            temporary, index=False, float_format="%.8g", lineterminator="\n"
+        )
+    inputs = [*sources, run.path("registration", **keys), run.path("planar", **keys), *maps]
+    run.sidecar(output, "compare_spect", "comparison with the SPECT", "", inputs, **facts)

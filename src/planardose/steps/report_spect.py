@@ -1,0 +1,43 @@
+"""What the patient's page shows of the comparisons with a SPECT."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from planardose.image import Volume
+from planardose.io.nifti import read_volume
+from planardose.patient_model import PatientModel
+from planardose.recon.emission import smoothed
+from planardose.report.images import display_grid, resampled, spect_figure
+from planardose.report.patient_page import SpectSection
+from planardose.run import Run
+
+KBQ_PER_BQ = 1e-3
+
+
+def spect_sections(run: Run, patient: str, model: PatientModel, ct: Volume, method: str) -> tuple[SpectSection, ...]:
+    """One section per time point with a planar pair and a SPECT, in the sheet's order."""
+    rows = [r for r in run.cohort.rows_of(patient) if {"spect", "planar"} <= set(r.paths)]
+    return tuple(_section(run, patient, r.timepoint, model, ct, method) for r in rows)
+
+
+def _section(run: Run, patient: str, timepoint: str, model: PatientModel, ct: Volume, method: str) -> SpectSection:
+    keys = {"patient": patient, "timepoint": timepoint}
+    table = run.need("spect", "compare-spect", **keys)
+    facts = json.loads(table.with_name(table.name + ".json").read_text())
+    spect = _read(run, "spect_map", "compare-spect", keys)
+    ours = _read(run, "map", "reconstruct", keys | {"method": method})
+    seen = np.any(spect.data > 0, axis=(0, 1))
+    blurred = smoothed(ours.data, facts["fwhm_mm"], model.ct_grid) * seen
+    grid = display_grid(model.ct_grid)
+    shown = [
+        resampled(Volume(data * KBQ_PER_BQ, model.ct_grid, "activity concentration", "kBq/mL"), grid, 0.0)
+        for data in (spect.data, blurred)
+    ]
+    return SpectSection(timepoint, pd.read_csv(table), facts, spect_figure(resampled(ct, grid, -1000.0), *shown))
+
+
+def _read(run: Run, key: str, step: str, keys: dict) -> Volume:
+    where = f"{keys['patient']} {keys['timepoint']} {key}"
+    return read_volume(run.need(key, step, **keys), "activity concentration", "Bq/mL", where)

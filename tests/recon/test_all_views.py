@@ -1,0 +1,93 @@
+"""A pair with oblique views: from the camera's images to a better map."""
+
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from planardose.frames import PlanarPose
+from planardose.planar import MoreViews, PlanarPair
+from planardose.recon.all_views import all_heads, axis_mm, with_all_views
+from planardose.recon.angles import AngledProjector
+from planardose.recon.mlem import mlem
+from planardose.recon.qplanar import qplanar, with_modelled_scatter
+from planardose.recon.setting import Setting
+
+CONCENTRATION = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
+ANGLES, SECONDS = (45.0, 225.0), 300.0
+POSE = PlanarPose(13.0, 490.0)
+CENTRE_Y = -20.0  # of rotation: 13 mm from the body's axis
+
+
+@pytest.fixture(scope="module")
+def organs(model):
+    return np.tensordot(CONCENTRATION * model.grid.voxel_ml, model.fractions.astype(np.float64), axes=1)
+
+
+@pytest.fixture(scope="module")
+def eye(model, camera, nuclide, faces):
+    """The camera around its own centre of rotation."""
+    heads = all_heads(model, MoreViews(ANGLES, np.zeros((2, 1, 1, 1))), faces, 0.0)
+    return AngledProjector(model, camera, nuclide, heads)
+
+
+def seen_by(model, eye, projector, true) -> Setting:
+    """As `load_setting` makes it, from noise-free images of a camera that turns at `CENTRE_Y`."""
+    grid, c = eye.grid, eye.columns
+    counts = (eye.forward(eye.tensor(true)).numpy() + eye.scatter(true)) * SECONDS
+    rows, columns, pixel = 60, 100, 5.0
+    images = []
+    for head, view in zip(eye.heads, counts, strict=True):
+        middle = float(head.tangent[:2] @ np.array([POSE.x_mm, CENTRE_Y]))
+        u = middle + (np.arange(columns) - (columns - 1) / 2) * pixel
+        z = POSE.z_mm + (np.arange(rows) - (rows - 1) / 2) * pixel
+        at_u = np.floor((u - c.first_mm) / c.width_mm).astype(int)
+        at_z = np.floor((z - grid.axis_mm(2)[0]) / 20.0 + 0.5).astype(int)
+        padded = np.pad(view, 30)  # nothing beyond the grid
+        along = padded[at_u + 30][:, at_z + 30] / 16  # a pixel of 5 mm has its share of one of 20 mm
+        growing = np.cross([0.0, 0.0, 1.0], head.normal)  # column, for an observer behind the head
+        images.append((along if growing @ head.tangent > 0 else along[::-1]).T[::-1][None])
+    stack = np.array(images, dtype=np.float32)
+    pair = PlanarPair(stack[:2], (eye.nuclide.photopeak,), (pixel, pixel), SECONDS, datetime(2026, 1, 5, 9), SECONDS,
+                      more=MoreViews(ANGLES, stack[2:]))  # fmt: skip
+    return Setting(model, pair, projector, "177Lu", "P01 t24", True, eye)
+
+
+def test_heads_clear_the_body_or_stand_where_told(model, faces):
+    centre = np.array(axis_mm(model))
+    heads = all_heads(model, MoreViews((90.0, 200.0), np.zeros((2, 1, 1, 1)), (260.0, 10.0)), faces, 1.0)
+    assert [h.angle_deg for h in heads] == [0.0, 180.0, 90.0, 200.0]
+    assert heads[2].distance_mm == pytest.approx(centre[0] + 260.0)
+    assert heads[3].distance_mm > 80.0  # 10 mm from the axis would be inside
+    assert [h.aluminium_mm for h in heads] == [0.0, 1.0, 0.0, 1.0]
+
+
+def test_every_view_lands_in_the_patients_frame(model, eye, projector, organs):
+    """Images are mirrored as cameras show them; laid back they are the projector's own, and the organs come out."""
+    setting = seen_by(model, eye, projector, organs)
+    views = with_all_views(setting, POSE)
+    assert views.centre_y_mm == pytest.approx(CENTRE_Y, abs=4.0)
+    assert views.acquired.counts.shape == tuple(setting.more.seen.shape)
+    fit = qplanar(views.projector, setting.model, views.acquired, views.responses)
+    for organ, c in zip(setting.model.organs[:4], CONCENTRATION, strict=False):
+        assert fit.concentrations[setting.model.organs.index(organ)] == pytest.approx(c, rel=0.1), organ
+    wrong = with_all_views(setting, PlanarPose(-POSE.x_mm - 40.0, POSE.z_mm))
+    assert qplanar(wrong.projector, setting.model, wrong.acquired, views.responses).misfit > 2 * fit.misfit
+
+
+def test_the_lesion_is_found_better_than_by_the_pair(model, eye, projector, organs):
+    """A lesion that the model does not know."""
+    true = organs.copy()
+    true[6:8, 3:5, 4:6] += 30.0
+    setting = seen_by(model, eye, projector, true)
+    views = with_all_views(setting, POSE)
+    pair = setting.acquired(POSE)
+    errors = []
+    for projector, seen, responses in (
+        (setting.projector, pair, setting.responses), (views.projector, views.acquired, views.responses)
+    ):  # fmt: skip
+        fit = qplanar(projector, setting.model, seen, responses)
+        acquired = with_modelled_scatter(seen, fit, responses)
+        found = mlem(projector, acquired, fit.map(setting.model), 10)
+        errors.append(np.abs(found - true).sum() / true.sum())
+    assert errors[1] < 0.9 * errors[0]
