@@ -145,7 +145,8 @@ def test_a_changed_organ_prior_changes_what_reads_it(cohort, write_sheet, monkey
     assert after == {"sample_uptake"}
 
 
-ANALYTIC = {"project", "train", "train_diffusion", "register", "reconstruct", "compare_spect", "report"}  # with the projector's camera
+# with the projector's camera
+ANALYTIC = {"project", "train", "train_diffusion", "register", "reconstruct", "compare_spect", "report"}
 
 
 @pytest.mark.parametrize(
