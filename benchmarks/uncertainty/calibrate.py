@@ -3,16 +3,17 @@
     planardose make-demo val --patients 24 --seed 5001      # and run the workflow on it
     python benchmarks/uncertainty/calibrate.py val val/results
 
-Per method and class of organs the factors `relative`, `texture` and `limit` of `planardose.recon.uncertainty` maximise
-the likelihood of the errors under Student's t with 5 degrees of freedom (a few bad organs must not rule), and are then
-scaled together so that the medians and the 95th percentiles of the errors in units of u come out right on the whole
-(their geometric mean). `shared` is the correlation of these errors between time points of one organ. Classes with few
-cases are drawn towards what all classes of the method together say. A method with fewer than 12 patients takes the
-factors of `qplanar_mlem`. Never run it on a cohort that coverage is then tested on.
+Per method and class of organs the factors `relative`, `texture`, `limit` and `virtual` of
+`planardose.recon.uncertainty` maximise the likelihood of the errors under Student's t with 5 degrees of freedom (a few
+bad organs must not rule), and are then scaled together so that the medians and the 95th percentiles of the errors in
+units of u come out right on the whole (their geometric mean). `shared` is the correlation of these errors between time
+points of one organ. Classes with few cases are drawn towards what all classes of the method together say. A method with
+fewer than 12 patients takes the factors of `qplanar_mlem`. Never run it on a cohort that coverage is then tested on.
 """
 
 import argparse
 import math
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
@@ -27,23 +28,25 @@ from planardose.recon.uncertainty import CLASSES, LESIONS, Factors
 
 FREEDOM = 5  # degrees, of Student's t
 DRAWN = 0.1  # weight of the pull to the factors of all classes, per squared logarithm: as a tenth of a case or two
-STARTS = (((0.05, 0.25, 3.0)), (0.3, 0.25, 1.0), (0.02, 0.5, 0.2), (0.02, 0.2, 20.0))
-BOUNDS = ((0.002, 2.0), (0.05, 3.0), (0.05, 50.0))
+# relative, texture, limit, and virtual for a method that has errors on virtual acquisitions
+STARTS = ((0.05, 0.25, 3.0, 0.3), (0.3, 0.25, 1.0, 0.1), (0.02, 0.5, 0.2, 0.1), (0.02, 0.2, 20.0, 0.3))
+BOUNDS = ((0.002, 2.0), (0.05, 3.0), (0.05, 50.0), (0.01, 1.5))
 LEAST_PATIENTS = 12
 NOTHING = 1e-12  # MBq^2
 BORROWED, LENDER = ("unet", "diffusion"), "qplanar_mlem"
 
 
 def cost(cases: pd.DataFrame, factors: np.ndarray) -> float:
-    """Negative log-likelihood of the errors for (relative, texture, limit)."""
+    """Negative log-likelihood of the errors for factors as in `STARTS`."""
     variance = variance_of(cases, *factors) + NOTHING
     tail = 0.5 * (FREEDOM + 1) * np.log1p(cases.error.to_numpy() ** 2 / variance / FREEDOM)
     return float((0.5 * np.log(variance) + tail).sum())
 
 
 def fitted(cases: pd.DataFrame, centre: np.ndarray | None = None) -> np.ndarray:
-    """Factors (3,) of the greatest likelihood, drawn to `centre`."""
-    low, high = np.log(np.array(BOUNDS)).T
+    """Factors of the greatest likelihood, drawn to `centre`; three, or four for a method with `virtual`."""
+    number = 4 if cases.virtual.any() else 3
+    low, high = np.log(np.array(BOUNDS[:number])).T
 
     def target(logs: np.ndarray) -> float:
         pull = 0.0 if centre is None else DRAWN * ((logs - np.log(centre)) ** 2).sum()
@@ -51,7 +54,7 @@ def fitted(cases: pd.DataFrame, centre: np.ndarray | None = None) -> np.ndarray:
         return cost(cases, np.exp(np.clip(logs, low, high))) + pull + outside
 
     options = {"maxiter": 3000, "xatol": 1e-3, "fatol": 1e-4}
-    found = [minimize(target, np.log(s), method="Nelder-Mead", options=options) for s in STARTS]
+    found = [minimize(target, np.log(s[:number]), method="Nelder-Mead", options=options) for s in STARTS]
     return np.exp(np.clip(min(found, key=lambda f: f.fun).x, low, high))
 
 
@@ -80,8 +83,9 @@ def learnt(cases: pd.DataFrame) -> dict[str, dict[str, float]]:
     for group in (*CLASSES, LESIONS):
         own = cases[cases.group == group]
         factors = stretched(own, fitted(own, together))
-        values = zip(Factors.__dataclass_fields__, (*factors, shared_part(own, factors)), strict=True)
-        out[group] = {k: float(f"{v:.3g}") for k, v in values}
+        virtual = factors[3] if len(factors) > 3 else 0.0
+        values = Factors(*factors[:3], virtual, shared_part(own, factors))
+        out[group] = {k: float(f"{v:.3g}") for k, v in asdict(values).items()}
         z = np.abs(own.error) / np.sqrt(variance_of(own, *factors) + NOTHING)
         held = ", ".join(f"{100 * (z < h).mean():.0f} % within {h} u" for h in (0.674, 1.0, 1.96))
         print(f"  {group}: {out[group]}; {len(own)} cases, {held}")

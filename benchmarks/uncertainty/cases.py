@@ -12,6 +12,7 @@ from planardose.recon.uncertainty import CALIBRATED, Terms, class_of, factors, m
 from planardose.run import Run
 from planardose.steps.evaluate import organ_truth, true_anatomy
 
+FACTORS = ("relative", "texture", "limit", "virtual")
 TERMS = ("counts_mbq", "spread_mbq", "holds_mbq")
 LEAST_LESION_ML = 2.0
 
@@ -19,9 +20,8 @@ LEAST_LESION_ML = 2.0
 def organ_cases(cohort: Path, results: Path) -> pd.DataFrame:
     """One row per patient, time point, method with an uncertainty, and organ that holds activity.
 
-    Columns: patient, timepoint, method, organ, group, volume_ml, activity, truth, error, u (all MBq; u by the present
-    factors), stated_u (the table's), the terms of `planardose.recon.uncertainty`, and virtual. Time points without
-    results are left out.
+    Columns: patient, timepoint, method, organ, group, volume_ml, activity, truth, error, stated_u (all MBq), the terms
+    of `planardose.recon.uncertainty`, and virtual. Time points without results are left out.
     """
     run = Run(Config(), load_cohort(cohort / "cohort.tsv"), results)
     tables = []
@@ -40,7 +40,7 @@ def _of(run: Run, cohort: Path, patient: str, timepoint: str, anatomy) -> pd.Dat
     source = cohort / "truth" / patient / f"{timepoint}_activity.nii.gz"
     truth = organ_truth(run, patient, timepoint, anatomy, source, set(table.organ))[0]
     terms = json.loads(path.with_name(path.name + ".json").read_text())["uncertainty_terms"]
-    table = table[table.method.isin(factors()) & table.organ.map(lambda o: truth.get(o, 0.0) > 0)].copy()
+    table = table[table.activity_mbq_u.notna() & table.organ.map(lambda o: truth.get(o, 0.0) > 0)].copy()
     for name in TERMS:
         table[name] = [np.inf if terms[o][name] is None else terms[o][name] for o in table.organ]
     table["virtual"] = [terms[o]["virtual"] if m not in ("qplanar", "qplanar_mlem") else 0.0
@@ -49,18 +49,18 @@ def _of(run: Run, cohort: Path, patient: str, timepoint: str, anatomy) -> pd.Dat
     table["truth"] = table.organ.map(truth)
     table["error"] = table.activity - table.truth
     table["group"] = table.organ.map(class_of)
-    table["u"] = np.concatenate([_u(own) for _, own in table.groupby("method", sort=False)])
     return table.assign(patient=patient, timepoint=timepoint)
 
 
-def _u(cases: pd.DataFrame) -> np.ndarray:
-    """(N,) MBq: standard uncertainty of one method's cases, on a calibrated camera."""
-    own = [factors()[cases.method.iloc[0]][g] for g in cases.group]
-    relative, texture, limit = (np.array([getattr(f, k) for f in own]) for k in ("relative", "texture", "limit"))
-    return np.sqrt(variance_of(cases, relative, texture, limit) + (CALIBRATED * cases.activity.to_numpy()) ** 2)
+def present_u(cases: pd.DataFrame) -> np.ndarray:
+    """(N,) MBq: standard uncertainty of the cases by ``data/uncertainty.yaml`` as it is now, on a calibrated camera."""
+    own = [factors()[m][g] for m, g in zip(cases.method, cases.group, strict=True)]
+    factors_of = [np.array([getattr(f, k) for f in own]) for k in FACTORS]
+    return np.sqrt(variance_of(cases, *factors_of) + (CALIBRATED * cases.activity.to_numpy()) ** 2)
 
 
-def variance_of(cases: pd.DataFrame, relative, texture, limit) -> np.ndarray:
+def variance_of(cases: pd.DataFrame, relative, texture, limit, virtual=0.0) -> np.ndarray:
     """(N,) MBq^2: model variance of the cases for given factors; the calibration is not in it."""
     terms = Terms(*(cases[t].to_numpy() for t in TERMS))
-    return model_variance(cases.activity.to_numpy(), terms, cases.virtual.to_numpy(), relative, texture, limit)
+    shown = virtual * cases.virtual.to_numpy()
+    return model_variance(cases.activity.to_numpy(), terms, shown, relative, texture, limit)

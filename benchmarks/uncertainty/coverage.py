@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cases import LEAST_LESION_ML, organ_cases
+from cases import LEAST_LESION_ML, organ_cases, present_u
 
 from planardose.recon.uncertainty import CALIBRATED, LESIONS
 
@@ -54,7 +54,8 @@ def main() -> None:
     parser.add_argument("cohort", type=Path)
     parser.add_argument("results", type=Path)
     given = parser.parse_args()
-    all_cases = with_calibration_errors(organ_cases(given.cohort, given.results))
+    found = organ_cases(given.cohort, given.results)
+    all_cases = with_calibration_errors(found.assign(u=present_u(found)))
     for method, cases in all_cases.groupby("method", sort=False):
         head = "".join(f"{name + ' %':16s}" for name in HALF_WIDTHS)
         print(f"{method}\n{'class':26s}{'cases':>6s}{'pat.':>6s}  {head} u/truth   error")

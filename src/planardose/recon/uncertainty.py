@@ -2,17 +2,17 @@
 
 For an organ with activity A and volume V, in a body of mean concentration c,
 
-    u^2 = (calibration A)^2 + (relative A)^2 + (virtual A)^2 + 1 / (1 / fit^2 + 1 / (limit V c)^2),
+    u^2 = (calibration A)^2 + (relative A)^2 + (virtual v A)^2 + 1 / (1 / fit^2 + 1 / (limit V c)^2),
     fit^2 = counts^2 + (texture spread)^2.
 
 `counts` is the fit's own standard uncertainty with that of the organ's place, `spread` what uneven uptake does to the
-total (`texture_error.texture_spread`): both stay above zero for an organ that was fitted as empty. `virtual` is the
-relative error that the patient's own virtual acquisitions show (networks only). An organ too small to be seen is
-bounded by what such a volume can hold, not by the fit: the second term of the last part. `relative`, `texture` and
-`limit` belong to a method and a class of organs; they are learnt by ``benchmarks/uncertainty/calibrate.py`` and stand
-with their source in ``data/uncertainty.yaml``, and so does `shared`, the part of the variance that all time points of a
-patient have in common beside the calibration: anatomy, texture and segmentation are the same each time, so it does not
-average down.
+total (`texture_error.texture_spread`): both stay above zero for an organ that was fitted as empty. An organ too small
+to be seen is bounded by what such a volume can hold, not by the fit. v is the relative error that the patient's own
+virtual acquisitions show (networks only); it has causes in common with the other terms. `relative`, `texture`, `limit`
+and `virtual` belong to a method and a class of organs; they are learnt by ``benchmarks/uncertainty/calibrate.py`` and
+stand with their source in ``data/uncertainty.yaml``, and so does `shared`, the part of the variance that all time
+points of a patient have in common beside the calibration: anatomy, texture and segmentation are the same each time, so
+it does not average down.
 """
 
 from dataclasses import dataclass, field
@@ -50,6 +50,7 @@ class Factors:
     relative: float
     texture: float
     limit: float
+    virtual: float
     shared: float
 
 
@@ -115,7 +116,7 @@ def model_variance(
     texture: np.ndarray,
     limit: np.ndarray,
 ) -> np.ndarray:
-    """(O,) MBq^2: all of u^2 but the calibration, for factors per organ (O,) and `virtual` (O,) relative errors."""
+    """(O,) MBq^2: all of u^2 but the calibration, for factors per organ (O,) and `virtual` (O,), the factor times v."""
     fit = terms.counts_mbq**2 + (texture * terms.spread_mbq) ** 2
     bound = (limit * terms.holds_mbq) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -143,8 +144,9 @@ def standard_uncertainty(
     if method not in factors():
         return Uncertainty(*np.full((2, len(activity)), np.nan))
     own = [factors()[method][class_of(o)] for o in model.organs]
-    relative, texture, limit, shared = (np.array([getattr(f, k) for f in own]) for k in Factors.__dataclass_fields__)
-    variance = model_variance(activity, terms, virtual, relative, texture, limit)
+    columns = (np.array([getattr(f, k) for f in own]) for k in Factors.__dataclass_fields__)
+    relative, texture, limit, weight, shared = columns
+    variance = model_variance(activity, terms, weight * virtual, relative, texture, limit)
     total = np.sqrt(variance + (calibration_relative_u(calibrated) * activity) ** 2)
     there = np.isfinite(total) & (total > 0)
     return Uncertainty(np.where(there, total, np.nan), np.where(there, np.sqrt((1.0 - shared) * variance), np.nan))
