@@ -22,6 +22,7 @@ COMMANDS = {
     "train",
     "register",
     "reconstruct",
+    "compare-spect",
     "fit-kinetics",
     "absorbed-dose",
     "report",
