@@ -23,6 +23,7 @@ COMMANDS = {
     "train-diffusion",
     "register",
     "reconstruct",
+    "compare-spect",
     "fit-kinetics",
     "absorbed-dose",
     "report",

@@ -170,10 +170,13 @@ def test_what_cannot_be_is_refused_and_check_reads_the_files(run, made, tmp_path
         ({"spect_bqml_per_count": "12500"}, "times what is left of the injection"),
         ({"spect": "in/ct"}, "no PET or SPECT"),
         ({"spect": "in/nothing"}, "no such file"),
+        ({"planar": ""}, "a SPECT alone is not supported"),
     ):
         faults = check(run_of(made, "bad", **cells))
         assert len(faults) == 1 and words in faults[0], faults
         assert str(made[0]) not in faults[0]
+    with pytest.raises(InputError, match="spect: empty cell"):
+        read_spect(run_of(made, "bad", spect="", spect_ct="").cohort.row("P01", POINT))
     with pytest.raises(InputError, match="does not match the planning CT"):
         noise = np.random.default_rng(1).normal(-500, 500, (40, 40, 40))
         ct = Volume(np.where(noise > 0, 40.0, -1000.0), Grid.axis_aligned((40, 40, 40), 9.0, 0.0), "CT", "HU")

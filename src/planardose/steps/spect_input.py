@@ -36,10 +36,12 @@ def read_spect(row: Row) -> Spect:
     Raises
     ------
     InputError
-        As `read_activity_image`; a unit that is not known; a time that is not known or cannot be; more activity than is
+        As `read_activity_image`; no SPECT in the row; a unit that is not known; a time that is not known or cannot be; more activity than is
         left of the injection, or next to none: a wrong unit.
     """
     where = f"{row.where} spect"
+    if "spect" not in row.paths:
+        raise InputError(where, "empty cell", "a SPECT to compare with")
     image = read_activity_image(row.paths["spect"], where)
     volume, at = _in_bq_ml(image, row, where), _time(image, row)
     if at <= row.injected_at:
