@@ -138,7 +138,7 @@ def draw_captions() -> list[tuple[str, str]]:
         ("examples", "Coronal maximum projections of the truth and of each method, first anatomy, mismatched."),
         ("depth", "Mean absolute error against the depth below the nearer of the front and back surface."),
         ("calibration", "Share of organ activities inside intervals of each nominal share; the diagonal is perfect."),
-        ("lesions", "Recovery of hidden lesions against their volume."),
+        ("lesions", "Recovery of hidden lesions against their volume; lines are means by size."),
     ]
 
 

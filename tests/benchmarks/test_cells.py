@@ -21,7 +21,7 @@ from benchmarks.reconstruction.table import difference_table, methods_of, score_
 
 from planardose.errors import InputError
 
-COARSE = Fineness(ct_mm=(10.0, 10.0, 10.0), sim_mm=10.0, histories=1e4)
+COARSE = Fineness(ct_mm=(10.0, 10.0, 10.0), sim_mm=14.0, histories=1e4)
 CASE = Case("validation", 999_100, 1, "matched", 1)
 
 
