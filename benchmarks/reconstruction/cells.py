@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.reconstruction.anatomies import BASE_SEED, Case
+from benchmarks.reconstruction.cohort import ALL_LESIONS
 from benchmarks.reconstruction.generic import train_generic, use_generic
 from benchmarks.reconstruction.provenance import commit, stamp
 from benchmarks.reconstruction.scoring import cell_rows
@@ -78,6 +79,10 @@ class Group:
 GROUPS = {
     "classical": Group(("conjugate_view", "qplanar", "qplanar_mlem", "mlem")),
     "unet": Group(("unet",)),
+    "lesion_masks": Group(
+        ("qplanar_mlem", "unet"), cells={"lesions": f"inputs/{{patient}}/{ALL_LESIONS}"},
+        rename={"qplanar_mlem": "qplanar_mlem, lesion masks", "unet": "unet, lesion masks"},
+    ),
     "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
 }
 

@@ -38,6 +38,7 @@ from planardose.steps.demo_images import CT_NOISE_HU, perturbed_labels, swept
 from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER, Truth, concentrations_kbq_ml, truth_of
 from planardose.units import BQ_PER_MBQ
 
+ALL_LESIONS = "lesions_all.nii.gz"  # hidden ones too: for the group that is told of them
 GENERATOR = 1  # bumped when a case's files change
 COLUMNS = (
     "patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at",
@@ -154,13 +155,19 @@ def _write_ct(truth: Truth, case: Case, folder: Path) -> None:
 
 
 def _write_labels(truth: Truth, case: Case, folder: Path) -> None:
-    """Segmentation, with errors where the variant has them, and the known lesions."""
+    """Segmentation, with errors where the variant has them; the known lesions, and all of them."""
     sampled, grid = truth.anatomy.sampled, truth.patient.grid
     labels = perturbed_labels(truth.patient, truth, case.root) if case.site().segmentation else sampled.host
     write_segmentation(folder, labels, grid)
     known = [x.label for x in truth.patient.phantom.lesions if x.known]
-    lesions = np.where(np.isin(sampled.labels, known), sampled.labels - LESION_BASE, 0)
-    write_volume(folder / "lesions.nii.gz", Volume(lesions, grid, "lesions", "1"), np.int16)
+    write_lesions(folder / "lesions.nii.gz", sampled.labels * np.isin(sampled.labels, known), grid)
+    write_lesions(folder / ALL_LESIONS, sampled.labels, grid)
+
+
+def write_lesions(path: Path, labels: np.ndarray, grid: Grid) -> None:
+    """The lesions of a label map, numbered from 1."""
+    lesions = np.where(labels > LESION_BASE, labels - LESION_BASE, 0)
+    write_volume(path, Volume(lesions, grid, "lesions", "1"), np.int16)
 
 
 def write_segmentation(folder: Path, labels: np.ndarray, grid: Grid) -> None:

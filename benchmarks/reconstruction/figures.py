@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from benchmarks.reconstruction.summary import SIZES_ML
 from scipy.special import ndtri
 
 VARIANT = "mismatched"
@@ -89,7 +90,11 @@ def _lesions(axes, rows: pd.DataFrame, colours: dict) -> None:
         mine = part[part.method == method]
         if mine.empty:
             continue
-        axes.plot(mine.volume_ml, mine.value / mine.truth, "o", color=colour, label=method, markersize=4, alpha=0.7)
+        ratio = mine.value / mine.truth
+        axes.plot(mine.volume_ml, ratio, "o", color=colour, markersize=3, alpha=0.35)
+        size = np.digitize(mine.volume_ml, SIZES_ML)
+        means = [(mine.volume_ml[size == n].mean(), ratio[size == n].mean()) for n in np.unique(size)]
+        axes.plot(*zip(*means, strict=True), "-", color=colour, label=method)
     axes.axhline(1.0, color="0.7", linewidth=1)
     axes.set_xscale("log")
     axes.set_xticks([2, 3, 5, 10], ["2", "3", "5", "10"])

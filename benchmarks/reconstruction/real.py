@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.real_ct.make_cohort import INJECTED_AT, INJECTED_MBQ, Patient
 from benchmarks.reconstruction.anatomies import CYCLE_DAYS, CYCLE_SPREAD, PER_CYCLE, Case
 from benchmarks.reconstruction.camera import seen_by_camera
-from benchmarks.reconstruction.cohort import Fineness, claim, write_rows, write_segmentation
+from benchmarks.reconstruction.cohort import ALL_LESIONS, Fineness, claim, write_lesions, write_rows, write_segmentation
 from benchmarks.reconstruction.mismatch import outside_prior
 from benchmarks.reconstruction.scene import Scene
 
@@ -87,6 +87,7 @@ def write_real_case(out: Path, case: RealCase, fineness: Fineness | None = None,
     imaged = build_model(replace(ct, data=np.rint(ct.data + body).astype(ct.data.dtype)), labels, FINE_MM, case.name)
     patient = Patient(model, case.root)
     _write_truth(patient, labels, truth)
+    write_lesions(folder / ALL_LESIONS, patient.labels_with_lesions(labels).data, ct.grid)
     curves, rows = patient.curves, []
     if case.site().uptake:
         organs = [o for o in model.organs if o not in (REMAINDER, OUTSIDE_CT)]

@@ -23,8 +23,11 @@ def cell_rows(run: Run, case: Case, truth: Path, rename: dict[str, str]) -> tupl
     evaluate(run, truth)
     rows = pd.read_csv(run.results / "evaluation.csv").drop(columns="patient")
     folder = truth / case.name
-    volumes = pd.read_csv(folder / "organs.csv").set_index("organ").volume_ml
-    rows["volume_ml"] = rows.region.map(volumes)
+    organs = pd.read_csv(folder / "organs.csv").set_index("organ")
+    rows["volume_ml"] = rows.region.map(organs.volume_ml)
+    # a lesion stays a hidden one for the comparison, also where a group was told of it
+    hidden = rows.region.isin(organs.index[~organs.known]) & (rows.measure == "known_lesion_bq_ml")
+    rows.loc[hidden, "measure"] = "hidden_lesion_bq_ml"
     more, images = [], {}
     for row in run.cohort.rows_of(case.name):
         keys = {"patient": case.name, "timepoint": row.timepoint}

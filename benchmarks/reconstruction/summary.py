@@ -20,7 +20,7 @@ ORGANS = {
     "glands": ("parotid_gland_right", "parotid_gland_left", "submandibular_gland_right", "submandibular_gland_left"),
     "liver": ("liver",),
     "spleen": ("spleen",),
-    "known lesions": ("lesion_",),
+    "lesions told": ("lesion_",),
 }
 
 

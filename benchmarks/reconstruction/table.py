@@ -25,10 +25,10 @@ COMPARED = (
     "activity error, kidneys, median %", "activity error, glands, median %", "activity error, liver, median %",
 )  # fmt: skip
 LEGEND = """Errors are |estimate / truth - 1| of the activity of an organ at the time of the acquisition. Hidden lesions
-are not told to the chain: estimate and truth are means inside the true lesion, recovery is the mean of their ratio. MAE
-and NRMSE: over the body's voxels, over the mean truth there. SSIM: {ssim}; the scores of a body with uniform activity
-and of an empty image stand beside it: SSIM alone means little. Deviance: that of the gate. Intervals: estimate +- k
-standard uncertainties (k = 0.67, 1, 1.96), organs and known lesions together.
+are not told to the chain, but to "lesion masks": estimate and truth are means inside the true lesion, recovery is the
+mean of their ratio. MAE and NRMSE: over the body's voxels, over the mean truth there. SSIM: {ssim}; the scores of a
+body with uniform activity and of an empty image stand beside it: SSIM alone means little. Deviance: that of the gate.
+Intervals: estimate +- k standard uncertainties (k = 0.67, 1, 1.96), organs and told lesions together.
 """
 
 
@@ -138,7 +138,7 @@ def draw_captions() -> list[tuple[str, str]]:
         ("examples", "Coronal maximum projections of the truth and of each method, first anatomy, mismatched."),
         ("depth", "Mean absolute error against the depth below the nearer of the front and back surface."),
         ("calibration", "Share of organ activities inside intervals of each nominal share; the diagonal is perfect."),
-        ("lesions", "Recovery of hidden lesions against their volume."),
+        ("lesions", "Recovery of hidden lesions against their volume; lines are means by size."),
     ]
 
 

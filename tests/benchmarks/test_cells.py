@@ -21,22 +21,24 @@ from benchmarks.reconstruction.table import difference_table, methods_of, score_
 
 from planardose.errors import InputError
 
-COARSE = Fineness(ct_mm=(10.0, 10.0, 10.0), sim_mm=10.0, histories=1e4)
+COARSE = Fineness(ct_mm=(10.0, 10.0, 10.0), sim_mm=14.0, histories=1e4)
 CASE = Case("validation", 999_100, 1, "matched", 1)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Folder, cell and content of a computed classical cell."""
-    out, before = tmp_path_factory.mktemp("benchmark"), module.GROUPS["classical"]
-    module.GROUPS["classical"] = Group(("conjugate_view", "qplanar", "qplanar_mlem"), {"grid_mm": 14.0})
+    """Folder, cell and content of a computed classical cell; beside it one that is told of all lesions."""
+    out, before = tmp_path_factory.mktemp("benchmark"), dict(module.GROUPS)
+    coarse, told = {"grid_mm": 14.0}, module.GROUPS["lesion_masks"]
+    module.GROUPS["classical"] = Group(("conjugate_view", "qplanar", "qplanar_mlem"), coarse)
+    module.GROUPS["lesion_masks"] = replace(told, methods=("qplanar_mlem",), config=coarse)
     try:
         write_case(out / "cohorts" / "matched", CASE, COARSE)
         write_sheet(out / "cohorts" / "matched", [CASE], f"{CASE.name}.tsv")
         cell = Cell(CASE, "classical", 0)
-        compute_cells(out, [cell], keep_work=False)
+        compute_cells(out, [cell, Cell(CASE, "lesion_masks", 0)], keep_work=False)
     finally:
-        module.GROUPS["classical"] = before
+        module.GROUPS |= before
     return out, cell, json.loads(cell.path(out).read_text())
 
 
@@ -52,6 +54,18 @@ def test_a_cell_holds_the_scores_of_every_method_and_where_they_come_from(finish
     assert content["case"] == vars(CASE) and content["commit"] and content["seconds"]["reconstruct"] > 0
     shift = rows[rows.measure == "residual_shift_mm"].value
     assert len(shift) == 1 and shift.iloc[0] < 10  # matched: the pose is the CT's, the voxels have 14 mm
+
+
+def test_a_group_told_of_all_lesions_recovers_the_hidden_ones(finished):
+    out, _, content = finished
+    told = pd.DataFrame(json.loads(Cell(CASE, "lesion_masks", 0).path(out).read_text())["rows"])
+    recovery = {}
+    for rows, method in ((pd.DataFrame(content["rows"]), "qplanar_mlem"), (told, "qplanar_mlem, lesion masks")):
+        part = rows[(rows.method == method) & (rows.measure == "hidden_lesion_bq_ml")].set_index("region")
+        recovery[method] = (part.value / part.truth).to_dict()
+    plain, masked = recovery.values()
+    assert plain.keys() == masked.keys() and len(plain) >= 2
+    assert np.mean(list(masked.values())) > np.mean(list(plain.values())) + 0.2
 
 
 def test_a_cell_is_computed_again_for_another_commit_or_case_only(finished):

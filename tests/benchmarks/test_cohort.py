@@ -22,7 +22,7 @@ from planardose.io.planar_in import read_planar
 from planardose.library import load_camera
 from planardose.steps.demo_patient import truth_of
 
-COARSE = Fineness(ct_mm=(10.0, 10.0, 10.0), sim_mm=10.0, histories=1e4)
+COARSE = Fineness(ct_mm=(10.0, 10.0, 10.0), sim_mm=14.0, histories=1e4)
 CASE = Case("validation", 999_000, 1, "matched", 2)
 
 
