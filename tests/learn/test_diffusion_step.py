@@ -124,7 +124,7 @@ def test_draws_of_an_acquisition_repeat_and_explain_its_counts(finished):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"diffusion": SETTINGS["diffusion"] | {"sampling_steps": 4}}, "calibrated for 3 steps"),
+        ({"diffusion": SETTINGS["diffusion"] | {"sampling_steps": 4}}, "calibrated for 6 draws of 3 steps"),
         ({}, "trained for patient model"),
     ],
 )

@@ -69,16 +69,17 @@ def diffusion_draws(
     Raises
     ------
     InputError
-        If there are no weights yet, or those of another patient, grid, patient model, U-Net or number of steps.
+        If there are no weights yet, or those of another patient, grid, patient model, U-Net or settings.
     """
     where, device = f"{patient} diffusion weights", str(projector.device)
     denoiser, head = load_denoiser(run.need("diffusion_weights", "train-diffusion", patient=patient), where, device)
     check_fits(head, patient, sha256_of(run.need("model", "segment", patient=patient)), model.grid.shape, where)
     unet = _unet_of(run, patient, head, where, device)
     settings = run.config.diffusion
-    if head.sampling_steps != settings.sampling_steps:
-        problem = f"calibrated for {head.sampling_steps} steps"
-        raise InputError(where, problem, f"diffusion.sampling_steps {settings.sampling_steps}", RETRAIN)
+    if (head.draws, head.sampling_steps) != (settings.draws, settings.sampling_steps):
+        problem = f"calibrated for {head.draws} draws of {head.sampling_steps} steps"
+        wanted = f"diffusion.draws {settings.draws}, diffusion.sampling_steps {settings.sampling_steps}"
+        raise InputError(where, problem, wanted, RETRAIN)
     with reproducible(run.config.train.threads):
         maker = FeatureMaker(projector, model)
         estimate = maker.estimate(acquired)

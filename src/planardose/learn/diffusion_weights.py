@@ -43,10 +43,10 @@ class DiffusionHead:
         Share of each organ's variance that the whole organ has in common (`noise.NoiseModel`).
     smoothing : float
         Of the noise, voxels.
-    sampling_steps : int
-        Steps for which the scales hold.
+    draws, sampling_steps : int
+        Settings for which the scales hold.
     organ_scale, voxel_scale : float
-        Error over spread of the draws on the validation samples (`calibration`).
+        What turns the spread of draws into a standard uncertainty (`calibration.Calibration`).
     training : dict
         Settings and validation scores, for the reader.
     """
@@ -61,6 +61,7 @@ class DiffusionHead:
     moments: list[list[float]]
     common: list[float]
     smoothing: float
+    draws: int
     sampling_steps: int
     organ_scale: float
     voxel_scale: float

@@ -49,7 +49,7 @@ def train_diffusion(run: Run, patient: str) -> None:
         prepared = time.monotonic()
         progress = fit(denoiser, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
         trained = time.monotonic()
-        calibration = calibrated(denoiser, problem, settings.sampling_steps)
+        calibration = calibrated(denoiser, problem, settings.draws, settings.sampling_steps)
     now = time.monotonic()
     seconds = {"preparation": prepared - began, "training": trained - prepared, "calibration": now - trained}
     _write(run, patient, denoiser, problem, progress, calibration, sources, seconds)
@@ -99,6 +99,7 @@ def _head(
         moments=[[m, s] for m, s in zip(mean, spread, strict=True)],
         common=problem.noise.common.tolist(),
         smoothing=problem.noise.smoothing,
+        draws=settings.draws,
         sampling_steps=settings.sampling_steps,
         organ_scale=found.organ_scale,
         voxel_scale=found.voxel_scale,
