@@ -3,6 +3,7 @@ rule project:
     input:
         samples=PLAN.path("samples"),
         model=PLAN.path("model"),
+        prior=prior_of,
     output:
         projections=PLAN.path("projections"),
     log:

@@ -4,6 +4,7 @@ rule train:
     input:
         samples=PLAN.path("samples"),
         model=PLAN.path("model"),
+        prior=prior_of,
         projections=chunks_of,
     output:
         weights=PLAN.path("weights"),

@@ -2,6 +2,7 @@
 rule sample_uptake:
     input:
         model=PLAN.path("model"),
+        prior=prior_of,
     output:
         samples=PLAN.path("samples"),
     log:

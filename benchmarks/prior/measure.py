@@ -121,12 +121,13 @@ def displaced(condition: Condition, rng: np.random.Generator) -> Look:
     return Look(tuple(float(s) for s in shift), look.fwhm_mm, look.noise, look.true)
 
 
-def records_of(case: Case, patient: str, timepoint: str) -> list[dict]:
+def records_of(case: Case, patient: str, timepoint: str, only: list[str]) -> list[dict]:
     base = case.scores(case.reconstructed(case.model, case.setting.responses))
     rows = [{"patient": patient, "timepoint": timepoint, "condition": "none", **base}]
     checker = Checker(case.projector, case.model, case.acquired, case.setting.responses)
     centre = np.mean(case.model.grid.bounds_mm(), axis=0)
-    for name, condition in CONDITIONS.items():
+    for name in only:
+        condition = CONDITIONS[name]
         seed = zlib.crc32(f"{patient} {name}".encode())
         look = displaced(condition, np.random.default_rng(seed))
         image = prior_image(case.activity, case.labels.data, look, seed)
@@ -172,13 +173,14 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--patients", type=int, default=12)
     parser.add_argument("--first", type=int, default=1, help="number of the first patient")
+    parser.add_argument("--only", nargs="*", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/prior"))
     wanted = parser.parse_args()
     run = Run(parse_config({}), load_cohort(wanted.cohort / "cohort.tsv"), wanted.work)
     rows = []
     for patient in run.cohort.patients[wanted.first - 1 :][: wanted.patients]:
         timepoint = run.cohort.rows_of(patient)[1].timepoint  # 24 or 72 h
-        rows += records_of(Case(run, wanted.cohort, patient, timepoint), patient, timepoint)
+        rows += records_of(Case(run, wanted.cohort, patient, timepoint), patient, timepoint, wanted.only)
         table = pd.DataFrame(rows)
         table.to_csv(wanted.output / "cases.csv", index=False, float_format="%.5g")
         summary(table).to_csv(wanted.output / "summary.csv", index=False, float_format="%.4g")

@@ -127,7 +127,7 @@ def test_an_evenly_filled_image_has_ratio_one_at_borders_too_and_no_focus(scene)
     body = scene.model.fractions.sum(axis=0) > 0.99
     naive = pooled(even.data) / np.tensordot(MBQ_ML, scene.model.fractions, axes=1).clip(1e-9)
     off, plain = (np.abs(r[body] - 1) for r in (shapes.ratio, naive))
-    assert np.quantile(off, 0.98) < 0.15 < 0.4 < np.quantile(plain, 0.98)
+    assert np.quantile(off, 0.98) < 0.15 < 0.2 < np.quantile(plain, 0.98)
     assert len(shapes.foci) == 0
     assert shapes.evenly.fwhm_mm in (6.0, 8.0), "the image's blur, and that of the interpolation"
     relative = shapes.evenly.means / shapes.evenly.means[0] / (MBQ_ML / MBQ_ML[0])
@@ -200,7 +200,7 @@ def test_foci_count_to_their_organ_and_rows_add_up(scene, checker):
     assert fitted.split(fit) * scene.model.volumes_ml() == pytest.approx(rows, rel=1e-3)
     u = fitted.u(fit)
     alone = np.sqrt(np.diag(fit.covariance))[:-1] * scene.model.volumes_ml()
-    assert (u[:-1] == pytest.approx(alone[:-1], rel=1e-9)) and 0 < u[-1] < 0.05 * rows[-1]
+    assert (u[:-1] == pytest.approx(alone[:-1], rel=1e-6)) and 0 < u[-1] < 0.05 * rows[-1]
     told = fitted.told(fit)["foci"]
     assert [f["counted_in"] for f in told] == ["remainder"]
     true_mbq = (LESION_MBQ_ML * ball(scene.fine.grid, LESION_MM, RADIUS_MM)).sum() * scene.fine.grid.voxel_ml

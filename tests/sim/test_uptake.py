@@ -14,7 +14,15 @@ from planardose.patient_model import PatientModel
 from planardose.sim.activity import activity_map, sphere_fraction
 from planardose.sim.texture import WaveField, cortex_weight, gaussian_field
 from planardose.sim.tracer import exponentials_at, load_tracer
-from planardose.sim.uptake import CONCENTRATION, Sphere, draw_curves, draw_samples, read_spheres, write_spheres
+from planardose.sim.uptake import (
+    CONCENTRATION,
+    Sphere,
+    draw_curves,
+    draw_samples,
+    read_spheres,
+    with_prior,
+    write_spheres,
+)
 
 ORGANS = ("kidney_left", "kidney_right", "skeleton", "adrenal_gland_left", "lesion_1", "remainder", "outside_ct")
 BOXES = (
@@ -242,3 +250,25 @@ def test_a_faulty_tracer_file_is_told_in_one_line(tmp_path, monkeypatch, change,
     with pytest.raises(InputError) as fault:
         load_tracer("mine")
     assert told in str(fault.value) and "\n" not in str(fault.value) and str(tmp_path) not in str(fault.value)
+
+
+def test_samples_share_texture_and_foci_of_a_prior_image_in_part(model, table):
+    """Most samples follow the image's texture and some do not; a focus adds its drawn excess where it lies."""
+    drawn = with_prior(table, (("skeleton", 4.0),), 11, "P01")
+    assert drawn[table.columns].equals(table)
+    weights, excess = drawn["prior_weight"].to_numpy(), drawn["f_1"] / drawn["c_skeleton"]
+    assert (weights[weights > 0] >= 0.4).all() and 0 < (weights == 0).sum() < len(weights) / 2
+    assert 0 < (excess == 0).sum() < len(excess) / 2
+    logs = np.log(excess[excess > 0] / 4.0)
+    assert abs(logs.mean()) < 4 * 0.6 / np.sqrt(len(logs)) and 0.3 < logs.std() < 0.9
+    again = with_prior(table.iloc[:5], (("skeleton", 4.0),), 11, "P01")
+    assert np.array_equal(again["f_1"], drawn["f_1"][:5])
+    ratio = np.ones(model.grid.shape)
+    ratio[10:] = 2.0  # the right half of the body has twice the uptake
+    focus = np.zeros((1, *model.grid.shape), np.float32)
+    focus[0, 4, 8, 20] = 1.0
+    row = {**drawn.iloc[0].to_dict(), "texture_cv": 0.0, "lesions": "", "fat": 1.0, "prior_weight": 1.0, "f_1": 50.0}
+    out, plain = activity_map(model, row, ratio, focus), activity_map(model, {**row, "prior_weight": 0.0}, ratio)
+    assert out[15, 8, 20] / out[3, 8, 20] == pytest.approx(2.0)
+    assert plain[15, 8, 20] / plain[3, 8, 20] == pytest.approx(1.0)
+    assert (out.sum() - plain.sum()) / (50.0 * 1e-3 * model.grid.voxel_ml) == pytest.approx(1.0)

@@ -154,11 +154,14 @@ class Shapes:
         Hot regions, 1 at their peak.
     hosts : tuple of int
         The organ of the model that each focus belongs to.
+    heights : tuple of float
+        Excess of each focus's peak over the even organs, in the image's unit.
     """
 
     ratio: np.ndarray = field(repr=False)
     foci: np.ndarray = field(repr=False)
     hosts: tuple[int, ...]
+    heights: tuple[float, ...]
     evenly: Evenly = field(repr=False)
 
 
@@ -200,11 +203,11 @@ def shapes_of(
     beyond = known & (ratio > RATIO[1])  # a rim of an organ that the labels miss, no texture
     ratio = np.where(taken | beyond, 1.0, np.clip(ratio, *RATIO))
     hosts = tuple(int(np.tensordot(model.fractions, f, axes=3).argmax()) for f in foci)
-    return Shapes(ratio, foci, hosts, evenly)
+    return Shapes(ratio, foci, hosts, tuple(r[2] for r in regions), evenly)
 
 
-def _regions(image: np.ndarray, excess: np.ndarray, hot: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Hot regions around each local maximum of the image: intensity-weighted shape (peak 1), and its voxels.
+def _regions(image: np.ndarray, excess: np.ndarray, hot: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Hot regions around each local maximum of the image: intensity-weighted shape (peak 1), its voxels, the peak.
 
     The rim of an organ that the labels draw too small has no maximum of its own: it is no focus.
     """
@@ -220,7 +223,7 @@ def _regions(image: np.ndarray, excess: np.ndarray, hot: np.ndarray) -> list[tup
         above = (owner == n) & (excess > EDGE_OF_PEAK * heights[n - 1])
         joined, _ = ndimage.label(above, structure=np.ones((3, 3, 3)))
         region = joined == joined[np.unravel_index(np.argmax((labels == n) * excess), excess.shape)]
-        found.append((np.where(region, excess / heights[n - 1], 0.0), region))
+        found.append((np.where(region, excess / heights[n - 1], 0.0), region, float(heights[n - 1])))
     return found
 
 
@@ -260,6 +263,14 @@ class Sources:
     def hosts(self) -> np.ndarray:
         """(S,) organ of the model to whose row each source belongs."""
         return np.array([*range(len(self.model.organs)), *(self.shapes.hosts[n] for n in self.chosen)])
+
+
+def contrasts(shapes: Shapes, model: PatientModel) -> tuple[tuple[str, float], ...]:
+    """Per focus its organ, and its peak excess over that organ's mean in the image, or the body's if that is higher."""
+    volumes = model.volumes_ml()
+    body = float(shapes.evenly.means @ volumes / volumes.sum())
+    at = zip(shapes.hosts, shapes.heights, strict=True)
+    return tuple((model.organs[h], height / max(float(shapes.evenly.means[h]), body)) for h, height in at)
 
 
 def _with_volume(shape: np.ndarray, fraction: np.ndarray) -> np.ndarray:

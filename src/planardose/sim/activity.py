@@ -8,7 +8,7 @@ from planardose.image import Grid
 from planardose.organs import OUTSIDE_CT, REMAINDER
 from planardose.patient_model import MATERIALS, PatientModel
 from planardose.sim.texture import cortex_weight, gaussian_field
-from planardose.sim.uptake import CONCENTRATION, Sphere, read_spheres
+from planardose.sim.uptake import CONCENTRATION, FOCUS, PRIOR_WEIGHT, Sphere, read_spheres
 from planardose.units import MBQ_PER_KBQ
 
 ADIPOSE = MATERIALS.index("adipose")
@@ -30,7 +30,9 @@ def sphere_fraction(grid: Grid, sphere: Sphere) -> tuple[tuple[slice, slice, sli
     return box, inside.reshape(n[0], PARTS, n[1], PARTS, n[2], PARTS).mean(axis=(1, 3, 5))
 
 
-def activity_map(model: PatientModel, row: Mapping) -> np.ndarray:
+def activity_map(
+    model: PatientModel, row: Mapping, ratio: np.ndarray | None = None, foci: np.ndarray | None = None
+) -> np.ndarray:
     """Activity (I, J, K) float64 in MBq per voxel of the model's grid.
 
     Every organ holds its concentration times its volume, whatever the texture; hidden lesions raise the concentration
@@ -41,12 +43,16 @@ def activity_map(model: PatientModel, row: Mapping) -> np.ndarray:
     model : PatientModel
     row : mapping
         A row of `planardose.sim.uptake.draw_samples`, of which it uses texture_seed, texture_cv, texture_mm,
-        medulla, fat, ``c_<organ>`` and lesions.
+        medulla, fat, ``c_<organ>`` and lesions; with a prior image also prior_weight and ``f_<n>``.
+    ratio, foci : (I, J, K), (F, I, J, K) or None
+        A prior image's texture over evenly filled organs, and its hot regions, 1 at their peak.
     """
     grid = model.grid
     cv = float(row["texture_cv"])
     field = gaussian_field(grid, float(row["texture_mm"]), int(row["texture_seed"]))
     texture = np.exp(np.sqrt(np.log1p(cv**2)) * field)
+    if ratio is not None:
+        texture *= 1.0 + float(row[PRIOR_WEIGHT]) * (ratio - 1.0)
     kbq_ml = np.zeros(grid.shape)
     fat_share = model.partial_density[ADIPOSE] / np.maximum(model.density, 1e-6)
     for organ, fraction in zip(model.organs, model.fractions, strict=True):
@@ -60,6 +66,8 @@ def activity_map(model: PatientModel, row: Mapping) -> np.ndarray:
             kbq_ml += weight * (float(row[CONCENTRATION + organ]) * fraction.sum(dtype=np.float64) / total)
     inside = np.where([o == OUTSIDE_CT for o in model.organs], 0.0, 1.0)
     body = np.tensordot(inside, model.fractions, axes=1)
+    for n, focus in enumerate(() if foci is None else foci, start=1):
+        kbq_ml += float(row[f"{FOCUS}{n}"]) * focus * body
     for sphere in read_spheres(row["lesions"]):
         box, share = sphere_fraction(grid, sphere)
         # the share of the voxel in the sphere changes from what it holds now to the lesion's concentration

@@ -15,6 +15,11 @@ from planardose.units import MBQ_PER_KBQ, sphere_radius_mm
 CONCENTRATION = "c_"  # prefix of the concentration columns, kBq/mL
 HOURS_RANGE = (1.0, 168.0)  # hours after the injection, log-uniform: no time point of the sheet enters
 LOG10_COUNTS_RANGE = (4.4, 6.7)  # photopeak counts per head, from MEGP at 168 h to MELP at 1-4 h
+PRIOR_WEIGHT, FOCUS = "prior_weight", "f_"  # columns of a patient with a prior image
+PRIOR_WEIGHTS = (0.4, 1.1)  # how much of the image's texture the therapy's uptake shares
+PRIOR_UNLIKE = 0.15  # of the samples share nothing with it
+FOCUS_SPREAD = 0.6  # standard deviation of the logarithm of a focus's excess: another tracer, another hour
+FOCUS_GONE = 0.15  # of the foci are not there at the therapy
 MAX_HIDDEN = 12
 MOST_IN_BODY = 0.95  # of the administered activity, decay-corrected: priors of organs do not know of each other
 
@@ -142,6 +147,31 @@ def _draw_row(
     row |= {CONCENTRATION + o: share * drawn[o] for o in model.organs}
     spheres = draw_hidden(model, tracer, hours, nuclide.half_life_h, administered_mbq, rng("hidden"))
     return row | {"lesions": write_spheres(spheres)}
+
+
+def with_prior(
+    table: pd.DataFrame, contrasts: tuple[tuple[str, float], ...], root: int, patient: str
+) -> pd.DataFrame:
+    """The table of `draw_samples` with columns for a prior image: prior_weight, and the excess ``f_<n>`` of each focus.
+
+    Parameters
+    ----------
+    table : DataFrame
+    contrasts : tuple of (str, float)
+        Per focus the organ that it lies in, and its peak excess over that organ's mean in the image.
+    root, patient
+        As `draw_samples`.
+    """
+    rows = []
+    for sample in table.to_dict("records"):
+        rng = rng_for(root, "sample_uptake prior", patient, int(sample["sample"]))
+        alike = rng.random() >= PRIOR_UNLIKE
+        row = {PRIOR_WEIGHT: rng.uniform(*PRIOR_WEIGHTS) if alike else 0.0}
+        for n, (organ, contrast) in enumerate(contrasts, start=1):
+            drawn, there = np.exp(FOCUS_SPREAD * rng.standard_normal()), rng.random() >= FOCUS_GONE
+            row[f"{FOCUS}{n}"] = float(sample[CONCENTRATION + organ] * contrast * drawn * (alike and there))
+        rows.append(row)
+    return pd.concat([table, pd.DataFrame(rows)], axis=1)
 
 
 def draw_samples(

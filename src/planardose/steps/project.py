@@ -16,6 +16,7 @@ from planardose.seeds import seed_for
 from planardose.sim.activity import activity_map
 from planardose.sim.heads import opposed_heads
 from planardose.sim.montecarlo import Options, simulate
+from planardose.steps.prior_use import shapes_for_samples
 
 BATCHES = 4  # for the error estimate
 log = logging.getLogger("planardose.project")
@@ -45,9 +46,11 @@ def project(run: Run, patient: str, chunk: int) -> None:
     wanted = run.config.projection
     heads = opposed_heads(faces, camera.couch_mm if wanted.couch else 0.0)
     options = Options(device, batches=BATCHES, penetration=wanted.penetration)
+    shapes = shapes_for_samples(run, patient, model)
+    given = (None, None) if shapes is None else (shapes.ratio, shapes.foci)
     maps, views = [], []
     for row in rows:
-        maps.append(activity_map(model, row))
+        maps.append(activity_map(model, row, *given))
         seed = seed_for(run.config.seed, "project", patient, int(row["sample"]))
         setting = (model.partial_density, maps[-1], model.grid, camera, nuclide, windows, heads)
         views.append(simulate(*setting, wanted.histories, seed, options))

@@ -3,22 +3,26 @@
 from planardose.io.files import atomic
 from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
+from planardose.recon.prior_shapes import contrasts
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
-from planardose.sim.uptake import draw_samples
+from planardose.sim.uptake import draw_samples, with_prior
+from planardose.steps.prior_use import shapes_for_samples
 
 
 def sample_uptake(run: Run, patient: str) -> None:
     """Write ``uptake/samples.tsv``: one row per virtual sample (see `planardose.sim.uptake.draw_samples`).
 
-    The draws depend on the CT's model, tracer, nuclide and the activity of the first injection; not on which time
-    points the sheet has.
+    With a prior image, the samples share its texture and foci, in part and with other amounts.
+    The draws depend on the CT's model, the prior image, tracer, nuclide and the activity of the first injection; not on
+    which time points the sheet has.
     """
     source = run.need("model", "segment", patient=patient)
     first = min(run.cohort.rows_of(patient), key=lambda r: r.injected_at)
     settings = run.config.sampling
+    model = PatientModel.load(source)
     table = draw_samples(
-        PatientModel.load(source),
+        model,
         load_tracer(first.tracer),
         load_nuclide(first.nuclide),
         first.administered_mbq,
@@ -28,6 +32,10 @@ def sample_uptake(run: Run, patient: str) -> None:
         run.config.seed,
         patient,
     )
+    shapes, sources = shapes_for_samples(run, patient, model), [source]
+    if shapes is not None:
+        table = with_prior(table, contrasts(shapes, model), run.config.seed, patient)
+        sources.append(run.path("prior", patient=patient))
     output = run.path("samples", patient=patient)
     with atomic(output) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format="%.10g", lineterminator="\n")
@@ -36,7 +44,7 @@ def sample_uptake(run: Run, patient: str) -> None:
         "sample_uptake",
         "virtual uptake samples",
         "kBq/mL, mm, h",
-        [source],
+        sources,
         tracer=first.tracer,
         nuclide=first.nuclide,
         administered_mbq=first.administered_mbq,

@@ -22,9 +22,11 @@ from planardose.learn.speed import training_steps
 from planardose.learn.weights import Head, save_network
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
+from planardose.recon.prior_shapes import Sources
 from planardose.recon.projector import Projector
 from planardose.run import Run
 from planardose.seeds import seed_for
+from planardose.steps.prior_use import shapes_for_samples
 
 log = logging.getLogger("planardose.train")
 
@@ -69,7 +71,9 @@ def make_problem(run: Run, patient: str, device: str) -> Problem:
     step_mm = (float(model.grid.spacing_mm[0]), float(model.grid.spacing_mm[2]))
     data = load_virtual_data(run, patient, (nuclide.photopeak, *nuclide.scatter_windows), step_mm)
     shift_mm, batch = run.config.sampling.shift_mm, run.config.train.batch
-    return Problem(data, FeatureMaker(projector, model), nuclide, shift_mm, run.config.seed, patient, batch)
+    shapes = shapes_for_samples(run, patient, model)
+    sources = None if shapes is None else Sources(model, shapes, 1.0, tuple(range(len(shapes.foci)))).textured
+    return Problem(data, FeatureMaker(projector, model, sources), nuclide, shift_mm, run.config.seed, patient, batch)
 
 
 def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], device: str) -> Plan:
@@ -94,7 +98,9 @@ def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], dev
 def sources_of(run: Run, patient: str) -> list[Path]:
     """Patient model, sample table and projections: what the virtual data consist of."""
     model = run.need("model", "segment", patient=patient)
-    return [model, run.need("samples", "sample-uptake", patient=patient), *chunk_paths(run, patient)]
+    prior = run.path("prior", patient=patient)
+    images = [prior] if "prior_image" in run.cohort.rows_of(patient)[0].paths else []
+    return [model, run.need("samples", "sample-uptake", patient=patient), *images, *chunk_paths(run, patient)]
 
 
 def device_of(choice: str) -> str:

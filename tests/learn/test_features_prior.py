@@ -1,0 +1,30 @@
+"""With a prior image the network's base is QPlanar with its shapes: texture and foci."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from learn_small import tiny_data, tiny_model, tiny_projector
+
+from planardose.learn.features import CHANNELS, FeatureMaker
+from planardose.recon.acquired import Acquired
+from planardose.recon.qplanar import qplanar
+
+
+def test_the_base_has_the_texture_and_the_focus_and_the_channels_stay():
+    model = tiny_model()
+    projector = tiny_projector(model)
+    data = tiny_data(model, projector, 1)
+    shapes = np.concatenate([model.fractions, np.zeros((1, *model.grid.shape), np.float32)])
+    shapes[2] *= np.linspace(0.5, 1.5, model.grid.shape[0], dtype=np.float32)[:, None, None]
+    shapes[3, 6, 6, 6] = 1.0
+    sources = replace(model, organs=(*model.organs, "focus_1"), fractions=shapes)
+    maker = FeatureMaker(projector, model, sources)
+    acquired = Acquired(data.rates[0, :, 0] * 100.0, np.zeros_like(data.rates[0, :, 0], dtype=float), 100.0)
+    example = maker.example(maker.estimate(acquired))
+    expected = qplanar(projector, sources, acquired, maker.responses).map(sources)[maker.box]
+    assert example.base.numpy() == pytest.approx(expected, rel=1e-4, abs=1e-9)
+    even = FeatureMaker(projector, model)
+    assert np.abs(even.example(even.estimate(acquired)).base.numpy() - expected).max() > 0.1 * expected.max()
+    assert example.channels.shape == (len(CHANNELS), *example.base.shape)
+    assert maker.fractions.shape[0] == len(model.organs), "the loss and the organ errors keep the organs"
