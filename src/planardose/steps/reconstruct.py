@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import calibration_relative_u, in_ct, split_map, with_calibration
 from planardose.recon.placement import Placement
-from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting, load_setting
+from planardose.recon.tissues import qplanar_by_tissue
 from planardose.run import Run
 from planardose.units import BQ_PER_MBQ
 
@@ -40,8 +41,8 @@ class Estimates:
         self.run, self.patient, self.setting, self.model = run, patient, setting, setting.model
         self.measured = setting.acquired_at(Placement.read(registration))
         self.placement_u = np.array([registration["activity_u"].get(o, 0.0) for o in self.model.organs])
-        self.fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
-        self.acquired = with_modelled_scatter(self.measured, self.fit, setting.responses)
+        self.fit = qplanar_by_tissue(setting.tissues, self.model, self.measured)
+        self.acquired = replace(self.measured, scatter=self.fit.scatter)
         self.relative_u: dict[str, float] = {}
 
     def map(self, method: str) -> np.ndarray:
