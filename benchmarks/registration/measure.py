@@ -11,6 +11,7 @@ search alone, the fine rigid pose, and the placement found. Some 8 s a sweep on 
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ from planardose.recon.mlem import mlem
 from planardose.recon.motion import motion_prior
 from planardose.recon.organ_totals import split_map
 from planardose.recon.placement import Placement
-from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.recon.register import Images, register
+from planardose.recon.tissues import qplanar_by_tissue
 from planardose.steps.evaluate import GROUPS
 
 WELL_KNOWN_MM = 3.0
@@ -46,8 +47,8 @@ def organ_rows(case: Case, placement: Placement) -> np.ndarray:
     """(O,) MBq of `qplanar_mlem`."""
     setting, config = case.setting, Config().reconstruction
     measured = setting.acquired_at(placement)
-    fit = qplanar(setting.projector, setting.model, measured, setting.responses)
-    acquired = with_modelled_scatter(measured, fit, setting.responses)
+    fit = qplanar_by_tissue(setting.tissues, setting.model, measured)
+    acquired = replace(measured, scatter=fit.scatter)
     activity = mlem(setting.projector, acquired, fit.map(setting.model), config.mlem_iterations)
     return split_map(activity, setting.model, fit.concentrations)
 
@@ -60,7 +61,7 @@ def measured(case: Case, moves: dict[str, tuple[float, float]]) -> list[dict]:
     images = Images(setting.photopeak(), setting.pair.pixel_mm)
     searched = register(model, responses, images, limits.max_shift_mm, limits.max_rotation_deg)
     between, mu = time.process_time(), mu_of(case)
-    found = place(setting.projector, model, responses, images, searched.pose, mu, limits.max_rotation_deg)
+    found = place(model, setting.tissues.responses.total, images, searched.pose, mu, limits.max_rotation_deg)
     ended = time.process_time()
     centres = centres_mm(model)
     points = np.array(list(centres.values()))

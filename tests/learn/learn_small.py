@@ -10,6 +10,7 @@ from planardose.learn.problem import Problem
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.recon.projector import Projector
+from planardose.recon.tissues import by_tissue
 
 NUCLIDE, CAMERA = load_nuclide("177Lu"), load_camera("siemens_symbia_melp")
 
@@ -52,4 +53,4 @@ def tiny_data(model: PatientModel, projector: Projector, samples: int = 8) -> Vi
 def tiny_problem(root: int = 3) -> Problem:
     model = tiny_model()
     projector = tiny_projector(model)
-    return Problem(tiny_data(model, projector), FeatureMaker(projector, model), NUCLIDE, 4.0, root, "P01", 2)
+    return Problem(tiny_data(model, projector), FeatureMaker(projector, model, by_tissue(model)), NUCLIDE, 4.0, root, "P01", 2)

@@ -52,7 +52,8 @@ class Draws:
 
 
 def diffusion_draws(
-    run: Run, patient: str, timepoint: str, model: PatientModel, projector: Projector, acquired: Acquired
+    run: Run, patient: str, timepoint: str, model: PatientModel, projector: Projector, acquired: Acquired,
+    sources: PatientModel,
 ) -> Draws:
     """Draws of the activity of one acquisition.
 
@@ -65,6 +66,8 @@ def diffusion_draws(
     projector : Projector
         Of the acquisition's camera and head distances.
     acquired : Acquired
+    sources : PatientModel
+        What QPlanar fits, as `FeatureMaker` takes it.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def diffusion_draws(
         wanted = f"diffusion.draws {settings.draws}, diffusion.sampling_steps {settings.sampling_steps}"
         raise InputError(where, problem, wanted, RETRAIN)
     with reproducible(run.config.train.threads):
-        maker = FeatureMaker(projector, model)
+        maker = FeatureMaker(projector, model, sources)
         estimate = maker.estimate(acquired)
         case, consistency = reference_case(maker.example(estimate), unet), consistency_of(maker, acquired, estimate)
         body = projector.tensor(model.body[maker.box].astype(np.float32))

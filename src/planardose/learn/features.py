@@ -98,12 +98,12 @@ class FeatureMaker:
     projector : Projector
         Of the acquisition's camera and head distances.
     model : PatientModel
-    sources : PatientModel or None
-        What QPlanar fits, with the texture and foci of a prior image; None: the model's organs, evenly filled.
+    sources : PatientModel
+        What QPlanar fits: `recon.tissues.by_tissue`, with the texture and foci of a prior image where there is one.
     """
 
-    def __init__(self, projector: Projector, model: PatientModel, sources: PatientModel | None = None):
-        self.projector, self.model, self.sources = projector, model, sources or model
+    def __init__(self, projector: Projector, model: PatientModel, sources: PatientModel):
+        self.projector, self.model, self.sources = projector, model, sources
         self.box = body_box(model)
         self.responses = projector.organ_responses(self.sources.fractions)
         self.shapes = projector.tensor(self.sources.fractions[:, *self.box])

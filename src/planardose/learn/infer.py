@@ -19,7 +19,7 @@ def unet_map(
     model: PatientModel,
     projector: Projector,
     acquired: Acquired,
-    sources: PatientModel | None = None,
+    sources: PatientModel,
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Activity of one acquisition by the patient's network.
 
@@ -31,8 +31,8 @@ def unet_map(
     projector : Projector
         Of the acquisition's camera and head distances.
     acquired : Acquired
-    sources : PatientModel or None
-        What QPlanar fits, where a prior image gives more than evenly filled organs.
+    sources : PatientModel
+        What QPlanar fits, as `FeatureMaker` takes it.
 
     Returns
     -------

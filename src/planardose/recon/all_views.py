@@ -15,7 +15,7 @@ from planardose.patient_model import PatientModel
 from planardose.planar import MoreViews, rebin
 from planardose.recon.acquired import Acquired
 from planardose.recon.angles import AngledProjector
-from planardose.recon.projector import Responses
+from planardose.recon.camera_views import Responses
 from planardose.recon.qplanar import fit_concentrations, model_errors
 
 REACH_MM, STEP_MM = 48.0, 6.0  # of the search for the centre of rotation, about the body's axis

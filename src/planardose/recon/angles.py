@@ -21,7 +21,7 @@ from planardose.physics.attenuation import mu_per_mm
 from planardose.physics.couch import couch_transmission
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.recon.blur import banded, counted_lines, layer_kernel, separable
-from planardose.recon.projector import Responses
+from planardose.recon.camera_views import Responses
 from planardose.recon.scatter import (
     ScatterParameters,
     directed_sources,

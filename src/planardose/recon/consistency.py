@@ -24,12 +24,14 @@ from planardose.recon.acquired import Acquired
 from planardose.recon.gate import GATE_ERROR, body_cells, ct_slices, deviance, strips_of
 from planardose.recon.qplanar import OrganFit, variance
 from planardose.recon.register import unexplained
+from planardose.recon.tissues import TISSUES
 
 BESIDE_CELLS = 20  # on each side of the grid: where a source beside the body is looked for
 SPOT_CELLS = 3  # edge of the square whose counts are a spot
 OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly, as in the registration
 LEAST = 1e-6  # of a share, before its logarithm
-BACKGROUND = ("lungs", "skeleton", "blood_pool", "muscle", "brain", REMAINDER, OUTSIDE_CT)  # no shape of their own
+# no shape of their own
+BACKGROUND = ("lungs", "skeleton", "blood_pool", "muscle", "brain", REMAINDER, OUTSIDE_CT, *TISSUES)
 
 
 @dataclass(frozen=True)

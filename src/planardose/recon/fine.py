@@ -15,12 +15,10 @@ from scipy.linalg import block_diag, cho_factor, cho_solve
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
 from planardose.planar import rebin
-from planardose.recon.camera_views import CameraViews
 from planardose.recon.motion import Movable, motion_prior, movable, moved_images, moved_responses
 from planardose.recon.placement import Placement
 from planardose.recon.qplanar import OrganFit, fit_concentrations, variance
 from planardose.recon.register import OUTLIER, SEARCH_ERROR, Images, about, coarser, middle_of, unexplained
-from planardose.recon.tissues import tissue_responses
 
 HEAD_PRIOR = np.array([2.0, 2.0, 0.3])  # mm, mm, degrees: how far two heads are apart, standard deviations
 FIXED = 1e-6  # standard deviation of a parameter that is kept
@@ -86,7 +84,7 @@ class FinePlacer:
     ----------
     model : PatientModel
     rows : (R, 2, I, K) float
-        Rates per concentration, those of the model's organs first (`tissues.tissue_responses`).
+        Rates per concentration, those of the model's organs first (`tissues.Tissues.responses`).
     images : Images
     mu_per_mm : float
         Attenuation of water at the imaged line: what a move along y changes.
@@ -240,9 +238,8 @@ class FinePlacer:
 
 
 def place(
-    projector: CameraViews,
     model: PatientModel,
-    responses: np.ndarray,
+    rows: np.ndarray,
     images: Images,
     pose: PlanarPose,
     mu_per_mm: float,
@@ -252,18 +249,13 @@ def place(
 
     Parameters
     ----------
-    projector : CameraViews
-    model : PatientModel
-    responses : (O, 2, I, K) float
-        `Responses.total`.
+    model, rows, mu_per_mm, max_rotation_deg
+        As for `FinePlacer`.
     images : Images
     pose : PlanarPose
         From `register.register`.
-    mu_per_mm, max_rotation_deg
-        As for `FinePlacer`.
     """
     images = coarser(images, 0.5 * float(model.grid.spacing_mm[0]))
-    rows = tissue_responses(projector, model, responses)
 
     def fit(start: Fine | None, heads: bool, organs: bool) -> Fine:
         placer = FinePlacer(model, rows, images, mu_per_mm, heads, organs, max_rotation_deg)

@@ -20,6 +20,7 @@ from planardose.recon.motion import brought_back, movable, moved_responses
 from planardose.recon.placement import Placement
 from planardose.recon.qplanar import fit_concentrations, model_errors
 from planardose.recon.register import middle_of
+from planardose.recon.tissues import Tissues, tissues_of
 from planardose.run import Run
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Setting:
     @cached_property
     def responses(self) -> Responses:
         return self.projector.organ_responses(self.model.fractions)
+
+    @cached_property
+    def tissues(self) -> Tissues:
+        return tissues_of(self.projector, self.model, self.responses)
 
     def acquired(self, pose: PlanarPose) -> Acquired:
         """Counts on the model's grid at a rigid pose."""

@@ -1,19 +1,42 @@
-"""Remainder and skeleton by tissue: rows of their own for fat and for the outermost layer of the body.
+"""Remainder and skeleton by tissue: sources of their own for fat and for the outermost layer of the body.
 
 Fat and skin take up less than muscle. With one value for all of the remainder the fitted body is too bright along its
-edge; at the shoulders and the vertex, which have one edge along z only, a registration then errs by 1.5 mm. The rows
-serve the registration; organs and maps stay as they are.
+edge and too dark inside: a registration errs by 1.5 mm along z, where shoulders and vertex have one edge only, and the
+map and the organs that lie above fat are wrong. Each source has its own free concentration; nothing is assumed of them.
 """
+
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.ndimage import binary_erosion
 
 from planardose.organs import REMAINDER
 from planardose.patient_model import PatientModel
-from planardose.recon.camera_views import CameraViews
+from planardose.recon.camera_views import CameraViews, Responses
 
 LAYER_MM = 10.0  # thickness of the outermost layer: skin and some of the fat below it
-SPLIT = (REMAINDER, "skeleton")  # whose outermost layer is a row of its own
+SPLIT = (REMAINDER, "skeleton")  # whose outermost layer is a source of its own
+FAT, SURFACE = "fat", "_surface"
+TISSUES = (*(name + SURFACE for name in SPLIT), FAT)  # the sources that are no organs
+
+
+@dataclass(frozen=True)
+class Tissues:
+    """What QPlanar fits: the organs, then the outermost layers and the fat.
+
+    Parameters
+    ----------
+    sources : PatientModel
+        The patient's, with one "organ" per source; the fractions add up to the same body.
+    hosts : (S,) int
+        Organ of the patient's model that each source belongs to.
+    responses : Responses
+        (S, 2, I, K).
+    """
+
+    sources: PatientModel = field(repr=False)
+    hosts: np.ndarray
+    responses: Responses = field(repr=False)
 
 
 def inner_part(model: PatientModel) -> np.ndarray:
@@ -25,29 +48,37 @@ def inner_part(model: PatientModel) -> np.ndarray:
     return binary_erosion(padded, iterations=cells)[1:-1, 1:-1, 1:-1]
 
 
-def tissue_responses(projector: CameraViews, model: PatientModel, total: np.ndarray) -> np.ndarray:
-    """Responses with fat and the outermost layer apart.
-
-    Parameters
-    ----------
-    projector : CameraViews
-    model : PatientModel
-    total : (O, 2, I, K) float
-        Of the model's organs (`Responses.total`).
-
-    Returns
-    -------
-    (O + 2, 2, I, K) float64
-        The organs, those of `SPLIT` without their outermost layer and the remainder without fat; the layer; the fat.
-    """
-    inner = inner_part(model)
-    fat = model.partial_density[0] / np.maximum(model.density, 1e-6)
-    split = [model.organs.index(name) for name in SPLIT if name in model.organs]
+def _parts(model: PatientModel) -> tuple[list[str], list[int], np.ndarray]:
+    """Names, hosts and fractions (T, I, J, K) of the sources that are taken from organs."""
+    inner, fat = inner_part(model), model.partial_density[0] / np.maximum(model.density, 1e-6)
+    names = [name for name in SPLIT if name in model.organs]
+    hosts = [model.organs.index(name) for name in names]
+    layers = [model.fractions[o] * ~inner for o in hosts]
     remainder = model.organs.index(REMAINDER)
-    parts = [model.fractions[o] * ~inner for o in split] + [model.fractions[remainder] * inner * fat]
-    rows = projector.organ_responses(np.array(parts)).total
-    out = total.copy()
-    for o, row in zip(split, rows, strict=False):
-        out[o] -= row
-    out[remainder] -= rows[-1]
-    return np.concatenate([np.maximum(out, 0.0), rows[:-1].sum(axis=0, keepdims=True), rows[-1:]])
+    parts = np.array([*layers, model.fractions[remainder] * inner * fat], dtype=np.float32)
+    return [*(n + SURFACE for n in names), FAT], [*hosts, remainder], parts
+
+
+def _apart(whole: np.ndarray, parts: np.ndarray, hosts: list[int]) -> np.ndarray:
+    """The organs' values (O, ...) without their parts, then the parts' (T, ...)."""
+    out = np.concatenate([whole, parts])
+    for host, part in zip(hosts, parts, strict=True):
+        out[host] = np.maximum(out[host] - part, 0.0)
+    return out
+
+
+def by_tissue(model: PatientModel) -> PatientModel:
+    """`Tissues.sources` of a patient's model."""
+    names, hosts, parts = _parts(model)
+    return replace(model, organs=(*model.organs, *names), fractions=_apart(model.fractions, parts, hosts))
+
+
+def tissues_of(views: CameraViews, model: PatientModel, responses: Responses) -> Tissues:
+    """Sources of a patient with their responses; `responses` are those of the model's organs."""
+    names, hosts, parts = _parts(model)
+    seen = views.organ_responses(parts)
+    return Tissues(
+        replace(model, organs=(*model.organs, *names), fractions=_apart(model.fractions, parts, hosts)),
+        np.array([*range(len(model.organs)), *hosts]),
+        Responses(*(_apart(getattr(responses, k), getattr(seen, k), hosts) for k in ("primary", "scatter"))),
+    )

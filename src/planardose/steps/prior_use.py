@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -14,12 +15,13 @@ from planardose.recon.prior_check import Checker, Decision
 from planardose.recon.prior_shapes import Anatomy, PriorImage, Shapes, shapes_of
 from planardose.recon.qplanar import OrganFit
 from planardose.recon.setting import Setting
+from planardose.recon.tissues import FAT
 from planardose.run import Run
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The sources that QPlanar fits: evenly filled organs, or textured ones and foci.
+    """The sources that QPlanar fits: evenly filled organs and tissues, or textured ones and foci.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ class Fitted:
 
     def _foci(self, fit: OrganFit) -> list[dict]:
         grid, found = self.model.grid, []
-        for s in range(len(self.model.organs), len(self.sources.organs)):
+        for s in range(self.sources.organs.index(FAT) + 1, len(self.sources.organs)):
             shape = self.sources.fractions[s].astype(np.float64)
             index = np.array([(np.arange(n) * shape.sum(axis=tuple(b for b in range(3) if b != a))).sum()
                               for a, n in enumerate(shape.shape)]) / shape.sum()  # fmt: skip
@@ -102,20 +104,20 @@ def _short(value: float) -> float:
 def fitted_sources(run: Run, patient: str, setting: Setting, acquired: Acquired) -> Fitted:
     """Check the patient's prior image, where there is one, against the counts of a time point."""
     model = setting.model
-    organs = np.arange(len(model.organs))
-    even = Fitted(model, model, organs, setting.responses)
+    even = setting.tissues
+    evenly = partial(Fitted, model, even.sources, even.hosts, even.responses)
     if "prior_image" not in run.cohort.rows_of(patient)[0].paths:
-        return even
+        return evenly()
     told = json.loads(run.need("prior_registration", "import-prior", patient=patient).read_text())
     if told["unusable"]:
-        return Fitted(model, model, organs, setting.responses, unusable=told["unusable"])
+        return evenly(unusable=told["unusable"])
     prior = read_prior(run, patient, model)
-    decision = Checker(setting.projector, model, acquired, setting.responses).check(prior)
+    decision = Checker(setting.projector, even.sources, acquired, even.responses).check(prior)
     if decision.sources is None:
-        return Fitted(model, model, organs, setting.responses, decision)
+        return evenly(decision)
     textured = decision.sources.textured
     responses = setting.projector.organ_responses(textured.fractions)
-    return Fitted(model, textured, decision.sources.hosts, responses, decision)
+    return Fitted(model, textured, even.hosts[decision.sources.hosts], responses, decision)
 
 
 def shapes_for_samples(run: Run, patient: str, model: PatientModel) -> Shapes | None:

@@ -56,11 +56,12 @@ class Estimates:
         self.setting, self.model = setting, setting.model
         self.registration, self.placement = registration, Placement.read(registration)
         self.measured = setting.acquired_at(self.placement)
-        self.organ_fit: OrganFit = qplanar(setting.projector, self.model, self.measured, setting.responses)
+        even = setting.tissues
+        self.even_fit: OrganFit = qplanar(setting.projector, even.sources, self.measured, even.responses)
         self.fitted = fitted_sources(run, patient, setting, self.measured)
         sources, responses = self.fitted.sources, self.fitted.responses
-        with_prior = sources is not self.model
-        self.fit = qplanar(setting.projector, sources, self.measured, responses) if with_prior else self.organ_fit
+        with_prior = sources is not even.sources
+        self.fit = qplanar(setting.projector, sources, self.measured, responses) if with_prior else self.even_fit
         spread = texture_spread(setting.projector, sources, self.fit, responses, self.measured.exposure_s)
         # conjugate view, networks and gate take the opposed pair; QPlanar and MLEM every view
         self.pair = self.acquired = with_modelled_scatter(self.measured, self.fit, responses)
@@ -79,8 +80,7 @@ class Estimates:
     def _take_all_views(self, sources: PatientModel) -> None:
         views = with_all_views(self.setting, self.placement.pose)
         self.projector, self.centre_y_mm = views.projector, views.centre_y_mm
-        even = sources is self.model
-        responses = views.responses if even else views.projector.organ_responses(sources.fractions)
+        responses = views.projector.organ_responses(sources.fractions)
         self.fit = qplanar(views.projector, sources, views.acquired, responses)
         self.acquired = with_modelled_scatter(views.acquired, self.fit, responses)
 
@@ -106,7 +106,13 @@ class Estimates:
         from planardose.learn.diffusion_infer import diffusion_draws  # heavy as well
 
         draws = diffusion_draws(
-            self.run, self.patient, self.timepoint, self.model, self.setting.projector, self.measured
+            self.run,
+            self.patient,
+            self.timepoint,
+            self.model,
+            self.setting.projector,
+            self.measured,
+            self.fitted.sources,
         )
         rows = np.array([self.fitted.rows(m, self.fit) for m in draws.maps])
         self.drawn_u, self.map_u["diffusion"] = draws.organ_u(rows), draws.voxel_u
@@ -143,10 +149,15 @@ class Estimates:
 
     def consistency(self) -> dict:
         """Whether images, CT and placement belong together: statistics, their score and its limit, and the verdict."""
-        limits, responses = consistency.limits(), self.setting.responses.total * self.measured.exposure_s
+        limits, even = consistency.limits(), self.setting.tissues
         beside = self.setting.photopeak_on(consistency.wide_grid(self.model.grid), self.placement.pose)
         found = consistency.statistics(
-            self.model, responses, self.measured, self.pair.scatter, self.organ_fit, beside
+            even.sources,
+            even.responses.total * self.measured.exposure_s,
+            self.measured,
+            self.pair.scatter,
+            self.even_fit,
+            beside,
         )
         found |= _sizes(self.registration)
         strips = self.checked(FALLBACK, self.expected(self.map(FALLBACK))).strips

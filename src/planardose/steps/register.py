@@ -132,7 +132,7 @@ def by_search(setting: Setting, images: Images, limits: Registration, same_patie
         check_size(size, where)
     check_misfit(found.misfit_after, MISFIT_LIMIT, where)
     mu = linear_attenuation_per_mm("water", load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
-    fine = place(setting.projector, model, total, images, found.pose, mu, limits.max_rotation_deg)
+    fine = place(model, setting.tissues.responses.total, images, found.pose, mu, limits.max_rotation_deg)
     pose = fine.placement.pose
     told = {
         "misfit_before": round(found.misfit_before, 6),

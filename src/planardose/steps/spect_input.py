@@ -36,8 +36,8 @@ def read_spect(row: Row) -> Spect:
     Raises
     ------
     InputError
-        As `read_activity_image`; no SPECT in the row; a unit that is not known; a time that is not known or cannot be; more activity than is
-        left of the injection, or next to none: a wrong unit.
+        As `read_activity_image`; no SPECT in the row; a unit that is not known; a time that is not known or cannot be;
+        more activity than is left of the injection, or next to none: a wrong unit.
     """
     where = f"{row.where} spect"
     if "spect" not in row.paths:

@@ -24,6 +24,7 @@ from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.recon.prior_shapes import Sources
 from planardose.recon.projector import Projector
+from planardose.recon.tissues import by_tissue
 from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.steps.prior_use import shapes_for_samples
@@ -71,8 +72,10 @@ def make_problem(run: Run, patient: str, device: str) -> Problem:
     step_mm = (float(model.grid.spacing_mm[0]), float(model.grid.spacing_mm[2]))
     data = load_virtual_data(run, patient, (nuclide.photopeak, *nuclide.scatter_windows), step_mm)
     shift_mm, batch = run.config.sampling.shift_mm, run.config.train.batch
-    shapes = shapes_for_samples(run, patient, model)
-    sources = None if shapes is None else Sources(model, shapes, 1.0, tuple(range(len(shapes.foci)))).textured
+    sources = by_tissue(model)
+    shapes = shapes_for_samples(run, patient, sources)
+    if shapes is not None:
+        sources = Sources(sources, shapes, 1.0, tuple(range(len(shapes.foci)))).textured
     return Problem(data, FeatureMaker(projector, model, sources), nuclide, shift_mm, run.config.seed, patient, batch)
 
 
