@@ -53,4 +53,5 @@ def tiny_data(model: PatientModel, projector: Projector, samples: int = 8) -> Vi
 def tiny_problem(root: int = 3) -> Problem:
     model = tiny_model()
     projector = tiny_projector(model)
-    return Problem(tiny_data(model, projector), FeatureMaker(projector, model, by_tissue(model)), NUCLIDE, 4.0, root, "P01", 2)
+    maker = FeatureMaker(projector, model, by_tissue(model))
+    return Problem(tiny_data(model, projector), maker, NUCLIDE, 4.0, root, "P01", 2)
