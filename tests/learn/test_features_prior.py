@@ -25,6 +25,7 @@ def test_the_base_has_the_texture_and_the_focus_and_the_channels_stay():
     expected = qplanar(projector, sources, acquired, maker.responses).map(sources)[maker.box]
     assert example.base.numpy() == pytest.approx(expected, rel=1e-4, abs=1e-9)
     even = FeatureMaker(projector, model, model)
-    assert np.abs(even.example(even.estimate(acquired)).base.numpy() - expected).max() > 0.1 * expected.max()
+    plain = even.example(even.estimate(acquired)).base.numpy()
+    assert np.abs(plain / expected.clip(1e-9) - 1.0)[expected > 0].max() > 0.3
     assert example.channels.shape == (len(CHANNELS), *example.base.shape)
     assert maker.fractions.shape[0] == len(model.organs), "the loss and the organ errors keep the organs"

@@ -97,6 +97,19 @@ def test_a_new_time_point_does_not_retrain(cohort, write_sheet, first):
     assert after == {("report_cohort",), *((s, "P01", None) for s in SEES_ALL_ROWS)}
 
 
+def test_a_new_prior_image_is_read_again_and_only_patients_with_one_have_it(cohort, write_sheet):
+    sheet = write_sheet(cohort, ROWS)
+    lines = sheet.read_text().splitlines()
+    cells = ["prior_image", *("in/P01/pet.nii.gz" if line.startswith("P01") else "" for line in lines[1:])]
+    sheet.write_text("".join(f"{line}\t{cell}\n" for line, cell in zip(lines, cells, strict=True)))
+    (cohort / "in/P01/pet.nii.gz").write_bytes(b"image")
+    plan = Plan.load({"cohort": "sheet.tsv", "results": "out"})
+    assert plan.has_prior("P01") and not plan.has_prior("P02")
+    before = marks()
+    (cohort / "in/P01/pet.nii.gz").write_bytes(b"another image")
+    assert changed(before, marks()) == {("import_prior", "P01", None)}
+
+
 def test_a_corrected_segmentation_changes_segment_only(cohort, write_sheet):
     write_sheet(cohort, ROWS)
     before = marks()
