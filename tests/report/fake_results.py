@@ -193,13 +193,22 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
         "x_mm": centre[0],
         "z_mm": centre[1],
         "rotation_deg": 0.0,
+        "posterior_head": [0.0, 0.0, 0.0],
+        "organs_mm": {"liver": [0.4, -6.2]},
+        "organs_u_mm": {"liver": [1.0, 1.5]},
+        "activity_u": {"liver": 0.01},
+        "misfit_limit": 0.3,
         "misfit_before": 0.142,
         "misfit_after": 0.031,
+        "misfit_placed": 0.012,
         "shift_from_outline_mm": [3.1, -6.4],
         "uncertainty_mm": 0.8,
         "method": "search",
     }
     write_text(run.path("registration", **where), json.dumps(pose))
+    seen = counts[:, 0]
+    views = {"counts_before": seen[:, ::-1], "counts_after": seen, "expected_before": seen, "expected_after": seen}
+    np.savez_compressed(run.path("registration_views", **where), **views)
     _tables(run, row, model, truth, rng, fallback, noise)
 
 

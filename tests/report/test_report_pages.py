@@ -58,9 +58,15 @@ def test_page_has_every_section_and_picture(cohort):
     for name in SECTIONS:
         assert f'<section id="{name}">' in html
     pictures = re.findall(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', html)
-    assert len(pictures) == 2 + 2 + 1  # activity, dose, views of two time points, training
+    assert len(pictures) == 2 + 2 + 2 + 1  # activity, dose, registration and views of two time points, training
     assert all(len(p) > 5000 for p in pictures)
     assert "Plotly.newPlot" in html and 'id="curves-chart-0"' in html
+
+
+def test_registration_is_shown_with_its_misfits_and_moves(cohort):
+    words = text_of(page(cohort))
+    assert "14.2 % → 3.1 % (refused above 30 %); 1.2 %" in words.replace("\u202f", " ")
+    assert "liver 0 / -6 mm" in words and "as the anterior" in words
 
 
 def test_first_screen_says_what_matters(cohort):
