@@ -194,24 +194,23 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
         "x_mm": centre[0],
         "z_mm": centre[1],
         "rotation_deg": 0.0,
+        "posterior_head": [0.0, 0.0, 0.0],
+        "organs_mm": {"liver": [0.4, -6.2]},
+        "organs_u_mm": {"liver": [1.0, 1.5]},
+        "activity_u": {"liver": 0.01},
+        "misfit_limit": 0.3,
         "misfit_before": 0.142,
         "misfit_after": 0.031,
-        "misfit_placed": 0.027,
-        "misfit_limit": 0.30,
-        "posterior_head": [0.4, -0.2, 0.1],
-        "organs_mm": {"liver": [0.0, -4.2]},
-        "organs_u_mm": {"liver": [0.9, 1.1]},
-        "activity_u": {},
+        "misfit_placed": 0.012,
         "size_of_best_fit": None,
         "shift_from_outline_mm": [3.1, -6.4],
         "uncertainty_mm": 0.8,
         "method": "search",
     }
     write_text(run.path("registration", **where), json.dumps(pose))
-    both = {"counts": counts[:, 0], "expected": expected}
-    shown = {f"{what}_{when}": x for when in ("before", "after") for what, x in both.items()}
-    with atomic(run.path("registration_views", **where)) as temporary:
-        np.savez_compressed(temporary, **shown)
+    seen = counts[:, 0]
+    views = {"counts_before": seen[:, ::-1], "counts_after": seen, "expected_before": seen, "expected_after": seen}
+    np.savez_compressed(run.path("registration_views", **where), **views)
     maps = [m for m in run.config.methods if m != "conjugate_view"]
     save_views(run.path("views", **where), counts[:, 0], dict.fromkeys(maps, expected))
     _tables(run, row, model, truth, rng, fallback, noise)

@@ -67,6 +67,12 @@ def test_page_has_every_section_and_picture(cohort):
     assert "Plotly.newPlot" in html and 'id="curves-chart-0"' in html
 
 
+def test_registration_is_shown_with_its_misfits_and_moves(cohort):
+    words = text_of(page(cohort))
+    assert "14.2 % → 3.1 % (refused above 30 %); 1.2 %" in words.replace("\u202f", " ")
+    assert "liver 0 / -6 mm" in words and "as the anterior" in words
+
+
 def test_first_screen_says_what_matters(cohort):
     first = text_of(page(cohort).split('<section id="maps">')[0])
     patient = ("P01", "177Lu", "159.528 h", "177Lu-PSMA-617", "7 400 MBq", "2026-03-02 09:00")
