@@ -153,7 +153,7 @@ def false_alarms(bench: Bench) -> tuple[int, int, list[str]]:
     for row in bench.right.cohort.rows:
         where = {"patient": row.patient, "timepoint": row.timepoint}
         gate, registered = bench.right.path("gate", **where), bench.right.path("registration", **where)
-        refused = (bench.right.results / row.patient / "errors").is_dir() and not registered.is_file()
+        refused = bench.right.path("planar", **where).is_file() and not registered.is_file()
         if gate.is_file() or refused:
             number += 1
             read = json.loads(gate.read_text()) if gate.is_file() else {}
