@@ -67,8 +67,8 @@ def test_registration_is_shown_with_its_misfits_and_moves(cohort):
     words = text_of(page(cohort))
     assert "14.2 % → 3.1 % (refused above 30 %); 1.2 %" in words.replace("\u202f", " ")
     assert "none clearly" in words and "as the anterior" in words
-    moved = {"organs_mm": {"liver": [0.4, -6.2], "spleen": [0.1, 2.0]}, "organs_u_mm": {"liver": [1, 1.5], "spleen": [1, 3]}}
-    assert _moves(moved) == "liver 0 / -6 mm"
+    moves, u = {"liver": [0.4, -6.2], "spleen": [0.1, 2.0]}, {"liver": [1.0, 1.5], "spleen": [1.0, 3.0]}
+    assert _moves({"organs_mm": moves, "organs_u_mm": u}) == "liver 0 / -6 mm"
 
 
 def test_first_screen_says_what_matters(cohort):
