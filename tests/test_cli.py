@@ -17,6 +17,7 @@ COMMANDS = {
     "import-ct",
     "import-planar",
     "segment",
+    "import-prior",
     "sample-uptake",
     "project",
     "train",

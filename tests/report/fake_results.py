@@ -195,7 +195,7 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
         "z_mm": centre[1],
         "rotation_deg": 0.0,
         "posterior_head": [0.0, 0.0, 0.0],
-        "organs_mm": {"liver": [0.4, -6.2]},
+        "organs_mm": {"liver": [0.0, 0.0]},
         "organs_u_mm": {"liver": [1.0, 1.5]},
         "activity_u": {"liver": 0.01},
         "misfit_limit": 0.3,

@@ -47,7 +47,7 @@ def test_patient_page(cohort, tmp_path, width):
     fits, images, loaded, charts, points, console = opened(cohort.path("report", patient="P01"), tmp_path, width)
     assert console == []
     assert fits, f"wider than {width} pixels"
-    assert images == 5 and loaded
+    assert images == 7 and loaded
     assert charts >= 1 and points >= 10 * 2 * 5  # organs x time points x methods
 
 

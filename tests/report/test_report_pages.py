@@ -16,7 +16,7 @@ from planardose.report.text import with_u
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.reconstruct import Estimates
-from planardose.steps.report import report
+from planardose.steps.report import _moves, report
 from planardose.steps.report_cohort import COLUMNS, UNFINISHED, report_cohort
 from planardose.steps.report_views import views_of
 
@@ -70,7 +70,9 @@ def test_page_has_every_section_and_picture(cohort):
 def test_registration_is_shown_with_its_misfits_and_moves(cohort):
     words = text_of(page(cohort))
     assert "14.2 % → 3.1 % (refused above 30 %); 1.2 %" in words.replace("\u202f", " ")
-    assert "liver 0 / -6 mm" in words and "as the anterior" in words
+    assert "none clearly" in words and "as the anterior" in words
+    moves, u = {"liver": [0.4, -6.2], "spleen": [0.1, 2.0]}, {"liver": [1.0, 1.5], "spleen": [1.0, 3.0]}
+    assert _moves({"organs_mm": moves, "organs_u_mm": u}) == "liver 0 / -6 mm"
 
 
 def test_first_screen_says_what_matters(cohort):

@@ -92,7 +92,8 @@ def consistency_of(maker: FeatureMaker, acquired: Acquired, estimate: Estimate) 
     """What binds draws to an acquisition: scatter and the activity beyond the box are those of the physics estimate."""
     tensor, model = maker.projector.tensor, maker.model
     scatter = np.tensordot(estimate.concentrations, maker.responses.scatter, axes=1) * acquired.exposure_s
-    whole = np.tensordot(estimate.concentrations * model.grid.voxel_ml, model.fractions.astype(np.float64), axes=1)
+    shapes = maker.sources.fractions.astype(np.float64)
+    whole = np.tensordot(estimate.concentrations * model.grid.voxel_ml, shapes, axes=1)
     return Consistency(maker.projector, replace(acquired, scatter=scatter), maker.box, tensor(whole))
 
 
