@@ -129,7 +129,8 @@ def test_an_evenly_filled_image_has_ratio_one_at_borders_too_and_no_focus(scene)
     off, plain = (np.abs(r[body] - 1) for r in (shapes.ratio, naive))
     assert np.quantile(off, 0.98) < 0.15 < 0.2 < np.quantile(plain, 0.98)
     assert len(shapes.foci) == 0
-    assert shapes.evenly.fwhm_mm in (6.0, 8.0), "the image's blur, and that of the interpolation"
+    # the image's blur of 6 mm, or a neighbour in the list: 10 mm voxels tell no better
+    assert shapes.evenly.fwhm_mm in (4.0, 6.0, 8.0)
     relative = shapes.evenly.means / shapes.evenly.means[0] / (MBQ_ML / MBQ_ML[0])
     assert relative == pytest.approx(1.0, abs=0.03)
 

@@ -15,7 +15,7 @@ from planardose.recon.prior_check import Checker, Decision
 from planardose.recon.prior_shapes import Anatomy, PriorImage, Shapes, shapes_of
 from planardose.recon.qplanar import OrganFit
 from planardose.recon.setting import Setting
-from planardose.recon.tissues import FAT
+from planardose.recon.tissues import TISSUES
 from planardose.run import Run
 
 
@@ -83,7 +83,8 @@ class Fitted:
 
     def _foci(self, fit: OrganFit) -> list[dict]:
         grid, found = self.model.grid, []
-        for s in range(self.sources.organs.index(FAT) + 1, len(self.sources.organs)):
+        foci = [s for s, name in enumerate(self.sources.organs) if name not in (*self.model.organs, *TISSUES)]
+        for s in foci:
             shape = self.sources.fractions[s].astype(np.float64)
             index = np.array([(np.arange(n) * shape.sum(axis=tuple(b for b in range(3) if b != a))).sum()
                               for a, n in enumerate(shape.shape)]) / shape.sum()  # fmt: skip
