@@ -31,6 +31,7 @@ from planardose.library import load_camera, load_nuclide
 from planardose.planar import PlanarPair
 from planardose.recon import consistency
 from planardose.recon.acquired import without_dead_time
+from planardose.recon.projector import Projector
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
 from planardose.steps import reconstruct as reconstruct_step
@@ -74,7 +75,8 @@ def refitted(setting: Setting, pair: PlanarPair) -> Setting:
     """The setting with other counts; camera, distances and responses are the same."""
     peak = pair.window_index(load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
     other = replace(setting, pair=without_dead_time(pair, load_camera(CAMERA), peak))
-    other.__dict__["responses"] = setting.responses  # the cached property: it does not depend on the counts
+    # cached properties: they do not depend on the counts
+    other.__dict__ |= {"responses": setting.responses, "tissues": setting.tissues}
     return other
 
 
@@ -96,7 +98,7 @@ class Bench:
         return chosen
 
     def base(self, row: Row) -> tuple[Setting, PlanarPair, PlanarPose]:
-        setting = load_setting(self.right, row.patient, row.timepoint)
+        setting = load_setting(self.right, row.patient, row.timepoint, Projector)
         pair = load_pair(self.right.path("planar", patient=row.patient, timepoint=row.timepoint))
         return setting, pair, settled(self.right, row)
 
@@ -118,8 +120,11 @@ class Bench:
         model.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(self.right.path("model", patient=anatomy.patient), model)
         save_pair(run.path("planar", patient=row.patient, timepoint=row.timepoint), planted)
-        own = anatomy is row
-        found = measured(run, row, refitted(setting, planted) if own else load_setting(run, row.patient, row.timepoint))
+        if anatomy is row:
+            wrong = refitted(setting, planted)
+        else:
+            wrong = load_setting(run, row.patient, row.timepoint, Projector)
+        found = measured(run, row, wrong)
         shutil.rmtree(folder, ignore_errors=True)
         return found
 

@@ -9,6 +9,7 @@ import-prior (only the counts can find them), but for the row ``10 mm off before
 """
 
 import argparse
+import json
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,15 +21,16 @@ from planardose.cohort import load_cohort
 from planardose.config import parse_config
 from planardose.io.nifti import read_volume
 from planardose.recon.mlem import mlem
+from planardose.recon.placement import Placement
 from planardose.recon.prior_align import match_organs, resampled, rigid
 from planardose.recon.prior_check import Checker
+from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.recon.setting import load_setting
 from planardose.run import Run
 from planardose.steps.demo_prior import LESION_BASE, Look, prior_image
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
-from planardose.steps.reconstruct import _pose
 from planardose.steps.register import register
 from planardose.steps.scores import collected, map_scores
 from planardose.steps.segment import segment
@@ -66,9 +68,10 @@ class Case:
 
     def __init__(self, run: Run, cohort: Path, patient: str, timepoint: str):
         prepare(run, patient, timepoint)
-        self.setting = load_setting(run, patient, timepoint)
+        self.setting = load_setting(run, patient, timepoint, Projector)
+        registered = run.path("registration", patient=patient, timepoint=timepoint)
         self.model, self.projector = self.setting.model, self.setting.projector
-        self.acquired = self.setting.acquired(_pose(run, patient, timepoint))
+        self.acquired = self.setting.acquired_at(Placement.read(json.loads(registered.read_text())))
         folder = cohort / "truth" / patient
         self.labels = read_volume(folder / "labels.nii.gz", "labels", "1", "labels", np.int16)
         self.activity = read_volume(
@@ -122,9 +125,10 @@ def displaced(condition: Condition, rng: np.random.Generator) -> Look:
 
 
 def records_of(case: Case, patient: str, timepoint: str, only: list[str]) -> list[dict]:
-    base = case.scores(case.reconstructed(case.model, case.setting.responses))
+    even = case.setting.tissues
+    base = case.scores(case.reconstructed(even.sources, even.responses))
     rows = [{"patient": patient, "timepoint": timepoint, "condition": "none", **base}]
-    checker = Checker(case.projector, case.model, case.acquired, case.setting.responses)
+    checker = Checker(case.projector, even.sources, case.acquired, even.responses)
     centre = np.mean(case.model.grid.bounds_mm(), axis=0)
     for name in only:
         condition = CONDITIONS[name]

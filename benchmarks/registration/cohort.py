@@ -13,6 +13,7 @@ from planardose.frames import PlanarPose
 from planardose.library import load_camera
 from planardose.organs import OUTSIDE_CT, REMAINDER
 from planardose.patient_model import PatientModel
+from planardose.recon.projector import Projector
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
 from planardose.steps.demo_images import sweep_grid
@@ -59,7 +60,7 @@ def case_of(run: Run, cohort: Path, seed: int, row: Row) -> Case:
     pose = next(a.pose for a in patient.acquisitions if a.name == row.timepoint)
     table = pd.read_csv(cohort / "truth" / row.patient / "organs.csv").set_index("organ")
     truth = table[f"activity_mbq_{row.timepoint}"].to_dict()
-    return Case(row, load_setting(run, row.patient, row.timepoint), patient, pose, truth)
+    return Case(row, load_setting(run, row.patient, row.timepoint, Projector), patient, pose, truth)
 
 
 def centres_mm(model: PatientModel) -> dict[str, np.ndarray]:

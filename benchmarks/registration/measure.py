@@ -11,7 +11,6 @@ search alone, the fine rigid pose, and the placement found. Some 8 s a sweep on 
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +35,8 @@ from planardose.recon.mlem import mlem
 from planardose.recon.motion import motion_prior
 from planardose.recon.organ_totals import split_map
 from planardose.recon.placement import Placement
+from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.recon.register import Images, register
-from planardose.recon.tissues import qplanar_by_tissue
 from planardose.steps.evaluate import GROUPS
 
 WELL_KNOWN_MM = 3.0
@@ -47,10 +46,11 @@ def organ_rows(case: Case, placement: Placement) -> np.ndarray:
     """(O,) MBq of `qplanar_mlem`."""
     setting, config = case.setting, Config().reconstruction
     measured = setting.acquired_at(placement)
-    fit = qplanar_by_tissue(setting.tissues, setting.model, measured)
-    acquired = replace(measured, scatter=fit.scatter)
-    activity = mlem(setting.projector, acquired, fit.map(setting.model), config.mlem_iterations)
-    return split_map(activity, setting.model, fit.concentrations)
+    tissues = setting.tissues
+    fit = qplanar(setting.projector, tissues.sources, measured, tissues.responses)
+    acquired = with_modelled_scatter(measured, fit, tissues.responses)
+    activity = mlem(setting.projector, acquired, fit.map(tissues.sources), config.mlem_iterations)
+    return np.bincount(tissues.hosts, split_map(activity, tissues.sources, fit.concentrations))
 
 
 def measured(case: Case, moves: dict[str, tuple[float, float]]) -> list[dict]:

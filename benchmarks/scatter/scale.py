@@ -15,10 +15,10 @@ from benchmarks.registration.cohort import Case, aligned, case_of, centres_mm, p
 
 from planardose.config import Config
 from planardose.recon.acquired import Acquired
+from planardose.recon.camera_views import Responses
 from planardose.recon.fine import CORRELATED
 from planardose.recon.mlem import mlem
 from planardose.recon.organ_totals import split_map
-from planardose.recon.projector import Responses
 from planardose.recon.qplanar import fit_concentrations, model_errors, variance
 from planardose.steps.evaluate import GROUPS
 
@@ -62,24 +62,22 @@ def measured(case: Case) -> list[dict]:
     model, tissues = setting.model, setting.tissues
     points = np.array(list(centres_mm(model).values()))
     acquired = setting.acquired(aligned(seen_at_mm(case, points), points[:, [0, 2]]))
-    errors, mix = model_errors(model), tissues.organs_of_rows
+    errors = model_errors(model)
     every = {
-        "one value": (setting.responses, model.fractions, np.eye(len(mix))),
-        "by tissue": (tissues.responses, tissues.fractions, mix),
+        "one value": (setting.responses, model, np.arange(len(model.organs))),
+        "by tissue": (tissues.responses, tissues.sources, tissues.hosts),
     }
     out, scales = {}, {}
-    for kind, (rows, fractions, to_organs) in every.items():
+    for kind, (rows, sources, hosts) in every.items():
         found = {"none": 1.0, "windows": scale_by_windows(acquired, rows, errors, model.ct_slices)}
         found |= {name: scale_by_images(acquired, rows, errors, width) for name, width in PRIORS.items()}
         for name, scale in found.items():
             total = (rows.primary + scale * rows.scatter) * acquired.exposure_s
             fit = fit_concentrations(acquired.counts, total, 0 * acquired.counts, errors)
             scatter = scale * acquired.exposure_s * np.tensordot(fit.concentrations, rows.scatter, axes=1)
-            per_voxel = fit.concentrations * model.grid.voxel_ml
-            start = np.tensordot(per_voxel, fractions.astype(np.float64), axes=1)
             iterations = Config().reconstruction.mlem_iterations
-            activity = mlem(setting.projector, replace(acquired, scatter=scatter), start, iterations)
-            out[f"{kind}, {name}"] = split_map(activity, model, to_organs @ fit.concentrations)
+            activity = mlem(setting.projector, replace(acquired, scatter=scatter), fit.map(sources), iterations)
+            out[f"{kind}, {name}"] = np.bincount(hosts, split_map(activity, sources, fit.concentrations))
             scales[f"scale {kind}, {name}"] = scale
     return [
         {"organ": name, **scales} | {k: rows[o] / case.truth[name] - 1 for k, rows in out.items()}

@@ -14,8 +14,8 @@ from planardose.recon.setting import load_setting
 from planardose.report.patient_page import _notes
 from planardose.report.text import with_u
 from planardose.steps.absorbed_dose import absorbed_dose
+from planardose.steps.estimates import Estimates
 from planardose.steps.fit_kinetics import fit_kinetics
-from planardose.steps.reconstruct import Estimates
 from planardose.steps.report import _moves, report
 from planardose.steps.report_cohort import COLUMNS, UNFINISHED, report_cohort
 from planardose.steps.report_views import views_of
