@@ -76,7 +76,7 @@ def refitted(setting: Setting, pair: PlanarPair) -> Setting:
     peak = pair.window_index(load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
     other = replace(setting, pair=without_dead_time(pair, load_camera(CAMERA), peak))
     # cached properties: they do not depend on the counts
-    other.__dict__ |= {"responses": setting.responses, "tissues": setting.tissues}
+    other.__dict__.update(responses=setting.responses, tissues=setting.tissues)
     return other
 
 
