@@ -29,6 +29,7 @@ rule train_diffusion:
         samples=PLAN.path("samples"),
         model=PLAN.path("model"),
         projections=chunks_of,
+        prior=prior_of,
         unet=PLAN.path("weights") if PLAN.config.needs_training else [],
     output:
         weights=PLAN.path("diffusion_weights"),

@@ -89,6 +89,7 @@ DEPENDS = {
     ),
     "compare_spect": Depends(
         config=("methods", "spect", *HEAD),
+        hand=("same_patient",),
         files=("spect", "spect_ct"),
         cells=(*INJECTION, "spect_bqml_per_count", "spect_at", "calibration_cps_per_mbq"),
         catalogues=IMAGING,

@@ -19,6 +19,7 @@ from planardose.recon.qplanar import nonnegative_solution
 
 FINER = 2  # voxels of a registered image per voxel of the model's grid, along each axis
 FWHM_MM = (4.0, 6.0, 8.0, 10.0, 13.0, 16.0)  # of the image: the one that fits best is taken
+LEAST_VOXELS = 100  # of the body that an image must show before anything is fitted to it
 RATIO = (0.2, 3.0)  # texture beyond it is an error of segmentation or registration, not texture
 HOT_RATIO = 1.6  # a focus's peak over the even organs
 HOT_SIGMAS = 4.0  # and over the spread of the ratio in its organ
@@ -125,6 +126,8 @@ class Anatomy:
         """Organ means that explain an image (I, J, K) best in the voxels `used`, and the best of the resolutions."""
         best, at = None, used[self.inside]
         values = image[self.inside][at]
+        if values.size < LEAST_VOXELS or values.mean() <= 0:  # an image beside the body, or an empty one
+            return Evenly(np.zeros(len(self.model.organs)), np.zeros(image.shape), fwhm_mm[0], 0.0)
         weight = 1.0 / np.maximum(values, 0.2 * values.mean())  # Poisson-like: hot organs do not decide alone
         total = float((weight * (values - np.average(values, weights=weight)) ** 2).sum())
         for width in fwhm_mm:

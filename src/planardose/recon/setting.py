@@ -68,10 +68,8 @@ class Setting:
 
     def photopeak_on(self, grid: Grid, pose: PlanarPose) -> np.ndarray:
         """Photopeak counts (2, I, K) on any RAS-aligned grid at a pose."""
-        peak = self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)
-        return replace(self.pair, counts=self.pair.counts[:, [peak]], windows=(self.pair.windows[peak],)).rebinned(
-            grid, pose
-        )[:, 0]
+        one = replace(self.pair, counts=self.pair.counts[:, [self.peak]], windows=(self.pair.windows[self.peak],))
+        return one.rebinned(grid, pose)[:, 0]
 
     @property
     def peak(self) -> int:

@@ -23,6 +23,7 @@ from planardose.recon.placement import Placement
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
 from planardose.steps.maps import activity_mbq
+from planardose.steps.same_patient import check_same_patient
 from planardose.steps.scores import SSIM_K, SSIM_WINDOW, map_scores
 from planardose.steps.spect_input import placed, read_spect
 from planardose.units import BQ_PER_MBQ, hours_between
@@ -101,9 +102,11 @@ def compare_spect(run: Run, patient: str, timepoint: str) -> None:
     Raises
     ------
     InputError
-        As `read_spect` and `placed`; an earlier output is missing; the SPECT does not cover the body.
+        As `read_spect`, `placed` and `check_same_patient`; an earlier output is missing; the SPECT does not cover the
+        body.
     """
     keys, row = {"patient": patient, "timepoint": timepoint}, run.cohort.row(patient, timepoint)
+    check_same_patient(run.config, run.cohort.rows_of(patient), (row,))
     setting = load_setting(run, patient, timepoint)
     ct = read_volume(run.need("ct", "import-ct", patient=patient), "CT", "HU", f"{patient} ct")
     spect, rigid = read_spect(row), placed(row, ct)

@@ -44,6 +44,8 @@ class Estimates:
         self.run, self.patient, self.timepoint = run, patient, timepoint
         self.setting, self.model = setting, setting.model
         self.registration, self.placement = registration, Placement.read(registration)
+        if setting.more is not None:  # a displaced head and moved organs are known for the pair alone
+            self.placement = Placement(self.placement.pose)
         self.measured = setting.acquired_at(self.placement)
         even = setting.tissues
         self.even_fit: OrganFit = qplanar(setting.projector, even.sources, self.measured, even.responses)
@@ -52,7 +54,7 @@ class Estimates:
         with_prior = sources is not even.sources
         self.fit = qplanar(setting.projector, sources, self.measured, responses) if with_prior else self.even_fit
         spread = texture_spread(setting.projector, sources, self.fit, responses, self.measured.exposure_s)
-        # conjugate view, networks and gate take the opposed pair; QPlanar and MLEM every view
+        # conjugate view, networks and gate take the opposed pair; QPlanar and the MLEMs every view
         self.pair = self.acquired = with_modelled_scatter(self.measured, self.fit, responses)
         self.projector, self.centre_y_mm = setting.projector, None
         if setting.more is not None:
@@ -89,7 +91,7 @@ class Estimates:
 
         sources, pair = self.fitted.sources, self.setting.projector
         activity, self.relative_u = unet_map(self.run, self.patient, self.model, pair, self.measured, sources)
-        return mlem(projector, self.acquired, activity, AFTER_NETWORK)
+        return mlem(pair, self.pair, activity, AFTER_NETWORK)
 
     def _mean_of_draws(self) -> np.ndarray:
         from planardose.learn.diffusion_infer import diffusion_draws  # heavy as well
@@ -108,7 +110,10 @@ class Estimates:
         return draws.mean
 
     def virtual_u(self, method: str, rows: np.ndarray) -> np.ndarray:
-        """(O,) relative error of a network on the patient's virtual acquisitions, or by its draws; else 0."""
+        """(O,) relative error of a network on the patient's virtual acquisitions, or by its draws; else 0.
+
+        It counts with the weight that ``data/uncertainty.yaml`` gives it: none where factors are another method's.
+        """
         if method == "diffusion":
             return self.drawn_u / np.maximum(rows, 1e-12)
         known = self.relative_u if method == "unet" else {}
