@@ -20,6 +20,7 @@ from planardose.learn.dataset import training_acquisition
 from planardose.learn.diffusion_infer import diffusion_draws
 from planardose.library import load_nuclide
 from planardose.recon.acquired import acquired_from
+from planardose.recon.tissues import by_tissue
 from planardose.run import Run
 from planardose.steps.train_diffusion import train_diffusion
 
@@ -74,7 +75,7 @@ def draws_of(run: Run, timepoint: str = "t24"):
     data, nuclide = tiny_data(model, projector), load_nuclide("177Lu")
     made = training_acquisition(data, 0.0, 1, "P01", 0)
     acquired = acquired_from(made.counts, data.windows, made.exposure_s, nuclide, data.step_mm)
-    return diffusion_draws(run, "P01", timepoint, model, projector, acquired), acquired, projector
+    return diffusion_draws(run, "P01", timepoint, model, projector, acquired, by_tissue(model)), acquired, projector
 
 
 SCRIPT = """
