@@ -124,7 +124,7 @@ def test_help_is_quick():
     assert min(times) < 0.5
 
 
-LIGHT = ("import_planar", "register", "fit_kinetics", "absorbed_dose", "report", "report_cohort")
+LIGHT = ("import_planar", "sample_uptake", "register", "fit_kinetics", "absorbed_dose", "report", "report_cohort")
 
 
 @pytest.mark.parametrize("step", LIGHT)

@@ -12,10 +12,9 @@ from scipy.ndimage import shift
 
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
-from planardose.recon.camera_views import Responses
+from planardose.recon.camera_views import CameraViews, Responses
 from planardose.recon.prior_align import pattern_search
 from planardose.recon.prior_shapes import Anatomy, PriorImage, Shapes, Sources, shapes_of
-from planardose.recon.projector import Projector
 from planardose.recon.qplanar import model_errors, nonnegative_solution, qplanar, variance
 
 STEPS_MM = (5.0, 2.5, 1.25)  # of the search, one after the other
@@ -64,14 +63,14 @@ class Checker:
 
     Parameters
     ----------
-    projector : Projector
+    projector : CameraViews
     model : PatientModel
     acquired : Acquired
     responses : Responses
         Of the model's evenly filled organs.
     """
 
-    def __init__(self, projector: Projector, model: PatientModel, acquired: Acquired, responses: Responses):
+    def __init__(self, projector: CameraViews, model: PatientModel, acquired: Acquired, responses: Responses):
         self.projector, self.model, self.acquired = projector, model, acquired
         self.even, self.anatomy = responses, Anatomy(model)
         self.rows = responses.total * acquired.exposure_s
@@ -99,9 +98,8 @@ class Checker:
         """Expected counts (N, 2, I, K) of maps (N, I, J, K) in MBq per voxel, scatter included."""
         if len(maps) == 0:
             return np.zeros((0, *self.acquired.counts.shape))
-        primary = self.projector.forward(self.projector.tensor(maps)).cpu().numpy().astype(np.float64)
-        scatter = np.array([self.projector.scatter(m) for m in maps])
-        return (primary + scatter) * self.acquired.exposure_s
+        seen = [self.projector.primary(m) + self.projector.scatter(m) for m in maps]
+        return np.array(seen) * self.acquired.exposure_s
 
     def texture_counts(self, shapes: Shapes) -> np.ndarray:
         """(2, I, K): how the counts change when the organs, with the amplitudes of the even fit, get the texture."""
