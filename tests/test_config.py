@@ -65,7 +65,7 @@ def test_snakemakes_words_become_values():
     [
         ({"sead": 1}, "config sead"),
         ({"train": {"stepz": 5}}, "config train.stepz"),
-        ({"train": {"steps": 0}}, "config train.steps"),
+        ({"train": {"steps": -1}}, "config train.steps"),
         ({"grid_mm": "coarse"}, "config grid_mm"),
         ({"sampling": {"samples": 8, "validation": 8}}, "validation (8) must be below samples (8)"),
         ({"methods": ["unet", "unet"]}, "name a method twice"),

@@ -65,7 +65,10 @@ class Projection(Section):
 class Train(Section):
     """Training of the patient's network."""
 
-    steps: int = Field(200, ge=1, description="optimiser steps; ends training")
+    start: Literal["population", "scratch"] = Field(
+        "population", description="weights that training starts from: the shipped population network, or drawn anew"
+    )
+    steps: int = Field(200, ge=0, description="optimiser steps; ends training; 0: the start's weights as they are")
     minutes: float | None = Field(
         None, gt=0, description="turned into steps once from the shipped benchmark table; null: use steps"
     )

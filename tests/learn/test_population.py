@@ -1,0 +1,104 @@
+"""The shipped population network, and what a patient's training keeps of it."""
+
+import shutil
+
+import pytest
+import torch
+from learn_small import tiny_problem
+
+from planardose.errors import InputError
+from planardose.learn.features import CHANNELS
+from planardose.learn.loop import COLUMNS, Plan, fit, reproducible
+from planardose.learn.network import new_network
+from planardose.learn.population import FOLDER, NAME, load_population, save_population
+from planardose.steps.train import PATIENT, POPULATION, ZERO, choose
+
+STEPS = 24
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """Weights that fit the tiny patient, as a population network would."""
+    problem, network = tiny_problem(), new_network(len(CHANNELS), 4, 9)
+    folder = tmp_path_factory.mktemp("start")
+    with reproducible(1):
+        plan = Plan(40, 5e-3, 20, "start")
+        fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, folder / "c.pt")
+    return {k: v.clone() for k, v in network.state_dict().items()}
+
+
+def fine_tuned(problem, weights, folder, learning_rate, steps=STEPS):
+    network = new_network(len(CHANNELS), 4, 1)
+    network.load_state_dict(weights)
+    with reproducible(1):
+        plan = Plan(steps, learning_rate, 8, "f")
+        progress = fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, folder / "c.pt")
+        return network, choose(network, progress, problem.base_scores(), POPULATION)
+
+
+def test_shipped_network_is_the_one_described_and_small():
+    population = load_population(16)
+    assert (FOLDER / NAME).stat().st_size < 1e6
+    scores = population.training["scores"]
+    assert scores["network"]["validation_mae"] < 0.9 * scores["zero_output"]["validation_mae"]
+    channels, base = torch.zeros((1, len(CHANNELS), 8, 8, 8)), torch.ones((1, 8, 8, 8))
+    out = population.network(channels, base)
+    assert torch.isfinite(out).all() and not torch.equal(out, base)
+
+
+def test_weights_that_are_not_those_described_are_refused(tmp_path):
+    for name in (NAME, "unet.yaml"):
+        shutil.copy(FOLDER / name, tmp_path / name)
+    path = tmp_path / NAME
+    load_population(16, path=path)
+    with pytest.raises(InputError, match=r"train\.width: 8; expected 16"):
+        load_population(8, path=path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="population model: SHA-256"):
+        load_population(16, path=path)
+    path.unlink()
+    with pytest.raises(InputError, match="population model: FileNotFoundError"):
+        load_population(16, path=path)
+
+
+def test_saved_network_comes_back_and_equal_weights_give_equal_bytes(tmp_path):
+    network = new_network(len(CHANNELS), 4, 3)
+    for name in ("a.safetensors", "b.safetensors"):
+        save_population(tmp_path / name, network, 10.0, {"seed": 1})
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    found = load_population(4, path=tmp_path / "a.safetensors")
+    assert all(torch.equal(v, network.state_dict()[k]) for k, v in found.network.state_dict().items())
+    assert (found.grid_mm, found.training["seed"]) == (10.0, 1)
+
+
+def test_fine_tuned_weights_are_kept_where_they_win(problem, started, tmp_path):
+    network, choice = fine_tuned(problem, started, tmp_path, 2e-3)
+    loss = {name: s["validation_loss"] for name, s in choice["scores"].items()}
+    assert choice["kept"] == PATIENT and choice["best_step"] > 0
+    assert loss[PATIENT] < loss[POPULATION] < loss[ZERO]
+    assert problem.scores(network)[0] == pytest.approx(loss[PATIENT], rel=1e-6)
+
+
+def test_population_weights_are_kept_where_fine_tuning_harms(problem, started, tmp_path):
+    network, choice = fine_tuned(problem, started, tmp_path, 3.0)
+    assert choice["kept"] == POPULATION and choice["best_step"] == 0 and choice["scale"] == 1.0
+    assert all(torch.equal(v, started[k]) for k, v in network.state_dict().items())
+
+
+def test_no_steps_keep_the_population_weights(problem, started, tmp_path):
+    network, choice = fine_tuned(problem, started, tmp_path, 2e-3, steps=0)
+    assert choice["kept"] == POPULATION
+    assert all(torch.equal(v, started[k]) for k, v in network.state_dict().items())
+
+
+def test_base_is_kept_where_no_network_wins(problem, started, tmp_path):
+    harmful = {k: v.clone() for k, v in started.items()}
+    harmful["head.bias"] += 1.0  # every voxel at e times its activity
+    network, choice = fine_tuned(problem, harmful, tmp_path, 1e-9)
+    assert choice["kept"] == ZERO and choice["scale"] == 0.0
+    example = problem.validation[0]
+    assert torch.equal(problem.maps(network)[0], example.base)
+    assert list(choice["scores"]) == [ZERO, PATIENT, POPULATION]
+    assert list(choice["scores"][ZERO]) == list(COLUMNS[3:])
