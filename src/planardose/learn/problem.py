@@ -49,7 +49,7 @@ class Problem:
         self._pool: dict[int, tuple[Estimate, np.ndarray]] = {}
         self.body = tensor(model.body[self.maker.box].astype(np.float32))
         drawn = validation_acquisitions(self.data, self.root, self.patient)
-        self.validation = [self._example(*self._estimate(a)) for a in drawn]
+        self.validation = [self._example(self.estimate(a), a.activity) for a in drawn]
         known = stack([self._example(*self._pooled(n)) for n in range(VARIANCE_SAMPLES)])
         errors = relative_errors(known.base, known.truth, self.body)
         self.variance = variance_map(errors, self.maker.fractions)
@@ -59,8 +59,9 @@ class Problem:
         counts, exposure_s = acquisition.counts, acquisition.exposure_s
         return acquired_from(counts, self.data.windows, exposure_s, self.nuclide, self.data.step_mm)
 
-    def _estimate(self, acquisition: Acquisition) -> tuple[Estimate, np.ndarray]:
-        return self.maker.estimate(self.acquired(acquisition)), acquisition.activity
+    def estimate(self, acquisition: Acquisition) -> Estimate:
+        """The physics estimates of a virtual acquisition."""
+        return self.maker.estimate(self.acquired(acquisition))
 
     def _example(self, estimate: Estimate, activity: np.ndarray) -> Example:
         return self.maker.example(estimate, activity)
@@ -70,7 +71,7 @@ class Problem:
             for old in [n for n in self._pool if n // POOL < number // POOL]:
                 del self._pool[old]
             drawn = training_acquisition(self.data, self.shift_mm, self.root, self.patient, number)
-            self._pool[number] = self._estimate(drawn)
+            self._pool[number] = self.estimate(drawn), drawn.activity
         return self._pool[number]
 
     def holds(self, number: int) -> bool:

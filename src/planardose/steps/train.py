@@ -51,8 +51,8 @@ def train(run: Run, patient: str) -> None:
     device = device_of(run.config.device)
     began = time.monotonic()
     with reproducible(run.config.train.threads):
-        network, start = starting_network(run, patient, device)
         problem = make_problem(run, patient, device)
+        network, start = starting_network(run, patient, device, float(problem.maker.model.grid.spacing_mm[0]))
         plan = make_plan(run, patient, problem, sources, device, start)
         prepared = time.monotonic()
         checkpoint = run.path("checkpoint", patient=patient)
@@ -81,14 +81,13 @@ def make_problem(run: Run, patient: str, device: str) -> Problem:
     return Problem(data, FeatureMaker(projector, model, sources), nuclide, shift_mm, run.config.seed, patient, batch)
 
 
-def starting_network(run: Run, patient: str, device: str) -> tuple[ResidualMap, dict]:
+def starting_network(run: Run, patient: str, device: str, grid_mm: float) -> tuple[ResidualMap, dict]:
     """The network that training starts from, and which it is (``start``, and the population network's hash)."""
     settings = run.config.train
     if settings.start == POPULATION:
         population = load_population(settings.width, device)
-        if population.grid_mm != run.config.grid_mm:
-            log.warning("the population network was trained with voxels of %g mm: here it only starts training, and is "
-                        "kept where it wins", population.grid_mm)  # fmt: skip
+        if not math.isclose(population.grid_mm, grid_mm):
+            log.warning("the population network knows voxels of %g mm, not of %g mm", population.grid_mm, grid_mm)
         return population.network, {"start": POPULATION, "population_sha256": population.sha256}
     seed = seed_for(run.config.seed, "train network", patient)
     return new_network(len(CHANNELS), settings.width, seed).to(device), {"start": settings.start}
