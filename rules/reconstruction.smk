@@ -41,7 +41,7 @@ rule reconstruct:
         registration=PLAN.path("registration"),
         model=PLAN.path("model"),
         prior=prior_of,
-        weights=PLAN.path("weights") if PLAN.config.needs_training else [],
+        weights=PLAN.path(PLAN.config.weights) if PLAN.config.needs_training else [],
         diffusion=PLAN.path("diffusion_weights") if "diffusion" in PLAN.config.methods else [],
     output:
         organs=PLAN.path("organs"),

@@ -23,6 +23,30 @@ rule train:
         patient_command("train")
 
 
+# Its second stage, where reinforce.steps asks for it: then reconstruct takes these weights.
+rule reinforce:
+    input:
+        weights=PLAN.path("weights"),
+        samples=PLAN.path("samples"),
+        model=PLAN.path("model"),
+        projections=chunks_of,
+        prior=prior_of,
+    output:
+        weights=PLAN.path("reinforced"),
+        history=PLAN.path("reinforcement_log"),
+    log:
+        log_of("reinforce"),
+    benchmark:
+        benchmark_of("reinforce")
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    params:
+        mark=mark("reinforce"),
+    shell:
+        patient_command("reinforce")
+
+
 # Draws around the network's map, only where the method is asked for.
 rule train_diffusion:
     input:
@@ -30,7 +54,7 @@ rule train_diffusion:
         model=PLAN.path("model"),
         projections=chunks_of,
         prior=prior_of,
-        unet=PLAN.path("weights") if PLAN.config.needs_training else [],
+        unet=PLAN.path(PLAN.config.weights) if PLAN.config.needs_training else [],
     output:
         weights=PLAN.path("diffusion_weights"),
         history=PLAN.path("diffusion_log"),

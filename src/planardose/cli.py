@@ -52,6 +52,7 @@ STEPS = {  # in the order of the chain: what one job of the step covers, and wha
     "project": (CHUNK, "Form Monte Carlo planar images of virtual uptakes."),
     "train": (PATIENT, "Train the patient's network; resumes from its checkpoint."),
     "train_diffusion": (PATIENT, "Train the patient's diffusion model; resumes from its checkpoint."),
+    "reinforce": (PATIENT, "Fine-tune the patient's network on a reward; resumes from its checkpoint."),
     "import_planar": (TIMEPOINT, "Read the planar images of a time point."),
     "register": (TIMEPOINT, "Lay the planar images of a time point on the CT."),
     "reconstruct": (TIMEPOINT, "Make 3D activity with every method of the config."),

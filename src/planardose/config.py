@@ -88,6 +88,14 @@ class Diffusion(Section):
     sampling_steps: int = Field(8, ge=2, description="steps from noise to a draw")
 
 
+class Reinforce(Section):
+    """Second stage of the training: a reward instead of the voxels' errors."""
+
+    steps: int = Field(0, ge=0, description="optimiser steps on the reward after `train`; 0: no such stage")
+    learning_rate: float = Field(2e-4, gt=0, description="peak learning rate (AdamW, one cycle)")
+    checkpoint_every: int = Field(25, ge=1, description="steps between checkpoints")
+
+
 class Registration(Section):
     """Planar images to CT."""
 
@@ -162,6 +170,7 @@ class Config(Section):
     projection: Projection = Projection()
     train: Train = Train()
     diffusion: Diffusion = Diffusion()
+    reinforce: Reinforce = Reinforce()
     registration: Registration = Registration()
     reconstruction: Reconstruction = Reconstruction()
     spect: Spect = Spect()
@@ -181,6 +190,11 @@ class Config(Section):
     def needs_training(self) -> bool:
         """Whether any method needs virtual data and a network."""
         return "unet" in self.methods
+
+    @property
+    def weights(self) -> str:
+        """The weights that reconstruct (a key of `paths.TEMPLATES`): the last stage's."""
+        return "reinforced" if self.reinforce.steps else "weights"
 
     @property
     def map_method(self) -> Method:

@@ -17,6 +17,9 @@ TEMPLATES = {
     "diffusion_checkpoint": "{patient}/model/diffusion_checkpoint.pt",
     "diffusion_log": "{patient}/model/diffusion_training.csv",
     "diffusion_curve": "{patient}/model/diffusion_training.png",
+    "reinforced": "{patient}/model/reinforced.safetensors",
+    "reinforcement_checkpoint": "{patient}/model/reinforcement.pt",
+    "reinforcement_log": "{patient}/model/reinforcement.csv",
     "training_log": "{patient}/model/training.csv",
     "training_curve": "{patient}/model/training.png",
     # real acquisitions
@@ -51,6 +54,7 @@ STEP_VERSIONS = {
     "sample_uptake": 1,
     "project": 3,
     "train": 6,
+    "reinforce": 1,
     "train_diffusion": 1,
     "register": 6,
     "reconstruct": 12,

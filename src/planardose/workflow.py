@@ -75,6 +75,10 @@ DEPENDS = {
     "project": Depends(config=("seed", "projection"), catalogues=IMAGING),
     "train": Depends(config=("seed", "train", "sampling", *HEAD), catalogues=IMAGING),
     "train_diffusion": Depends(config=("seed", "diffusion", "sampling", *LOOP, *HEAD), catalogues=IMAGING),
+    "reinforce": Depends(
+        config=("seed", "reinforce", "train.batch", "train.threads", "sampling", *HEAD),
+        catalogues=(*IMAGING, "tracers"),
+    ),
     "register": Depends(
         config=("registration", *HEAD),
         hand=("shift_mm", "rotation_deg", "same_patient"),
@@ -82,7 +86,7 @@ DEPENDS = {
         catalogues=IMAGING,
     ),
     "reconstruct": Depends(
-        config=("methods", "dose_method", "reconstruction", "diffusion", *HEAD),
+        config=("methods", "dose_method", "reconstruction", "diffusion", "reinforce.steps", *HEAD),
         hand=("accept_gate",),
         cells=("calibration_cps_per_mbq",),
         catalogues=IMAGING,

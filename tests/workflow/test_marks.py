@@ -155,23 +155,25 @@ def test_a_changed_organ_prior_changes_what_reads_it(cohort, write_sheet, monkey
         after = steps_of(changed(before, marks()))
     finally:
         library._folders.cache_clear()
-    assert after == {"sample_uptake"}
+    assert after == {"sample_uptake", "reinforce"}  # priors, and the sites of lesions
 
 
 # with the projector's camera
-ANALYTIC = {"project", "train", "train_diffusion", "register", "reconstruct", "compare_spect", "report"}
+ANALYTIC = {"project", "train", "reinforce", "train_diffusion", "register", "reconstruct", "compare_spect", "report"}
 
 
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
         ({"train": {"steps": 7}}, {"train"}),
-        ({"sampling": {"shift_mm": 1}}, {"sample_uptake", "train", "train_diffusion"}),
-        ({"train": {"batch": 3}}, {"train", "train_diffusion"}),
+        ({"sampling": {"shift_mm": 1}}, {"sample_uptake", "train", "reinforce", "train_diffusion"}),
+        ({"train": {"batch": 3}}, {"train", "reinforce", "train_diffusion"}),
         ({"diffusion": {"draws": 8}}, {"train_diffusion", "reconstruct"}),
         ({"projection": {"histories": 2e6}}, {"project"}),
         ({"projection": {"penetration": False}}, ANALYTIC),
         ({"projection": {"couch": False}}, ANALYTIC),
+        ({"reinforce": {"steps": 5}}, {"reinforce", "reconstruct"}),
+        ({"reinforce": {"learning_rate": 1e-5}}, {"reinforce"}),
         ({"registration": {"max_shift_mm": 10}}, {"register"}),
         ({"spect": {"fwhm_mm": 12}}, {"compare_spect"}),
         ({"grid_mm": 12}, {"segment"}),

@@ -13,7 +13,7 @@ from planardose.learn.loop import reproducible
 from planardose.learn.network import ResidualMap
 from planardose.learn.noise import NoiseModel, share_of
 from planardose.learn.residual import scaling_of
-from planardose.learn.weights import check_fits, load_network
+from planardose.learn.weights import check_fits, load_network, unet_weights
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
 from planardose.recon.projector import Projector
@@ -100,7 +100,7 @@ def _unet_of(run: Run, patient: str, head: DiffusionHead, where: str, device: st
     """The U-Net that the model was trained with; refused when it was trained anew since."""
     if not head.unet_sha256:
         return None
-    path = run.need("weights", "train", patient=patient)
+    path = unet_weights(run, patient)
     if sha256_of(path) != head.unet_sha256:
         raise InputError(where, "trained on another U-Net's maps", "the U-Net of these results", RETRAIN)
     return load_network(path, f"{patient} weights", device)[0]

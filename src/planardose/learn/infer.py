@@ -6,7 +6,7 @@ import torch
 from planardose.io.files import sha256_of
 from planardose.learn.features import FeatureMaker
 from planardose.learn.loop import reproducible
-from planardose.learn.weights import check_fits, load_network
+from planardose.learn.weights import check_fits, load_network, unet_weights
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
 from planardose.recon.projector import Projector
@@ -47,7 +47,7 @@ def unet_map(
     InputError
         If there are no weights yet, or those of another patient, grid or patient model.
     """
-    path, where = run.need("weights", "train", patient=patient), f"{patient} weights"
+    path, where = unet_weights(run, patient), f"{patient} weights"
     network, head = load_network(path, where, str(projector.device))
     check_fits(head, patient, sha256_of(run.need("model", "segment", patient=patient)), model.grid.shape, where)
     with reproducible(run.config.train.threads), torch.no_grad():

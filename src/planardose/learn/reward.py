@@ -13,15 +13,19 @@ Activity in air needs no term: the map is the base times a factor, and the base 
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
-from planardose.learn.features import Example
+from planardose.learn.dataset import Acquisition, training_acquisition, validation_acquisitions
+from planardose.learn.features import Example, stack
 from planardose.learn.network import ResidualMap
+from planardose.learn.problem import Problem
 from planardose.recon.gate import GATE_ERROR
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import FLOOR_COUNTS
 
 HOT = 2.0  # times its base: a voxel of a virtual sample that holds so much is a lesion
+FIRST = 1_000_000  # number of the first acquisition: stage 1 draws those from 0 on
 TERMS = ("counts", "organs", "lesions", "sites")
 
 
@@ -67,8 +71,9 @@ class Reward:
         seen = observed.expected + self.projector.forward(change) * observed.exposure_s[:, None, None, None]
         variance = observed.expected.clamp_min(FLOOR_COUNTS) + (GATE_ERROR * observed.expected) ** 2
         here = observed.expected > FLOOR_COUNTS
-        squares = [((x - observed.counts).square() / variance * here).sum(dim=(1, 2, 3)) for x in (seen, observed.expected)]
-        return (squares[0] / squares[1].clamp_min(1e-6)).mean()
+        both = ((x - observed.counts).square() / variance * here for x in (seen, observed.expected))
+        after, before = (x.sum(dim=(1, 2, 3)) for x in both)
+        return (after / before.clamp_min(1e-6)).mean()
 
     def _organ_errors(self, estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """Mean squared relative error of the organs' activity, in units of (10 %)^2."""
@@ -87,6 +92,56 @@ class Reward:
         return missing.clamp_max(5.0).mean(), surplus.clamp_max(5.0).mean()
 
 
-def cost(reward: Reward, network: ResidualMap, example: Example, observed: Observed) -> torch.Tensor:
-    """Sum of the terms for a batch: what reinforcement lowers."""
-    return reward.terms(network(example.channels, example.base), example, observed).sum()
+class Reinforcement:
+    """Batches, cost and validation of the reward stage of one patient, for `learn.loop.fit`.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the first stage; its acquisitions are not used again.
+    sites : tuple of str
+        Organs that can hold hidden lesions (the tracer's).
+    """
+
+    def __init__(self, problem: Problem, sites: tuple[str, ...]):
+        self.problem, maker = problem, problem.maker
+        plausible = [o in sites for o in maker.model.organs]
+        share = maker.fractions[plausible].sum(dim=0) / maker.fractions.sum(dim=0).clamp_min(1e-6)
+        self.reward = Reward(maker.projector, maker.box, maker.fractions, share)
+        drawn = validation_acquisitions(problem.data, problem.root, problem.patient)
+        self.validation = [self.seen([d]) for d in drawn]
+
+    def seen(self, drawn: list[Acquisition]) -> tuple[Example, Observed]:
+        """A batch of acquisitions."""
+        estimates = [self.problem.estimate(d) for d in drawn]
+        tensor = self.problem.maker.projector.tensor
+        peak = self.problem.data.windows.index(self.problem.nuclide.photopeak)
+        observed = Observed(
+            torch.stack([tensor(d.counts[:, peak]) for d in drawn]),
+            torch.stack([e.expected for e in estimates]),
+            tensor(np.array([d.exposure_s for d in drawn])),
+        )
+        examples = [self.problem.maker.example(e, d.activity) for e, d in zip(estimates, drawn, strict=True)]
+        return stack(examples), observed
+
+    def batch_of(self, step: int) -> tuple[Example, Observed]:
+        """Acquisitions that no stage has seen before."""
+        p = self.problem
+        numbers = range(FIRST + step * p.batch, FIRST + (step + 1) * p.batch)
+        return self.seen([training_acquisition(p.data, p.shift_mm, p.root, p.patient, n) for n in numbers])
+
+    def cost(self, network: ResidualMap, batch: tuple[Example, Observed]) -> torch.Tensor:
+        """Sum of the terms: what reinforcement lowers."""
+        return self.terms(network, batch).sum()
+
+    def terms(self, network: ResidualMap, batch: tuple[Example, Observed]) -> torch.Tensor:
+        """Costs (4,) of a batch."""
+        example, observed = batch
+        return self.reward.terms(network(example.channels, example.base), example, observed)
+
+    def scores(self, network: ResidualMap) -> tuple[float, float, float]:
+        """Cost, body MAE and body NRMSE: means over the validation samples."""
+        _, mae, nrmse = self.problem.scores(network)
+        with torch.no_grad():
+            costs = [float(self.cost(network, b)) for b in self.validation]
+        return sum(costs) / len(costs), mae, nrmse

@@ -11,6 +11,7 @@ from planardose.errors import InputError
 from planardose.io.files import atomic
 from planardose.learn.features import CHANNELS
 from planardose.learn.network import ResidualMap
+from planardose.run import Run
 
 KEY = "planardose"  # one metadata entry only: safetensors does not keep the order of several
 RETRAIN = "run 'planardose train' again"
@@ -54,6 +55,12 @@ def save_network(path: Path, network: ResidualMap, head: Head) -> None:
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     with atomic(path) as temporary:
         temporary.write_bytes(save(tensors, {KEY: json.dumps(asdict(head), sort_keys=True)}))
+
+
+def unet_weights(run: Run, patient: str) -> Path:
+    """The patient's U-Net as its last stage left it; `InputError` where that stage has not run."""
+    step = "reinforce" if run.config.weights == "reinforced" else "train"
+    return run.need(run.config.weights, step, patient=patient)
 
 
 def load_network(path: Path, where: str, device: str = "cpu") -> tuple[ResidualMap, Head]:

@@ -38,8 +38,7 @@ from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
 
 CLEAR_MOVE = 2.0  # standard uncertainties
-
-WEIGHTS_OF = {"unet": ("weights",), "diffusion": ("weights", "diffusion_weights")}  # where they exist
+NETWORKS = {"unet": (), "diffusion": ("diffusion_weights",)}  # methods with the U-Net's weights, and their own
 
 
 def report(run: Run, patient: str) -> None:
@@ -77,7 +76,8 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     gates = read_gates(run, patient)
     method, status = common_method(gates, patient)
     choice = {"method": method, "status": status, "gate": gate_verdict(gates, method)}
-    keys = ("model", "labels", *WEIGHTS_OF.get(method, ()))
+    weights = (run.config.weights, *NETWORKS[method]) if method in NETWORKS else ()
+    keys = ("model", "labels", *weights)
     hashes = {k: sha256_of(run.path(k, patient=patient)) for k in keys if run.path(k, patient=patient).exists()}
     dose = run.need("dose", "absorbed-dose", patient=patient)
     energy = json.loads(dose.with_name(dose.name + ".json").read_text())["energy"]

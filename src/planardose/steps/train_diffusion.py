@@ -15,7 +15,7 @@ from planardose.learn.diffusion_problem import DiffusionProblem
 from planardose.learn.diffusion_weights import REFERENCE, DiffusionHead, save_denoiser
 from planardose.learn.features import CHANNELS
 from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
-from planardose.learn.weights import load_network
+from planardose.learn.weights import load_network, unet_weights
 from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.steps.train import device_of, make_problem, sources_of
@@ -36,7 +36,7 @@ def train_diffusion(run: Run, patient: str) -> None:
         If an earlier output is missing or does not fit, or ``device: cuda`` without a CUDA device.
     """
     sources, device = sources_of(run, patient), device_of(run.config.device)
-    unet_path = run.need("weights", "train", patient=patient) if run.config.needs_training else None
+    unet_path = unet_weights(run, patient) if run.config.needs_training else None
     sources += [unet_path] if unet_path else []
     settings, began = run.config.diffusion, time.monotonic()
     checkpoint = run.path("diffusion_checkpoint", patient=patient)

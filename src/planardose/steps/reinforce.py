@@ -1,0 +1,75 @@
+"""Step `reinforce`: the patient's network fine-tuned on a reward (`learn.reward`); kept only where it wins."""
+
+import hashlib
+import json
+import logging
+import math
+from dataclasses import replace
+
+from planardose.io.files import sha256_of, write_text
+from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
+from planardose.learn.network import ResidualMap
+from planardose.learn.reward import Reinforcement
+from planardose.learn.weights import check_fits, load_network, save_network
+from planardose.patient_model import PatientModel
+from planardose.run import Run
+from planardose.sim.tracer import load_tracer
+from planardose.steps.train import make_problem, device_of
+
+log = logging.getLogger("planardose.reinforce")
+
+
+def reinforce(run: Run, patient: str) -> None:
+    """Write ``model/reinforced.safetensors`` and ``reinforcement.csv``.
+
+    With ``reinforce.steps: 0``, or where training kept the base, these are the trained weights. A killed run goes on
+    from ``model/reinforcement.pt``.
+
+    Raises
+    ------
+    InputError
+        If the weights of `train` are missing or do not fit, or ``device: cuda`` without a CUDA device.
+    """
+    settings, device = run.config.reinforce, device_of(run.config.device)
+    trained = run.need("weights", "train", patient=patient)
+    model = run.need("model", "segment", patient=patient)
+    network, head = load_network(trained, f"{patient} weights", device)
+    check_fits(head, patient, sha256_of(model), PatientModel.load(model).grid.shape, f"{patient} weights")
+    steps = settings.steps if head.scale > 0 else 0
+    sites = load_tracer(min(run.cohort.rows_of(patient), key=lambda r: r.injected_at).tracer).hidden.sites
+    checkpoint = run.path("reinforcement_checkpoint", patient=patient)
+    with reproducible(run.config.train.threads):
+        stage = Reinforcement(make_problem(run, patient, device), tuple(sites))
+        decisive = [settings.model_dump(), run.config.seed, patient, device, sha256_of(trained)]
+        fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+        plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
+        before = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        progress = fit(network, stage.batch_of, stage.cost, stage.scores, plan, checkpoint)
+        kept = wins(progress)
+        if not kept:
+            network.load_state_dict(before)
+        organ_u = stage.problem.organ_relative_u(network)
+    log.info("%s: reward stage %s", patient, "kept" if kept else "not kept: no gain on the validation samples")
+    _write(run, patient, network, replace(head, organ_relative_u=organ_u), progress, kept)
+    checkpoint.unlink(missing_ok=True)
+
+
+def wins(progress: Progress) -> bool:
+    """Whether the best weights have a lower cost than those before, and neither a higher MAE nor a higher NRMSE."""
+    before, best = progress.rows[0], min(progress.rows, key=lambda r: r[3])
+    return best[3] < before[3] and best[4] <= before[4] and best[5] <= before[5]
+
+
+def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progress, kept: bool) -> None:
+    names = COLUMNS[3:]
+    before, best = progress.rows[0], min(progress.rows, key=lambda r: r[3])
+    facts = {**run.config.reinforce.model_dump(), "kept": kept, "best_step": int(best[0])}
+    facts |= {k: dict(zip(names, r[3:], strict=True)) for k, r in (("before", before), ("after", best))}
+    weights, table = (run.path(k, patient=patient) for k in ("reinforced", "reinforcement_log"))
+    save_network(weights, network, replace(head, training={**head.training, "reinforce": facts}))
+    lines = [",".join("" if math.isnan(v) else f"{v:.8g}" for v in row) for row in progress.rows]
+    write_text(table, "\n".join([",".join(COLUMNS).replace("loss", "cost"), *lines]) + "\n")
+    sources = [run.path("weights", patient=patient)]
+    run.sidecar(weights, "reinforce", "weights of the patient's network", "", sources, reinforce=facts,
+                organ_relative_u=head.organ_relative_u)  # fmt: skip
+    run.sidecar(table, "reinforce", "costs and validation scores", "1", sources)
