@@ -23,6 +23,7 @@ from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import acquired_from
 from planardose.recon.projector import Projector
+from planardose.recon.tissues import by_tissue
 from planardose.run import Run
 from planardose.steps.demo_patient import CAMERA, NUCLIDE
 
@@ -82,7 +83,7 @@ def groups_of(run: Run, cache: Path, acquisitions: int, variants: tuple[int, ...
             data, models = _data(run, patient), segmented_models(run, patient)
             projector = _projector(run, models[0])  # of the CT alone: the same for all segmentations
             for v, folder in folders.items():
-                maker = FeatureMaker(projector, models[v])
+                maker = FeatureMaker(projector, models[v], by_tissue(models[v]))
                 _write_group(maker, data, folder, _drawn(run, patient, data, acquisitions, v))
         groups += [Group(f, len(list(f.glob("[0-9]*.npz")))) for f in folders.values()]
     return groups

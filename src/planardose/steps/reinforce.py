@@ -14,7 +14,7 @@ from planardose.learn.weights import check_fits, load_network, save_network
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
-from planardose.steps.train import make_problem, device_of
+from planardose.steps.train import device_of, make_problem
 
 log = logging.getLogger("planardose.reinforce")
 
