@@ -79,6 +79,10 @@ class Group:
 GROUPS = {
     "classical": Group(("conjugate_view", "qplanar", "qplanar_mlem", "mlem")),
     "unet": Group(("unet",)),
+    "unet_scratch": Group(("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population"}),
+    "unet_half": Group(("unet",), {"train": {"steps": 100}}, rename={"unet": "unet, half the steps"}),
+    "population": Group(("unet",), {"train": {"steps": 0}}, rename={"unet": "population network"}),
+    "reinforced": Group(("unet",), {"reinforce": {"steps": 50}}, rename={"unet": "unet, reinforced"}),
     "lesion_masks": Group(
         ("qplanar_mlem", "unet"), cells={"lesions": f"inputs/{{patient}}/{ALL_LESIONS}"},
         rename={"qplanar_mlem": "qplanar_mlem, lesion masks", "unet": "unet, lesion masks"},

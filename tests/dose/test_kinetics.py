@@ -8,7 +8,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from planardose.dose.constants import dose_constants
-from planardose.dose.kinetics import TimeActivity, fit_curve, integral_weights, single_point_relative_u
+from planardose.dose.kinetics import fit_curve, integral_weights, single_point_relative_u
+from planardose.dose.time_activity import TimeActivity
 
 HALF_LIFE_H, ADMINISTERED = 159.528, 7400.0
 HOURS = np.array([4.0, 24.0, 72.0, 168.0])

@@ -1,7 +1,8 @@
 """Axis order and direction of a volume: the same voxels, indexed another way."""
 
+from itertools import permutations
+
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from planardose.image import Grid, Volume
 
@@ -27,8 +28,7 @@ def reindexed(volume: Volume, axes: tuple[int, int, int], flips: tuple[bool, boo
 
 def _axes_and_flips(cosines: np.ndarray) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
     """For rows of target axes and columns of voxel axes: the voxel axis nearest to each target axis, and its sense."""
-    _, axes = linear_sum_assignment(-np.abs(cosines))
-    x, y, z = (int(a) for a in axes)
+    x, y, z = max(permutations(range(3)), key=lambda axes: np.abs(cosines)[range(3), axes].sum())
     return (x, y, z), (bool(cosines[0, x] < 0), bool(cosines[1, y] < 0), bool(cosines[2, z] < 0))
 
 

@@ -14,55 +14,10 @@ from scipy.special import ndtri
 from scipy.stats import chi2 as chi2_distribution
 
 from planardose.dose.constants import dose_constants
+from planardose.dose.time_activity import TimeActivity
 from planardose.units import decay_constant_per_h
 
 AT_BOUND = 1e-3  # relative distance at which the optimiser (an interior-point method) is taken to have reached a bound
-
-
-@dataclass(frozen=True)
-class TimeActivity:
-    """Activity of one organ at the time points of one cycle.
-
-    Parameters
-    ----------
-    hours : (n,) float64
-        Time from injection to the middle of the acquisition, h, all above 0.
-    mbq : (n,) float64
-        Activity, MBq, not negative.
-    mbq_u : (n,) float64
-        Standard uncertainty, MBq; NaN where the method has none.
-    mbq_u_common : (n,) float64 or None
-        The part of `mbq_u` that all time points share (calibration, anatomy), MBq: it does not average down. None: no
-        such part.
-    """
-
-    hours: np.ndarray
-    mbq: np.ndarray
-    mbq_u: np.ndarray
-    mbq_u_common: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        n = len(self.hours)
-        if n == 0 or len(self.mbq) != n or len(self.mbq_u) != n:
-            raise ValueError(f"time-activity needs equally many times, activities and uncertainties, got {n}")
-        if not (np.all(self.hours > 0) and np.all(self.mbq >= 0)):
-            raise ValueError("times must be after injection and activities not negative")
-
-    @property
-    def has_uncertainty(self) -> bool:
-        return bool(np.isfinite(self.mbq_u).all() and (self.mbq_u > 0).all())
-
-    def independent_sigma(self) -> np.ndarray:
-        """(n,) float64 MBq: uncertainty of each point without the shared part, above 0; weights of the fit."""
-        if not self.has_uncertainty:
-            relative = dose_constants().relative_sigma_without_u
-            return relative * np.maximum(self.mbq, 0.01 * max(self.mbq.max(), 1e-9))
-        squared = self.mbq_u**2 - self.common() ** 2
-        return np.sqrt(np.maximum(squared, (0.1 * self.mbq_u) ** 2))  # a shared part above 99.5 % of u is not credible
-
-    def common(self) -> np.ndarray:
-        """(n,) float64 MBq: the shared part of each point's uncertainty."""
-        return np.zeros(len(self.mbq)) if self.mbq_u_common is None else self.mbq_u_common
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from planardose.learn.loop import COLUMNS
 LINES = {"zero output": ":", "population": "--"}  # candidates that training must beat
 
 
-def plot_training(path: Path, rows: list[tuple[float, ...]], scores: dict[str, dict], kept: str, patient: str) -> None:
+def plot_training(path: Path, rows: list[tuple[float, ...]], scores: dict[str, dict], title: str) -> None:
     """Loss and body-masked error against the steps, with what training must beat as lines.
 
     Parameters
@@ -18,10 +18,8 @@ def plot_training(path: Path, rows: list[tuple[float, ...]], scores: dict[str, d
     rows : list of tuple
         As `loop.COLUMNS`; the first row is the network that training starts from.
     scores : dict
-        Of each candidate (zero output, population, patient), with keys as `loop.COLUMNS`.
-    kept : str
-        One of them.
-    patient : str
+        Of what training must beat (keys of `LINES`), with keys as `loop.COLUMNS`.
+    title : str
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -42,7 +40,6 @@ def plot_training(path: Path, rows: list[tuple[float, ...]], scores: dict[str, d
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
-    title = f"Training of {patient}: validation on uptakes that were not trained on. Kept: {kept}"
     figure.suptitle(title, fontsize=10)
     with atomic(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)

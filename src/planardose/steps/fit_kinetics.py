@@ -1,25 +1,23 @@
 """Step fit-kinetics: time-activity curves per organ, method and cycle, and the voxel map of their integral."""
 
 import itertools
-import json
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from planardose.dose.kinetics import Curve, TimeActivity, fit_curve, integral_weights
+from planardose.dose.kinetics import Curve, fit_curve, integral_weights
 from planardose.dose.method_choice import common_method
 from planardose.dose.tia_map import integrate_maps
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume, write_volume
-from planardose.io.planar_file import load_pair
 from planardose.library import load_nuclide
 from planardose.organs import REMAINDER
 from planardose.patient_model import PatientModel
 from planardose.run import Run
+from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
 from planardose.units import BQ_PER_MBQ, hours_between
 
 COLUMNS = (
@@ -38,38 +36,6 @@ COLUMNS = (
     "chi2",
     "flags",
 )
-
-
-OWN = "activity_mbq_u_own"
-
-
-@dataclass(frozen=True)
-class CyclePoints:
-    """The time points of one cycle, in time order: names, hours after injection, organ tables.
-
-    `split_by_mbq_ml` holds per time point the concentrations by which shared voxels were split.
-    """
-
-    cycle: int
-    administered_mbq: float
-    names: tuple[str, ...]
-    hours: np.ndarray
-    tables: tuple[pd.DataFrame, ...]
-    split_by_mbq_ml: tuple[dict[str, float], ...]
-
-    def series(self, organ: str, method: str) -> TimeActivity | None:
-        """Time-activity of an organ by a method; None where a time point lacks it."""
-        rows = [t[(t.organ == organ) & (t.method == method)] for t in self.tables]
-        if any(len(r) != 1 for r in rows):
-            return None
-        mbq, u = (np.array([r[c].iloc[0] for r in rows], dtype=np.float64) for c in ("activity_mbq", "activity_mbq_u"))
-        own = np.array([r[OWN].iloc[0] for r in rows], dtype=np.float64) if self.separated else u
-        return TimeActivity(self.hours, mbq, u, np.sqrt(np.maximum(u**2 - own**2, 0.0)))
-
-    @property
-    def separated(self) -> bool:
-        """The organ tables tell the uncertainty of each time point alone from what all share."""
-        return all(OWN in t for t in self.tables)
 
 
 def fit_kinetics(run: Run, patient: str) -> None:
@@ -98,49 +64,6 @@ def fit_kinetics(run: Run, patient: str) -> None:
         [run.path("model", patient=patient), *maps],
         method=method,
     )
-
-
-def read_gates(run: Run, patient: str) -> dict[str, dict]:
-    """Time point -> verdict of its re-projection gate."""
-    rows = run.cohort.rows_of(patient)
-    return {
-        r.timepoint: json.loads(run.need("gate", "reconstruct", patient=patient, timepoint=r.timepoint).read_text())
-        for r in rows
-    }
-
-
-def read_cycles(run: Run, patient: str) -> list[CyclePoints]:
-    """The patient's time points grouped by injection, each in time order."""
-    rows = run.cohort.rows_of(patient)
-    return [_read_cycle(run, patient, n) for n in sorted({run.cohort.cycle_of(r) for r in rows})]
-
-
-def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
-    rows = [r for r in run.cohort.rows_of(patient) if run.cohort.cycle_of(r) == cycle]
-    points = []
-    for row in rows:
-        table = run.need("organs", "reconstruct", patient=patient, timepoint=row.timepoint)
-        pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
-        hours = hours_between(row.injected_at, pair.mid_time)
-        if hours <= 0:
-            raise InputError(
-                f"{row.where} acquired_at",
-                f"acquired {-hours:.2f} h before the injection",
-                "a time after injected_at",
-                "correct injected_at or acquired_at in the sheet",
-            )
-        meta = json.loads(table.with_name(table.name + ".json").read_text())
-        points.append((hours, row.timepoint, pd.read_csv(table), meta["split_by_mbq_ml"]))
-    points.sort(key=lambda p: p[0])
-    hours, names, tables, split = zip(*points, strict=True)
-    if len(set(hours)) < len(hours):
-        raise InputError(
-            f"{patient} cycle {cycle}",
-            "two time points were acquired at the same time",
-            "different times",
-            "remove the duplicate row or correct acquired_at",
-        )
-    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, split)
 
 
 def _fit_cycle(points: CyclePoints, half_life_h: float) -> dict[tuple[str, str], Curve]:

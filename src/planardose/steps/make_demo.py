@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from planardose.anatomy.phantom import density_of_hu
 from planardose.errors import InputError
 from planardose.io.files import write_text
 from planardose.steps import demo_images as images
-from planardose.steps import demo_spect
 from planardose.steps.demo_patient import (
     CAMERA,
     CT_SPACING_MM,
@@ -28,6 +28,9 @@ from planardose.steps.demo_patient import (
     truth_of,
     write_truth,
 )
+
+if TYPE_CHECKING:
+    from planardose.steps.demo_spect import SpectSettings
 
 WORKERS = 2
 SHARE_IN_CT = 0.74  # of the body's mass; arms and legs are outside
@@ -91,8 +94,10 @@ def _with_spect(patient: DemoPatient) -> str:
     return min(patient.acquisitions, key=lambda a: abs(a.hours - SPECT_HOURS)).name
 
 
-def _spect_job(out: Path, seed: int, measured: Measured, settings: demo_spect.SpectSettings) -> None:
+def _spect_job(out: Path, seed: int, measured: Measured, settings: "SpectSettings") -> None:
     """Write a patient's SPECT/CT."""
+    from planardose.steps import demo_spect  # torch: most cohorts have no SPECT
+
     patient, name = measured.patient, _with_spect(measured.patient)
     acquisition = next(a for a in patient.acquisitions if a.name == name)
     true = images.true_camera(seed)
@@ -103,8 +108,10 @@ def _spect_job(out: Path, seed: int, measured: Measured, settings: demo_spect.Sp
 def _spect_cells(patient: DemoPatient, name: str) -> list[str]:
     if name != _with_spect(patient):
         return ["", "", ""]
+    from planardose.steps.demo_spect import BQML_PER_COUNT
+
     folder = patient.folder
-    return [f"{folder}/spect_{name}.dcm", f"{folder}/spect_ct_{name}", f"{demo_spect.BQML_PER_COUNT:g}"]
+    return [f"{folder}/spect_{name}.dcm", f"{folder}/spect_ct_{name}", f"{BQML_PER_COUNT:g}"]
 
 
 def _rows(measured: Measured, calibration: float, spect: bool) -> list[list[str]]:
@@ -143,7 +150,7 @@ def make_demo(
     patients: int,
     seed: int,
     settings: Settings | None = None,
-    spect: demo_spect.SpectSettings | None = None,
+    spect: "SpectSettings | None" = None,
 ) -> None:
     """Write a cohort that any clinic could have, and its truth beside it.
 

@@ -12,7 +12,7 @@ from planardose.recon.acquired import Acquired
 from planardose.recon.camera_views import Responses
 from planardose.recon.organ_totals import split_map
 from planardose.recon.prior_check import Checker, Decision
-from planardose.recon.prior_shapes import Anatomy, PriorImage, Shapes, shapes_of
+from planardose.recon.prior_shapes import PriorImage
 from planardose.recon.qplanar import OrganFit
 from planardose.recon.setting import Setting
 from planardose.recon.tissues import TISSUES
@@ -119,14 +119,6 @@ def fitted_sources(run: Run, patient: str, setting: Setting, acquired: Acquired)
     textured = decision.sources.textured
     responses = setting.projector.organ_responses(textured.fractions)
     return Fitted(model, textured, even.hosts[decision.sources.hosts], responses, decision)
-
-
-def shapes_for_samples(run: Run, patient: str, model: PatientModel) -> Shapes | None:
-    """Texture and foci that the virtual uptakes share with the prior image, where there is a usable one."""
-    if "prior_image" not in run.cohort.rows_of(patient)[0].paths:
-        return None
-    told = json.loads(run.need("prior_registration", "import-prior", patient=patient).read_text())
-    return None if told["unusable"] else shapes_of(read_prior(run, patient, model), Anatomy(model))
 
 
 def read_prior(run: Run, patient: str, model: PatientModel) -> PriorImage:

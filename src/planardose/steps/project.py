@@ -16,7 +16,7 @@ from planardose.seeds import seed_for
 from planardose.sim.activity import activity_map
 from planardose.sim.heads import opposed_heads
 from planardose.sim.montecarlo import Options, simulate
-from planardose.steps.prior_use import shapes_for_samples
+from planardose.steps.prior_samples import shapes_for_samples
 
 BATCHES = 4  # for the error estimate
 log = logging.getLogger("planardose.project")

@@ -33,7 +33,7 @@ from planardose.report.summary import patient_summary
 from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, percent
 from planardose.run import Run
-from planardose.steps.fit_kinetics import CyclePoints, read_cycles, read_gates
+from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
 from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
 

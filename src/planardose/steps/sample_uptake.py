@@ -3,11 +3,10 @@
 from planardose.io.files import atomic
 from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
-from planardose.recon.prior_shapes import contrasts
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
 from planardose.sim.uptake import draw_samples, with_prior
-from planardose.steps.prior_use import shapes_for_samples
+from planardose.steps.prior_samples import shapes_for_samples
 
 
 def sample_uptake(run: Run, patient: str) -> None:
@@ -34,6 +33,8 @@ def sample_uptake(run: Run, patient: str) -> None:
     )
     shapes, sources = shapes_for_samples(run, patient, model), [source]
     if shapes is not None:
+        from planardose.recon.prior_shapes import contrasts  # a patient without a prior image need not wait for it
+
         table = with_prior(table, contrasts(shapes, model), run.config.seed, patient)
         sources.append(run.path("prior", patient=patient))
     output = run.path("samples", patient=patient)

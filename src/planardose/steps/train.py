@@ -28,7 +28,7 @@ from planardose.recon.projector import Projector
 from planardose.recon.tissues import by_tissue
 from planardose.run import Run
 from planardose.seeds import seed_for
-from planardose.steps.prior_use import shapes_for_samples
+from planardose.steps.prior_samples import shapes_for_samples
 
 log = logging.getLogger("planardose.train")
 ZERO, POPULATION, PATIENT = "zero output", "population", "patient"  # what can be kept
@@ -177,7 +177,8 @@ def _write(run, patient, network, progress, plan, choice, organ_u, sources, seco
     weights, table, figure = (run.path(k, patient=patient) for k in ("weights", "training_log", "training_curve"))
     save_network(weights, network, head)
     write_text(table, _table(progress, choice))
-    plot_training(figure, progress.rows, choice["scores"], choice["kept"], patient)
+    title = f"Training of {patient}: validation on uptakes that were not trained on. Kept: {choice['kept']}"
+    plot_training(figure, progress.rows, choice["scores"], title)
     more = {"training": training, "seconds": {k: round(v, 1) for k, v in seconds.items()}}
     run.sidecar(weights, "train", "weights of the patient's network", "", sources, organ_relative_u=organ_u, **more)
     run.sidecar(table, "train", "losses and validation scores", "1", sources, **more)

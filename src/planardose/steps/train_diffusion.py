@@ -124,7 +124,9 @@ def _write(
     save_denoiser(weights, denoiser, head)
     lines = [",".join("" if math.isnan(v) else f"{v:.8g}" for v in row) for row in progress.rows]
     write_text(table, "\n".join([",".join(COLUMNS), *lines]) + "\n")
-    plot_training(figure, progress.rows, patient)
+    untrained = {"zero output": dict(zip(COLUMNS, progress.rows[0], strict=True))}
+    title = f"Training of {patient}'s diffusion: validation on uptakes that were not trained on"
+    plot_training(figure, progress.rows, untrained, title)
     more = {"training": head.training, "seconds": {k: round(v, 1) for k, v in seconds.items()}}
     run.sidecar(weights, "train_diffusion", "weights of the patient's diffusion model", "", sources, **more)
     run.sidecar(table, "train_diffusion", "losses and validation scores", "1", sources, **more)
