@@ -27,3 +27,8 @@ def decay_constant_per_h(half_life_h: float) -> float:
 def sphere_radius_mm(volume_ml: float) -> float:
     """Radius in mm of a sphere of `volume_ml`."""
     return (3.0 * volume_ml * MM3_PER_ML / (4.0 * math.pi)) ** (1.0 / 3.0)
+
+
+def rounded(value: float) -> float:
+    """Six significant digits: for numbers in files that people read and that must not differ by a last bit."""
+    return float(f"{value:.6g}")

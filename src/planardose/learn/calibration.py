@@ -7,6 +7,7 @@ import torch
 from planardose.learn.denoiser import Denoiser
 from planardose.learn.diffusion_problem import DiffusionProblem
 from planardose.learn.draws import draw_maps
+from planardose.units import rounded
 
 HELD = 0.90  # share of voxels that the calibrated 90 % interval holds
 HALF_WIDTH = 1.645  # of that interval, standard deviations of a normal
@@ -32,7 +33,7 @@ class Calibration:
     def organ_scale(self) -> float:
         """Root of the median over organs of mean squared error over mean variance: every organ counts once."""
         ratios = self.organ_error.mean(dim=0) / self.organ_variance.mean(dim=0)
-        return _short(float(ratios[torch.isfinite(ratios)].median().sqrt()))
+        return rounded(float(ratios[torch.isfinite(ratios)].median().sqrt()))
 
     @property
     def voxel_scale(self) -> float:
@@ -41,15 +42,11 @@ class Calibration:
         Root mean squares would follow the few voxels of hidden lesions and make all other intervals too wide.
         """
         ordered = self.voxel_ratio.flatten().sort().values
-        return _short(float(ordered[int(HELD * (len(ordered) - 1))]) / HALF_WIDTH)
+        return rounded(float(ordered[int(HELD * (len(ordered) - 1))]) / HALF_WIDTH)
 
     def told(self) -> dict[str, float]:
         """For the reader."""
         return {"samples": len(self.voxel_ratio), "organ_scale": self.organ_scale, "voxel_scale": self.voxel_scale}
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 def calibrated(denoiser: Denoiser, problem: DiffusionProblem, draws: int, steps: int) -> Calibration:

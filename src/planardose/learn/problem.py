@@ -12,6 +12,7 @@ from planardose.learn.network import ResidualMap
 from planardose.library import Nuclide
 from planardose.recon.acquired import Acquired, acquired_from
 from planardose.seeds import rng_for
+from planardose.units import rounded
 
 POOL = 64  # acquisitions at hand at a time
 REUSE = 4  # times each is used before new ones are drawn: their physics estimates cost more than they bring
@@ -130,4 +131,4 @@ class Problem:
         relative = ((estimated - true) / true.clamp_min(1e-12)).square().mean(dim=0).sqrt()
         present = fractions.sum(dim=(1, 2, 3)) > 0
         rows = zip(self.maker.model.organs, relative.tolist(), present.tolist(), strict=True)
-        return {organ: float(f"{u:.6g}") for organ, u, there in rows if there}
+        return {organ: rounded(u) for organ, u, there in rows if there}

@@ -10,6 +10,7 @@ import planardose
 from planardose.library import load_nuclide
 from planardose.report.text import method_name
 from planardose.run import Run
+from planardose.units import rounded
 
 # paths may hold names; other patients' decisions are not this patient's
 NOT_IN_SUMMARY = {"cohort": True, "results": True, "library": True, "patients": True, "segmentation": {"weights"}}
@@ -88,9 +89,9 @@ def _organs(used: pd.DataFrame, administered_gbq: float) -> list[dict]:
         found.append(
             {
                 "organ": organ,
-                "dose_gy": float(f"{group.dose_gy.sum():.6g}"),
-                "dose_gy_u": None if pd.isna(u) else float(f"{u:.6g}"),
-                "dose_gy_per_gbq": float(f"{group.dose_gy.sum() / administered_gbq:.6g}"),
+                "dose_gy": rounded(group.dose_gy.sum()),
+                "dose_gy_u": None if pd.isna(u) else rounded(u),
+                "dose_gy_per_gbq": rounded(group.dose_gy.sum() / administered_gbq),
             }
         )
     return found

@@ -26,7 +26,7 @@ from planardose.steps.maps import activity_mbq
 from planardose.steps.same_patient import check_same_patient
 from planardose.steps.scores import SSIM_K, SSIM_WINDOW, map_scores
 from planardose.steps.spect_input import placed, read_spect
-from planardose.units import BQ_PER_MBQ, hours_between
+from planardose.units import BQ_PER_MBQ, hours_between, rounded
 
 SPECT, UNIFORM, ALL_ZERO = "spect", "uniform", "all_zero"
 COLUMNS = ("method", "measure", "organ", "value", "spect", "relative_error")
@@ -125,9 +125,9 @@ def compare_spect(run: Run, patient: str, timepoint: str) -> None:
     compared = Compared(setting.model, found, fwhm, maps)
     seen, factor = _deviances(run, keys, setting, found, methods)
     _write(run, keys, compared, [*compared.rows(), *seen], list(paths.values()), {
-        "hours_from_planar": _short(-hours), "decay_factor": _short(decay), "fwhm_mm": fwhm,
+        "hours_from_planar": rounded(-hours), "decay_factor": rounded(decay), "fwhm_mm": fwhm,
         "fwhm_source": "estimated from the CT's organs" if stated is None else "stated in the config",
-        "registration": _told(rigid), "ssim": SETTINGS, "covered_body_share": _short(_share(found, setting.model)),
+        "registration": _told(rigid), "ssim": SETTINGS, "covered_body_share": rounded(_share(found, setting.model)),
         "scale_that_fits_the_planar_counts": factor, "organs_in_field_ml_at_least": LEAST_ML,
     })  # fmt: skip
 
@@ -175,7 +175,7 @@ def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid, methods: l
     factor = float(acquired.counts[where].sum() / images[SPECT][where].sum())
     scaled = deviance(acquired.counts, factor * images[SPECT], where)
     rows.append((SPECT, "deviance_scaled", "field", scaled, np.nan, np.nan))
-    return rows, _short(factor)
+    return rows, rounded(factor)
 
 
 def _judged(found: OnGrid, model: PatientModel) -> np.ndarray:
@@ -191,17 +191,13 @@ def _judged(found: OnGrid, model: PatientModel) -> np.ndarray:
     return out
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
 def _told(rigid) -> dict | str:
     if rigid is None:
         return "none: taken to lie in the frame of ct"
     return {
-        "spect_from_ct": [[_short(x) for x in line] for line in rigid.moving_from_fixed.tolist()],
-        "angle_deg": _short(rigid.angle_deg), "ct_correlation": _short(rigid.correlation),
-        "overlap": _short(rigid.overlap),
+        "spect_from_ct": [[rounded(x) for x in line] for line in rigid.moving_from_fixed.tolist()],
+        "angle_deg": rounded(rigid.angle_deg), "ct_correlation": rounded(rigid.correlation),
+        "overlap": rounded(rigid.overlap),
     }  # fmt: skip
 
 

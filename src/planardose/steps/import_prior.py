@@ -24,6 +24,7 @@ from planardose.recon.prior_align import (
 from planardose.recon.prior_shapes import Anatomy, PriorImage
 from planardose.run import Run
 from planardose.steps.same_patient import check_same_patient
+from planardose.units import rounded
 
 LEAST_CORRELATION = 0.7  # of both CTs after registration; two CTs of one patient have 0.9 and more
 LEAST_COVERED = 0.5  # of the body in the CT
@@ -61,13 +62,13 @@ def import_prior(run: Run, patient: str) -> None:
     result = {
         "method": method,
         "modality": found.modality,
-        "ct_correlation": _short(correlation),
-        "moved_by_organs_mm_deg": [_short(x) for x in match.parameters],
-        "image_from_ct": [[_short(x) for x in line] for line in image_from_ct],
-        "explained_before": _short(match.explained_before),
-        "explained": _short(match.explained),
+        "ct_correlation": None if correlation is None else rounded(correlation),
+        "moved_by_organs_mm_deg": [rounded(x) for x in match.parameters],
+        "image_from_ct": [[rounded(x) for x in line] for line in image_from_ct],
+        "explained_before": rounded(match.explained_before),
+        "explained": rounded(match.explained),
         "fwhm_mm": match.fwhm_mm,
-        "covered": _short(covered),
+        "covered": rounded(covered),
         "unusable": _fault(match, covered),
     }
     write_text(told, json.dumps(result, indent=1) + "\n")
@@ -79,10 +80,6 @@ def import_prior(run: Run, patient: str) -> None:
         log.warning("%s prior_image: %.0f mm off its own CT", patient, np.linalg.norm(match.parameters[:3]))
     state = result["unusable"] or "usable"
     log.info("%s prior_image: %s, organs explain %.0f %%, %s", patient, method, 100 * match.explained, state)
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
 
 
 def _fault(match: OrganMatch, covered: float) -> str | None:

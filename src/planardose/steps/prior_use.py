@@ -17,6 +17,7 @@ from planardose.recon.qplanar import OrganFit
 from planardose.recon.setting import Setting
 from planardose.recon.tissues import TISSUES
 from planardose.run import Run
+from planardose.units import rounded
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class Fitted:
         out = {
             "used": d.sources is not None,
             "reason": d.reason,
-            "shift_mm": [_short(s) for s in d.shift_mm],
-            "misfit_without": _short(d.misfit_without),
-            "misfit_with": None if np.isnan(d.misfit_with) else _short(d.misfit_with),
+            "shift_mm": [rounded(s) for s in d.shift_mm],
+            "misfit_without": rounded(d.misfit_without),
+            "misfit_with": None if np.isnan(d.misfit_with) else rounded(d.misfit_with),
         }
         if d.sources is None:
             return out
@@ -92,14 +93,10 @@ class Fitted:
             volume = float(shape.sum() * grid.voxel_ml)
             found.append({
                 "name": self.sources.organs[s], "counted_in": self.model.organs[self.hosts[s]],
-                "centre_mm": [_short(c) for c in centre], "volume_ml": _short(volume),
-                "excess_mbq": _short(float(fit.concentrations[s]) * volume),
+                "centre_mm": [rounded(c) for c in centre], "volume_ml": rounded(volume),
+                "excess_mbq": rounded(float(fit.concentrations[s]) * volume),
             })  # fmt: skip
         return found
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 def fitted_sources(run: Run, patient: str, setting: Setting, acquired: Acquired) -> Fitted:

@@ -16,8 +16,8 @@ from planardose.recon.projector import Projector
 from planardose.recon.setting import Setting, load_setting
 from planardose.recon.uncertainty import Uncertainty, calibration_relative_u
 from planardose.run import Run
-from planardose.steps.estimates import FALLBACK, Estimates, rounded
-from planardose.units import BQ_PER_MBQ
+from planardose.steps.estimates import FALLBACK, Estimates
+from planardose.units import BQ_PER_MBQ, rounded
 
 log = logging.getLogger(__name__)
 COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u,activity_mbq_u_own"

@@ -36,6 +36,7 @@ from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
 from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
+from planardose.units import rounded
 
 CLEAR_MOVE = 2.0  # standard uncertainties
 NETWORKS = {"unet": (), "diffusion": ("diffusion_weights",)}  # methods with the U-Net's weights, and their own
@@ -96,7 +97,7 @@ def _scales(run: Run, patient: str) -> dict[str, dict]:
         pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
         nuclide, measured = load_nuclide(row.nuclide), row.calibration_cps_per_mbq
         window = pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)]
-        computed = float(f"{air_sensitivity_cps_per_mbq(load_camera(row.camera), nuclide, window):.6g}")
+        computed = rounded(air_sensitivity_cps_per_mbq(load_camera(row.camera), nuclide, window))
         scale = None if measured is None else Scale(measured, computed)
         found[row.timepoint] = {
             "measured_cps_per_mbq": measured,
