@@ -81,6 +81,7 @@ GROUPS = {
     "unet": Group(("unet",)),
     "unet_scratch": Group(("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population"}),
     "unet_half": Group(("unet",), {"train": {"steps": 100}}, rename={"unet": "unet, half the steps"}),
+    "unet_gentle": Group(("unet",), {"train": {"learning_rate": 5e-4}}, rename={"unet": "unet, low rate"}),
     "population": Group(("unet",), {"train": {"steps": 0}}, rename={"unet": "population network"}),
     "reinforced": Group(("unet",), {"reinforce": {"steps": 50}}, rename={"unet": "unet, reinforced"}),
     "lesion_masks": Group(

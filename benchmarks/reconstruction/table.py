@@ -18,7 +18,8 @@ from benchmarks.reconstruction.summary import REFERENCE, load_cells, measures, w
 from planardose.io.files import write_text
 from planardose.steps.scores import SSIM_SETTINGS
 
-ORDER = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "unet_generic")
+ORDER = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "unet, half the steps", "unet, reinforced",
+         "unet, no population", "unet_generic", "population network")
 BESIDE = ("uniform body", "all-zero image")
 COMPARED = (
     "MAE", "NRMSE", "SSIM", "hidden lesions, absolute error %", "hidden lesions, recovery",
