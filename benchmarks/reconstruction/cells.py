@@ -9,12 +9,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.reconstruction.anatomies import BASE_SEED, Case
 from benchmarks.reconstruction.cohort import ALL_LESIONS
 from benchmarks.reconstruction.generic import train_generic, use_generic
+from benchmarks.reconstruction.lifted import in_place_of_the_unet, train_lifted
 from benchmarks.reconstruction.provenance import commit, stamp
 from benchmarks.reconstruction.scoring import cell_rows
 
@@ -53,6 +55,8 @@ class Group:
         How methods are called in the table, where the variant of the config makes another method of them.
     generic : bool
         The network is the one trained on other anatomies (`generic`), not the patient's own.
+    lifted : bool
+        The network sees lifted views (`lifted`) instead of what the chain's sees.
     """
 
     methods: tuple[str, ...]
@@ -60,6 +64,7 @@ class Group:
     cells: dict = field(default_factory=dict)
     rename: dict = field(default_factory=dict)
     generic: bool = False
+    lifted: bool = False
 
     def settings(self, seed: int, patients: dict | None = None):
         """The config of a cell."""
@@ -89,6 +94,7 @@ GROUPS = {
         rename={"qplanar_mlem": "qplanar_mlem, lesion masks", "unet": "unet, lesion masks"},
     ),
     "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
+    "resunet": Group(("unet",), rename={"unet": "resunet"}, lifted=True),
 }
 
 
@@ -200,16 +206,12 @@ class Bench:
         settings, notes = GROUPS[group], self.notes[self.base_of(group)]
         run, rows, images = self.run(group, cell.train_seed or BASE_SEED, where), [], {}
         if run.cohort.rows:
-            own_network = settings.trained and not settings.generic
-            if own_network:
+            if settings.trained and not settings.generic:
                 self.virtual_data(group)
             self._link(self.base_of(group), where)
-            if own_network:
-                self.timed("train", train, run, patient)
-            elif settings.generic:
-                use_generic(run, patient, train_generic(generic_folder(self.out), run.config, cell.train_seed))
-            for row in run.cohort.rows_of(patient):
-                self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
+            with self._network(settings, run, cell.train_seed):
+                for row in run.cohort.rows_of(patient):
+                    self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
             rows, images = cell_rows(run, self.case, self.cohort_folder / "truth", settings.rename)
         spent = {k: round(v - before.get(k, 0.0), 2) for k, v in self.seconds.items()}
         return {
@@ -217,6 +219,19 @@ class Bench:
             "acquisitions": len(run.cohort.rows), "seconds": {k: v for k, v in spent.items() if v > 0}, "rows": rows,
             "images": images,
         }  # fmt: skip
+
+    def _network(self, group: Group, run: Run, seed: int) -> AbstractContextManager:
+        """Make the network that the reconstruction takes while the context is open."""
+        patient = self.case.name
+        if group.lifted:
+            found = []
+            self.timed("train", lambda: found.append(train_lifted(run, patient)))
+            return in_place_of_the_unet(found[0])
+        if group.generic:
+            use_generic(run, patient, train_generic(generic_folder(self.out), run.config, seed))
+        elif group.trained:
+            self.timed("train", train, run, patient)
+        return nullcontext()
 
     def _link(self, source: str, target: str) -> None:
         """The files of another folder without copying them; steps replace files, they never change them."""

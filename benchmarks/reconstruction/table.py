@@ -19,7 +19,7 @@ from planardose.io.files import write_text
 from planardose.steps.scores import SSIM_SETTINGS
 
 ORDER = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "unet, half the steps", "unet, reinforced",
-         "unet, no population", "unet_generic", "population network")
+         "unet, no population", "unet_generic", "population network", "resunet")
 BESIDE = ("uniform body", "all-zero image")
 COMPARED = (
     "MAE", "NRMSE", "SSIM", "hidden lesions, absolute error %", "hidden lesions, recovery",

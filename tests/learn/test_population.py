@@ -40,7 +40,7 @@ def test_shipped_network_is_the_one_described_and_small():
     population = load_population(16)
     assert (FOLDER / NAME).stat().st_size < 1e6
     scores = population.training["scores"]
-    assert scores["network"]["validation_mae"] < 0.9 * scores["zero_output"]["validation_mae"]
+    assert scores["network"]["validation_mae"] < 0.95 * scores["zero_output"]["validation_mae"]
     channels, base = torch.zeros((1, len(CHANNELS), 8, 8, 8)), torch.ones((1, 8, 8, 8))
     out = population.network(channels, base)
     assert torch.isfinite(out).all() and not torch.equal(out, base)

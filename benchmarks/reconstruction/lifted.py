@@ -1,0 +1,100 @@
+"""The paper's kind of network for comparison: a 3D residual U-Net on lifted views, without organs or organ-wise fit.
+
+The counts of both views are drawn out along their lines of sight, beside the CT's densities; what the network corrects
+is an evenly filled body. Virtual data, loss, optimiser, width and steps are those of the chain's `unet` started from
+scratch, so that only what the network sees differs. Lopez-Montes et al. (arXiv 2510.21362) give no sizes; this is their
+idea, not their code. One MLEM step follows, as after every network of the chain.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from planardose.learn.features import PSEUDO_COUNTS, Example, FeatureMaker
+from planardose.learn.loop import Plan, fit, reproducible
+from planardose.learn.network import ResidualMap, new_network
+from planardose.learn.problem import Problem
+from planardose.learn.speed import training_steps
+from planardose.patient_model import PatientModel
+from planardose.recon.acquired import Acquired
+from planardose.recon.mlem import flat_start
+from planardose.recon.projector import Projector
+from planardose.run import Run
+from planardose.seeds import seed_for
+from planardose.steps.train import make_problem
+
+CHANNELS = ("log_anterior", "log_posterior", "log_geometric_mean", "log_sensitivity", "adipose", "soft_tissue", "bone")
+DEVICE = "cpu"
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """Log counts (3, I, K) of both views and their geometric mean, over the mean; the even body (I, J, K) in MBq."""
+
+    lines: torch.Tensor = field(repr=False)
+    even: np.ndarray = field(repr=False)
+
+
+class LiftedMaker(FeatureMaker):
+    """Makes channels in the order of `CHANNELS` and the evenly filled body as base."""
+
+    def estimate(self, acquired: Acquired) -> Lifted:
+        """Nothing is fitted but the total."""
+        counts = self.projector.tensor(acquired.counts) + PSEUDO_COUNTS
+        logs = (counts / counts.mean()).log()
+        lines = torch.cat([logs, logs.mean(dim=0, keepdim=True)])
+        return Lifted(lines, flat_start(self.projector, self.model, acquired))
+
+    def example(self, estimate: Lifted, truth: np.ndarray | None = None) -> Example:
+        """Channels and base in the box; `truth` (I, J, K) on the whole grid in MBq per voxel, where it is known."""
+        tensor, (i, j, k) = self.projector.tensor, self.box
+        lines = estimate.lines[:, i, None, k].expand(-1, -1, j.stop - j.start, -1)
+        channels = torch.cat([lines, self.fixed[:4]])  # sensitivity and densities, without the organs
+        return Example(channels, tensor(estimate.even[self.box]), None if truth is None else tensor(truth[self.box]))
+
+
+def lifted_problem(run: Run, patient: str) -> Problem:
+    """The patient's training problem as such a network sees it."""
+    own = make_problem(run, patient, DEVICE)
+    maker = LiftedMaker(own.maker.projector, own.maker.model, own.maker.sources)
+    return Problem(own.data, maker, own.nuclide, own.shift_mm, own.root, own.patient, own.batch)
+
+
+def train_lifted(run: Run, patient: str) -> ResidualMap:
+    """The network, trained as long as the chain's."""
+    settings = run.config.train
+    with reproducible(settings.threads):
+        problem = lifted_problem(run, patient)
+        steps = training_steps(settings, DEVICE, problem.body.numel())
+        network = new_network(len(CHANNELS), settings.width, seed_for(run.config.seed, "train lifted", patient))
+        plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, f"lifted {patient} {steps}")
+        checkpoint = run.path("checkpoint", patient=patient)
+        fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
+    return network.eval()
+
+
+@contextmanager
+def in_place_of_the_unet(network: ResidualMap) -> Iterator[None]:
+    """Step `reconstruct` takes this network's map where it would take that of the patient's own."""
+    with patch("planardose.learn.infer.unet_map", _maps_of(network)):
+        yield
+
+
+def _maps_of(network: ResidualMap) -> Callable:
+    def unet_map(
+        run: Run, patient: str, model: PatientModel, projector: Projector, acquired: Acquired, sources: PatientModel
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        with reproducible(run.config.train.threads), torch.no_grad():
+            maker = LiftedMaker(projector, model, sources)
+            estimate = maker.estimate(acquired)
+            example = maker.example(estimate)
+            inside = network(example.channels[None], example.base[None])[0].cpu().numpy()
+        activity = estimate.even.copy()
+        activity[maker.box] = inside
+        return activity, {}
+
+    return unet_map
