@@ -20,7 +20,8 @@ from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import new_network
 from planardose.learn.problem import Problem
 from planardose.learn.speed import training_steps
-from planardose.learn.weights import Head, load_network, save_network
+from planardose.learn.weights import Head, load_network
+from planardose.learn.weights_file import write_weights
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.seeds import seed_for
@@ -100,7 +101,7 @@ def train_generic(
         fit(network, mixed.batch_of, mixed.loss_of, mixed.scores, plan, folder / f"generic-{seed}.pt")
         organ_u = mixed.organ_relative_u(network)
     training = {**settings.model_dump(), "steps": steps, "seed": seed, "anatomies": anatomies}
-    save_network(path, network, Head("generic", "", [0, 0, 0], list(CHANNELS), settings.width, 1.0, organ_u, training))
+    write_weights(path, network, Head("generic", "", [0, 0, 0], list(CHANNELS), settings.width, 1.0, organ_u, training))
     return path
 
 
@@ -110,4 +111,4 @@ def use_generic(run: Run, patient: str, weights: Path) -> None:
     model = run.need("model", "segment", patient=patient)
     grid = list(PatientModel.load(model).grid.shape)
     own = Head(patient, sha256_of(model), grid, head.channels, head.width, 1.0, head.organ_relative_u, head.training)
-    save_network(run.path("weights", patient=patient), network, own)
+    write_weights(run.path("weights", patient=patient), network, own)

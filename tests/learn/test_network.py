@@ -5,7 +5,8 @@ import torch
 from planardose.errors import InputError
 from planardose.learn.features import CHANNELS
 from planardose.learn.network import LIMIT, new_network
-from planardose.learn.weights import Head, check_fits, load_network, save_network
+from planardose.learn.weights import Head, check_fits, load_network
+from planardose.learn.weights_file import write_weights
 
 
 def inputs(shape=(9, 6, 11)):
@@ -65,8 +66,8 @@ def test_weights_depend_on_the_seed_only():
 
 def test_weights_file_roundtrip(tmp_path):
     network, (channels, base) = trained_network().eval(), inputs()
-    save_network(tmp_path / "a.safetensors", network, head())
-    save_network(tmp_path / "b.safetensors", network, head())
+    write_weights(tmp_path / "a.safetensors", network, head())
+    write_weights(tmp_path / "b.safetensors", network, head())
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     loaded, found = load_network(tmp_path / "a.safetensors", "P01 weights")
     assert found == head()
@@ -78,10 +79,10 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
     path.write_bytes(b"not weights")
     with pytest.raises(InputError, match="P01 weights: not a readable weights file"):
         load_network(path, "P01 weights")
-    save_network(path, trained_network(width=4), head(width=8))
+    write_weights(path, trained_network(width=4), head(width=8))
     with pytest.raises(InputError, match=r"tensors do not fit.*width 8"):
         load_network(path, "P01 weights")
-    save_network(path, trained_network(), head(channels=["log_base"]))
+    write_weights(path, trained_network(), head(channels=["log_base"]))
     with pytest.raises(InputError, match="trained on channels log_base"):
         load_network(path, "P01 weights")
 

@@ -1,18 +1,13 @@
 """A trained diffusion model as a safetensors file, with everything that its use depends on in the header."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from planardose.errors import InputError
-from planardose.io.files import atomic
 from planardose.learn.denoiser import Denoiser
 from planardose.learn.features import CHANNELS
-from planardose.learn.weights import KEY
+from planardose.learn.weights_file import Kind, read_weights
 
 REFERENCE = "log_reference"  # the channel beyond `CHANNELS`: reference over base
 RETRAIN = "run 'planardose train-diffusion' again"
@@ -68,37 +63,18 @@ class DiffusionHead:
     training: dict
 
 
-def save_denoiser(path: Path, denoiser: Denoiser, head: DiffusionHead) -> None:
-    """Write weights and header atomically."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in denoiser.state_dict().items()}
-    with atomic(path) as temporary:
-        temporary.write_bytes(save(tensors, {KEY: json.dumps(asdict(head), sort_keys=True)}))
+DIFFUSION = Kind(
+    DiffusionHead,
+    lambda width: Denoiser(len(CHANNELS) + 1, width),
+    (*CHANNELS, REFERENCE),
+    "diffusion.safetensors of 'planardose train-diffusion'",
+    RETRAIN,
+)
 
 
 def load_denoiser(path: Path, where: str, device: str = "cpu") -> tuple[Denoiser, DiffusionHead]:
-    """Denoiser and header of a weights file.
-
-    Raises
-    ------
-    InputError
-        If the file is not a diffusion model of this package, or its tensors do not fit the network of its header.
-    """
-    try:
-        with safe_open(path, framework="pt", device=device) as f:
-            head = DiffusionHead(**json.loads((f.metadata() or {})[KEY]))
-            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, KeyError, TypeError, ValueError) as fault:
-        problem = f"not a readable weights file ({type(fault).__name__})"
-        raise InputError(where, problem, "diffusion.safetensors of 'planardose train-diffusion'", RETRAIN) from None
-    wanted = [*CHANNELS, REFERENCE]
-    if head.channels != wanted:
-        raise InputError(where, f"trained on channels {', '.join(head.channels)}", ", ".join(wanted), RETRAIN)
-    denoiser = Denoiser(len(wanted), head.width).to(device)
-    try:
-        denoiser.load_state_dict(tensors)
-    except RuntimeError:
-        raise InputError(where, "tensors do not fit the network", f"width {head.width}", RETRAIN) from None
-    return denoiser.eval(), head
+    """Denoiser and header of a weights file; `InputError` as `read_weights`."""
+    return read_weights(path, where, DIFFUSION, device)
 
 
 def moments_of(head: DiffusionHead, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,19 +1,14 @@
 """A trained network as a safetensors file, with everything that its use depends on in the header."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-
 from planardose.errors import InputError
-from planardose.io.files import atomic
 from planardose.learn.features import CHANNELS
 from planardose.learn.network import ResidualMap
+from planardose.learn.weights_file import Kind, read_weights
 from planardose.run import Run
 
-KEY = "planardose"  # one metadata entry only: safetensors does not keep the order of several
 RETRAIN = "run 'planardose train' again"
 
 
@@ -50,11 +45,13 @@ class Head:
     training: dict
 
 
-def save_network(path: Path, network: ResidualMap, head: Head) -> None:
-    """Write weights and header atomically."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    with atomic(path) as temporary:
-        temporary.write_bytes(save(tensors, {KEY: json.dumps(asdict(head), sort_keys=True)}))
+UNET = Kind(
+    Head,
+    lambda width: ResidualMap(len(CHANNELS), width),
+    CHANNELS,
+    "unet.safetensors of 'planardose train'",
+    RETRAIN,
+)
 
 
 def unet_weights(run: Run, patient: str) -> Path:
@@ -64,28 +61,8 @@ def unet_weights(run: Run, patient: str) -> Path:
 
 
 def load_network(path: Path, where: str, device: str = "cpu") -> tuple[ResidualMap, Head]:
-    """Network and header of a weights file.
-
-    Raises
-    ------
-    InputError
-        If the file is not a weights file of this package, or its tensors do not fit the network of its header.
-    """
-    try:
-        with safe_open(path, framework="pt", device=device) as f:
-            head = Head(**json.loads((f.metadata() or {})[KEY]))
-            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, KeyError, TypeError, ValueError) as fault:
-        problem = f"not a readable weights file ({type(fault).__name__})"
-        raise InputError(where, problem, "unet.safetensors of 'planardose train'", RETRAIN) from None
-    if head.channels != list(CHANNELS):
-        raise InputError(where, f"trained on channels {', '.join(head.channels)}", ", ".join(CHANNELS), RETRAIN)
-    network = ResidualMap(len(CHANNELS), head.width).to(device)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError:
-        raise InputError(where, "tensors do not fit the network", f"a U-Net of width {head.width}", RETRAIN) from None
-    return network.eval(), head
+    """Network and header of a weights file; `InputError` as `read_weights`."""
+    return read_weights(path, where, UNET, device)
 
 
 def check_fits(head: Head, patient: str, model_sha256: str, grid: tuple[int, ...], where: str) -> None:

@@ -10,7 +10,8 @@ from planardose.io.files import sha256_of, write_text
 from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
 from planardose.learn.network import ResidualMap
 from planardose.learn.reward import Reinforcement
-from planardose.learn.weights import check_fits, load_network, save_network
+from planardose.learn.weights import check_fits, load_network
+from planardose.learn.weights_file import write_weights
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
@@ -66,7 +67,7 @@ def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progres
     facts = {**run.config.reinforce.model_dump(), "kept": kept, "best_step": int(best[0])}
     facts |= {k: dict(zip(names, r[3:], strict=True)) for k, r in (("before", before), ("after", best))}
     weights, table = (run.path(k, patient=patient) for k in ("reinforced", "reinforcement_log"))
-    save_network(weights, network, replace(head, training={**head.training, "reinforce": facts}))
+    write_weights(weights, network, replace(head, training={**head.training, "reinforce": facts}))
     lines = [",".join("" if math.isnan(v) else f"{v:.8g}" for v in row) for row in progress.rows]
     write_text(table, "\n".join([",".join(COLUMNS).replace("loss", "cost"), *lines]) + "\n")
     sources = [run.path("weights", patient=patient)]

@@ -20,7 +20,8 @@ from planardose.learn.network import ResidualMap, new_network
 from planardose.learn.population import load_population
 from planardose.learn.problem import Problem
 from planardose.learn.speed import training_steps
-from planardose.learn.weights import Head, save_network
+from planardose.learn.weights import Head
+from planardose.learn.weights_file import write_weights
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.recon.prior_shapes import Sources
@@ -175,7 +176,7 @@ def _write(run, patient, network, progress, plan, choice, organ_u, sources, seco
         training=training,
     )
     weights, table, figure = (run.path(k, patient=patient) for k in ("weights", "training_log", "training_curve"))
-    save_network(weights, network, head)
+    write_weights(weights, network, head)
     write_text(table, _table(progress, choice))
     title = f"Training of {patient}: validation on uptakes that were not trained on. Kept: {choice['kept']}"
     plot_training(figure, progress.rows, choice["scores"], title)

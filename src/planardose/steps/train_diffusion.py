@@ -12,10 +12,11 @@ from planardose.learn.calibration import Calibration, calibrated
 from planardose.learn.curve import plot_training
 from planardose.learn.denoiser import Denoiser, new_denoiser
 from planardose.learn.diffusion_problem import DiffusionProblem
-from planardose.learn.diffusion_weights import REFERENCE, DiffusionHead, save_denoiser
+from planardose.learn.diffusion_weights import REFERENCE, DiffusionHead
 from planardose.learn.features import CHANNELS
 from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
 from planardose.learn.weights import load_network, unet_weights
+from planardose.learn.weights_file import write_weights
 from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.steps.train import device_of, make_problem, sources_of
@@ -121,7 +122,7 @@ def _write(
     head = _head(run, patient, problem, progress, calibration, sources)
     keys = ("diffusion_weights", "diffusion_log", "diffusion_curve")
     weights, table, figure = (run.path(k, patient=patient) for k in keys)
-    save_denoiser(weights, denoiser, head)
+    write_weights(weights, denoiser, head)
     lines = [",".join("" if math.isnan(v) else f"{v:.8g}" for v in row) for row in progress.rows]
     write_text(table, "\n".join([",".join(COLUMNS), *lines]) + "\n")
     untrained = {"zero output": dict(zip(COLUMNS, progress.rows[0], strict=True))}
