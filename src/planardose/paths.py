@@ -57,7 +57,7 @@ STEP_VERSIONS = {
     "reinforce": 1,
     "train_diffusion": 1,
     "register": 6,
-    "reconstruct": 12,
+    "reconstruct": 13,
     "compare_spect": 1,
     "fit_kinetics": 2,
     "absorbed_dose": 1,

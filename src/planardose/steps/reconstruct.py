@@ -87,7 +87,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         rows = estimates.fitted.rows(activity, estimates.fit)
         lines += _lines(setting.model, method, rows, estimates.uncertainty(method, rows))
         views[method] = estimates.expected(activity)
-        gates[method] = estimates.checked(method, views[method])
+        gates[method] = estimates.checked(method, activity)
         log.info("%s %s %s: deviance %.2f", patient, timepoint, method, gates[method].deviance)
     split = zip(setting.model.organs, estimates.fitted.split(estimates.fit), strict=True)
     table = run.path("organs", **keys)
