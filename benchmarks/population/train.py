@@ -24,7 +24,8 @@ from planardose.learn.loss import body_mae, body_nrmse, loss
 from planardose.learn.network import ResidualMap, new_network
 from planardose.learn.population import FOLDER, NAME, save_population
 from planardose.seeds import rng_for, seed_for
-from planardose.steps.demo_patient import CT_SPACING_MM
+from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER
+from planardose.units import rounded
 
 SEED, SIZE = 301, Size(anatomies=12, uptakes=16, histories=5e5, ct_mm=(5.0, 5.0, 5.0))
 VALIDATION_SEED, VALIDATION_SIZE = 302, Size(anatomies=4, uptakes=8, histories=1e6, ct_mm=CT_SPACING_MM)
@@ -82,6 +83,7 @@ def settings(steps: int) -> dict:
         "training": {"seed": SEED, **asdict(SIZE), "ct_mm": list(SIZE.ct_mm), "segmentations": 1 + SEGMENTATIONS,
                      "acquisitions": ACQUISITIONS},
         "validation": {"seed": VALIDATION_SEED, **asdict(VALIDATION_SIZE), "ct_mm": list(VALIDATION_SIZE.ct_mm)},
+        "nuclide": NUCLIDE, "tracer": TRACER, "camera": CAMERA,
         "optimiser": {"steps": steps, "batch": BATCH, "slices": SLICES, "learning_rate": LEARNING_RATE},
     }  # fmt: skip
 
@@ -104,7 +106,7 @@ def _scores(progress: Progress) -> dict:
     """Validation scores of the zero output and of the network that was kept."""
     zero, best = progress.rows[0], min(progress.rows, key=lambda r: r[3])
     rows = {"zero_output": zero, "network": best}
-    scores = {k: {c: float(f"{v:.6g}") for c, v in zip(COLUMNS[3:], r[3:], strict=True)} for k, r in rows.items()}
+    scores = {k: {c: rounded(v) for c, v in zip(COLUMNS[3:], r[3:], strict=True)} for k, r in rows.items()}
     return scores | {"best_step": int(best[0])}
 
 

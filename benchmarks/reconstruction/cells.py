@@ -30,6 +30,7 @@ from planardose.steps.import_planar import import_planar
 from planardose.steps.project import project
 from planardose.steps.reconstruct import reconstruct
 from planardose.steps.register import register
+from planardose.steps.reinforce import reinforce
 from planardose.steps.sample_uptake import sample_uptake
 from planardose.steps.segment import segment
 from planardose.steps.train import train
@@ -231,6 +232,8 @@ class Bench:
             use_generic(run, patient, train_generic(generic_folder(self.out), run.config, seed))
         elif group.trained:
             self.timed("train", train, run, patient)
+            if run.config.reinforce.steps:
+                self.timed("reinforce", reinforce, run, patient)
         return nullcontext()
 
     def _link(self, source: str, target: str) -> None:

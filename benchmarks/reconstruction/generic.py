@@ -100,7 +100,7 @@ def train_generic(
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, f"generic {seed} {steps}")
         fit(network, mixed.batch_of, mixed.loss_of, mixed.scores, plan, folder / f"generic-{seed}.pt")
         organ_u = mixed.organ_relative_u(network)
-    training = {**settings.model_dump(), "steps": steps, "seed": seed, "anatomies": anatomies}
+    training = {**settings.model_dump(), "start": "scratch", "steps": steps, "seed": seed, "anatomies": anatomies}
     write_weights(path, network, Head("generic", "", [0, 0, 0], list(CHANNELS), settings.width, 1.0, organ_u, training))
     return path
 

@@ -3,7 +3,7 @@
 The counts of both views are drawn out along their lines of sight, beside the CT's densities; what the network corrects
 is an evenly filled body. Virtual data, loss, optimiser, width and steps are those of the chain's `unet` started from
 scratch, so that only what the network sees differs. Lopez-Montes et al. (arXiv 2510.21362) give no sizes; this is their
-idea, not their code. One MLEM step follows, as after every network of the chain.
+idea, not their code. Organ totals are put right as the chain does for its U-Net.
 """
 
 from collections.abc import Callable, Iterator

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from planardose.errors import InputError
 
 Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "diffusion"]
+POPULATION_WIDTH = 16  # of the network that ships with the package
 ID_PATTERN = r"^[A-Za-z0-9-]{1,32}$"
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 
@@ -182,6 +183,9 @@ class Config(Section):
     def _dose_method_computed(self):
         if len(set(self.methods)) != len(self.methods):
             raise ValueError(f"methods {list(self.methods)} name a method twice")
+        if self.needs_training and self.train.start == "population" and self.train.width != POPULATION_WIDTH:
+            raise ValueError(f"train.width {self.train.width} needs train.start: scratch; the population network has "
+                             f"{POPULATION_WIDTH}")  # fmt: skip
         if self.dose_method is not None and self.dose_method not in self.methods:
             raise ValueError(f"dose_method '{self.dose_method}' is not in methods {list(self.methods)}")
         return self

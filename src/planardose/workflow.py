@@ -56,6 +56,8 @@ class Depends:
     all_rows: bool = False
 
 
+POPULATION = Path(__file__).parent / "data/population/unet.yaml"  # holds the hash of the weights
+
 INJECTED = ("injected_mbq", "residual_mbq")
 INJECTION = (*INJECTED, "injected_at")
 IMAGING = ("nuclides", "cameras")
@@ -228,11 +230,13 @@ class Plan:
         hand = (
             self.config.hand(patient, timepoint).model_dump(mode="json", include=set(needs.hand)) if timepoint else {}
         )
+        start = [POPULATION.read_text()] if settings.get("train", {}).get("start") == "population" else []
         return [
             STEP_VERSIONS[step],
             settings,
             hand,
             [self._row_facts(r, needs) for r in self._rows(needs, patient, timepoint)],
+            *start,
         ]
 
     def _rows(self, needs: Depends, patient: str | None, timepoint: str | None) -> tuple[Row, ...]:

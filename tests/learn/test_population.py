@@ -6,6 +6,7 @@ import pytest
 import torch
 from learn_small import tiny_problem
 
+from planardose.config import POPULATION_WIDTH
 from planardose.errors import InputError
 from planardose.learn.features import CHANNELS
 from planardose.learn.loop import COLUMNS, Plan, fit, reproducible
@@ -39,6 +40,7 @@ def fine_tuned(problem, weights, folder, learning_rate, steps=STEPS):
 def test_shipped_network_is_the_one_described_and_small():
     population = load_population(16)
     assert (FOLDER / NAME).stat().st_size < 1e6
+    assert population.network.head.in_channels == POPULATION_WIDTH
     scores = population.training["scores"]
     assert scores["network"]["validation_mae"] < 0.95 * scores["zero_output"]["validation_mae"]
     channels, base = torch.zeros((1, len(CHANNELS), 8, 8, 8)), torch.ones((1, 8, 8, 8))

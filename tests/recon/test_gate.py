@@ -26,7 +26,7 @@ def test_right_and_wrong_maps(model, projector):
 
 
 def gate(passed):
-    return Gate(1.0, [], {}, passed)
+    return Gate(1.0, [], {}, passed, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What reinforcement raises: agreement with the counts, with organ totals and lesions, and plausible sites.
 
 The network is deterministic and the projector differentiable, so that the gradient of the reward is exact and no
-policy gradient is needed. A cost is a negative reward; each term is 0 when perfect and about 1 for the base.
+policy gradient is needed. A cost is a negative reward; the sum of its terms is what counts.
 
 - counts: the re-projected map against the counts, as the gate measures it. Needs no truth.
 - organs: squared relative error of each organ's activity.

@@ -19,13 +19,14 @@ class Gate:
     """Deviances, 1 where only noise and the allowed error remain: whole body, 2 x `STRIPS` strips, and per organ.
 
     `strips` holds for each view its strips across the body from the feet to the head; `organs` (organ -> anterior,
-    posterior) the cells of each organ's outline.
+    posterior) the cells of each organ's outline. `deviance_of_map` is that of the map as it is written.
     """
 
     deviance: float
     strips: list[list[float]]
     organs: dict[str, list[float]]
     passed: bool
+    deviance_of_map: float
 
 
 def deviance(counts: np.ndarray, expected: np.ndarray, where: np.ndarray) -> float:
@@ -74,4 +75,4 @@ def check(
     organs = {o: of(r) for o, r in regions.items() if r.any()}
     overall = deviance(counts, expected, np.stack([body, body]))
     passed = overall <= limit and max(max(s) for s in strips) <= strip_limit
-    return Gate(overall, [[s[v] for s in strips] for v in views], organs, passed)
+    return Gate(overall, [[s[v] for s in strips] for v in views], organs, passed, overall)

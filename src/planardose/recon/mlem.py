@@ -8,9 +8,7 @@ from planardose.recon.acquired import Acquired
 from planardose.recon.projector import Projector
 
 
-def mlem(
-    projector: Projector, acquired: Acquired, start: np.ndarray, iterations: int, power: float = 1.0
-) -> np.ndarray:
+def mlem(projector: Projector, acquired: Acquired, start: np.ndarray, iterations: int) -> np.ndarray:
     """Maximum-likelihood expectation maximisation.
 
     Parameters
@@ -20,8 +18,6 @@ def mlem(
     start : (I, J, K) float
         MBq per voxel, not negative; voxels at zero stay there.
     iterations : int
-    power : float
-        Of each update; below 1 a step goes only part of the way to the counts.
 
     Returns
     -------
@@ -37,7 +33,7 @@ def mlem(
             expected = projector.forward(x) * acquired.exposure_s + scatter
             ratio = torch.where(expected > 1e-9, counts / expected.clamp_min(1e-9), torch.zeros_like(counts))
             # separable terms of a kernel can be slightly negative far from its middle
-            x = x * (projector.adjoint(ratio * acquired.exposure_s) / sensitivity).clamp_min(0.0) ** power
+            x = (x * projector.adjoint(ratio * acquired.exposure_s) / sensitivity).clamp_min(0.0)
     return x.cpu().numpy().astype(np.float64)
 
 

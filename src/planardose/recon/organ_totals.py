@@ -1,5 +1,7 @@
 """From a map to organ rows: disjoint, and together the map's total."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from planardose.organs import REMAINDER
@@ -32,6 +34,42 @@ def split_map(activity: np.ndarray, model: PatientModel, concentrations: np.ndar
     rows = (weights * share).sum(axis=(1, 2, 3), dtype=np.float64)
     rows[model.organs.index(REMAINDER)] += float(activity[total <= 0].sum())
     return rows
+
+
+TURNS = 6
+LARGEST_FACTOR = 2.0  # of an organ in one turn: an organ that is nearly empty must not lift what it shares voxels with
+
+
+def with_totals(
+    activity: np.ndarray, model: PatientModel, rows_of: Callable[[np.ndarray], np.ndarray], wanted: np.ndarray
+) -> np.ndarray:
+    """The map with other organ totals; the pattern inside organs stays.
+
+    Every organ gets a factor; a voxel of several organs gets their mean by fraction, hence more than one turn.
+
+    Parameters
+    ----------
+    activity : (I, J, K) float
+        MBq per voxel, not negative.
+    model : PatientModel
+    rows_of : callable
+        Organ totals (O,) MBq of a map.
+    wanted : (O,) float
+        MBq.
+
+    Returns
+    -------
+    (I, J, K) float64
+        Where an organ is empty it stays empty.
+    """
+    whole = model.fractions.sum(axis=0, dtype=np.float64)
+    for _ in range(TURNS):
+        found = rows_of(activity)
+        factors = np.divide(wanted, found, out=np.ones(len(found)), where=found > 0)
+        factors = factors.clip(1 / LARGEST_FACTOR, LARGEST_FACTOR)
+        mixed = np.tensordot(factors, model.fractions, axes=1)
+        activity = activity * np.divide(mixed, whole, out=np.ones(whole.shape), where=whole > 0)
+    return activity
 
 
 def in_ct(model: PatientModel, activity: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Maps, organ rows, uncertainties and gates of one time point, method by method: what `reconstruct` writes."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from planardose.recon import consistency, gate
 from planardose.recon.all_views import with_all_views
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
+from planardose.recon.organ_totals import with_totals
 from planardose.recon.placement import Placement
 from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting
@@ -21,12 +23,13 @@ from planardose.steps.prior_use import fitted_sources
 from planardose.units import rounded
 
 FALLBACK = "qplanar_mlem"
-# Half an MLEM step after the U-Net. A whole one also fits what camera model, breathing and segmentation get wrong; none
-# leaves organ totals to the network. 3 validation anatomies, mismatched, none / half / whole / QPlanar + 4 MLEM: MAE
-# 0.258 / 0.260 / 0.271 / 0.286, kidneys 4.9 / 4.5 / 4.0 / 4.7 %, liver 7.9 / 7.2 / 6.6 / 6.6 %.
-AFTER_NETWORK = 0.5
-# For its gate the map takes one step more: then a wrong input can be told from a right one (0.5 to 0.8 on three demo
-# acquisitions; 0.95 to 5.3 with a shift of 15 to 30 mm or a mirrored or swapped view).
+# The U-Net tells where in an organ the activity sits, the likelihood how much there is: its map gets the organ totals
+# of `FALLBACK`, and with them that method's calibrated intervals. 3 mismatched validation anatomies, MAE / kidneys /
+# liver / known lesions: by the network itself 0.258 / 4.9 / 7.9 / 7.3 %, one MLEM step later 0.271 / 4.0 / 6.6 / 4.5 %,
+# with these totals 0.268 / 4.6 / 6.2 / 3.6 %; QPlanar + 4 MLEM itself 0.286 / 4.7 / 6.6 / 3.4 %.
+#
+# Voxel by voxel such a map is not fitted to the counts. The gate asks whether it can be: it looks at the map after one
+# MLEM step, as the wrong inputs show then.
 BEFORE_GATE = {"unet": 1}
 
 
@@ -58,6 +61,7 @@ class Estimates:
         self.projector, self.centre_y_mm = setting.projector, None
         if setting.more is not None:
             self._take_all_views(sources)
+        self._maps: dict[str, np.ndarray] = {}
         self.relative_u: dict[str, float] = {}
         self.drawn_u = np.zeros(len(self.model.organs))  # MBq, from the draws' spread
         self.map_u: dict[str, np.ndarray] = {}  # method -> standard uncertainty of each voxel, MBq
@@ -75,7 +79,12 @@ class Estimates:
         self.acquired = with_modelled_scatter(views.acquired, self.fit, responses)
 
     def map(self, method: str) -> np.ndarray:
-        """(I, J, K) float64 MBq per voxel."""
+        """(I, J, K) float64 MBq per voxel; computed once."""
+        if method not in self._maps:
+            self._maps[method] = self._map(method)
+        return self._maps[method]
+
+    def _map(self, method: str) -> np.ndarray:
         settings, projector = self.run.config.reconstruction, self.projector
         if method == "qplanar":
             return self.fit.map(self.fitted.sources)
@@ -90,7 +99,8 @@ class Estimates:
 
         sources, pair = self.fitted.sources, self.setting.projector
         activity, self.relative_u = unet_map(self.run, self.patient, self.model, pair, self.measured, sources)
-        return mlem(pair, self.pair, activity, 1, AFTER_NETWORK)
+        totals = self.fitted.rows(self.map(FALLBACK), self.fit)
+        return with_totals(activity, self.model, lambda m: self.fitted.rows(m, self.fit), totals)
 
     def _mean_of_draws(self) -> np.ndarray:
         from planardose.learn.diffusion_infer import diffusion_draws  # heavy as well
@@ -165,4 +175,9 @@ class Estimates:
         steps = BEFORE_GATE.get(method, 0)
         near = mlem(self.setting.projector, self.pair, activity, steps) if steps else activity
         limit, strip = self.run.config.reconstruction.gate_deviance, consistency.limits().strip_deviance
-        return gate.check(self.model, self.measured.counts, self.expected(near), limit, strip.get(method, np.inf))
+        counts = self.measured.counts
+        found = gate.check(self.model, counts, self.expected(near), limit, strip.get(method, np.inf))
+        if not steps:
+            return found
+        body = np.broadcast_to(gate.body_cells(self.model), counts.shape)
+        return replace(found, deviance_of_map=gate.deviance(counts, self.expected(activity), body))

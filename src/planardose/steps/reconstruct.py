@@ -148,11 +148,12 @@ def _write_gate(run: Run, keys: dict, gates: dict[str, gate.Gate], inputs: dict,
     def told(g: gate.Gate) -> dict:
         strips = [[rounded(d) for d in view] for view in g.strips]
         organs = {o: [rounded(d) for d in views] for o, views in g.organs.items()}
-        return {"deviance": rounded(g.deviance), "per_view_strip": strips, "per_organ": organs, "passed": g.passed}
+        overall = {"deviance": rounded(g.deviance), "deviance_of_map": rounded(g.deviance_of_map)}
+        return overall | {"per_view_strip": strips, "per_organ": organs, "passed": g.passed}
 
     accepted = run.config.hand(keys["patient"], keys["timepoint"]).accept_gate
     result = {m: told(g) for m, g in gates.items()} | decision(gates, run.config.map_method, accepted)
     result["inputs"] = inputs
     path = run.path("gate", **keys)
     write_text(path, json.dumps(result | {"limit": run.config.reconstruction.gate_deviance}, indent=1) + "\n")
-    run.sidecar(path, "reconstruct", "deviance of the re-projected map", "1", sources)
+    run.sidecar(path, "reconstruct", "deviance of the re-projected maps; U-Net: after one MLEM step", "1", sources)

@@ -15,7 +15,7 @@ from planardose.learn.weights_file import write_weights
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
-from planardose.steps.train import device_of, make_problem
+from planardose.steps.train import device_of, make_problem, sources_of
 
 log = logging.getLogger("planardose.reinforce")
 
@@ -34,6 +34,7 @@ def reinforce(run: Run, patient: str) -> None:
     settings, device = run.config.reinforce, device_of(run.config.device)
     trained = run.need("weights", "train", patient=patient)
     model = run.need("model", "segment", patient=patient)
+    sources = [trained, *sources_of(run, patient)]
     network, head = load_network(trained, f"{patient} weights", device)
     check_fits(head, patient, sha256_of(model), PatientModel.load(model).grid.shape, f"{patient} weights")
     steps = settings.steps if head.scale > 0 else 0
@@ -41,7 +42,8 @@ def reinforce(run: Run, patient: str) -> None:
     checkpoint = run.path("reinforcement_checkpoint", patient=patient)
     with reproducible(run.config.train.threads):
         stage = Reinforcement(make_problem(run, patient, device), tuple(sites))
-        decisive = [settings.model_dump(), run.config.seed, patient, device, sha256_of(trained)]
+        decisive = [settings.model_dump(), run.config.seed, patient, device, run.config.train.batch,
+                    run.config.sampling.shift_mm, sorted(sites), [sha256_of(p) for p in sources]]  # fmt: skip
         fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
         before = {k: v.detach().clone() for k, v in network.state_dict().items()}
@@ -51,7 +53,7 @@ def reinforce(run: Run, patient: str) -> None:
             network.load_state_dict(before)
         organ_u = stage.problem.organ_relative_u(network)
     log.info("%s: reward stage %s", patient, "kept" if kept else "not kept: no gain on the validation samples")
-    _write(run, patient, network, replace(head, organ_relative_u=organ_u), progress, kept)
+    _write(run, patient, network, replace(head, organ_relative_u=organ_u), progress, kept, sources)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -61,7 +63,7 @@ def wins(progress: Progress) -> bool:
     return best[3] < before[3] and best[4] <= before[4] and best[5] <= before[5]
 
 
-def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progress, kept: bool) -> None:
+def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progress, kept: bool, sources: list) -> None:
     names = COLUMNS[3:]
     before, best = progress.rows[0], min(progress.rows, key=lambda r: r[3])
     facts = {**run.config.reinforce.model_dump(), "kept": kept, "best_step": int(best[0])}
@@ -70,7 +72,6 @@ def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progres
     write_weights(weights, network, replace(head, training={**head.training, "reinforce": facts}))
     lines = [",".join("" if math.isnan(v) else f"{v:.8g}" for v in row) for row in progress.rows]
     write_text(table, "\n".join([",".join(COLUMNS).replace("loss", "cost"), *lines]) + "\n")
-    sources = [run.path("weights", patient=patient)]
     run.sidecar(weights, "reinforce", "weights of the patient's network", "", sources, reinforce=facts,
                 organ_relative_u=head.organ_relative_u)  # fmt: skip
     run.sidecar(table, "reinforce", "costs and validation scores", "1", sources)

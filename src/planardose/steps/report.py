@@ -80,6 +80,8 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     weights = (run.config.weights, *NETWORKS[method]) if method in NETWORKS else ()
     keys = ("model", "labels", *weights)
     hashes = {k: sha256_of(run.path(k, patient=patient)) for k in keys if run.path(k, patient=patient).exists()}
+    if run.path("weights", patient=patient).exists() and method in NETWORKS:
+        choice["network"] = _network_kept(run, patient)
     dose = run.need("dose", "absorbed-dose", patient=patient)
     energy = json.loads(dose.with_name(dose.name + ".json").read_text())["energy"]
     scale = _scales(run, patient)
@@ -88,6 +90,17 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     write_text(output, json.dumps(summary, indent=1, sort_keys=True) + "\n")
     run.sidecar(output, "report", "summary of the patient", "", [run.path("organ_doses", patient=patient), dose])
     return summary
+
+
+def _network_kept(run: Run, patient: str) -> str:
+    """What training kept: the patient's own network, the population network, or the base alone (zero output)."""
+    weights = run.path("weights", patient=patient)
+    kept = json.loads(weights.with_name(weights.name + ".json").read_text())["training"]["kept"]
+    if run.config.weights == "reinforced":
+        stage = run.path("reinforced", patient=patient)
+        won = json.loads(stage.with_name(stage.name + ".json").read_text())["reinforce"]["kept"]
+        kept += ", reinforced" if won else ""
+    return kept
 
 
 def _scales(run: Run, patient: str) -> dict[str, dict]:

@@ -39,9 +39,9 @@ def train(run: Run, patient: str) -> None:
     """Write ``model/unet.safetensors``, ``training.csv`` and ``training.png``.
 
     Each stage is kept only where it wins on the patient's validation samples: the fine-tuned weights over those of the
-    population network, and the network over its base (its own zero output; else it is stored with scale 0). What was
-    kept and all scores stand in ``training.csv`` (column `network`), the figure and the sidecars. A killed run goes on
-    from ``model/checkpoint.pt``.
+    population network in loss, and the network over its base in loss and MAE (its own zero output; else it is stored
+    with scale 0). What was kept and all scores stand in the sidecars and the weights' header, the scores of every
+    network in ``training.csv``. A killed run goes on from ``model/checkpoint.pt``.
 
     Raises
     ------
@@ -87,8 +87,10 @@ def starting_network(run: Run, patient: str, device: str, grid_mm: float) -> tup
     settings = run.config.train
     if settings.start == POPULATION:
         population = load_population(settings.width, device)
-        if not math.isclose(population.grid_mm, grid_mm):
-            log.warning("the population network knows voxels of %g mm, not of %g mm", population.grid_mm, grid_mm)
+        nuclide = run.cohort.rows_of(patient)[0].nuclide
+        if not math.isclose(population.grid_mm, grid_mm) or nuclide != population.training["nuclide"]:
+            known = population.training["nuclide"], population.grid_mm
+            log.warning("the population network knows %s and voxels of %g mm: training only starts from it", *known)
         return population.network, {"start": POPULATION, "population_sha256": population.sha256}
     seed = seed_for(run.config.seed, "train network", patient)
     return new_network(len(CHANNELS), settings.width, seed).to(device), {"start": settings.start}
@@ -134,7 +136,7 @@ def choose(network: ResidualMap, progress: Progress, base: Scores, start: str) -
     """What is kept, its step, and the validation scores of all candidates; the scale becomes 0 where none beats `base`.
 
     `fit` has put the weights with the lowest validation loss into the network, those of the start among them. Over the
-    base they must win in loss and MAE.
+    base they must win in loss and MAE; where they do not, the base is kept.
     """
     best = min(progress.rows, key=lambda r: r[3])
     candidates = {ZERO: base, PATIENT: best[3:]}
