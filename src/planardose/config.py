@@ -200,6 +200,11 @@ class Config(Section):
         """The weights that reconstruct (a key of `paths.TEMPLATES`): the last stage's."""
         return "reinforced" if self.reinforce.steps else "weights"
 
+    def weights_of(self, method: str) -> tuple[str, ...]:
+        """Keys of `paths.TEMPLATES` of the weights that a method's map is made with."""
+        unet = (self.weights,) if self.needs_training else ()
+        return {"unet": unet, "diffusion": (*unet, "diffusion_weights")}.get(method, ())
+
     @property
     def map_method(self) -> Method:
         """The method whose map is dosed when its gate passes."""

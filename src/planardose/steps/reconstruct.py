@@ -80,10 +80,11 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
             lines += _lines(setting.model, method, rows)
             continue
         activity = estimates.map(method)
-        _write_map(run, run.path("map", method=method, **keys), setting, activity, method, sources)
+        made_of = [*sources, *(run.path(k, patient=patient) for k in run.config.weights_of(method))]
+        _write_map(run, run.path("map", method=method, **keys), setting, activity, method, made_of)
         if method in estimates.map_u:
             u_map = np.hypot(estimates.map_u[method], calibration_relative_u(setting.calibrated) * activity)
-            _write_map(run, run.path("map_u", method=method, **keys), setting, u_map, method, sources, QUANTITY_U)
+            _write_map(run, run.path("map_u", method=method, **keys), setting, u_map, method, made_of, QUANTITY_U)
         rows = estimates.fitted.rows(activity, estimates.fit)
         lines += _lines(setting.model, method, rows, estimates.uncertainty(method, rows))
         views[method] = estimates.expected(activity)

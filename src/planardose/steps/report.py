@@ -39,7 +39,6 @@ from planardose.steps.report_views import before_after, views_of
 from planardose.units import rounded
 
 CLEAR_MOVE = 2.0  # standard uncertainties
-NETWORKS = {"unet": (), "diffusion": ("diffusion_weights",)}  # methods with the U-Net's weights, and their own
 
 
 def report(run: Run, patient: str) -> None:
@@ -77,10 +76,9 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     gates = read_gates(run, patient)
     method, status = common_method(gates, patient)
     choice = {"method": method, "status": status, "gate": gate_verdict(gates, method)}
-    weights = (run.config.weights, *NETWORKS[method]) if method in NETWORKS else ()
-    keys = ("model", "labels", *weights)
+    keys = ("model", "labels", *run.config.weights_of(method))
     hashes = {k: sha256_of(run.path(k, patient=patient)) for k in keys if run.path(k, patient=patient).exists()}
-    if run.path("weights", patient=patient).exists() and method in NETWORKS:
+    if run.config.weights in hashes:
         choice["network"] = _network_kept(run, patient)
     dose = run.need("dose", "absorbed-dose", patient=patient)
     energy = json.loads(dose.with_name(dose.name + ".json").read_text())["energy"]
