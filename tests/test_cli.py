@@ -22,6 +22,7 @@ COMMANDS = {
     "project",
     "train",
     "train-diffusion",
+    "reinforce",
     "register",
     "reconstruct",
     "compare-spect",
