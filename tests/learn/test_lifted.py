@@ -11,11 +11,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand besid
 
 from benchmarks.reconstruction.lifted import CHANNELS, LiftedMaker, in_place_of_the_unet
 
+from planardose.cohort import Cohort
+from planardose.config import parse_config
 from planardose.learn import infer
 from planardose.learn.dataset import validation_acquisitions
 from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import new_network
 from planardose.learn.problem import Problem
+from planardose.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def test_it_learns_and_takes_the_place_of_the_patients_network(lifted, tmp_path)
         progress = fit(network, lifted.batch_of, lifted.loss_of, lifted.scores, plan, tmp_path / "checkpoint.pt")
     assert progress.best_loss < 0.9 * progress.rows[0][3]
     before, model = infer.unet_map, lifted.maker.model
-    run = type("Run", (), {"config": type("C", (), {"train": type("T", (), {"threads": 1})})})
+    run = Run(parse_config({}), Cohort(()), tmp_path)
     with in_place_of_the_unet(network):
         acquired = lifted.acquired(validation_acquisitions(lifted.data, lifted.root, lifted.patient)[0])
         activity, u = infer.unet_map(run, "P01", model, lifted.maker.projector, acquired, lifted.maker.sources)

@@ -9,7 +9,7 @@ from learn_small import tiny_problem
 from planardose.config import POPULATION_WIDTH
 from planardose.errors import InputError
 from planardose.learn.features import CHANNELS
-from planardose.learn.loop import COLUMNS, Plan, fit, reproducible
+from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
 from planardose.learn.network import new_network
 from planardose.learn.population import FOLDER, NAME, load_population, save_population
 from planardose.steps.train import PATIENT, POPULATION, ZERO, choose
@@ -34,7 +34,7 @@ def fine_tuned(problem, weights, folder, learning_rate, steps=STEPS):
     with reproducible(1):
         plan = Plan(steps, learning_rate, 8, "f")
         progress = fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, folder / "c.pt")
-        return network, choose(network, progress, problem.base_scores(), POPULATION)
+        return network, choose(network, weights, progress, problem.base_scores(), POPULATION)
 
 
 def test_shipped_network_is_the_one_described_and_small():
@@ -85,6 +85,16 @@ def test_fine_tuned_weights_are_kept_where_they_win(problem, started, tmp_path):
 
 def test_population_weights_are_kept_where_fine_tuning_harms(problem, started, tmp_path):
     network, choice = fine_tuned(problem, started, tmp_path, 3.0)
+    assert choice["kept"] == POPULATION and choice["best_step"] == 0 and choice["scale"] == 1.0
+    assert all(torch.equal(v, started[k]) for k, v in network.state_dict().items())
+
+
+def test_population_weights_are_kept_where_fine_tuning_lowers_the_loss_but_spoils_the_mae(problem, started, tmp_path):
+    network, _ = fine_tuned(problem, started, tmp_path, 2e-3)
+    base = problem.base_scores()
+    start = (0.0, 2e-3, 0.0, 0.9 * base[0], 0.9 * base[1], base[2])
+    tuned = (8.0, 2e-3, 0.0, 0.8 * base[0], 1.1 * base[1], base[2])
+    choice = choose(network, started, Progress(rows=[start, tuned]), base, POPULATION)
     assert choice["kept"] == POPULATION and choice["best_step"] == 0 and choice["scale"] == 1.0
     assert all(torch.equal(v, started[k]) for k, v in network.state_dict().items())
 

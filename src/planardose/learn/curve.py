@@ -18,7 +18,7 @@ def plot_training(path: Path, rows: list[tuple[float, ...]], scores: dict[str, d
     rows : list of tuple
         As `loop.COLUMNS`; the first row is the network that training starts from.
     scores : dict
-        Of what training must beat (keys of `LINES`), with keys as `loop.COLUMNS`.
+        With keys as `loop.COLUMNS`; those of what training must beat (`LINES`) are drawn.
     title : str
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

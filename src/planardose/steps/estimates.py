@@ -24,9 +24,7 @@ from planardose.units import rounded
 
 FALLBACK = "qplanar_mlem"
 # The U-Net tells where in an organ the activity sits, the likelihood how much there is: its map gets the organ totals
-# of `FALLBACK`, and with them that method's calibrated intervals. 3 mismatched validation anatomies, MAE / kidneys /
-# liver / known lesions: by the network itself 0.258 / 4.9 / 7.9 / 7.3 %, one MLEM step later 0.271 / 4.0 / 6.6 / 4.5 %,
-# with these totals 0.268 / 4.6 / 6.2 / 3.6 %; QPlanar + 4 MLEM itself 0.286 / 4.7 / 6.6 / 3.4 %.
+# of `FALLBACK`, and with them that method's calibrated intervals (figures: benchmarks/README.md).
 #
 # Voxel by voxel such a map is not fitted to the counts. The gate asks whether it can be: it looks at the map after one
 # MLEM step, as the wrong inputs show then.

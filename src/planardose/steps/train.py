@@ -55,10 +55,11 @@ def train(run: Run, patient: str) -> None:
         problem = make_problem(run, patient, device)
         network, start = starting_network(run, patient, device, float(problem.maker.model.grid.spacing_mm[0]))
         plan = make_plan(run, patient, problem, sources, device, start)
+        first = {k: v.detach().clone() for k, v in network.state_dict().items()}
         prepared = time.monotonic()
         checkpoint = run.path("checkpoint", patient=patient)
         progress = fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
-        choice = choose(network, progress, problem.base_scores(), start["start"])
+        choice = choose(network, first, progress, problem.base_scores(), start["start"])
         organ_u = problem.organ_relative_u(network)
     seconds = {"preparation": prepared - began, "training": time.monotonic() - prepared}
     _write(run, patient, network, progress, plan, start | choice, organ_u, sources, seconds)
@@ -132,18 +133,26 @@ def device_of(choice: str) -> str:
     return "cuda" if there and choice != "cpu" else "cpu"
 
 
-def choose(network: ResidualMap, progress: Progress, base: Scores, start: str) -> dict:
+def choose(network: ResidualMap, first: dict, progress: Progress, base: Scores, start: str) -> dict:
     """What is kept, its step, and the validation scores of all candidates; the scale becomes 0 where none beats `base`.
 
     `fit` has put the weights with the lowest validation loss into the network, those of the start among them. Over the
-    base they must win in loss and MAE; where they do not, the base is kept.
+    base they must win in loss and MAE; where they do not, the population network is kept if it does (`first` holds its
+    weights), else the base.
     """
+
+    def wins(row: tuple[float, ...]) -> bool:
+        return row[3] < base[0] and row[4] < base[1]
+
     best = min(progress.rows, key=lambda r: r[3])
+    if start == POPULATION and not wins(best) and wins(progress.rows[0]):
+        best = progress.rows[0]
+        network.load_state_dict(first)
     candidates = {ZERO: base, PATIENT: best[3:]}
     if start == POPULATION:
         candidates[POPULATION] = progress.rows[0][3:]
     kept = PATIENT if best[0] > 0 or start != POPULATION else POPULATION
-    if not (best[3] < base[0] and best[4] < base[1]):
+    if not wins(best):
         kept = ZERO
     network.scale.fill_(0.0 if kept == ZERO else 1.0)
     if kept == ZERO:
