@@ -104,6 +104,28 @@ def test_mlem_keeps_counts_and_raises_the_likelihood(model, projector, responses
     assert values == sorted(values)
 
 
+def test_arms_that_the_ct_does_not_show_change_neither_fit_nor_map(model, projector, nuclide, camera):
+    """Half as many counts again, beside the body: without the outline liver and map are off."""
+    responses, of_body = projector.organ_responses(model.fractions), projector.of_body(model)
+    counts = np.tensordot(TRUTH, responses.total, axes=1) * EXPOSURE_S
+    beside = np.zeros(counts.shape, bool)
+    beside[:, [0, 18], 3:12] = True
+    assert not (beside & of_body).any()
+    armed = counts + 0.5 * counts.sum() * beside / beside.sum()
+
+    def reconstructed(counts, of_body):
+        acquired = Acquired(counts, None, EXPOSURE_S, of_body)
+        fit = qplanar(projector, model, acquired, responses)
+        return fit.concentrations, mlem(projector, with_modelled_scatter(acquired, fit, responses), fit.map(model), 4)
+
+    plain = reconstructed(counts, None)
+    fits, maps = zip(plain, reconstructed(armed, of_body), reconstructed(armed, None), strict=True)
+    assert fits[1] == pytest.approx(fits[0], rel=1e-3)
+    assert maps[1] == pytest.approx(maps[0], rel=2e-2, abs=1e-3 * maps[0].max())
+    assert np.abs(fits[2] / fits[0] - 1).max() > 0.1
+    assert np.abs(maps[2] - maps[0]).sum() > 0.1 * maps[0].sum()
+
+
 def test_mlem_step_against_its_formula(model, camera, nuclide, faces, responses):
     from planardose.recon.projector import Projector
 

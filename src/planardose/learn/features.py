@@ -4,7 +4,7 @@ The base is QPlanar's map. It fixes the scale: all channels are relative, so tha
 sensitivity cancel.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -107,7 +107,7 @@ class FeatureMaker:
 
     def __init__(self, projector: Projector, model: PatientModel, sources: PatientModel):
         self.projector, self.model, self.sources = projector, model, sources
-        self.box = body_box(model)
+        self.box, self.of_body = body_box(model), projector.of_body(model)
         self.responses = projector.organ_responses(self.sources.fractions)
         self.shapes = projector.tensor(self.sources.fractions[:, *self.box])
         self.fractions = projector.tensor(model.fractions[:, *self.box])
@@ -123,6 +123,7 @@ class FeatureMaker:
     def estimate(self, acquired: Acquired) -> Estimate:
         """QPlanar, MLEM, and the base's disagreement with the data."""
         tensor = self.projector.tensor
+        acquired = replace(acquired, of_body=self.of_body)
         fit = qplanar(self.projector, self.sources, acquired, self.responses)
         with torch.no_grad():
             modelled = with_modelled_scatter(acquired, fit, self.responses)

@@ -30,16 +30,19 @@ class Acquired:
         no window beside the photopeak.
     exposure_s : float
         Seconds that each point was in the field of view.
+    of_body : (V, I, K) bool or None
+        Cells that fits look at (`camera_views.outlined`); None: all.
     """
 
     counts: np.ndarray = field(repr=False)
     scatter: np.ndarray | None = field(repr=False)
     exposure_s: float
+    of_body: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        shapes = {self.counts.shape} | ({self.scatter.shape} if self.scatter is not None else set())
+        shapes = {x.shape for x in (self.counts, self.scatter, self.of_body) if x is not None}
         if len(shapes) != 1 or self.counts.ndim != 3:
-            raise ValueError(f"counts and scatter must be (V, I, K), got {sorted(shapes)}")
+            raise ValueError(f"counts, scatter and of_body must be (V, I, K), got {sorted(shapes)}")
         if not self.exposure_s > 0:
             raise ValueError(f"exposure_s must be positive, got {self.exposure_s}")
 

@@ -86,11 +86,11 @@ def with_all_views(setting, pose: PlanarPose) -> AllViews:
     """
     projector, model, exposure = setting.more, setting.model, setting.pair.exposure_s
     responses = projector.organ_responses(model.fractions)
-    total, errors = responses.total * exposure, model_errors(model)
+    total, errors, of_body = responses.total * exposure, model_errors(model), projector.of_body(model)
 
     def misfit(y: float) -> float:
         counts = collected(setting, pose, y)
-        return fit_concentrations(counts, total, np.zeros_like(counts), errors).misfit
+        return fit_concentrations(counts, total, np.zeros_like(counts), errors, of_body).misfit
 
     places = axis_mm(model)[1] + np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
     values = np.array([misfit(float(y)) for y in places])
@@ -98,5 +98,5 @@ def with_all_views(setting, pose: PlanarPose) -> AllViews:
     a, b, c = values[best - 1 : best + 2]
     curvature = a - 2 * b + c
     centre = float(places[best] + (0.5 * STEP_MM * (a - c) / curvature if curvature > 0 else 0.0))
-    acquired = Acquired(collected(setting, pose, centre), None, float(exposure))
+    acquired = Acquired(collected(setting, pose, centre), None, float(exposure), of_body)
     return AllViews(projector, acquired, responses, centre)

@@ -21,7 +21,7 @@ from planardose.physics.attenuation import mu_per_mm
 from planardose.physics.couch import couch_transmission
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.recon.blur import banded, counted_lines, layer_kernel, separable
-from planardose.recon.camera_views import Responses
+from planardose.recon.camera_views import Responses, outlined
 from planardose.recon.scatter import (
     ScatterParameters,
     directed_sources,
@@ -294,6 +294,12 @@ class AngledProjector:
         if abs(x) > abs(y):
             kernel = kernel.swapaxes(1, 2)
         return kernel[:, :: 1 if x >= 0 else -1, :: 1 if y >= 0 else -1]
+
+    def of_body(self, model: PatientModel) -> np.ndarray:
+        """(V, U, K) bool: cells in whose lines of sight the model has body (`camera_views.outlined`)."""
+        with torch.no_grad():
+            rates = self.forward(self.tensor(model.fractions.sum(axis=0)))
+        return outlined(rates.cpu().numpy())
 
     def organ_responses(self, fractions: np.ndarray) -> Responses:
         """Primary and scatter rates of every organ (O, V, U, K), from its fractions (O, I, J, K), evenly filled."""

@@ -27,9 +27,11 @@ from planardose.recon.register import unexplained
 from planardose.recon.tissues import TISSUES
 
 BESIDE_CELLS = 20  # on each side of the grid: where a source beside the body is looked for
+ALONG = 75.0  # percent of the slices: an arm reaches along more than a quarter of them
 SPOT_CELLS = 3  # edge of the square whose counts are a spot
 OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly, as in the registration
 LEAST = 1e-6  # of a share, before its logarithm
+LEAST_BESIDE = 1e-3  # the same of `beside_share`: arms that the CT does not show leave up to 1.3e-3
 # no shape of their own
 BACKGROUND = ("lungs", "skeleton", "blood_pool", "muscle", "brain", REMAINDER, OUTSIDE_CT, *TISSUES)
 
@@ -117,7 +119,7 @@ def statistics(
         if measured.scatter is not None:
             out[f"scatter_{name}"] = _log(measured.scatter[v][body].sum() / max(modelled[v][body].sum(), 1e-9))
     out["organ_shift"] = _log(misplaced.of_organs(model, responses, fit))
-    out["beside"] = _log(beside_share(body, inside, beside, expected))
+    out["beside"] = _log(max(beside_share(body, inside, beside, expected), LEAST_BESIDE))
     return {k: float(v) for k, v in out.items()}
 
 
@@ -134,15 +136,22 @@ def wide_grid(grid: Grid) -> Grid:
 
 
 def beside_share(body: np.ndarray, inside: np.ndarray, counts: np.ndarray, explained: np.ndarray) -> float:
-    """Counts of the hottest spot beside the body beyond those explained, over the view's counts; the larger view."""
+    """Counts of the hottest spot beside the body beyond those explained, over the view's counts; the larger view.
+
+    What goes on along much of one side, such as an arm that the CT does not show, is no spot: the `ALONG` percentile of
+    that side's slices is taken off.
+    """
     pad = ((BESIDE_CELLS, BESIDE_CELLS), (0, 0))
     # one cell around the body: what blur and a slightly wrong outline put there is no source
     free = ~np.pad(binary_dilation(body), pad) & inside
+    left = np.arange(len(free)) < len(free) // 2
     shares = []
     for view, known in zip(counts, explained, strict=True):
         rest = np.where(free, view - np.pad(known, pad), 0.0)
         spot = uniform_filter(rest, SPOT_CELLS, mode="constant") * SPOT_CELLS**2
-        shares.append(spot.max() / max(view[:, inside].sum(), 1.0))
+        sides = [spot[side][:, inside].max(axis=0) for side in (left, ~left)]
+        hottest = max(float(s.max() - np.percentile(s, ALONG)) for s in sides)
+        shares.append(hottest / max(view[:, inside].sum(), 1.0))
     return max(shares)
 
 

@@ -18,7 +18,16 @@ from planardose.planar import rebin
 from planardose.recon.motion import Movable, motion_prior, movable, moved_images, moved_responses
 from planardose.recon.placement import Placement
 from planardose.recon.qplanar import OrganFit, fit_concentrations, variance
-from planardose.recon.register import OUTLIER, SEARCH_ERROR, Images, about, coarser, middle_of, unexplained
+from planardose.recon.register import (
+    OUTLIER,
+    SEARCH_ERROR,
+    Images,
+    about,
+    coarser,
+    matched_cells,
+    middle_of,
+    unexplained,
+)
 
 HEAD_PRIOR = np.array([2.0, 2.0, 0.3])  # mm, mm, degrees: how far two heads are apart, standard deviations
 FIXED = 1e-6  # standard deviation of a parameter that is kept
@@ -109,8 +118,7 @@ class FinePlacer:
         self.movers = who
         self.who = who if organs else Movable(who.remainder, {})
         self.heads, self.max_rotation_deg = heads, max_rotation_deg
-        self.slices = np.zeros(model.grid.shape[2], dtype=bool)
-        self.slices[model.ct_slices] = True
+        self.matched = matched_cells(model)
         self.ones = np.ones((1, *images.counts.shape[1:]))
         self.cell = float(np.prod(model.grid.spacing_mm[[0, 2]]) / np.prod(images.pixel_mm))
         number = len(self.who.members)
@@ -130,8 +138,8 @@ class FinePlacer:
         return Placement(about(start, self.centre, -at[:3]), head, organs)
 
     def counts(self, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
-        """Counts (2, I, K) and the cells (I, K) that both views cover."""
-        out, covered = [], self.slices[None, :]
+        """Counts (2, I, K) and the `matched_cells` (I, K) that both views cover."""
+        out, covered = [], self.matched
         for view, pose in enumerate(placement.poses(self.centre)):
             both = np.concatenate([self.images.counts[view : view + 1], self.ones])
             binned = rebin(both, self.images.pixel_mm, self.grid, pose)

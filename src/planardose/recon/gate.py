@@ -45,8 +45,8 @@ def ct_slices(model: PatientModel) -> np.ndarray:
 
 
 def body_cells(model: PatientModel) -> np.ndarray:
-    """(I, K) bool: cells with body before or behind them, in the CT."""
-    return (model.fractions.sum(axis=(0, 2), dtype=np.float64) > 0) & ct_slices(model)
+    """(I, K) bool: cells with body before or behind them (`PatientModel.body`), in the CT."""
+    return model.body.any(axis=1) & ct_slices(model)
 
 
 def strips_of(model: PatientModel) -> list[np.ndarray]:

@@ -15,6 +15,7 @@ def mlem(projector: Projector, acquired: Acquired, start: np.ndarray, iterations
     ----------
     projector : Projector
     acquired : Acquired
+        Cells beside `of_body` count as not measured.
     start : (I, J, K) float
         MBq per voxel, not negative; voxels at zero stay there.
     iterations : int
@@ -27,13 +28,14 @@ def mlem(projector: Projector, acquired: Acquired, start: np.ndarray, iterations
     with torch.no_grad():
         x = projector.tensor(start)
         counts, scatter = projector.tensor(acquired.counts), projector.tensor(acquired.scatter)
-        ones = torch.full_like(counts, acquired.exposure_s)
-        sensitivity = projector.adjoint(ones).clamp_min(1e-12)
+        looked_at = torch.ones_like(counts) if acquired.of_body is None else projector.tensor(acquired.of_body)
+        looked_at = looked_at * acquired.exposure_s
+        sensitivity = projector.adjoint(looked_at).clamp_min(1e-12)
         for _ in range(iterations):
             expected = projector.forward(x) * acquired.exposure_s + scatter
             ratio = torch.where(expected > 1e-9, counts / expected.clamp_min(1e-9), torch.zeros_like(counts))
             # separable terms of a kernel can be slightly negative far from its middle
-            x = (x * projector.adjoint(ratio * acquired.exposure_s) / sensitivity).clamp_min(0.0)
+            x = (x * projector.adjoint(ratio * looked_at) / sensitivity).clamp_min(0.0)
     return x.cpu().numpy().astype(np.float64)
 
 
@@ -41,6 +43,7 @@ def flat_start(projector: Projector, model: PatientModel, acquired: Acquired) ->
     """(I, J, K) float64: the body evenly filled, scaled to the primary counts."""
     shape = model.fractions.sum(axis=0, dtype=np.float64)
     with torch.no_grad():
-        expected = float(projector.forward(projector.tensor(shape)).sum()) * acquired.exposure_s
-    primary = max(float((acquired.counts - acquired.scatter).sum()), 1.0)
-    return shape * primary / expected
+        expected = projector.forward(projector.tensor(shape)).cpu().numpy() * acquired.exposure_s
+    looked_at = 1.0 if acquired.of_body is None else acquired.of_body
+    primary = max(float(((acquired.counts - acquired.scatter) * looked_at).sum()), 1.0)
+    return shape * primary / float((expected * looked_at).sum(dtype=np.float64))

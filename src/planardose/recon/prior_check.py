@@ -78,7 +78,7 @@ class Checker:
         self.concentrations = fit.concentrations
         weights = 1.0 / variance(fit.expected, model_errors(model))
         weights[:, :, : model.ct_slices.start] = weights[:, :, model.ct_slices.stop :] = 0.0
-        weights *= self.rows.sum(axis=0) > 1e-12
+        weights *= (self.rows.sum(axis=0) > 1e-12) if acquired.of_body is None else acquired.of_body
         self.root, self.pixels = np.sqrt(weights), np.count_nonzero(weights)
         self.alone = self.fitted(self.rows, 0.0)[1]
 

@@ -61,7 +61,11 @@ def nonnegative_solution(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def fit_concentrations(
-    counts: np.ndarray, responses: np.ndarray, additive: np.ndarray, model_error: float | np.ndarray = MODEL_ERROR
+    counts: np.ndarray,
+    responses: np.ndarray,
+    additive: np.ndarray,
+    model_error: float | np.ndarray = MODEL_ERROR,
+    of_body: np.ndarray | None = None,
 ) -> OrganFit:
     """Fit concentrations to counts.
 
@@ -74,6 +78,8 @@ def fit_concentrations(
         Expected counts that do not depend on the concentrations (scatter).
     model_error : float or array that broadcasts to (2, I, K)
         Relative, per pixel.
+    of_body : (2, I, K) bool or None
+        Cells that are fitted; None: all.
 
     Returns
     -------
@@ -87,6 +93,8 @@ def fit_concentrations(
     scale = sums[seen]
     rows = all_rows[seen] / scale[:, None]  # unknowns are counts per organ: well scaled
     used = (rows.sum(axis=0) > 1e-12) | (a > 1e-12)
+    if of_body is not None:
+        used &= of_body.ravel()
     x = np.full(len(seen), max(y.sum() - a.sum(), 1.0) / max(len(seen), 1))
     for _ in range(ITERATIONS):
         weights = used / variance(x @ rows + a, relative)
@@ -130,7 +138,8 @@ def qplanar(
     if responses is None:
         responses = projector.organ_responses(model.fractions)
     total = responses.total * acquired.exposure_s
-    return fit_concentrations(acquired.counts, total, np.zeros_like(acquired.counts), model_errors(model))
+    none, errors = np.zeros_like(acquired.counts), model_errors(model)
+    return fit_concentrations(acquired.counts, total, none, errors, acquired.of_body)
 
 
 def with_modelled_scatter(acquired: Acquired, fit: OrganFit, responses: Responses) -> Acquired:

@@ -10,20 +10,23 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.image import Grid
 from planardose.patient_model import PatientModel
 from planardose.planar import rebin
+from planardose.recon.gate import body_cells, ct_slices
 from planardose.recon.qplanar import nonnegative_solution
 
 SEARCH_ERROR = 0.10  # relative model error of a pixel during the search
 OUTLINE_SMOOTHING_MM = 10.0
 OUTLINE = 0.35  # of a slice's median counts over the body
+BESIDE_MM = 20.5  # a little more than two voxels of 10 mm: farther from the body, counts are not held against it
 LEAST_OVERLAP = 0.6  # of the shorter of CT and planar image along z
 TURN_DEG = 2.0  # a lattice search finds the right shift if the rotation is off by up to about 2 degrees
+CANDIDATES = 12  # poses with the best scores, of which the one with the least misfit is taken
 X_REACH_MM = 80.0  # lattice search across, either side of the middle of the counts
 OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly: a lesion that nobody segmented
 REFINEMENTS = 6
@@ -59,12 +62,12 @@ class Registered:
 
 
 def least_squares(counts: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Non-negative weighted fit (P,) of the counts (P,) by the organs' rows (O, P)."""
+    """Amounts (O,) of the non-negative weighted fit of the counts (P,) by the organs' rows (O, P)."""
     weighted = rows * weights
     normal = weighted @ rows.T
     diagonal = np.diag_indices_from(normal)
     normal[diagonal] += 1e-9 * normal[diagonal].max() + 1e-12
-    return nonnegative_solution(normal, weighted @ counts) @ rows
+    return nonnegative_solution(normal, weighted @ counts)
 
 
 def unexplained(counts: np.ndarray, expected: np.ndarray, covered: np.ndarray) -> float:
@@ -72,6 +75,15 @@ def unexplained(counts: np.ndarray, expected: np.ndarray, covered: np.ndarray) -
     y, e = counts[:, covered], expected[:, covered]
     noise = np.sqrt(2.0 / np.pi) * np.sqrt(np.maximum(e, 0.0)).sum()
     return float(max(np.abs(y - e).sum() - noise, 0.0) / max(y.sum(), 1.0))
+
+
+def matched_cells(model: PatientModel) -> np.ndarray:
+    """(I, K) bool: cells with body in sight and their neighbours, in the CT.
+
+    What lies beside the body, such as arms that the CT does not show, is not for its organs to explain; the lack of
+    counts just beside it tells where its edge is.
+    """
+    return binary_dilation(body_cells(model)) & ct_slices(model)
 
 
 class Matcher:
@@ -91,8 +103,8 @@ class Matcher:
         kept = responses[seen > 1e-6 * seen.max()]
         self.rows = kept / kept.sum(axis=(1, 2, 3), keepdims=True)
         self.even = responses.sum(axis=0)
-        self.slices = np.zeros(model.grid.shape[2], dtype=bool)  # beyond the CT the anatomy is not known
-        self.slices[model.ct_slices] = True
+        self.slices = ct_slices(model)  # beyond the CT the anatomy is not known
+        self.body, self.matched = body_cells(model), matched_cells(model)
         self.ones = np.ones((1, *images.counts.shape[1:]))
         self.cell = float(np.prod(model.grid.spacing_mm[[0, 2]]) / np.prod(images.pixel_mm))
 
@@ -104,7 +116,12 @@ class Matcher:
         return other
 
     def at(self, pose: PlanarPose) -> tuple[np.ndarray, np.ndarray]:
-        """Counts (2, I, K) on the grid, and which cells (I, K) the images cover."""
+        """Counts (2, I, K) on the grid, and which of the `matched_cells` (I, K) the images cover."""
+        counts, covered = self.seen(pose)
+        return counts, covered & self.matched
+
+    def seen(self, pose: PlanarPose) -> tuple[np.ndarray, np.ndarray]:
+        """Counts (2, I, K) on the grid, and which cells (I, K) the images cover, beside the body as well."""
         both = rebin(np.concatenate([self.images.counts, self.ones]), self.images.pixel_mm, self.grid, pose)
         return both[:2], (both[2] > 0.98 * self.cell) & self.slices
 
@@ -113,7 +130,7 @@ class Matcher:
         used = np.broadcast_to(covered, counts.shape).ravel()
         rows = self.rows.reshape(len(self.rows), -1)
         out = np.zeros(counts.size)
-        out[used] = least_squares(counts.ravel()[used], rows[:, used], weights.ravel()[used])
+        out[used] = least_squares(counts.ravel()[used], rows[:, used], weights.ravel()[used]) @ rows[:, used]
         return out.reshape(counts.shape)
 
     def residual(self, pose: PlanarPose, covered: np.ndarray, root: np.ndarray) -> np.ndarray:
@@ -139,8 +156,9 @@ class Matcher:
         """Overlap (Dice, 0 to 1) of the body's outline in the counts and as an evenly filled body would show it.
 
         The outline is where a slice's counts pass `OUTLINE` of their median over the body, in both views together.
+        Counts farther than `BESIDE_MM` from the body are left out: arms may be there.
         """
-        counts, covered = self.at(pose)
+        counts, covered = self.seen(pose)
         sigma = OUTLINE_SMOOTHING_MM / self.grid.spacing_mm[[0, 2]]
         both = [gaussian_filter(x.sum(axis=0), sigma, mode="constant") * covered for x in (counts, self.even)]
         within = both[1] > OUTLINE * both[1].max(axis=0, keepdims=True)
@@ -148,7 +166,9 @@ class Matcher:
         for image in both:
             level = np.ma.median(np.ma.array(image, mask=~within), axis=0).filled(np.inf)
             shapes.append(image > OUTLINE * np.maximum(level, 1e-9))
-        return float(2 * (shapes[0] & shapes[1]).sum() / max(shapes[0].sum() + shapes[1].sum(), 1))
+        seen, body = shapes
+        seen &= distance_transform_edt(~body, self.grid.spacing_mm[[0, 2]]) <= BESIDE_MM
+        return float(2 * (seen & body).sum() / max(seen.sum() + body.sum(), 1))
 
     def misfit(self, pose: PlanarPose) -> float:
         """`unexplained` at a pose."""
@@ -180,41 +200,53 @@ def _extended(grid: Grid, images: Images) -> tuple[Grid, tuple[int, int]]:
     return Grid((i + 2 * wide, j, k + 2 * long), affine), (wide, long)
 
 
-def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> tuple[float, PlanarPose]:
-    """Best pose among shifts from `start` by two cells at a time: all of z, and `X_REACH_MM` in x; and its score."""
+def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> list[tuple[float, PlanarPose]]:
+    """Scores and poses of shifts from `start` by two cells at a time: all of z, and `X_REACH_MM` in x."""
     extended, (wide, long) = _extended(matcher.grid, images)
     stacked = _pooled(rebin(np.concatenate([images.counts, matcher.ones]), images.pixel_mm, extended, start))
     rows, known = _pooled(matcher.rows), _pooled(matcher.slices[None].repeat(2, axis=0))[0] == 4
     i, k = rows.shape[2:]
+    body = _pooled(matcher.body) >= 2  # at least half of the cells
     full = stacked[2] > 0.98 * 4 * matcher.cell
     least = LEAST_OVERLAP * min(known.sum(), full.any(axis=0).sum())
-    best, at = -np.inf, (0, 0)
+    found = []
     for dk in range(stacked.shape[2] - k + 1):
         for di in range(stacked.shape[1] - i + 1):
             covered = full[di : di + i, dk : dk + k] & known
             if covered.any(axis=0).sum() < least:
                 continue
-            score = _gain(rows, stacked[:2, di : di + i, dk : dk + k], covered)
-            if score > best:
-                best, at = score, (di, dk)
-    dx, dz = ((2 * n - m) * matcher.grid.spacing_mm[a] for n, m, a in ((at[0], wide, 0), (at[1], long, 2)))
-    return best, PlanarPose(start.x_mm - dx, start.z_mm - dz, start.rotation_deg)
+            score = _gain(rows, stacked[:2, di : di + i, dk : dk + k], covered, body)
+            dx, dz = ((2 * n - m) * matcher.grid.spacing_mm[a] for n, m, a in ((di, wide, 0), (dk, long, 2)))
+            found.append((score, PlanarPose(start.x_mm - dx, start.z_mm - dz, start.rotation_deg)))
+    return found
 
 
 def turned_search(matcher: Matcher, images: Images, start: PlanarPose, max_rotation_deg: float) -> PlanarPose:
     """Best pose of lattice searches at rotations `TURN_DEG` apart, up to the largest: a turn hides the right shift."""
     number = int(max_rotation_deg // TURN_DEG)
     turned = [replace(start, rotation_deg=n * TURN_DEG) for n in sorted(range(-number, number + 1), key=abs)]
-    return max((lattice_search(matcher, images, pose) for pose in turned), key=lambda found: found[0])[1]
+    found = [scored for pose in turned for scored in lattice_search(matcher, images, pose)]
+    best = sorted(found, key=lambda scored: -scored[0])[:CANDIDATES]
+    return min((pose for _, pose in best), key=matcher.misfit)
 
 
-def _gain(rows: np.ndarray, counts: np.ndarray, covered: np.ndarray) -> float:
-    """How much better the organs explain the counts than one value per slice and view does (weighted squares)."""
-    weights = covered / (np.maximum(counts, 1.0) + (2 * SEARCH_ERROR * counts) ** 2)
-    plain = (weights * counts).sum(axis=1, keepdims=True) / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
-    used = np.broadcast_to(covered, counts.shape)
-    expected = least_squares(counts[used], rows[:, used], weights[used])
-    return float((weights[used] * ((counts - plain)[used] ** 2 - (counts[used] - expected) ** 2)).sum())
+def _gain(rows: np.ndarray, counts: np.ndarray, covered: np.ndarray, body: np.ndarray) -> float:
+    """How much better the organs explain the counts than one value per slice and view does (weighted squares).
+
+    Fitted where body is in sight, judged everywhere: counts beside the body, and their lack within it, tell a wrong
+    shift. Errors count relative to the larger of counts and fit, so that neither side outweighs the other.
+    """
+
+    def weights(expected: np.ndarray) -> np.ndarray:
+        level = np.maximum(counts, expected)
+        return covered / (np.maximum(level, 1.0) + (2 * SEARCH_ERROR * level) ** 2)
+
+    own = weights(counts)
+    plain = (own * counts).sum(axis=1, keepdims=True) / np.maximum(own.sum(axis=1, keepdims=True), 1e-12)
+    used = np.broadcast_to(covered & body, counts.shape)
+    amounts = least_squares(counts[used], rows[:, used], own[used])
+    expected = np.tensordot(amounts, rows, axes=1)
+    return float((weights(plain) * (counts - plain) ** 2 - weights(expected) * (counts - expected) ** 2).sum())
 
 
 def about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> PlanarPose:

@@ -47,6 +47,10 @@ class Setting:
     def tissues(self) -> Tissues:
         return tissues_of(self.projector, self.model, self.responses)
 
+    @cached_property
+    def of_body(self) -> np.ndarray:
+        return self.projector.of_body(self.model)
+
     def acquired(self, pose: PlanarPose) -> Acquired:
         """Counts on the model's grid at a rigid pose."""
         return self.acquired_at(Placement(pose))
@@ -59,11 +63,13 @@ class Setting:
         if any(placement.head):
             counts[1] = self.pair.rebinned(grid, placement.poses(middle_of(grid))[1])[1]
         acquired = acquired_from(counts, windows, exposure_s, nuclide, step, f"{self.where} planar")
+        acquired = replace(acquired, of_body=self.of_body)
         if not placement.organs:
             return acquired
         total = self.responses.total * exposure_s
         moved = moved_responses(total, movable(self.model), placement.organs, grid.spacing_mm)
-        fit = fit_concentrations(acquired.counts, moved, np.zeros_like(acquired.counts), model_errors(self.model))
+        none, errors = np.zeros_like(acquired.counts), model_errors(self.model)
+        fit = fit_concentrations(acquired.counts, moved, none, errors, self.of_body)
         return replace(acquired, counts=brought_back(acquired.counts, fit.concentrations, total, moved))
 
     def photopeak_on(self, grid: Grid, pose: PlanarPose) -> np.ndarray:
