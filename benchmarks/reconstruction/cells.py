@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.reconstruction.anatomies import BASE_SEED, Case
 from benchmarks.reconstruction.cohort import ALL_LESIONS
 from benchmarks.reconstruction.generic import train_generic, use_generic
-from benchmarks.reconstruction.lifted import in_place_of_the_unet, train_lifted
+from benchmarks.reconstruction.lifted import in_place_of_the_unet, train_lifted, train_lifted_diffusion
 from benchmarks.reconstruction.provenance import commit, stamp
 from benchmarks.reconstruction.scoring import cell_rows
 
@@ -34,6 +34,7 @@ from planardose.steps.reinforce import reinforce
 from planardose.steps.sample_uptake import sample_uptake
 from planardose.steps.segment import segment
 from planardose.steps.train import train
+from planardose.steps.train_diffusion import train_diffusion
 
 log = logging.getLogger("benchmark")
 BEFORE = {"sampling", "projection", "grid_mm", "segmentation", "registration"}  # config keys of the steps before
@@ -57,7 +58,9 @@ class Group:
     generic : bool
         The network is the one trained on other anatomies (`generic`), not the patient's own.
     lifted : bool
-        The network sees lifted views (`lifted`) instead of what the chain's sees.
+        The networks see lifted views (`lifted`) instead of what the chain's see.
+    left_out : tuple of str
+        Methods that others need and that another group reports.
     """
 
     methods: tuple[str, ...]
@@ -66,6 +69,7 @@ class Group:
     rename: dict = field(default_factory=dict)
     generic: bool = False
     lifted: bool = False
+    left_out: tuple[str, ...] = ()
 
     def settings(self, seed: int, patients: dict | None = None):
         """The config of a cell."""
@@ -73,7 +77,7 @@ class Group:
 
     @property
     def trained(self) -> bool:
-        return self.settings(0).needs_training
+        return not {"unet", "diffusion"}.isdisjoint(self.methods)
 
     @property
     def own_base(self) -> bool:
@@ -95,7 +99,11 @@ GROUPS = {
         rename={"qplanar_mlem": "qplanar_mlem, lesion masks", "unet": "unet, lesion masks"},
     ),
     "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
+    "diffusion": Group(("unet", "diffusion"), left_out=("unet",)),
     "resunet": Group(("unet",), rename={"unet": "resunet"}, lifted=True),
+    "resunet_diffusion": Group(
+        ("unet", "diffusion"), rename={"diffusion": "resunet_diffusion"}, lifted=True, left_out=("unet",)
+    ),
 }
 
 
@@ -214,6 +222,8 @@ class Bench:
                 for row in run.cohort.rows_of(patient):
                     self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
             rows, images = cell_rows(run, self.case, self.cohort_folder / "truth", settings.rename)
+            rows = [row for row in rows if row["method"] not in settings.left_out]
+            images = {k: v for k, v in images.items() if k not in settings.left_out}
         spent = {k: round(v - before.get(k, 0.0), 2) for k, v in self.seconds.items()}
         return {
             "case": vars(self.case), "group": group, "train_seed": cell.train_seed, **stamp(), "registration": notes,
@@ -225,15 +235,19 @@ class Bench:
         """Make the network that the reconstruction takes while the context is open."""
         patient = self.case.name
         if group.lifted:
-            found = []
-            self.timed("train", lambda: found.append(train_lifted(run, patient)))
-            return in_place_of_the_unet(found[0])
+            began = time.monotonic()
+            network = train_lifted(run, patient)
+            diffusion = train_lifted_diffusion(run, patient, network) if "diffusion" in group.methods else None
+            self.seconds["train"] = self.seconds.get("train", 0.0) + time.monotonic() - began
+            return in_place_of_the_unet(network, diffusion)
         if group.generic:
             use_generic(run, patient, train_generic(generic_folder(self.out), run.config, seed))
         elif group.trained:
             self.timed("train", train, run, patient)
             if run.config.reinforce.steps:
                 self.timed("reinforce", reinforce, run, patient)
+            if "diffusion" in group.methods:
+                self.timed("train_diffusion", train_diffusion, run, patient)
         return nullcontext()
 
     def _link(self, source: str, target: str) -> None:

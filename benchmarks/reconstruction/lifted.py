@@ -1,9 +1,10 @@
-"""The paper's kind of network for comparison: a 3D residual U-Net on lifted views, without organs or organ-wise fit.
+"""The paper's two networks for comparison: a 3D residual U-Net and a diffusion model on lifted views, blind to organs.
 
-The counts of both views are drawn out along their lines of sight, beside the CT's densities; what the network corrects
-is an evenly filled body. Virtual data, loss, optimiser, width and steps are those of the chain's `unet` started from
-scratch, so that only what the network sees differs. Lopez-Montes et al. (arXiv 2510.21362) give no sizes; this is their
-idea, not their code. Organ totals are put right as the chain does for its U-Net.
+The counts of both views are drawn out along their lines of sight, beside the CT's densities; what the U-Net corrects is
+an evenly filled body; the diffusion draws around the U-Net's map, and no counts bind the draws. Virtual data, losses,
+optimiser, widths and steps are those of the chain's networks started from scratch, so that only what they see differs.
+Lopez-Montes et al. (arXiv 2510.21362) give no sizes; this is their idea, not their code. Organ totals of the U-Net are
+put right as the chain does for its own.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +14,12 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from safetensors.torch import save
 
+from planardose.learn.denoiser import Denoiser, new_denoiser
+from planardose.learn.diffusion_infer import Draws
+from planardose.learn.diffusion_problem import DiffusionProblem
+from planardose.learn.draws import reference_case, residuals
 from planardose.learn.features import PSEUDO_COUNTS, Example, FeatureMaker
 from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import ResidualMap, new_network
@@ -74,14 +80,70 @@ def train_lifted(run: Run, patient: str) -> ResidualMap:
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, f"lifted {patient} {steps}")
         checkpoint = run.path("checkpoint", patient=patient)
         fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
+    run.path("weights", patient=patient).write_bytes(save(network.state_dict()))
     return network.eval()
 
 
+class LiftedDiffusion(DiffusionProblem):
+    """The diffusion model's training problem around the map of such a U-Net."""
+
+    def bound(self, acquired: Acquired, estimate: Lifted) -> None:
+        """Nothing binds the draws."""
+
+
+@dataclass(frozen=True)
+class LiftedDenoiser:
+    """A trained diffusion model with what its draws need."""
+
+    denoiser: Denoiser
+    problem: LiftedDiffusion
+
+
+def train_lifted_diffusion(run: Run, patient: str, network: ResidualMap) -> LiftedDenoiser:
+    """The diffusion model around the network's map, trained as long as the chain's."""
+    settings = run.config.diffusion
+    with reproducible(run.config.train.threads):
+        problem = LiftedDiffusion(lifted_problem(run, patient), network)
+        seed = seed_for(run.config.seed, "diffusion lifted", patient)
+        denoiser = new_denoiser(len(CHANNELS) + 1, settings.width, seed)
+        train = run.config.train
+        plan = Plan(settings.steps, train.learning_rate, train.checkpoint_every, f"lifted diffusion {patient}")
+        checkpoint = run.path("diffusion_checkpoint", patient=patient)
+        fit(denoiser, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
+    run.path("diffusion_weights", patient=patient).write_bytes(save(denoiser.state_dict()))
+    return LiftedDenoiser(denoiser.eval(), problem)
+
+
 @contextmanager
-def in_place_of_the_unet(network: ResidualMap) -> Iterator[None]:
-    """Step `reconstruct` takes this network's map where it would take that of the patient's own."""
-    with patch("planardose.learn.infer.unet_map", _maps_of(network)):
+def in_place_of_the_unet(network: ResidualMap, diffusion: LiftedDenoiser | None = None) -> Iterator[None]:
+    """Step `reconstruct` takes these networks' maps where it would take those of the patient's own."""
+    with (
+        patch("planardose.learn.infer.unet_map", _maps_of(network)),
+        patch("planardose.learn.diffusion_infer.diffusion_draws", _draws_of(network, diffusion)),
+    ):
         yield
+
+
+def _draws_of(network: ResidualMap, diffusion: LiftedDenoiser | None) -> Callable:
+    def diffusion_draws(
+        run: Run, patient: str, timepoint: str, model: PatientModel, projector: Projector, acquired: Acquired,
+        sources: PatientModel,
+    ) -> Draws:  # fmt: skip
+        settings, problem = run.config.diffusion, diffusion.problem
+        with reproducible(run.config.train.threads), torch.no_grad():
+            maker = LiftedMaker(projector, model, sources)
+            estimate = maker.estimate(acquired)
+            case = reference_case(maker.example(estimate), network)
+            noise = problem.noise.pairs(run.config.seed, f"lifted draw {timepoint}", patient, settings.draws)
+            found = residuals(
+                diffusion.denoiser, problem.scaling, case, projector.tensor(noise), settings.sampling_steps
+            )
+            inside = problem.scaling.activity(found, case.reference[None]).cpu().numpy()
+        maps = np.repeat(estimate.even[None].astype(np.float32), len(inside), axis=0)
+        maps[(slice(None), *maker.box)] = inside
+        return Draws(maps, 1.0, 1.0)
+
+    return diffusion_draws
 
 
 def _maps_of(network: ResidualMap) -> Callable:

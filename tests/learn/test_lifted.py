@@ -9,12 +9,19 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand beside the package
 
-from benchmarks.reconstruction.lifted import CHANNELS, LiftedMaker, in_place_of_the_unet
+from benchmarks.reconstruction.lifted import (
+    CHANNELS,
+    LiftedDenoiser,
+    LiftedDiffusion,
+    LiftedMaker,
+    in_place_of_the_unet,
+)
 
 from planardose.cohort import Cohort
 from planardose.config import parse_config
-from planardose.learn import infer
+from planardose.learn import diffusion_infer, infer
 from planardose.learn.dataset import validation_acquisitions
+from planardose.learn.denoiser import new_denoiser
 from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import new_network
 from planardose.learn.problem import Problem
@@ -57,3 +64,24 @@ def test_it_learns_and_takes_the_place_of_the_patients_network(lifted, tmp_path)
     inside[lifted.maker.box] = True
     even = lifted.maker.estimate(acquired).even
     assert np.array_equal(activity[~inside], even[~inside]) and not np.allclose(activity[inside], even[inside])
+
+
+def test_its_diffusion_learns_and_draws_around_its_map(lifted, tmp_path):
+    network, model = new_network(len(CHANNELS), 4, 1), lifted.maker.model
+    with reproducible(1):
+        own = LiftedDiffusion(lifted, network)
+        denoiser = new_denoiser(len(CHANNELS) + 1, 8, 1)
+        plan = Plan(20, 5e-3, 10, "test")
+        progress = fit(denoiser, own.batch_of, own.loss_of, own.scores, plan, tmp_path / "checkpoint.pt")
+    assert progress.best_loss < progress.rows[0][3]
+    run = Run(parse_config({"diffusion": {"draws": 4, "sampling_steps": 3}}), Cohort(()), tmp_path)
+    acquired = lifted.acquired(validation_acquisitions(lifted.data, lifted.root, lifted.patient)[0])
+    with in_place_of_the_unet(network, LiftedDenoiser(denoiser, own)):
+        draws = diffusion_infer.diffusion_draws(
+            run, "P01", "t24", model, lifted.maker.projector, acquired, lifted.maker.sources
+        )
+    assert draws.maps.shape == (4, *model.grid.shape)
+    assert (draws.maps >= 0).all() and draws.voxel_u[lifted.maker.box].max() > 0
+    # the network is untrained, so its map is the even body: draws scatter around that
+    even = lifted.maker.estimate(acquired).even
+    assert draws.mean.sum() == pytest.approx(even.sum(), rel=0.5)

@@ -5,7 +5,7 @@ import pytest
 
 from planardose.image import Grid
 from planardose.recon.acquired import Acquired
-from planardose.recon.consistency import BESIDE_CELLS, Usual, limits, score, statistics, wide_grid
+from planardose.recon.consistency import BESIDE_CELLS, LEAST_BESIDE, Usual, limits, score, statistics, wide_grid
 from planardose.recon.qplanar import qplanar
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
@@ -58,6 +58,10 @@ def test_each_fault_has_its_statistic(chain):
     spot = np.zeros((2, counts.shape[1] + 2 * BESIDE_CELLS, counts.shape[2]))
     spot[:, 5, 7] = 0.02 * counts[0].sum()
     assert told(counts, beside=spot)["beside"] == pytest.approx(np.log(0.02), abs=0.1)
+    arm = np.zeros_like(spot)
+    arm[:, 5, 3:13] = 0.005 * counts[0].sum()  # no source beside the body, whatever it holds
+    assert told(counts, beside=arm)["beside"] == right["beside"] == np.log(LEAST_BESIDE)
+    assert told(counts, beside=arm + spot)["beside"] > np.log(0.015)
     swapped = told(counts[::-1].copy())
     assert swapped["unexplained"] > right["unexplained"] + 1
 
