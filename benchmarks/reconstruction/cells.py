@@ -27,6 +27,7 @@ from planardose.io.files import write_text
 from planardose.run import Run
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
+from planardose.steps.import_prior import import_prior
 from planardose.steps.project import project
 from planardose.steps.reconstruct import reconstruct
 from planardose.steps.register import register
@@ -85,6 +86,12 @@ class Group:
         return bool(self.cells) or bool(BEFORE & set(self.config))
 
 
+def _with_prior(name: str, called: str, methods: tuple[str, ...]) -> Group:
+    """Methods that are given a prior image of the case's `PRIORS`."""
+    cells = {"prior_image": f"inputs/{{patient}}/{name}"}
+    return Group(methods, cells=cells, rename={m: f"{m}, {called}" for m in methods})
+
+
 # A new method, or a run with prior image or lesion masks, is one line here.
 GROUPS = {
     "classical": Group(("conjugate_view", "qplanar", "qplanar_mlem", "mlem")),
@@ -98,6 +105,9 @@ GROUPS = {
         ("qplanar_mlem", "unet"), cells={"lesions": f"inputs/{{patient}}/{ALL_LESIONS}"},
         rename={"qplanar_mlem": "qplanar_mlem, lesion masks", "unet": "unet, lesion masks"},
     ),
+    "prior": _with_prior("prior.nii.gz", "prior image", ("qplanar_mlem", "unet")),
+    "prior_off": _with_prior("prior_off.nii.gz", "prior image 10 mm off", ("qplanar_mlem",)),
+    "prior_poor": _with_prior("prior_poor.nii.gz", "poor prior image", ("qplanar_mlem",)),
     "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
     "diffusion": Group(("unet", "diffusion"), left_out=("unet",)),
     "resunet": Group(("unet",), rename={"unet": "resunet"}, lifted=True),
@@ -183,6 +193,8 @@ class Bench:
         run = self.run(group, BASE_SEED, base)
         self.timed("import_ct", import_ct, run, patient)
         self.timed("segment", segment, run, patient)
+        if "prior_image" in GROUPS[group].cells:
+            self.timed("import_prior", import_prior, run, patient)
         for row in run.cohort.rows_of(patient):
             self.timed("import_planar", import_planar, run, patient, row.timepoint)
             try:

@@ -12,7 +12,7 @@ import argparse
 import csv
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -33,13 +33,19 @@ from planardose.library import load_camera, load_nuclide
 from planardose.organs import LESION_BASE, is_lesion, name_of_label
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
-from planardose.seeds import rng_for
+from planardose.seeds import rng_for, seed_for
 from planardose.steps.demo_images import CT_NOISE_HU, perturbed_labels, swept
 from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER, Truth, concentrations_kbq_ml, truth_of
+from planardose.steps.demo_prior import Look, prior_image
 from planardose.units import BQ_PER_MBQ
 
 ALL_LESIONS = "lesions_all.nii.gz"  # hidden ones too: for the group that is told of them
-GENERATOR = 1  # bumped when a case's files change
+PRIORS = {  # file of a prior image -> how far it is off (mm, direction at random) and how it looks
+    "prior.nii.gz": (2.5, Look()),
+    "prior_off.nii.gz": (10.0, Look()),
+    "prior_poor.nii.gz": (2.5, Look(noise=2.0, true=False)),
+}
+GENERATOR = 2  # bumped when a case's files change
 COLUMNS = (
     "patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at",
     "segmentation", "lesions", "calibration_cps_per_mbq",
@@ -77,6 +83,7 @@ def write_case(out: Path, case: Case, fineness: Fineness | None = None, device: 
     folder = out / "inputs" / case.name
     _write_ct(truths[0], case, folder)
     _write_labels(truths[0], case, folder)
+    _write_priors(truths[0], case, folder)
     sample = 0
     for truth in truths:
         for acquisition in truth.patient.acquisitions:
@@ -162,6 +169,19 @@ def _write_labels(truth: Truth, case: Case, folder: Path) -> None:
     known = [x.label for x in truth.patient.phantom.lesions if x.known]
     write_lesions(folder / "lesions.nii.gz", sampled.labels * np.isin(sampled.labels, known), grid)
     write_lesions(folder / ALL_LESIONS, sampled.labels, grid)
+
+
+def _write_priors(truth: Truth, case: Case, folder: Path) -> None:
+    """Images as an earlier PET of the same patient would be, on the CT: `PRIORS`."""
+    patient, labels = truth.patient, truth.anatomy.sampled.labels
+    hours = patient.acquisitions[0].hours
+    kbq_ml = truth.map_of(concentrations_kbq_ml(patient, truth.anatomy.classes, hours))
+    activity = Volume(kbq_ml * 1e3, patient.grid, "activity concentration", "Bq/mL")
+    for name, (off_mm, look) in PRIORS.items():
+        direction = rng_for(case.root, "reconstruction benchmark prior", case.name + name).standard_normal(3)
+        shift = tuple(float(x) for x in off_mm * direction / np.linalg.norm(direction))
+        seed = seed_for(case.root, "reconstruction benchmark prior image", case.name + name)
+        write_volume(folder / name, prior_image(activity, labels, replace(look, shift_mm=shift), seed))
 
 
 def write_lesions(path: Path, labels: np.ndarray, grid: Grid) -> None:

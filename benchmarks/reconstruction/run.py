@@ -42,9 +42,11 @@ FULL = Scale(24, 10, ("matched", "aligned", "mismatched"), ("matched", "mismatch
 
 
 def cells_of(case: Case, scale: Scale, groups: Sequence[str], train_seeds: int) -> list[Cell]:
-    """The cells of a case: one seed for groups without a network."""
+    """The cells of a case: one seed for groups without a network; the real CT has no prior image."""
     found = []
     for group in groups:
+        if isinstance(case, RealCase) and "prior_image" in GROUPS[group].cells:
+            continue
         if not GROUPS[group].trained:
             found.append(Cell(case, group, 0))
         elif case.variant in scale.trained:
