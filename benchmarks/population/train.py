@@ -27,11 +27,11 @@ from planardose.seeds import rng_for, seed_for
 from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER
 from planardose.units import rounded
 
-SEED, SIZE = 301, Size(anatomies=12, uptakes=16, histories=5e5, ct_mm=(5.0, 5.0, 5.0))
+SEED, SIZE = 301, Size(anatomies=24, uptakes=16, histories=5e5, ct_mm=(5.0, 5.0, 5.0))
 VALIDATION_SEED, VALIDATION_SIZE = 302, Size(anatomies=4, uptakes=8, histories=1e6, ct_mm=CT_SPACING_MM)
 ACQUISITIONS = 16  # per patient and segmentation
 SLICES = 48  # of a batch, a random part of the body: the same work sees more patients
-WIDTH, BATCH, LEARNING_RATE, STEPS, VALIDATE_EVERY = 16, 1, 2e-3, 2400, 160
+WIDTH, BATCH, LEARNING_RATE, STEPS, VALIDATE_EVERY = 16, 1, 2e-3, 6000, 200
 log = logging.getLogger("planardose.population")
 
 
