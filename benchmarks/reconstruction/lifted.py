@@ -9,7 +9,7 @@ put right as the chain does for its own.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from unittest.mock import patch
 
 import numpy as np
@@ -50,8 +50,9 @@ class LiftedMaker(FeatureMaker):
 
     def estimate(self, acquired: Acquired) -> Lifted:
         """Nothing is fitted but the total."""
-        counts = self.projector.tensor(acquired.counts) + PSEUDO_COUNTS
-        logs = (counts / counts.mean()).log()
+        acquired = replace(acquired, of_body=self.of_body)
+        counts, of_body = self.projector.tensor(acquired.counts) + PSEUDO_COUNTS, self.projector.tensor(self.of_body)
+        logs = (counts / (counts * of_body).sum() * of_body.sum()).log() * of_body
         lines = torch.cat([logs, logs.mean(dim=0, keepdim=True)])
         return Lifted(lines, flat_start(self.projector, self.model, acquired))
 

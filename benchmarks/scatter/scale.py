@@ -31,7 +31,7 @@ def scale_by_images(acquired: Acquired, rows: Responses, errors: np.ndarray, wid
     primary, scatter, scale = rows.primary * acquired.exposure_s, rows.scatter * acquired.exposure_s, 1.0
     for _ in range(ROUNDS):
         total = primary + scale * scatter
-        fit = fit_concentrations(acquired.counts, total, 0 * acquired.counts, errors)
+        fit = fit_concentrations(acquired.counts, total, 0 * acquired.counts, errors, acquired.of_body)
         w = (1 / variance(fit.expected, errors)).ravel()
         organs = total.reshape(len(total), -1)[fit.concentrations > 0]
         organs = organs / organs.sum(axis=1, keepdims=True)
@@ -50,7 +50,7 @@ def scale_by_windows(acquired: Acquired, rows: Responses, errors: np.ndarray, in
     scale = 1.0
     for _ in range(ROUNDS):
         total = (rows.primary + scale * rows.scatter) * acquired.exposure_s
-        fit = fit_concentrations(acquired.counts, total, 0 * acquired.counts, errors)
+        fit = fit_concentrations(acquired.counts, total, 0 * acquired.counts, errors, acquired.of_body)
         modelled = np.tensordot(fit.concentrations, rows.scatter, axes=1)[:, :, inside].sum() * acquired.exposure_s
         scale = float(acquired.scatter[:, :, inside].sum() / modelled)
     return scale
@@ -73,7 +73,7 @@ def measured(case: Case) -> list[dict]:
         found |= {name: scale_by_images(acquired, rows, errors, width) for name, width in PRIORS.items()}
         for name, scale in found.items():
             total = (rows.primary + scale * rows.scatter) * acquired.exposure_s
-            fit = fit_concentrations(acquired.counts, total, 0 * acquired.counts, errors)
+            fit = fit_concentrations(acquired.counts, total, 0 * acquired.counts, errors, acquired.of_body)
             scatter = scale * acquired.exposure_s * np.tensordot(fit.concentrations, rows.scatter, axes=1)
             iterations = Config().reconstruction.mlem_iterations
             activity = mlem(setting.projector, replace(acquired, scatter=scatter), fit.map(sources), iterations)

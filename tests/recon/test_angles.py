@@ -142,3 +142,13 @@ def test_what_cannot_be_projected_is_refused(model, camera, nuclide):
         AngledProjector(model, camera, nuclide, (Head(0.0, 200.0), Head(90.0, 100.0)))
     with pytest.raises(ValueError, match="time share"):
         AngledProjector(model, camera, nuclide, (Head(0.0, 200.0),), time_shares=(1.0, 2.0))
+
+
+def test_outline_of_opposed_heads_is_the_body_in_sight(model, projector, pair):
+    """The blurred outline against the model's own: within a cell of 20 mm either way."""
+    ours, theirs = pair.of_body(model), projector.of_body(model)
+    columns = pair.columns.first_mm + (np.arange(pair.columns.count) + 0.5) * pair.columns.width_mm
+    first = int(np.abs(columns - model.grid.axis_mm(0)[0]).argmin())
+    ours = ours[:, first : first + model.grid.shape[0]]
+    assert ours.shape == theirs.shape and theirs.any() and not theirs.all()
+    assert (ours == theirs).mean() > 0.85

@@ -49,6 +49,22 @@ def test_a_shift_of_one_cell_is_found_with_its_sign(chain, axis, name, model):
     assert found["organ_shift"] > np.log(2.0)
 
 
+def test_an_arm_on_one_side_is_no_shift(model, projector):
+    responses, of_body = projector.organ_responses(model.fractions), projector.of_body(model)
+    counts = np.tensordot(UPTAKE, responses.total, axes=1) * EXPOSURE_S
+    arm = np.zeros(counts.shape, bool)
+    arm[:, 0, 3:12] = True
+    armed = counts + 0.2 * counts.sum() * arm / arm.sum()
+    found = []
+    for seen in (counts, armed):
+        acquired = Acquired(seen, None, EXPOSURE_S, of_body)
+        fit = qplanar(projector, model, acquired, responses)
+        wide = np.pad(seen, ((0, 0), (BESIDE_CELLS, BESIDE_CELLS), (0, 0)))
+        found.append(statistics(model, responses.total * EXPOSURE_S, acquired, 0 * seen, fit, wide))
+    for name in ("shift_x_anterior_mm", "shift_x_posterior_mm", "unexplained", "organ_shift", "worst_strip"):
+        assert found[1][name] == pytest.approx(found[0][name], abs=0.05), name
+
+
 def test_each_fault_has_its_statistic(chain):
     told, counts = chain
     right = told(counts)
@@ -59,7 +75,7 @@ def test_each_fault_has_its_statistic(chain):
     spot[:, 5, 7] = 0.02 * counts[0].sum()
     assert told(counts, beside=spot)["beside"] == pytest.approx(np.log(0.02), abs=0.1)
     arm = np.zeros_like(spot)
-    arm[:, 5, 3:13] = 0.005 * counts[0].sum()  # no source beside the body, whatever it holds
+    arm[:, 5, 2:13] = 0.005 * counts[0].sum()  # no source beside the body, whatever it holds
     assert told(counts, beside=arm)["beside"] == right["beside"] == np.log(LEAST_BESIDE)
     assert told(counts, beside=arm + spot)["beside"] > np.log(0.015)
     swapped = told(counts[::-1].copy())

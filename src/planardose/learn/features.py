@@ -131,7 +131,8 @@ class FeatureMaker:
             counts, expected = tensor(acquired.counts), tensor(fit.expected)
             ratio = ((counts + PSEUDO_COUNTS) / (expected + PSEUDO_COUNTS)).log()
             misfit = (counts - expected) / (expected + PSEUDO_COUNTS).sqrt()
-            return Estimate(fit.concentrations, refined, _cut(torch.cat([ratio, misfit])), expected)
+            lines = _cut(torch.cat([ratio, misfit])) * tensor(np.concatenate([self.of_body] * 2))
+            return Estimate(fit.concentrations, refined, lines, expected)
 
     def example(self, estimate: Estimate, truth: np.ndarray | None = None) -> Example:
         """Channels and base in the box; `truth` (I, J, K) on the whole grid in MBq per voxel, where it is known."""

@@ -31,7 +31,7 @@ class Acquired:
     exposure_s : float
         Seconds that each point was in the field of view.
     of_body : (V, I, K) bool or None
-        Cells that fits look at (`camera_views.outlined`); None: all.
+        Cells that fits look at (`CameraViews.of_body`); None: all. OSEM always takes all.
     """
 
     counts: np.ndarray = field(repr=False)

@@ -21,7 +21,7 @@ from planardose.physics.attenuation import mu_per_mm
 from planardose.physics.couch import couch_transmission
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.recon.blur import banded, counted_lines, layer_kernel, separable
-from planardose.recon.camera_views import Responses, outlined
+from planardose.recon.camera_views import Responses
 from planardose.recon.scatter import (
     ScatterParameters,
     directed_sources,
@@ -30,6 +30,7 @@ from planardose.recon.scatter import (
     surroundings_shares,
 )
 
+EDGE = 0.25  # of the largest rate in a slice of an evenly filled body: where its outline is
 FINE = 5  # of the comb, per column; odd, so that a tooth lies in the middle of a column
 # Sharing between teeth 2 mm apart adds at most 1 mm2 to the variance of a response whose variance is 30 mm2 or more;
 # sharing between distances 15 mm apart, whose widths (standard deviation) differ by 0.5 mm, at most 0.06 mm2.
@@ -296,10 +297,13 @@ class AngledProjector:
         return kernel[:, :: 1 if x >= 0 else -1, :: 1 if y >= 0 else -1]
 
     def of_body(self, model: PatientModel) -> np.ndarray:
-        """(V, U, K) bool: cells in whose lines of sight the model has body (`camera_views.outlined`)."""
+        """(V, U, K) bool: cells in whose lines of sight the model has body, as `CameraViews.of_body`.
+
+        The outline is where an evenly filled body gives `EDGE` of the largest rate in its slice.
+        """
         with torch.no_grad():
-            rates = self.forward(self.tensor(model.fractions.sum(axis=0)))
-        return outlined(rates.cpu().numpy())
+            rates = self.forward(self.tensor(model.fractions.sum(axis=0))).cpu().numpy()
+        return rates > EDGE * rates.max(axis=1, keepdims=True)
 
     def organ_responses(self, fractions: np.ndarray) -> Responses:
         """Primary and scatter rates of every organ (O, V, U, K), from its fractions (O, I, J, K), evenly filled."""

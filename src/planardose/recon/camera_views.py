@@ -18,8 +18,6 @@ from planardose.planar import VIEWS
 from planardose.recon.blur import RANK, banded, counted_lines, layer_profiles
 from planardose.recon.scatter import ScatterModel, ScatterParameters
 
-EDGE = 0.15  # of the largest rate in a slice of an evenly filled body: where its outline is
-
 
 def attenuation_factors(mu: np.ndarray, step_mm: float) -> np.ndarray:
     """Escape probability of photons that leave each voxel along +y and along -y.
@@ -53,15 +51,6 @@ class Responses:
     @property
     def total(self) -> np.ndarray:
         return self.primary + self.scatter
-
-
-def outlined(rates: np.ndarray) -> np.ndarray:
-    """(V, I, K) bool: the outline of an evenly filled body in its primary rates (V, I, K), slice by slice.
-
-    Counts beside it, such as those of arms that the CT does not show, say nothing about the organs of the CT, of which
-    only scatter reaches there: fits leave them out.
-    """
-    return rates > EDGE * rates.max(axis=1, keepdims=True)
 
 
 class CameraViews:
@@ -149,9 +138,14 @@ class CameraViews:
         """Rates (2, I, K) float64 of one map per view."""
         return np.stack([self._view(s.astype(np.float32), v) for v, s in enumerate(sources)]).astype(np.float64)
 
-    def of_body(self, model: PatientModel) -> np.ndarray:
-        """(2, I, K) bool: cells in whose lines of sight the model has body (`outlined`)."""
-        return outlined(self.primary(model.fractions.sum(axis=0)))
+    @staticmethod
+    def of_body(model: PatientModel) -> np.ndarray:
+        """(2, I, K) bool: cells in whose lines of sight the model has body.
+
+        Counts beside it, such as those of arms that the CT does not show, say nothing about the organs of the CT, of
+        which only blur and scatter reach there: fits leave them out.
+        """
+        return np.repeat(model.body.any(axis=1)[None], len(VIEWS), axis=0)
 
     def organ_responses(self, fractions: np.ndarray) -> Responses:
         """Primary and scatter rates of every organ, from its fractions (O, I, J, K), evenly filled."""

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import yaml
 from scipy.linalg import cho_factor, cho_solve
-from scipy.ndimage import binary_dilation, uniform_filter
+from scipy.ndimage import binary_dilation, median_filter, uniform_filter
 
 from planardose.image import Grid
 from planardose.library import DATA
@@ -27,7 +27,7 @@ from planardose.recon.register import unexplained
 from planardose.recon.tissues import TISSUES
 
 BESIDE_CELLS = 20  # on each side of the grid: where a source beside the body is looked for
-ALONG = 75.0  # percent of the slices: an arm reaches along more than a quarter of them
+ALONG_MM = 150.0  # what reaches along more than half of it is no spot
 SPOT_CELLS = 3  # edge of the square whose counts are a spot
 OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly, as in the registration
 LEAST = 1e-6  # of a share, before its logarithm
@@ -119,7 +119,8 @@ def statistics(
         if measured.scatter is not None:
             out[f"scatter_{name}"] = _log(measured.scatter[v][body].sum() / max(modelled[v][body].sum(), 1e-9))
     out["organ_shift"] = _log(misplaced.of_organs(model, responses, fit))
-    out["beside"] = _log(max(beside_share(body, inside, beside, expected), LEAST_BESIDE))
+    step_mm = float(model.grid.spacing_mm[2])
+    out["beside"] = _log(max(beside_share(body, inside, beside, expected, step_mm), LEAST_BESIDE))
     return {k: float(v) for k, v in out.items()}
 
 
@@ -135,22 +136,24 @@ def wide_grid(grid: Grid) -> Grid:
     return Grid((i + 2 * BESIDE_CELLS, j, k), affine)
 
 
-def beside_share(body: np.ndarray, inside: np.ndarray, counts: np.ndarray, explained: np.ndarray) -> float:
+def beside_share(
+    body: np.ndarray, inside: np.ndarray, counts: np.ndarray, explained: np.ndarray, step_mm: float
+) -> float:
     """Counts of the hottest spot beside the body beyond those explained, over the view's counts; the larger view.
 
-    What goes on along much of one side, such as an arm that the CT does not show, is no spot: the `ALONG` percentile of
-    that side's slices is taken off.
+    What goes on along the side, such as an arm that the CT does not show, is no spot: of each slice, the median of the
+    hottest spots of its side over `ALONG_MM` is taken off.
     """
     pad = ((BESIDE_CELLS, BESIDE_CELLS), (0, 0))
     # one cell around the body: what blur and a slightly wrong outline put there is no source
     free = ~np.pad(binary_dilation(body), pad) & inside
-    left = np.arange(len(free)) < len(free) // 2
+    left, along = np.arange(len(free)) < len(free) // 2, 2 * int(ALONG_MM / step_mm / 2) + 1
     shares = []
     for view, known in zip(counts, explained, strict=True):
         rest = np.where(free, view - np.pad(known, pad), 0.0)
         spot = uniform_filter(rest, SPOT_CELLS, mode="constant") * SPOT_CELLS**2
         sides = [spot[side][:, inside].max(axis=0) for side in (left, ~left)]
-        hottest = max(float(s.max() - np.percentile(s, ALONG)) for s in sides)
+        hottest = max(float((s - median_filter(s, along, mode="nearest")).max()) for s in sides)
         shares.append(hottest / max(view[:, inside].sum(), 1.0))
     return max(shares)
 
@@ -164,20 +167,20 @@ class Misplaced:
     responses : (O, 2, I, K) float64
         Expected counts per MBq/mL.
     counts, expected : (2, I, K) float
-        Measured, and of the organ-wise fit.
+        Measured, and of the organ-wise fit. Cells without body in sight do not count.
     """
 
     def __init__(self, model: PatientModel, responses: np.ndarray, counts: np.ndarray, expected: np.ndarray):
         seen = responses.reshape(len(responses), -1).sum(axis=1)
         kept = responses[seen > 1e-9 * seen.max()]
         self.rows = (kept / kept.sum(axis=(1, 2, 3), keepdims=True)).reshape(len(kept), -1)
-        self.weighted = self.rows * (ct_slices(model) / variance(expected, GATE_ERROR)).ravel()
+        weights = (body_cells(model) / variance(expected, GATE_ERROR)).ravel()
+        self.weighted = self.rows * weights
         normal = self.weighted @ self.rows.T
         normal[np.diag_indices_from(normal)] *= 1 + 1e-9
         self.factor = cho_factor(normal)
         self.step_mm = model.grid.spacing_mm[[0, 2]]
         self.residual = (counts - expected).ravel()
-        weights = (ct_slices(model) / variance(expected, GATE_ERROR)).ravel()
         self.trust = weights / np.sqrt(1.0 + self.residual**2 * weights / OUTLIER**2)
 
     def step(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -56,7 +56,7 @@ class Fine:
     misfit : float
         `register.unexplained` with the remainder split by tissue.
     counts, expected : (2, I, K) float64
-        Of the cells that the images cover.
+        All counts, and the fit to those of the `register.matched_cells`.
     cost, square : float
         Penalised misfit, and the mean square (times `CORRELATED`) that it is counted in.
     """
@@ -227,7 +227,7 @@ class FinePlacer:
         u = dict(zip(self.names, np.sqrt(np.diag(covariance)).tolist(), strict=True))
         misfit = unexplained(counts, linear.fit.expected, covered)
         activity_u = self._activity_u(linear, covariance, change)
-        return Fine(placement, u, activity_u, misfit, counts * covered, linear.fit.expected, linear.cost, linear.square)
+        return Fine(placement, u, activity_u, misfit, counts, linear.fit.expected, linear.cost, linear.square)
 
     def _activity_u(self, linear: _Linear, covariance: np.ndarray, change: np.ndarray) -> np.ndarray:
         """(O,) relative, at most 1, from the parameters' covariance and the depth of each movable organ."""

@@ -45,7 +45,7 @@ def ct_slices(model: PatientModel) -> np.ndarray:
 
 
 def body_cells(model: PatientModel) -> np.ndarray:
-    """(I, K) bool: cells with body before or behind them (`PatientModel.body`), in the CT."""
+    """(I, K) bool: cells with body before or behind them (as `CameraViews.of_body`), in the CT."""
     return model.body.any(axis=1) & ct_slices(model)
 
 

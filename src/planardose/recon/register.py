@@ -1,8 +1,8 @@
 """Rigid in-plane registration of a planar pair to the CT, by the misfit of the organ-wise likelihood.
 
-First a lattice search over z and x of the whole planar image (which may be much longer than the CT), scored by how much
-better the organs explain the counts than one value per slice does; then z, x and rotation below the voxel. Two opposed
-views cannot see a shift along y or a turn about x or z: none is claimed.
+First a lattice search over z and x of the whole planar image (which may be much longer than the CT), scored by the
+counts that the organs explain where the CT has body in sight; then z, x and rotation below the voxel. Two opposed views
+cannot see a shift along y or a turn about x or z: none is claimed.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ OUTLINE = 0.35  # of a slice's median counts over the body
 BESIDE_MM = 20.5  # a little more than two voxels of 10 mm: farther from the body, counts are not held against it
 LEAST_OVERLAP = 0.6  # of the shorter of CT and planar image along z
 TURN_DEG = 2.0  # a lattice search finds the right shift if the rotation is off by up to about 2 degrees
-CANDIDATES = 12  # poses with the best scores, of which the one with the least misfit is taken
+CANDIDATES = 12  # poses with the best scores, of which the one that explains most counts in full resolution is taken
 X_REACH_MM = 80.0  # lattice search across, either side of the middle of the counts
 OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly: a lesion that nobody segmented
 REFINEMENTS = 6
@@ -68,6 +68,11 @@ def least_squares(counts: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> 
     diagonal = np.diag_indices_from(normal)
     normal[diagonal] += 1e-9 * normal[diagonal].max() + 1e-12
     return nonnegative_solution(normal, weighted @ counts)
+
+
+def explained(counts: np.ndarray, expected: np.ndarray) -> float:
+    """Counts less their excess and deficit. A pose that hides counts from the model explains as few of them."""
+    return float((counts - np.abs(counts - expected)).sum())
 
 
 def unexplained(counts: np.ndarray, expected: np.ndarray, covered: np.ndarray) -> float:
@@ -148,9 +153,9 @@ class Matcher:
         return counts, covered, expected, weights
 
     def shown(self, pose: PlanarPose) -> tuple[np.ndarray, np.ndarray]:
-        """Counts of the covered cells and the fit to them, each (2, I, K)."""
-        counts, covered, expected, _ = self.converged(pose)
-        return counts * covered, expected
+        """Counts, beside the body as well, and the fit to those of the `matched_cells`, each (2, I, K)."""
+        counts, _, expected, _ = self.converged(pose)
+        return counts, expected
 
     def outline(self, pose: PlanarPose) -> float:
         """Overlap (Dice, 0 to 1) of the body's outline in the counts and as an evenly filled body would show it.
@@ -169,6 +174,12 @@ class Matcher:
         seen, body = shapes
         seen &= distance_transform_edt(~body, self.grid.spacing_mm[[0, 2]]) <= BESIDE_MM
         return float(2 * (seen & body).sum() / max(seen.sum() + body.sum(), 1))
+
+    def explained(self, pose: PlanarPose) -> float:
+        """`explained` at a pose, in cells with body in sight."""
+        counts, covered, expected, _ = self.converged(pose)
+        used = np.broadcast_to(covered & self.body, counts.shape)
+        return explained(counts[used], expected[used])
 
     def misfit(self, pose: PlanarPose) -> float:
         """`unexplained` at a pose."""
@@ -215,7 +226,7 @@ def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> list[
             covered = full[di : di + i, dk : dk + k] & known
             if covered.any(axis=0).sum() < least:
                 continue
-            score = _gain(rows, stacked[:2, di : di + i, dk : dk + k], covered, body)
+            score = _explained(rows, stacked[:2, di : di + i, dk : dk + k], covered & body)
             dx, dz = ((2 * n - m) * matcher.grid.spacing_mm[a] for n, m, a in ((di, wide, 0), (dk, long, 2)))
             found.append((score, PlanarPose(start.x_mm - dx, start.z_mm - dz, start.rotation_deg)))
     return found
@@ -227,26 +238,15 @@ def turned_search(matcher: Matcher, images: Images, start: PlanarPose, max_rotat
     turned = [replace(start, rotation_deg=n * TURN_DEG) for n in sorted(range(-number, number + 1), key=abs)]
     found = [scored for pose in turned for scored in lattice_search(matcher, images, pose)]
     best = sorted(found, key=lambda scored: -scored[0])[:CANDIDATES]
-    return min((pose for _, pose in best), key=matcher.misfit)
+    return max((pose for _, pose in best), key=matcher.explained)
 
 
-def _gain(rows: np.ndarray, counts: np.ndarray, covered: np.ndarray, body: np.ndarray) -> float:
-    """How much better the organs explain the counts than one value per slice and view does (weighted squares).
-
-    Fitted where body is in sight, judged everywhere: counts beside the body, and their lack within it, tell a wrong
-    shift. Errors count relative to the larger of counts and fit, so that neither side outweighs the other.
-    """
-
-    def weights(expected: np.ndarray) -> np.ndarray:
-        level = np.maximum(counts, expected)
-        return covered / (np.maximum(level, 1.0) + (2 * SEARCH_ERROR * level) ** 2)
-
-    own = weights(counts)
-    plain = (own * counts).sum(axis=1, keepdims=True) / np.maximum(own.sum(axis=1, keepdims=True), 1e-12)
-    used = np.broadcast_to(covered & body, counts.shape)
-    amounts = least_squares(counts[used], rows[:, used], own[used])
-    expected = np.tensordot(amounts, rows, axes=1)
-    return float((weights(plain) * (counts - plain) ** 2 - weights(expected) * (counts - expected) ** 2).sum())
+def _explained(rows: np.ndarray, counts: np.ndarray, used: np.ndarray) -> float:
+    """`explained` of the non-negative fit to the cells `used` (I, K)."""
+    used = np.broadcast_to(used, counts.shape)
+    y, rows = counts[used], rows[:, used]
+    weights = 1.0 / (np.maximum(y, 1.0) + (2 * SEARCH_ERROR * y) ** 2)
+    return explained(y, least_squares(y, rows, weights) @ rows)
 
 
 def about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> PlanarPose:

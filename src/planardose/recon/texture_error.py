@@ -47,7 +47,7 @@ def texture_spread(
         MBq, root mean square over `DRAWS` textures; 0 for an organ that the camera does not see.
     """
     even, seen = fit.map(model), np.isfinite(np.diag(fit.covariance))
-    solve = _linear_fit(responses.primary[seen] * exposure_s, fit.expected, model)
+    solve = _linear_fit(responses.primary[seen] * exposure_s, fit.expected, model, projector.of_body(model))
     volumes, square = model.volumes_ml(), np.zeros(len(model.organs))
     rng = np.random.default_rng(SEED)
     for first in range(0, DRAWS, AT_A_TIME):
@@ -67,12 +67,12 @@ def _texture(model: PatientModel, rng: np.random.Generator) -> np.ndarray:
     return field / field.std()
 
 
-def _linear_fit(rows: np.ndarray, expected: np.ndarray, model: PatientModel):
+def _linear_fit(rows: np.ndarray, expected: np.ndarray, model: PatientModel, of_body: np.ndarray):
     """Function from counts (2, I, K) to concentrations (S,), by the weights that the fit ended with."""
     flat = rows.reshape(len(rows), -1)
     scale = flat.sum(axis=1)
     flat = flat / scale[:, None]
-    weighted = flat / variance(expected, model_errors(model)).ravel()
+    weighted = flat * (of_body / variance(expected, model_errors(model))).ravel()
     normal = weighted @ flat.T
     normal[np.diag_indices_from(normal)] *= 1 + 1e-9
     factor = cho_factor(normal)
