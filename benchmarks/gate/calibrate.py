@@ -1,7 +1,7 @@
 """Learn what right acquisitions look like to the gate, from VALIDATION cohorts, and write ``data/gate.yaml``.
 
     planardose make-demo val --patients 24 --seed 5001      # and run the workflow on it
-    python -m benchmarks.reconstruction.cohort mismatched --anatomies 12      # and on it: arms, breathing, wrong organs
+    python -m benchmarks.reconstruction.cohort mismatched --anatomies 16      # and on it: arms, breathing, wrong organs
     python benchmarks/gate/calibrate.py val/results mismatched/results
 
 Mean and standard deviation of each statistic of `planardose.recon.consistency`, not below `LEAST_SD`: synthetic
@@ -83,7 +83,7 @@ def main() -> None:
             strips[method] = round(limit_of(np.array(list(worst.values()))), 3)
     limit = round(limit_of(scores), 2)
     source = (
-        "python benchmarks/gate/calibrate.py on cohorts of its head, "
+        "python benchmarks/gate/calibrate.py on the two cohorts that it names, "
         f"{date.today().isoformat()}: {len(rows)} acquisitions of {rows.patient.nunique()} patients"
     )
     text = yaml.safe_dump(
