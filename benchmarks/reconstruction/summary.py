@@ -102,6 +102,7 @@ def measures() -> dict[str, Measure]:
         for low, high in pairwise(SIZES_ML):
             size = f"{low:g} to {high:g} mL" if np.isfinite(high) else f"{low:g} mL and more"
             out[f"hidden lesions of {size}, {word}"] = Measure(_hidden(error, low, high))
+    out["hidden lesions of 2 mL and more, median error %"] = Measure(_hidden(True, 2.0), np.median)
     out |= {"MAE": _of("mae"), "NRMSE": _of("nrmse"), "SSIM": _of("ssim"), "deviance": _of("deviance")}
     return out | {f"organs inside their {n} % interval, %": Measure(_inside(k)) for n, k in INTERVALS.items()}
 

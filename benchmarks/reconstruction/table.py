@@ -18,11 +18,13 @@ from benchmarks.reconstruction.summary import REFERENCE, load_cells, measures, w
 from planardose.io.files import write_text
 from planardose.steps.scores import SSIM_SETTINGS
 
-ORDER = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "unet, half the steps", "unet, reinforced",
-         "unet, no population", "unet_generic", "population network", "resunet")
+ORDER = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "population network", "unet", "unet, half the steps",
+         "unet, low rate", "unet, reinforced", "unet, no population", "unet_generic", "diffusion", "resunet",
+         "resunet_diffusion")  # fmt: skip
 BESIDE = ("uniform body", "all-zero image")
 COMPARED = (
     "MAE", "NRMSE", "SSIM", "hidden lesions, absolute error %", "hidden lesions, recovery",
+    "hidden lesions of 2 mL and more, median error %",
     "activity error, kidneys, median %", "activity error, glands, median %", "activity error, liver, median %",
 )  # fmt: skip
 LEGEND = """Errors are |estimate / truth - 1| of the activity of an organ at the time of the acquisition. Hidden lesions

@@ -1,11 +1,11 @@
-"""Where a prior image lies in the planning CT's frame: rigid, by its own CT, or by the organs that it shows itself.
+"""Where a prior image lies in the planning CT's frame, by the organs that it shows: rigid.
 
 Two views cannot tell whether the image is off along y; the image, which is 3D, can: moved to its right place, evenly
 filled organs of the CT explain most of what it shows.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft, ndimage
@@ -14,10 +14,6 @@ from planardose.image import Grid, Volume
 from planardose.patient_model import PatientModel
 from planardose.recon.prior_shapes import FWHM_MM, Anatomy, PriorImage
 
-HU_WINDOW = (-400.0, 300.0)  # what two CTs of one patient share; lung and table air become one value
-CT_STEPS_MM = (8.0, 4.0)  # grids of the refinement, one after the other
-ITERATIONS = 12
-CONVERGED_MM = 0.05
 REFINE_MM = (6.0, 3.0, 1.5)  # steps of the pattern search by the organs
 REFINE_DEG = (2.0, 1.0, 0.5)
 
@@ -61,86 +57,10 @@ def resampled(image: Volume, model: PatientModel, image_from_ct: np.ndarray) -> 
     return PriorImage(resampled_on(image, PriorImage.grid_of(model), image_from_ct, np.nan))
 
 
-def lattice_shift(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """(3,) whole voxels by which `moving` has to move for the largest correlation with `fixed` (both with mean 0)."""
-    shape = [fft.next_fast_len(a + b - 1, real=True) for a, b in zip(fixed.shape, moving.shape, strict=True)]
-    product = fft.rfftn(fixed, shape) * np.conj(fft.rfftn(moving, shape))
-    peak = np.unravel_index(np.argmax(fft.irfftn(product, shape)), shape)
-    return np.array([p if p < n else p - s for p, n, s in zip(peak, fixed.shape, shape, strict=True)])
-
-
 def coarse_grid(grid: Grid, step_mm: float) -> Grid:
     """RAS-aligned grid of cubic voxels over another grid's box."""
     low, high = grid.bounds_mm()
     return Grid.axis_aligned(tuple(np.ceil((high - low) / step_mm).astype(int)), step_mm, low + step_mm / 2)
-
-
-@dataclass(frozen=True)
-class CtMatch:
-    """`image_from_ct` (4, 4), and the correlation coefficient of both CTs where they overlap."""
-
-    image_from_ct: np.ndarray = field(repr=False)
-    correlation: float
-
-
-def match_cts(ct: Volume, other: Volume) -> CtMatch:
-    """Rigid transform between two CTs of a patient: correlation over all shifts, then least squares of clipped HU.
-
-    Parameters
-    ----------
-    ct, other : Volume
-        HU, any orientation.
-    """
-    step = CT_STEPS_MM[0]
-    grids = [coarse_grid(v.grid, step) for v in (ct, other)]
-    eye = np.eye(4)
-    images = [_clipped(_smoothed(v, step), g, eye) - HU_WINDOW[0] for v, g in zip((ct, other), grids, strict=True)]
-    cells = lattice_shift(images[0] - images[0].mean(), images[1] - images[1].mean())
-    first = [g.ras_from_voxel[:3, 3] for g in grids]
-    shift = first[1] - first[0] - cells * step  # a point of the CT's frame moves by it into the other's
-    centre = np.mean(ct.grid.bounds_mm(), axis=0)
-    parameters = np.concatenate([shift, np.zeros(3)])
-    for step in CT_STEPS_MM:
-        parameters, correlation = _least_squares(ct, other, coarse_grid(ct.grid, step), step, parameters, centre)
-    return CtMatch(rigid(parameters, centre), correlation)
-
-
-def _smoothed(volume: Volume, step_mm: float) -> Volume:
-    sigma = 0.4 * step_mm / volume.grid.spacing_mm
-    data = np.clip(np.asarray(volume.data, dtype=np.float32), *HU_WINDOW)
-    return Volume(ndimage.gaussian_filter(data, sigma), volume.grid, volume.quantity, volume.unit)
-
-
-def _clipped(volume: Volume, grid: Grid, transform: np.ndarray) -> np.ndarray:
-    return resampled_on(volume, grid, transform, HU_WINDOW[0])
-
-
-def _least_squares(
-    ct: Volume, other: Volume, grid: Grid, step_mm: float, parameters: np.ndarray, centre: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Gauss-Newton on the difference of both CTs in the voxels that both cover; parameters and their correlation."""
-    ct, other = _smoothed(ct, step_mm), _smoothed(other, step_mm)
-    fixed = resampled_on(ct, grid, np.eye(4), np.nan)
-    probe = np.array([1.0, 1.0, 1.0, 0.3, 0.3, 0.3])
-    best, correlation = parameters, 0.0
-    for _ in range(ITERATIONS):
-        moved = resampled_on(other, grid, rigid(best, centre), np.nan)
-        both = np.isfinite(fixed) & np.isfinite(moved)
-        both &= (fixed > HU_WINDOW[0] + 50) | (moved > HU_WINDOW[0] + 50)
-        if both.sum() < 100:
-            break
-        residual = (fixed - moved)[both]
-        correlation = float(np.corrcoef(fixed[both], moved[both])[0, 1])
-        slopes = []
-        for n, d in enumerate(np.diag(probe)):
-            plus, minus = (resampled_on(other, grid, rigid(best + s * d, centre), HU_WINDOW[0]) for s in (1, -1))
-            slopes.append((plus - minus)[both] / (2 * probe[n]))
-        a = np.array(slopes, dtype=np.float64)
-        change = np.linalg.solve(a @ a.T + 1e-6 * np.trace(a @ a.T) / 6 * np.eye(6), a @ residual)
-        best = best + np.clip(change, -2 * step_mm, 2 * step_mm)
-        if np.abs(change).max() < CONVERGED_MM:
-            break
-    return best, correlation
 
 
 @dataclass(frozen=True)

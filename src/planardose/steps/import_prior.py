@@ -16,12 +16,12 @@ from planardose.patient_model import PatientModel
 from planardose.recon.prior_align import (
     OrganMatch,
     lattice_by_organs,
-    match_cts,
     match_organs,
     resampled,
     rigid,
 )
 from planardose.recon.prior_shapes import Anatomy, PriorImage
+from planardose.recon.rigid import register_cts
 from planardose.run import Run
 from planardose.steps.same_patient import check_same_patient
 from planardose.units import rounded
@@ -97,9 +97,9 @@ def _start(run: Run, row: Row, image: Volume, anatomy: Anatomy) -> tuple[np.ndar
     if "prior_ct" in row.paths:
         where = f"{row.patient} ct"
         ct = read_volume(run.need("ct", "import-ct", patient=row.patient), "CT number", "HU", where)
-        match = match_cts(ct, read_ct(row.paths["prior_ct"], f"{row.patient} prior_ct"))
+        match = register_cts(ct, read_ct(row.paths["prior_ct"], f"{row.patient} prior_ct"))
         if match.correlation >= LEAST_CORRELATION:
-            return match.image_from_ct, match.correlation, "prior_ct"
+            return match.moving_from_fixed, match.correlation, "prior_ct"
         correlation = match.correlation
         log.warning("%s prior_ct: correlates %.2f with the CT; not used", row.patient, correlation)
     candidates = (np.eye(4), lattice_by_organs(image, anatomy))  # images of one session may share the CT's frame
