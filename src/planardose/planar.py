@@ -35,6 +35,12 @@ class EnergyWindow:
         return self.low_kev <= energy_kev <= self.high_kev
 
 
+def columns_to(angle_deg: float) -> np.ndarray:
+    """(3,) RAS direction of growing column as a head at this angle sees it: 0 anterior, 90 at the patient's right."""
+    angle = np.deg2rad(angle_deg)
+    return np.array([-np.cos(angle), np.sin(angle), 0.0])
+
+
 @dataclass(frozen=True)
 class MoreViews:
     """Views of the same acquisition beside the opposed pair, each as long as a view of the pair.
@@ -55,10 +61,8 @@ class MoreViews:
 
     def along(self, view: int, tangent: np.ndarray) -> np.ndarray:
         """(W, u, z) counts of a view, u along the head's tangent and z to the head."""
-        angle = np.deg2rad(self.angles_deg[view])
-        seen = np.array([-np.cos(angle), np.sin(angle), 0.0])  # growing column: z axis x normal
         image = self.counts[view][:, ::-1, :]
-        image = image if float(seen @ tangent) > 0 else image[:, :, ::-1]
+        image = image if float(columns_to(self.angles_deg[view]) @ tangent) > 0 else image[:, :, ::-1]
         return np.ascontiguousarray(image.transpose(0, 2, 1))
 
 

@@ -13,6 +13,7 @@ from planardose.errors import InputError
 from planardose.io.dicom_common import check_one_patient, datetime_of, numbers, read_datasets, understood
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_heads import Head, heads_of
+from planardose.io.nm_more import more_views, without_more
 from planardose.io.nm_times import Timing, timing_of
 from planardose.io.nm_views import as_seen, orientation_notes, posterior_looks_mirrored, views_of
 from planardose.io.planar_file import check_counts, check_matrix
@@ -22,6 +23,7 @@ from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 __all__ = ["PlanarImport", "read_planar_dicom", "write_planar"]
 STILL_OR_SWEPT = ("STATIC", "WHOLE BODY")
 SAME_START_S = 300.0  # two one-head files that start further apart are not one acquisition
+SAME_VISIT_S = 3600.0  # the same for views beside the pair, which follow it
 ODD_TOTAL = 0.01  # of the counts: a larger difference from CountsAccumulated is noted
 
 
@@ -67,7 +69,8 @@ def _pair_of(
 ) -> PlanarImport:
     files = _nm_images(datasets, where)
     check_one_patient(files, where)
-    heads = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
+    every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
+    heads, beside = without_more(every)
     views, notes = views_of(heads, hand, where, key)
     believe, more = orientation_notes(heads, views, hand, key)
     frames = _frames(heads, views, believe, where)
@@ -77,19 +80,24 @@ def _pair_of(
     plausible.DURATION_S.check(timing.duration_s, f"{where} duration")
     counts, windows = _assembled(frames, where)
     check_counts(counts, where)
+    further, more_notes = more_views(beside, windows, counts.shape[-2:], where)
     distances, distance_notes = _distances(heads, views)
+    start, start_notes = _start(files, {h.file for h in heads}, acquired_at, where)
     pair = PlanarPair(
         counts=counts,
         windows=windows,
         pixel_mm=_pixel_mm(files, counts.shape[-2:], where),
         exposure_s=timing.exposure_s,
-        acquired_at=_start(files, acquired_at, where),
+        acquired_at=start,
         duration_s=timing.duration_s,
         detector_distance_mm=distances,
+        more=further,
     )
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
-    notes = [*notes, *by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *_count_notes(files, counts)]
+    whole = counts if further is None else np.concatenate([counts, further.counts])
+    notes += [*by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
+    notes += _count_notes(files, whole)
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 
@@ -158,9 +166,13 @@ def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple
     return row, column
 
 
-def _start(files: list[Dataset], acquired_at: datetime | None, where: str) -> datetime:
-    """Earliest start of the files; the sheet's where the header has none."""
-    starts = _comparable([s for s in map(datetime_of, files) if s is not None])
+def _start(
+    files: list[Dataset], of_pair: set[int], acquired_at: datetime | None, where: str
+) -> tuple[datetime, list[str]]:
+    """Earliest start of the pair's files (numbers `of_pair`), the sheet's where the header has none; and notes."""
+    told = [(n, s) for n, s in enumerate(map(datetime_of, files)) if s is not None]
+    comparable = dict(zip([n for n, _ in told], _comparable([s for _, s in told]), strict=True))
+    starts = [s for n, s in comparable.items() if n in of_pair]
     if not starts and acquired_at is None:
         raise InputError(
             where,
@@ -175,7 +187,18 @@ def _start(files: list[Dataset], acquired_at: datetime | None, where: str) -> da
             "the two views of one acquisition",
             "put one acquisition into the folder",
         )
-    return min(starts) if starts else acquired_at
+    first, notes = min(starts) if starts else acquired_at, []
+    apart = [abs((s - min(starts)).total_seconds()) for n, s in comparable.items() if starts and n not in of_pair]
+    if apart and max(apart) > SAME_VISIT_S:
+        raise InputError(
+            where,
+            f"a view beside the pair acquired {max(apart) / 60:.0f} min from it",
+            f"at most {SAME_VISIT_S / 60:.0f} min",
+            "put one acquisition into the folder",
+        )
+    if apart and max(apart) > SAME_START_S:
+        notes.append(f"views beside the pair started {max(apart) / 60:.0f} min from it: taken as simultaneous")
+    return first, notes
 
 
 def _comparable(starts: list[datetime]) -> list[datetime]:

@@ -1,4 +1,4 @@
-"""Write a planar pair as a two-detector NM multi-frame DICOM file: a whole-body sweep, or a static image."""
+"""Write planar views as an NM multi-frame DICOM file, one detector each: a whole-body sweep, or a static image."""
 
 from pathlib import Path
 
@@ -8,23 +8,23 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from planardose.io.dicom_common import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
+from planardose.io.nm_more import LPS_OF_RAS
 from planardose.library import Camera
-from planardose.planar import VIEWS, PlanarPair
+from planardose.planar import VIEWS, PlanarPair, columns_to
 
-START_ANGLE_DEG = {"anterior": 180.0, "posterior": 0.0}  # PS3.3 C.8.4.11: from the patient's back
+ANGLES_DEG = {"anterior": 0.0, "posterior": 180.0}  # of a pair; DICOM counts from the back (PS3.3 C.8.4.11)
 VIEW_CODES = {  # PS3.16 CID 26
     "anterior": ("399321004", "Anterior projection"),
     "posterior": ("399001007", "Posterior projection"),
 }
-ROWS_TO_FEET = ("0", "0", "-1")
-COLUMNS_TO = {"anterior": ("1", "0", "0"), "posterior": ("-1", "0", "0")}  # LPS: to the left, to the right
+ROWS_TO_FEET = (0.0, 0.0, -1.0)  # LPS
 NUCLIDE_CODES = {"177Lu": ("447553000", "^177^Lutetium")}  # PS3.16 CID 18
 
 
 def write_planar(
     path: Path, pair: PlanarPair, camera: Camera, nuclide: str = "177Lu", identity: Identity = ANONYMOUS, seed: int = 0
 ) -> None:
-    """Write NM Image Storage: frames window by window, in each the anterior and then the posterior head.
+    """Write NM Image Storage: frames window by window, in each the anterior, the posterior, and any further head.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def write_planar(
     ValueError
         If a pixel exceeds 16 bits.
     """
-    counts = np.rint(pair.counts)
+    counts = np.rint(pair.counts if pair.more is None else np.concatenate([pair.counts, pair.more.counts]))
     if counts.max() > np.iinfo(np.uint16).max:
         raise ValueError(f"{counts.max():g} counts in a pixel do not fit 16 bits")
     root = ("nm", seed, identity.patient_id, pair.acquired_at.isoformat())
@@ -104,27 +104,32 @@ def _windows(ds: Dataset, pair: PlanarPair) -> None:
 
 def _detectors(ds: Dataset, pair: PlanarPair, camera: Camera) -> None:
     ds.PixelSpacing = [f"{x:.9g}" for x in pair.pixel_mm]
-    items = []
-    for n, view in enumerate(VIEWS):
-        item = Dataset()
-        item.CollimatorType, item.CollimatorGridName, item.FocalDistance = "PARA", camera.collimator, 0
-        item.FieldOfViewShape = "RECTANGLE"
-        item.FieldOfViewDimensions = [round(camera.field_mm[1]), round(camera.field_mm[0])]
-        item.StartAngle = f"{START_ANGLE_DEG[view]:g}"
-        if pair.detector_distance_mm is not None:
-            item.RadialPosition = f"{pair.detector_distance_mm[n]:.9g}"
-        item.ImagePositionPatient = _first_pixel(pair, view)
-        item.ImageOrientationPatient = [*COLUMNS_TO[view], *ROWS_TO_FEET]
-        item.ViewCodeSequence = Sequence([_code(*VIEW_CODES[view])])
-        items.append(item)
-    ds.DetectorInformationSequence = Sequence(items)
+    more, faces = pair.more, pair.detector_distance_mm
+    heads = [(ANGLES_DEG[v], None if faces is None else faces[n], VIEW_CODES[v]) for n, v in enumerate(VIEWS)]
+    if more is not None:
+        distances = more.distance_mm or (None,) * len(more.angles_deg)
+        heads += [(a, d, None) for a, d in zip(more.angles_deg, distances, strict=True)]
+    ds.DetectorInformationSequence = Sequence([_detector(pair, camera, *head) for head in heads])
 
 
-def _first_pixel(pair: PlanarPair, view: str) -> list[str]:
-    """LPS position of the first pixel in a frame whose origin is the centre of the matrix."""
-    rows, columns = pair.counts.shape[2:]
-    x = (columns - 1) / 2 * pair.pixel_mm[1] * (-1 if view == "anterior" else 1)
-    return [f"{x:.9g}", "0", f"{(rows - 1) / 2 * pair.pixel_mm[0]:.9g}"]
+def _detector(
+    pair: PlanarPair, camera: Camera, angle_deg: float, distance_mm: float | None, code: tuple[str, str] | None
+) -> Dataset:
+    item = Dataset()
+    item.CollimatorType, item.CollimatorGridName, item.FocalDistance = "PARA", camera.collimator, 0
+    item.FieldOfViewShape = "RECTANGLE"
+    item.FieldOfViewDimensions = [round(camera.field_mm[1]), round(camera.field_mm[0])]
+    item.StartAngle = f"{(angle_deg + 180.0) % 360.0:.9g}"
+    if distance_mm is not None:
+        item.RadialPosition = f"{distance_mm:.9g}"
+    across, (rows, columns) = LPS_OF_RAS * columns_to(angle_deg), pair.counts.shape[2:]
+    # the frame's origin is the centre of the matrix
+    first = -(columns - 1) / 2 * pair.pixel_mm[1] * across - (rows - 1) / 2 * pair.pixel_mm[0] * np.array(ROWS_TO_FEET)
+    item.ImagePositionPatient = [f"{x + 0.0:.9g}" for x in np.round(first, 6)]
+    item.ImageOrientationPatient = [f"{x + 0.0:.9g}" for x in (*np.round(across, 9), *ROWS_TO_FEET)]
+    if code is not None:
+        item.ViewCodeSequence = Sequence([_code(*code)])
+    return item
 
 
 def _patient(ds: Dataset, nuclide: str) -> None:

@@ -16,6 +16,7 @@ VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
 }  # fmt: skip
 VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST)(?:ERIOR)?(?![A-Z])")
 ANGLE_TOLERANCE_DEG = 30.0
+BESIDE = "beside"  # the view of a head that is neither anterior nor posterior
 PATIENT_AXES = {"L": (1, 0, 0), "R": (-1, 0, 0), "F": (0, 0, -1), "H": (0, 0, 1)}  # LPS
 
 
@@ -23,14 +24,16 @@ PATIENT_AXES = {"L": (1, 0, 0), "R": (-1, 0, 0), "F": (0, 0, -1), "H": (0, 0, 1)
 class Head:
     """One head of one file.
 
-    `angle`, `code` and `text` are the view (``anterior`` or ``posterior``) that StartAngle, ViewCodeSequence and the
-    descriptions name, None where they do not. `along_row` and `down` are unit vectors in LPS of growing column and row.
+    `angle`, `code` and `text` are the view (``anterior`` or ``posterior``, by its angle also `BESIDE`) that StartAngle,
+    ViewCodeSequence and the descriptions name, None where they do not; `angle_deg` is 0 in front, 90 at the patient's
+    right. `along_row` and `down` are unit vectors in LPS of growing column and row.
     `frames` are (window, image) with (rows, columns) counts.
     """
 
     file: int
     detector: int
     angle: str | None
+    angle_deg: float | None
     code: str | None
     text: str | None
     along_row: np.ndarray | None
@@ -139,7 +142,8 @@ def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list) -> 
         float(x) for x in (radial if hasattr(radial, "__iter__") and not isinstance(radial, str) else [radial]) if x
     ]
     words = " ".join(str(ds.get(name) or "") for name in ("ImageID", "SeriesDescription")) if single else ""
-    return Head(file, detector, _view_of_angle(item.get("StartAngle")), _view_of_code(item), _view_of_text(words),
+    degrees = _degrees(item.get("StartAngle"))
+    return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), _view_of_text(words),
                 along_row, down, float(np.mean(radial)) if radial else None, frames)  # fmt: skip
 
 
@@ -155,14 +159,18 @@ def _orientation(item: Dataset, ds: Dataset) -> tuple[np.ndarray | None, np.ndar
     return None, None
 
 
-def _view_of_angle(angle) -> str | None:
-    """PS3.3 C.8.4.11: 0 at the patient's back, 180 in front; lateral angles name no view."""
-    if angle is None or angle == "":
+def _degrees(start_angle) -> float | None:
+    """StartAngle (PS3.3 C.8.4.11: 0 at the patient's back, then to the left side) as 0 in front, 90 at the right."""
+    return None if start_angle is None or start_angle == "" else (float(start_angle) + 180.0) % 360.0
+
+
+def _view_of_angle(degrees: float | None) -> str | None:
+    if degrees is None:
         return None
-    off_posterior = abs((float(angle) + 180.0) % 360.0 - 180.0)
-    if off_posterior <= ANGLE_TOLERANCE_DEG:
-        return "posterior"
-    return "anterior" if off_posterior >= 180.0 - ANGLE_TOLERANCE_DEG else "lateral"
+    off_anterior = abs((degrees + 180.0) % 360.0 - 180.0)
+    if off_anterior <= ANGLE_TOLERANCE_DEG:
+        return "anterior"
+    return "posterior" if off_anterior >= 180.0 - ANGLE_TOLERANCE_DEG else BESIDE
 
 
 def _view_of_code(item: Dataset) -> str | None:

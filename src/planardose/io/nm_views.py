@@ -23,6 +23,10 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
     InputError
         Naming ``head_order`` where the header cannot decide or contradicts itself; or naming the missing view.
     """
+    if not heads:
+        raise InputError(
+            where, "no head stood in front or behind (StartAngle)", "180 (anterior) and 0 (posterior)"
+        )
     decide = f"decide with {key}.head_order (anterior_first or posterior_first)"
     if len(heads) == 1:
         missing = VIEWS[0] if "posterior" in (heads[0].angle, heads[0].code) else VIEWS[1]
@@ -54,14 +58,7 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
 
 
 def _check_head(head: Head, where: str, decide: str) -> None:
-    """Refuse a lateral head, and one whose StartAngle and view code disagree."""
-    if head.angle == "lateral":
-        raise InputError(
-            where,
-            f"head {head.detector} stood at the patient's side (StartAngle)",
-            "180 (anterior) and 0 (posterior)",
-            "oblique and lateral views beside the pair are taken as NPZ + JSON only",
-        )
+    """Refuse a head whose StartAngle and view code disagree."""
     if head.angle and head.code and head.angle != head.code:
         raise InputError(
             where,
