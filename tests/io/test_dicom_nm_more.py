@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from imaging_scene import CAMERA, planar_pair
 
+from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.dicom_nm import write_planar
 from planardose.io.planar_in import read_planar
@@ -99,9 +100,41 @@ def _all_beside(ds):
         item.StartAngle = "270"
 
 
+def _coded(ds):
+    pair, other = ds.DetectorInformationSequence[0], ds.DetectorInformationSequence[3]
+    other.ViewCodeSequence = pair.ViewCodeSequence
+
+
+def _nowhere(ds):
+    ds.DetectorInformationSequence[2].StartAngle = "nan"
+
+
+def _below_zero(ds):
+    ds.RescaleIntercept, ds.RescaleSlope = "-200", "1"
+
+
+def _empty(ds):
+    frames = ds.pixel_array.copy()
+    frames[np.array(ds.DetectorVector) == 4] = 0
+    ds.PixelData = frames.tobytes()
+
+
+def _twice(ds):
+    first, last = ds.DetectorInformationSequence[2], ds.DetectorInformationSequence[4]
+    last.StartAngle, last.ImageOrientationPatient = first.StartAngle, first.ImageOrientationPatient
+
+
 @pytest.mark.parametrize(
     ("edit", "says"),
-    [(_mirrored, "view at 90 degrees has an image orientation"), (_all_beside, "no head stood in front or behind")],
+    [
+        (_mirrored, "view at 90 degrees has an image orientation"),
+        (_all_beside, "heads at StartAngle 270, 270, 270, 270, 270: no pair"),
+        (_coded, "StartAngle 270 puts head 4 beside the pair, its code says anterior"),
+        (_nowhere, "StartAngle nan"),
+        (_below_zero, "negative counts"),
+        (_empty, "the view at 90 degrees has a frame without counts"),
+        (_twice, "the view at 45 degrees has several frames"),
+    ],
 )
 def test_headers_that_cannot_be_used_are_named(tmp_path: Path, pair, edit, says: str):
     write_planar(tmp_path / "nm.dcm", pair, CAMERA)
@@ -110,17 +143,61 @@ def test_headers_that_cannot_be_used_are_named(tmp_path: Path, pair, edit, says:
         read(tmp_path / "nm.dcm")
 
 
+def test_by_hand_two_heads_at_the_sides_are_the_pair(tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", replace(pair, more=None), CAMERA)
+
+    def turned(ds):
+        for item, angle in zip(ds.DetectorInformationSequence, ("270", "90"), strict=True):
+            item.StartAngle = angle
+
+    change(tmp_path / "nm.dcm", turned)
+    with pytest.raises(InputError, match=r"no pair from front and back.*head_order"):
+        read(tmp_path / "nm.dcm")
+    found = read_planar(tmp_path / "nm.dcm", CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
+    assert found.pair.more is None and "head_order anterior_first by hand, against the header" in found.notes
+
+
+def test_views_at_thirty_degrees_are_oblique_beside_a_pair_at_none(tmp_path: Path, pair):
+    near = replace(pair, more=replace(pair.more, angles_deg=(30.0, 90.0, 210.0)))
+    write_planar(tmp_path / "nm.dcm", near, CAMERA)
+    found = read(tmp_path / "nm.dcm").pair
+    np.testing.assert_array_equal(found.counts, pair.counts)
+    assert found.more.angles_deg == (30.0, 90.0, 210.0)
+
+
+def test_one_orientation_for_all_heads_is_not_believed(tmp_path: Path, pair):
+    """As real two-detector statics have it."""
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+
+    def silent(ds):
+        for item in ds.DetectorInformationSequence:
+            item.ImageOrientationPatient = [-1, 0, 0, 0, 0, -1]
+
+    change(tmp_path / "nm.dcm", silent)
+    found = read(tmp_path / "nm.dcm")
+    np.testing.assert_array_equal(found.pair.more.counts, pair.more.counts)
+    assert sum("no image orientation to go by" in n for n in found.notes) == len(ANGLES)
+
+
+def test_a_swept_view_beside_a_static_pair_is_refused(tmp_path: Path, pair):
+    write_planar(tmp_path / "a.dcm", replace(pair, more=None), CAMERA)
+    write_planar(tmp_path / "b.dcm", replace(planar_pair(), exposure_s=pair.exposure_s), CAMERA)
+    change(tmp_path / "b.dcm", _lateral)
+    with pytest.raises(InputError, match="static and swept images together"):
+        read(tmp_path)
+
+
+def _lateral(ds):
+    ds.InstanceNumber = 2
+    for item, angle in zip(ds.DetectorInformationSequence, (270, 90), strict=True):
+        item.StartAngle, item.ViewCodeSequence = str(angle), []
+        del item.ImageOrientationPatient
+
+
 def test_a_view_of_another_visit_is_refused(tmp_path: Path, pair):
     alone = replace(pair, more=None)
     write_planar(tmp_path / "a.dcm", alone, CAMERA)
     write_planar(tmp_path / "b.dcm", replace(alone, acquired_at=pair.acquired_at + timedelta(hours=3)), CAMERA)
-
-    def lateral(ds):
-        ds.InstanceNumber = 2
-        for item, angle in zip(ds.DetectorInformationSequence, (270, 90), strict=True):
-            item.StartAngle, item.ViewCodeSequence = str(angle), []
-            del item.ImageOrientationPatient
-
-    change(tmp_path / "b.dcm", lateral)
+    change(tmp_path / "b.dcm", _lateral)
     with pytest.raises(InputError, match="a view beside the pair acquired 180 min from it"):
         read(tmp_path)

@@ -70,19 +70,21 @@ def _pair_of(
     files = _nm_images(datasets, where)
     check_one_patient(files, where)
     every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
-    heads, beside = without_more(every)
+    heads, beside = without_more(every, hand, where, key)
+    of_pair = sorted({h.file for h in heads})
     views, notes = views_of(heads, hand, where, key)
     believe, more = orientation_notes(heads, views, hand, key)
     frames = _frames(heads, views, believe, where)
     timings = [timing_of(ds, camera, where) for ds in files]
-    timing = _one_timing(timings, where)
+    timing = _one_timing(timings, of_pair, where)
     plausible.EXPOSURE_S.check(timing.exposure_s, f"{where} exposure")
     plausible.DURATION_S.check(timing.duration_s, f"{where} duration")
     counts, windows = _assembled(frames, where)
-    check_counts(counts, where)
-    further, more_notes = more_views(beside, windows, counts.shape[-2:], where)
+    further, more_notes = more_views(beside, windows, counts.shape[-2:], believe, where)
+    whole = counts if further is None else np.concatenate([counts, further.counts])
+    check_counts(whole, where)
     distances, distance_notes = _distances(heads, views)
-    start, start_notes = _start(files, {h.file for h in heads}, acquired_at, where)
+    start, start_notes = _start(files, of_pair, acquired_at, where)
     pair = PlanarPair(
         counts=counts,
         windows=windows,
@@ -95,7 +97,6 @@ def _pair_of(
     )
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
-    whole = counts if further is None else np.concatenate([counts, further.counts])
     notes += [*by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
     notes += _count_notes(files, whole)
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
@@ -167,12 +168,10 @@ def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple
 
 
 def _start(
-    files: list[Dataset], of_pair: set[int], acquired_at: datetime | None, where: str
+    files: list[Dataset], of_pair: list[int], acquired_at: datetime | None, where: str
 ) -> tuple[datetime, list[str]]:
     """Earliest start of the pair's files (numbers `of_pair`), the sheet's where the header has none; and notes."""
-    told = [(n, s) for n, s in enumerate(map(datetime_of, files)) if s is not None]
-    comparable = dict(zip([n for n, _ in told], _comparable([s for _, s in told]), strict=True))
-    starts = [s for n, s in comparable.items() if n in of_pair]
+    starts = _comparable([s for s in (datetime_of(files[n]) for n in of_pair) if s is not None])
     if not starts and acquired_at is None:
         raise InputError(
             where,
@@ -187,8 +186,13 @@ def _start(
             "the two views of one acquisition",
             "put one acquisition into the folder",
         )
-    first, notes = min(starts) if starts else acquired_at, []
-    apart = [abs((s - min(starts)).total_seconds()) for n, s in comparable.items() if starts and n not in of_pair]
+    first = min(starts) if starts else acquired_at
+    return first, _apart([datetime_of(ds) for n, ds in enumerate(files) if n not in of_pair], first, where)
+
+
+def _apart(others: list[datetime | None], first: datetime, where: str) -> list[str]:
+    """Notes on files of views beside the pair that started at another time; refuses another visit."""
+    apart = [abs((a - b).total_seconds()) for a, b in (_comparable([first, s]) for s in others if s is not None)]
     if apart and max(apart) > SAME_VISIT_S:
         raise InputError(
             where,
@@ -196,9 +200,10 @@ def _start(
             f"at most {SAME_VISIT_S / 60:.0f} min",
             "put one acquisition into the folder",
         )
+    notes = ["a view beside the pair has no acquisition time: taken as simultaneous"] * (None in others)
     if apart and max(apart) > SAME_START_S:
         notes.append(f"views beside the pair started {max(apart) / 60:.0f} min from it: taken as simultaneous")
-    return first, notes
+    return notes
 
 
 def _comparable(starts: list[datetime]) -> list[datetime]:
@@ -206,13 +211,18 @@ def _comparable(starts: list[datetime]) -> list[datetime]:
     return starts if all(s.tzinfo for s in starts) else [s.replace(tzinfo=None) for s in starts]
 
 
-def _one_timing(timings: list[Timing], where: str) -> Timing:
+def _one_timing(timings: list[Timing], of_pair: list[int], where: str) -> Timing:
+    """Timing of the pair's files (numbers `of_pair`); all views must have its exposure, swept or still as it is."""
     exposures = [t.exposure_s for t in timings]
     if max(exposures) > 1.01 * min(exposures):
         raise InputError(
-            where, f"views of {min(exposures):g} and {max(exposures):g} s exposure", "one exposure for both views"
+            where, f"views of {min(exposures):g} and {max(exposures):g} s exposure", "one exposure for all views"
         )
-    return max(timings, key=lambda t: t.duration_s)
+    if len({t.duration_s > 1.01 * t.exposure_s for t in timings}) > 1:
+        raise InputError(
+            where, "static and swept images together", "one kind for all views", "put one acquisition into the folder"
+        )
+    return max((timings[n] for n in of_pair), key=lambda t: t.duration_s)
 
 
 def _distances(heads: list[Head], views: list[str]) -> tuple[tuple[float, float] | None, list[str]]:

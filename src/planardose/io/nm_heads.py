@@ -1,5 +1,6 @@
 """The heads of an NM acquisition: frames, energy windows and what the header says about where each head stood."""
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -17,7 +18,9 @@ VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
 VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST)(?:ERIOR)?(?![A-Z])")
 ANGLE_TOLERANCE_DEG = 30.0
 BESIDE = "beside"  # the view of a head that is neither anterior nor posterior
-PATIENT_AXES = {"L": (1, 0, 0), "R": (-1, 0, 0), "F": (0, 0, -1), "H": (0, 0, 1)}  # LPS
+PATIENT_AXES = {  # LPS
+    "L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "F": (0, 0, -1), "H": (0, 0, 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,17 @@ class Head:
     down: np.ndarray | None
     radial_mm: float | None
     frames: list[tuple[EnergyWindow, np.ndarray]] = field(repr=False)
+
+    @property
+    def start_angle(self) -> float:
+        """As DICOM counts it; NaN where the header does not say."""
+        return float("nan") if self.angle_deg is None else (self.angle_deg + 180.0) % 360.0
+
+    @property
+    def off_axis_deg(self) -> float:
+        """Degrees from the nearer of front and back."""
+        off_anterior = abs((self.angle_deg + 180.0) % 360.0 - 180.0)
+        return min(off_anterior, 180.0 - off_anterior)
 
     @property
     def seen_from(self) -> str | None:
@@ -82,7 +96,8 @@ def heads_of(ds: Dataset, file: int, windows_kev: tuple | None, where: str, key:
     windows = _windows(ds, max(window), windows_kev, where, key)
     single = len(set(detector)) == 1
     return [_head(ds, file, d, single,
-                  [(windows[w - 1], image) for x, w, image in zip(detector, window, images, strict=True) if x == d])
+                  [(windows[w - 1], image) for x, w, image in zip(detector, window, images, strict=True) if x == d],
+                  where)
             for d in sorted(set(detector))]  # fmt: skip
 
 
@@ -133,7 +148,7 @@ def _windows(ds: Dataset, needed: int, by_hand: tuple | None, where: str, key: s
         raise InputError(where, str(fault), "0 < low < high in keV", do) from None
 
 
-def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list) -> Head:
+def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list, where: str) -> Head:
     items = ds.get("DetectorInformationSequence") or []
     item = items[detector - 1] if len(items) >= detector else (items[0] if single and items else Dataset())
     along_row, down = _orientation(item, ds if single else Dataset())
@@ -142,7 +157,7 @@ def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list) -> 
         float(x) for x in (radial if hasattr(radial, "__iter__") and not isinstance(radial, str) else [radial]) if x
     ]
     words = " ".join(str(ds.get(name) or "") for name in ("ImageID", "SeriesDescription")) if single else ""
-    degrees = _degrees(item.get("StartAngle"))
+    degrees = _degrees(item.get("StartAngle"), where)
     return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), _view_of_text(words),
                 along_row, down, float(np.mean(radial)) if radial else None, frames)  # fmt: skip
 
@@ -153,15 +168,25 @@ def _orientation(item: Dataset, ds: Dataset) -> tuple[np.ndarray | None, np.ndar
     if cosines is not None and len(cosines) == 6:
         along_row, down = np.array(cosines, dtype=float).reshape(2, 3)
         return along_row, down
-    letters = [str(x)[:1] for x in ds.get("PatientOrientation") or []]
-    if len(letters) == 2 and all(x in PATIENT_AXES for x in letters):
-        return np.array(PATIENT_AXES[letters[0]], dtype=float), np.array(PATIENT_AXES[letters[1]], dtype=float)
+    values = [str(x) for x in ds.get("PatientOrientation") or []]
+    if len(values) == 2 and all(x and set(x) <= set(PATIENT_AXES) for x in values):
+        return _towards(values[0]), _towards(values[1])
     return None, None
 
 
-def _degrees(start_angle) -> float | None:
+def _towards(letters: str) -> np.ndarray:
+    """Unit vector of a PatientOrientation such as L or LA."""
+    total = np.sum([PATIENT_AXES[x] for x in letters], axis=0, dtype=float)
+    return total / max(float(np.linalg.norm(total)), 1e-9)
+
+
+def _degrees(start_angle, where: str) -> float | None:
     """StartAngle (PS3.3 C.8.4.11: 0 at the patient's back, then to the left side) as 0 in front, 90 at the right."""
-    return None if start_angle is None or start_angle == "" else (float(start_angle) + 180.0) % 360.0
+    if start_angle is None or start_angle == "":
+        return None
+    if not math.isfinite(float(start_angle)):
+        raise InputError(where, f"StartAngle {start_angle}", "degrees from the patient's back")
+    return (float(start_angle) + 180.0) % 360.0
 
 
 def _view_of_angle(degrees: float | None) -> str | None:
@@ -181,5 +206,7 @@ def _view_of_code(item: Dataset) -> str | None:
 
 
 def _view_of_text(text: str) -> str | None:
+    if "OBL" in text.upper():
+        return None
     found = {word for word in VIEW_WORD.findall(text.upper().replace("_", " "))}
     return {"ANT": "anterior", "POST": "posterior"}[found.pop()] if len(found) == 1 else None

@@ -23,10 +23,6 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
     InputError
         Naming ``head_order`` where the header cannot decide or contradicts itself; or naming the missing view.
     """
-    if not heads:
-        raise InputError(
-            where, "no head stood in front or behind (StartAngle)", "180 (anterior) and 0 (posterior)"
-        )
     decide = f"decide with {key}.head_order (anterior_first or posterior_first)"
     if len(heads) == 1:
         missing = VIEWS[0] if "posterior" in (heads[0].angle, heads[0].code) else VIEWS[1]
