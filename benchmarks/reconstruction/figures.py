@@ -1,5 +1,6 @@
 """Figures of the page: examples, error against depth, calibration of intervals, lesion recovery against size."""
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from benchmarks.reconstruction.summary import SIZES_ML
 from scipy.special import ndtri
 
 VARIANT = "mismatched"
-COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
+COLOURS = (*matplotlib.colormaps["tab10"].colors, *matplotlib.colormaps["Dark2"].colors)
 NOMINAL = np.array([0.2, 0.35, 0.5, 0.68, 0.8, 0.9, 0.95, 0.99])
 
 
@@ -27,10 +28,10 @@ def draw_figures(rows: pd.DataFrame, heads: list[dict], folder: Path, methods_of
     colours = dict(zip(methods, COLOURS, strict=False))
     _examples([h for h in heads if h["case"]["variant"] == variant], methods, folder / "examples.png")
     for draw, name in ((_depth, "depth"), (_calibration, "calibration"), (_lesions, "lesions")):
-        figure, axes = plt.subplots(figsize=(5.6, 3.8), layout="constrained")
+        figure, axes = plt.subplots(figsize=(8.0, 3.8), layout="constrained")
         draw(axes, rows, colours)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
         figure.savefig(folder / f"{name}.png", dpi=130, metadata={"Software": None})
         plt.close(figure)
 
@@ -49,7 +50,7 @@ def _examples(heads: list[dict], methods: list[str], path: Path) -> None:
     top = 0.6 * np.max(images["truth"][0])
     for ax, name in zip(axes[0], shown, strict=True):
         drawn = ax.imshow(np.array(images[name][0])[:, ::-1], cmap="gray_r", vmin=0, vmax=top, interpolation="nearest")
-        ax.set_title(name, fontsize=8)
+        ax.set_title("\n".join(textwrap.wrap(name, 15)), fontsize=8, verticalalignment="bottom")
         ax.set_axis_off()
     bar = figure.colorbar(drawn, ax=axes[0], shrink=0.6)
     bar.set_label("kBq/mL, maximum along y", fontsize=8)
