@@ -10,6 +10,7 @@ put right as the chain does for its own.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -81,8 +82,13 @@ def train_lifted(run: Run, patient: str) -> ResidualMap:
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, f"lifted {patient} {steps}")
         checkpoint = run.path("checkpoint", patient=patient)
         fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
-    run.path("weights", patient=patient).write_bytes(save(network.state_dict()))
+    _keep(network, run.path("weights", patient=patient))
     return network.eval()
+
+
+def _keep(network: torch.nn.Module, path: Path) -> None:
+    """Weights where the step looks for those that a map is made with."""
+    path.write_bytes(save({k: v.contiguous() for k, v in network.state_dict().items()}))
 
 
 class LiftedDiffusion(DiffusionProblem):
@@ -111,7 +117,7 @@ def train_lifted_diffusion(run: Run, patient: str, network: ResidualMap) -> Lift
         plan = Plan(settings.steps, train.learning_rate, train.checkpoint_every, f"lifted diffusion {patient}")
         checkpoint = run.path("diffusion_checkpoint", patient=patient)
         fit(denoiser, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
-    run.path("diffusion_weights", patient=patient).write_bytes(save(denoiser.state_dict()))
+    _keep(denoiser, run.path("diffusion_weights", patient=patient))
     return LiftedDenoiser(denoiser.eval(), problem)
 
 
