@@ -238,7 +238,7 @@ def turned_search(matcher: Matcher, images: Images, start: PlanarPose, max_rotat
     turned = [replace(start, rotation_deg=n * TURN_DEG) for n in sorted(range(-number, number + 1), key=abs)]
     found = [scored for pose in turned for scored in lattice_search(matcher, images, pose)]
     best = sorted(found, key=lambda scored: -scored[0])[:CANDIDATES]
-    return max((pose for _, pose in best), key=matcher.explained)
+    return max((pose for _, pose in best), key=matcher.explained, default=start)  # none where nothing overlaps enough
 
 
 def _explained(rows: np.ndarray, counts: np.ndarray, used: np.ndarray) -> float:
