@@ -111,9 +111,8 @@ GROUPS = {
     "prior_poor": _with_prior("prior_poor.nii.gz", "poor prior image", ("qplanar_mlem",)),
     "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
     "diffusion": Group(("unet", "diffusion"), left_out=("unet",)),
-    "resunet": Group(("unet",), rename={"unet": "resunet"}, lifted=True),
-    "resunet_diffusion": Group(
-        ("unet", "diffusion"), rename={"diffusion": "resunet_diffusion"}, lifted=True, left_out=("unet",)
+    "resunet": Group(
+        ("unet", "diffusion"), rename={"unet": "resunet", "diffusion": "resunet_diffusion"}, lifted=True
     ),
 }
 
