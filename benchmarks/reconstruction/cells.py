@@ -13,10 +13,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from benchmarks.reconstruction.ablation import WITHOUT
 from benchmarks.reconstruction.anatomies import BASE_SEED, Case
 from benchmarks.reconstruction.cohort import ALL_LESIONS
 from benchmarks.reconstruction.generic import train_generic, use_generic
 from benchmarks.reconstruction.lifted import in_place_of_the_unet, train_lifted, train_lifted_diffusion
+from benchmarks.reconstruction.lifted_generic import load_lifted_generic, train_lifted_generic
 from benchmarks.reconstruction.provenance import commit, stamp
 from benchmarks.reconstruction.scoring import cell_rows
 
@@ -24,6 +26,7 @@ from planardose.cohort import Cohort, load_cohort
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.io.files import write_text
+from planardose.io.nifti import read_volume
 from planardose.run import Run
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
@@ -62,6 +65,10 @@ class Group:
         The networks see lifted views (`lifted`) instead of what the chain's see.
     left_out : tuple of str
         Methods that others need and that another group reports.
+    unregistered : bool
+        The image's centre lies on the CT's instead of where the registration finds it.
+    without : str
+        Key of `ablation.WITHOUT`: what the methods do without.
     """
 
     methods: tuple[str, ...]
@@ -71,6 +78,8 @@ class Group:
     generic: bool = False
     lifted: bool = False
     left_out: tuple[str, ...] = ()
+    unregistered: bool = False
+    without: str = ""
 
     def settings(self, seed: int, patients: dict | None = None):
         """The config of a cell."""
@@ -83,7 +92,7 @@ class Group:
     @property
     def own_base(self) -> bool:
         """Whether model, registration or virtual data differ from those of the default config and sheet."""
-        return bool(self.cells) or bool(BEFORE & set(self.config))
+        return bool(self.cells) or bool(BEFORE & set(self.config)) or self.unregistered
 
 
 def _with_prior(name: str, called: str, methods: tuple[str, ...]) -> Group:
@@ -109,10 +118,24 @@ GROUPS = {
     "prior_unet": _with_prior("prior.nii.gz", "prior image", ("unet",)),
     "prior_off": _with_prior("prior_off.nii.gz", "prior image 10 mm off", ("qplanar_mlem",)),
     "prior_poor": _with_prior("prior_poor.nii.gz", "poor prior image", ("qplanar_mlem",)),
+    "unregistered": Group(
+        ("qplanar_mlem",), rename={"qplanar_mlem": "qplanar_mlem, not registered"}, unregistered=True
+    ),
+    "no_scatter": Group(
+        ("qplanar_mlem",), rename={"qplanar_mlem": "qplanar_mlem, scatter not modelled"}, without="scatter"
+    ),
+    "no_ratios": Group(
+        ("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population, blind to the counts"},
+        without="ratios",
+    ),
     "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
     "diffusion": Group(("unet", "diffusion"), left_out=("unet",)),
     "resunet": Group(
         ("unet", "diffusion"), rename={"unet": "resunet", "diffusion": "resunet_diffusion"}, lifted=True
+    ),
+    "resunet_generic": Group(
+        ("unet", "diffusion"), rename={"unet": "resunet_generic", "diffusion": "resunet_diffusion_generic"},
+        generic=True, lifted=True,
     ),
 }
 
@@ -164,6 +187,18 @@ class Bench:
         step(*arguments)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
+    @property
+    def timepoints(self) -> list[str]:
+        rows = load_cohort(self.cohort_folder / f"{self.case.name}.tsv").rows_of(self.case.name)
+        return [row.timepoint for row in rows]
+
+    def centre_mm(self) -> tuple[float, float]:
+        """RAS (x, z) of the CT's centre."""
+        ct = self.cohort_folder / "inputs" / self.case.name / "ct.nii.gz"
+        low, high = read_volume(ct, "CT number", "HU", "ct").grid.bounds_mm()
+        x, _, z = 0.5 * (low + high)
+        return float(x), float(z)
+
     def base_of(self, group: str) -> str:
         return f"{group}-base" if GROUPS[group].own_base else "base"
 
@@ -181,6 +216,8 @@ class Bench:
         """A run of this case; refusals of the registration are overridden by hand, as a user would with a reason."""
         notes = self.notes.get(self.base_of(group), {})
         hands = {t: {"same_patient": ANYWAY} for t, note in notes.items() if note.startswith("refused")}
+        if GROUPS[group].unregistered:
+            hands = {t: {"shift_mm": self.centre_mm()} for t in self.timepoints}
         settings = GROUPS[group].settings(seed, {self.case.name: hands} if hands else {})
         return Run(settings, self.cohort(GROUPS[group], notes), self.folder / where)
 
@@ -230,7 +267,7 @@ class Bench:
             if settings.trained and not settings.generic:
                 self.virtual_data(group)
             self._link(self.base_of(group), where)
-            with self._network(settings, run, cell.train_seed):
+            with WITHOUT[settings.without](), self._network(settings, run, cell.train_seed):
                 for row in run.cohort.rows_of(patient):
                     self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
             rows, images = cell_rows(run, self.case, self.cohort_folder / "truth", settings.rename)
@@ -246,21 +283,37 @@ class Bench:
     def _network(self, group: Group, run: Run, seed: int) -> AbstractContextManager:
         """Make the network that the reconstruction takes while the context is open."""
         patient = self.case.name
+        if group.lifted and group.generic:
+            networks = load_lifted_generic(train_lifted_generic(generic_folder(self.out), run.config, seed), run.config)
+            for key in ("weights", "diffusion_weights"):
+                write_text(run.path(key, patient=patient), "of other anatomies")  # the step looks for a file to cite
+            return in_place_of_the_unet(*networks)
         if group.lifted:
             began = time.monotonic()
             network = train_lifted(run, patient)
-            diffusion = train_lifted_diffusion(run, patient, network) if "diffusion" in group.methods else None
+            diffusion = train_lifted_diffusion(run, patient, network)
             self.seconds["train"] = self.seconds.get("train", 0.0) + time.monotonic() - began
             return in_place_of_the_unet(network, diffusion)
         if group.generic:
             use_generic(run, patient, train_generic(generic_folder(self.out), run.config, seed))
         elif group.trained:
-            self.timed("train", train, run, patient)
+            if not self._same_network(group, run, seed):
+                self.timed("train", train, run, patient)
             if run.config.reinforce.steps:
                 self.timed("reinforce", reinforce, run, patient)
             if "diffusion" in group.methods:
                 self.timed("train_diffusion", train_diffusion, run, patient)
         return nullcontext()
+
+    def _same_network(self, group: Group, run: Run, seed: int) -> bool:
+        """Take the weights of the group `unet`, where they are there and this group's training is the same."""
+        donor = self.run("unet", seed, f"unet-{seed}").path("weights", patient=self.case.name)
+        same = "train" not in group.config and not group.own_base and not group.without and donor.exists()
+        if same:
+            own = run.path("weights", patient=self.case.name)
+            own.parent.mkdir(parents=True, exist_ok=True)
+            os.link(donor, own)
+        return same
 
     def _link(self, source: str, target: str) -> None:
         """The files of another folder without copying them; steps replace files, they never change them."""

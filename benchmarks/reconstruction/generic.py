@@ -62,14 +62,14 @@ class Mixed:
         return {organ: float(np.sqrt(np.mean(np.square(us)))) for organ, us in found.items()}
 
 
-def training_run(folder: Path, config: Config, anatomies: int, fineness: Fineness) -> Run:
+def training_run(folder: Path, config: Config, anatomies: int, fineness: Fineness | None = None) -> Run:
     """Models and virtual data of the training anatomies, made where they are missing."""
     cases = [Case("training", 0, n, "mismatched", 1) for n in range(1, anatomies + 1)]
     share = {"samples": config.sampling.samples // anatomies, "validation": config.sampling.validation // anatomies}
     own = config.model_copy(update={"sampling": config.sampling.model_copy(update=share), "seed": BASE_SEED})
     run = Run(own, Cohort(()), folder / "results")
     for case in cases:
-        write_case(folder / "cohort", case, fineness)
+        write_case(folder / "cohort", case, fineness or Fineness())
         rows = load_cohort(write_sheet(folder / "cohort", [case], f"{case.name}.tsv")).rows
         run = Run(own, Cohort((*run.cohort.rows, *rows)), run.results)
         if not run.path("model", patient=case.name).exists():
@@ -90,7 +90,7 @@ def train_generic(
     path = folder / f"generic-{seed}.safetensors"
     if path.exists():
         return path
-    run = training_run(folder, config, anatomies, fineness or Fineness())
+    run = training_run(folder, config, anatomies, fineness)
     seeded = Run(run.config.model_copy(update={"seed": seed}), run.cohort, run.results)
     settings = config.train
     with reproducible(settings.threads):

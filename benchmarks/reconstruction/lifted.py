@@ -15,16 +15,19 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from benchmarks.reconstruction.generic import Mixed
 from safetensors.torch import save
 
 from planardose.learn.denoiser import Denoiser, new_denoiser
 from planardose.learn.diffusion_infer import Draws
 from planardose.learn.diffusion_problem import DiffusionProblem
-from planardose.learn.draws import reference_case, residuals
+from planardose.learn.draws import Case, reference_case, residuals
 from planardose.learn.features import PSEUDO_COUNTS, Example, FeatureMaker
 from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import ResidualMap, new_network
+from planardose.learn.noise import NoiseModel, share_of
 from planardose.learn.problem import Problem
+from planardose.learn.residual import scaling_of
 from planardose.learn.speed import training_steps
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
@@ -68,21 +71,26 @@ class LiftedMaker(FeatureMaker):
 def lifted_problem(run: Run, patient: str) -> Problem:
     """The patient's training problem as such a network sees it."""
     own = make_problem(run, patient, DEVICE)
-    maker = LiftedMaker(own.maker.projector, own.maker.model, own.maker.sources)
-    return Problem(own.data, maker, own.nuclide, own.shift_mm, own.root, own.patient, own.batch)
+    return replace(own, makers=(LiftedMaker(own.maker.projector, own.maker.model, own.maker.sources),))
 
 
 def train_lifted(run: Run, patient: str) -> ResidualMap:
     """The network, trained as long as the chain's."""
-    settings = run.config.train
-    with reproducible(settings.threads):
+    with reproducible(run.config.train.threads):
         problem = lifted_problem(run, patient)
-        steps = training_steps(settings, DEVICE, problem.body.numel())
-        network = new_network(len(CHANNELS), settings.width, seed_for(run.config.seed, "train lifted", patient))
-        plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, f"lifted {patient} {steps}")
-        checkpoint = run.path("checkpoint", patient=patient)
-        fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
+        seed = seed_for(run.config.seed, "train lifted", patient)
+        network = fitted(run, problem, problem.body.numel(), seed, patient, run.path("checkpoint", patient=patient))
     _keep(network, run.path("weights", patient=patient))
+    return network
+
+
+def fitted(run: Run, problem: Problem | Mixed, voxels: int, seed: int, name: str, checkpoint: Path) -> ResidualMap:
+    """A network of `name` with the chain's steps and settings."""
+    settings = run.config.train
+    steps = training_steps(settings, DEVICE, voxels)
+    network = new_network(len(CHANNELS), settings.width, seed)
+    plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, f"lifted {name} {seed} {steps}")
+    fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
     return network.eval()
 
 
@@ -94,31 +102,67 @@ def _keep(network: torch.nn.Module, path: Path) -> None:
 class LiftedDiffusion(DiffusionProblem):
     """The diffusion model's training problem around the map of such a U-Net."""
 
-    def bound(self, acquired: Acquired, estimate: Lifted) -> None:
+    def bound(self, maker: LiftedMaker, acquired: Acquired, estimate: Lifted) -> None:
         """Nothing binds the draws."""
 
 
 @dataclass(frozen=True)
 class LiftedDenoiser:
-    """A trained diffusion model with what its draws need."""
+    """A trained diffusion model with what its draws need.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    organs : dict
+        Organ -> mean and standard deviation of the log ratio, share of the variance that the whole organ has in common.
+    smoothing : float
+        Of the noise, voxels.
+    """
 
     denoiser: Denoiser
-    problem: LiftedDiffusion
+    organs: dict[str, tuple[float, float, float]]
+    smoothing: float
+
+    def draws(self, maker: LiftedMaker, case: Case, key: tuple[int, str, str], draws: int, steps: int) -> np.ndarray:
+        """Maps (N, I, J, K) in the maker's box, MBq per voxel."""
+        usual = tuple(np.mean(list(self.organs.values()), axis=0))  # for an organ that no training anatomy has
+        values = np.array([self.organs.get(o, usual) for o in maker.model.organs])
+        tensor = maker.projector.tensor
+        body = tensor(maker.model.body[maker.box].astype(np.float32))
+        scaling = scaling_of(tensor(values[:, 0]), tensor(values[:, 1]), maker.fractions, body)
+        noise = NoiseModel(self.smoothing, values[:, 2], share_of(maker.fractions)).pairs(*key, draws)
+        found = residuals(self.denoiser, scaling, case, tensor(noise), steps)
+        return scaling.activity(found, case.reference[None]).cpu().numpy()
+
+
+def with_moments(denoiser: Denoiser, problems: list[LiftedDiffusion]) -> LiftedDenoiser:
+    """The denoiser with the means over its training anatomies of what their organs' residuals are like."""
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for own in problems:
+        columns = zip(*(m.tolist() for m in own.moments), own.noise.common.tolist(), strict=True)
+        for organ, row in zip(own.problem.maker.model.organs, columns, strict=True):
+            found.setdefault(organ, []).append(row)
+    organs = {organ: tuple(np.mean(rows, axis=0).tolist()) for organ, rows in found.items()}
+    return LiftedDenoiser(denoiser, organs, float(np.mean([own.noise.smoothing for own in problems])))
 
 
 def train_lifted_diffusion(run: Run, patient: str, network: ResidualMap) -> LiftedDenoiser:
     """The diffusion model around the network's map, trained as long as the chain's."""
-    settings = run.config.diffusion
     with reproducible(run.config.train.threads):
         problem = LiftedDiffusion(lifted_problem(run, patient), network)
         seed = seed_for(run.config.seed, "diffusion lifted", patient)
-        denoiser = new_denoiser(len(CHANNELS) + 1, settings.width, seed)
-        train = run.config.train
-        plan = Plan(settings.steps, train.learning_rate, train.checkpoint_every, f"lifted diffusion {patient}")
-        checkpoint = run.path("diffusion_checkpoint", patient=patient)
-        fit(denoiser, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
+        denoiser = fitted_denoiser(run, problem, seed, patient, run.path("diffusion_checkpoint", patient=patient))
     _keep(denoiser, run.path("diffusion_weights", patient=patient))
-    return LiftedDenoiser(denoiser.eval(), problem)
+    return with_moments(denoiser, [problem])
+
+
+def fitted_denoiser(run: Run, problem: Problem | Mixed, seed: int, name: str, checkpoint: Path) -> Denoiser:
+    """A diffusion model of `name` with the chain's steps and settings."""
+    settings, train = run.config.diffusion, run.config.train
+    denoiser = new_denoiser(len(CHANNELS) + 1, settings.width, seed)
+    plan = Plan(settings.steps, train.learning_rate, train.checkpoint_every, f"lifted diffusion {name} {seed}")
+    fit(denoiser, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
+    return denoiser.eval()
 
 
 @contextmanager
@@ -136,16 +180,13 @@ def _draws_of(network: ResidualMap, diffusion: LiftedDenoiser | None) -> Callabl
         run: Run, patient: str, timepoint: str, model: PatientModel, projector: Projector, acquired: Acquired,
         sources: PatientModel,
     ) -> Draws:  # fmt: skip
-        settings, problem = run.config.diffusion, diffusion.problem
+        settings = run.config.diffusion
         with reproducible(run.config.train.threads), torch.no_grad():
             maker = LiftedMaker(projector, model, sources)
             estimate = maker.estimate(acquired)
             case = reference_case(maker.example(estimate), network)
-            noise = problem.noise.pairs(run.config.seed, f"lifted draw {timepoint}", patient, settings.draws)
-            found = residuals(
-                diffusion.denoiser, problem.scaling, case, projector.tensor(noise), settings.sampling_steps
-            )
-            inside = problem.scaling.activity(found, case.reference[None]).cpu().numpy()
+            key = (run.config.seed, f"lifted draw {timepoint}", patient)
+            inside = diffusion.draws(maker, case, key, settings.draws, settings.sampling_steps)
         maps = np.repeat(estimate.even[None].astype(np.float32), len(inside), axis=0)
         maps[(slice(None), *maker.box)] = inside
         return Draws(maps, 1.0, 1.0)

@@ -21,6 +21,7 @@ from benchmarks.reconstruction.anatomies import Case
 from benchmarks.reconstruction.cells import GROUPS, Cell, cached, compute_cells, generic_folder
 from benchmarks.reconstruction.cohort import write_case, write_sheet
 from benchmarks.reconstruction.generic import train_generic
+from benchmarks.reconstruction.lifted_generic import train_lifted_generic
 from benchmarks.reconstruction.provenance import commit
 from benchmarks.reconstruction.real import DATA, NUMBER, RealCase, write_real_case
 
@@ -97,7 +98,8 @@ def main() -> None:
     print(f"{sum(len(j[2]) for j in jobs)} cells to compute in {len(jobs)} cases, commit {now}", flush=True)
     seeds = {(c.group, c.train_seed) for j in jobs for c in j[2] if GROUPS[c.group].generic}
     for group, seed in sorted(seeds):  # before the cases, which share it
-        train_generic(generic_folder(a.out), GROUPS[group].settings(seed), seed)
+        make = train_lifted_generic if GROUPS[group].lifted else train_generic
+        make(generic_folder(a.out), GROUPS[group].settings(seed), seed)
     with ProcessPoolExecutor(a.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for done in [pool.submit(_job, *job) for job in jobs]:
             done.result()

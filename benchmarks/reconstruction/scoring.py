@@ -10,9 +10,11 @@ from benchmarks.reconstruction.anatomies import Case
 from planardose.frames import PlanarPose
 from planardose.image import Volume
 from planardose.io.nifti import read_volume
+from planardose.organs import LESION_BASE
 from planardose.run import Run
 from planardose.steps.evaluate import evaluate
 from planardose.steps.scores import collected
+from planardose.units import BQ_PER_MBQ
 
 DEPTH_MM = 20.0  # width of a bin of depth below the nearer of the front and back surface
 SHOWN = 2  # anatomies whose maps are kept for the figures
@@ -28,7 +30,9 @@ def cell_rows(run: Run, case: Case, truth: Path, rename: dict[str, str]) -> tupl
     # a lesion stays a hidden one for the comparison, also where a group was told of it
     hidden = rows.region.isin(organs.index[~organs.known]) & (rows.measure == "known_lesion_bq_ml")
     rows.loc[hidden, "measure"] = "hidden_lesion_bq_ml"
-    more, images = [], {}
+    hidden_organs = list(organs.index[~organs.known.astype(bool) & organs.index.str.startswith("lesion_")])
+    labels = read_volume(folder / "labels.nii.gz", "labels", "1", "true labels", np.int16).data
+    more, told, images = [], [], {}
     for row in run.cohort.rows_of(case.name):
         keys = {"patient": case.name, "timepoint": row.timepoint}
         gate = json.loads(run.path("gate", **keys).read_text())
@@ -40,10 +44,13 @@ def cell_rows(run: Run, case: Case, truth: Path, rename: dict[str, str]) -> tupl
             more.append((row.timepoint, method, "deviance", "body", gate[method]["deviance"]))
             estimate = read_volume(run.path("map", method=method, **keys), "activity", "Bq/mL", "map", np.float64)
             more += [(row.timepoint, method, *r) for r in depth_rows(estimate, bq_ml)]
+            shares = lesion_rows(estimate, bq_ml, labels, hidden_organs)
+            told += [{"timepoint": row.timepoint, "method": method, **r} for r in shares]
             if case.number <= SHOWN and row.timepoint.startswith("s01"):
                 images |= pictures(rename.get(method, method), estimate, bq_ml)
     columns = ["timepoint", "method", "measure", "region", "value"]
-    rows = pd.concat([rows, pd.DataFrame(more, columns=columns)], ignore_index=True)
+    rows = pd.concat([rows, pd.DataFrame(more, columns=columns), pd.DataFrame(told)], ignore_index=True)
+    rows["volume_ml"] = rows.volume_ml.fillna(rows.region.map(organs.volume_ml))
     rows["method"] = rows.method.fillna("").replace(rename)
     return json.loads(rows.to_json(orient="records", double_precision=8)), images
 
@@ -68,6 +75,23 @@ def depth_rows(estimate: Volume, bq_ml: Volume) -> list[tuple]:
         ("mae_at_depth", f"{DEPTH_MM * n:g}-{DEPTH_MM * (n + 1):g} mm", float(error[body & (bins == n)].mean()) / mean)
         for n in np.unique(bins[body])
     ]
+
+
+def lesion_rows(estimate: Volume, bq_ml: Volume, labels: np.ndarray, names: list[str]) -> list[dict]:
+    """Activity in MBq of each true lesion, when what a voxel of the map holds is split among what it truly holds.
+
+    Voxels are as large as lesions: a mean inside the outline also counts what the grid itself mixes.
+    """
+    whole = collected(bq_ml.data, bq_ml.grid, estimate.grid)
+    found = []
+    for name in names:
+        inside = labels == LESION_BASE + int(name.removeprefix("lesion_"))
+        true = collected(np.where(inside, bq_ml.data, 0.0), bq_ml.grid, estimate.grid)
+        share = np.divide(true, whole, out=np.zeros_like(true), where=whole > 0)
+        value = float((estimate.data * share).sum()) * estimate.grid.voxel_ml
+        mbq = {"value": value / BQ_PER_MBQ, "truth": float(true.sum()) / BQ_PER_MBQ}
+        found.append({"measure": "hidden_lesion_mbq", "region": name, **mbq})
+    return found
 
 
 def pictures(method: str, estimate: Volume, bq_ml: Volume) -> dict[str, list]:

@@ -74,9 +74,11 @@ def _inside(half_width: float) -> Callable[[pd.DataFrame], pd.Series]:
     return inside
 
 
-def _hidden(error: bool, low: float = 0.0, high: float = np.inf) -> Callable[[pd.DataFrame], pd.Series]:
+def _hidden(
+    error: bool, low: float = 0.0, high: float = np.inf, measure: str = "hidden_lesion_bq_ml"
+) -> Callable[[pd.DataFrame], pd.Series]:
     def ratios(rows: pd.DataFrame) -> pd.Series:
-        part = rows[(rows.measure == "hidden_lesion_bq_ml") & (rows.volume_ml >= low) & (rows.volume_ml < high)]
+        part = rows[(rows.measure == measure) & (rows.volume_ml >= low) & (rows.volume_ml < high)]
         ratio = part.value / part.truth
         return 100 * (ratio - 1).abs() if error else ratio
 
@@ -103,6 +105,9 @@ def measures() -> dict[str, Measure]:
             size = f"{low:g} to {high:g} mL" if np.isfinite(high) else f"{low:g} mL and more"
             out[f"hidden lesions of {size}, {word}"] = Measure(_hidden(error, low, high))
     out["hidden lesions of 2 mL and more, median error %"] = Measure(_hidden(True, 2.0), np.median)
+    out["hidden lesions of 2 mL and more, activity, median error %"] = Measure(
+        _hidden(True, 2.0, measure="hidden_lesion_mbq"), np.median
+    )
     out |= {"MAE": _of("mae"), "NRMSE": _of("nrmse"), "SSIM": _of("ssim"), "deviance": _of("deviance")}
     return out | {f"organs inside their {n} % interval, %": Measure(_inside(k)) for n, k in INTERVALS.items()}
 

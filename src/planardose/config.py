@@ -75,6 +75,9 @@ class Train(Section):
     )
     threads: int = Field(1, ge=1, description="torch threads, whatever the job gets: keeps results identical")
     batch: int = Field(2, ge=1, description="virtual acquisitions per step")
+    segmentations: int = Field(
+        3, ge=0, description="faulty copies of the organs that the virtual acquisitions are reconstructed with in turn"
+    )
     width: int = Field(16, ge=4, description="channels of the first level of the U-Net")
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate (AdamW, one cycle)")
     checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")

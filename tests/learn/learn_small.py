@@ -54,4 +54,4 @@ def tiny_problem(root: int = 3) -> Problem:
     model = tiny_model()
     projector = tiny_projector(model)
     maker = FeatureMaker(projector, model, by_tissue(model))
-    return Problem(tiny_data(model, projector), maker, NUCLIDE, 4.0, root, "P01", 2)
+    return Problem(tiny_data(model, projector), (maker,), NUCLIDE, 4.0, root, "P01", 2)

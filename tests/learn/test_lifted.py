@@ -1,6 +1,7 @@
 """The benchmark's network on lifted views: blind to organs, right in its total before it has learnt anything."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand besid
 
 from benchmarks.reconstruction.lifted import (
     CHANNELS,
-    LiftedDenoiser,
     LiftedDiffusion,
     LiftedMaker,
     in_place_of_the_unet,
+    with_moments,
 )
 
 from planardose.cohort import Cohort
@@ -24,14 +25,12 @@ from planardose.learn.dataset import validation_acquisitions
 from planardose.learn.denoiser import new_denoiser
 from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import new_network
-from planardose.learn.problem import Problem
 from planardose.run import Run
 
 
 @pytest.fixture(scope="module")
 def lifted(problem):
-    maker = LiftedMaker(problem.maker.projector, problem.maker.model, problem.maker.sources)
-    return Problem(problem.data, maker, problem.nuclide, problem.shift_mm, problem.root, problem.patient, problem.batch)
+    return replace(problem, makers=(LiftedMaker(problem.maker.projector, problem.maker.model, problem.maker.sources),))
 
 
 def test_channels_are_the_views_drawn_out_along_y(lifted):
@@ -76,7 +75,7 @@ def test_its_diffusion_learns_and_draws_around_its_map(lifted, tmp_path):
     assert progress.best_loss < progress.rows[0][3]
     run = Run(parse_config({"diffusion": {"draws": 4, "sampling_steps": 3}}), Cohort(()), tmp_path)
     acquired = lifted.acquired(validation_acquisitions(lifted.data, lifted.root, lifted.patient)[0])
-    with in_place_of_the_unet(network, LiftedDenoiser(denoiser, own)):
+    with in_place_of_the_unet(network, with_moments(denoiser, [own])):
         draws = diffusion_infer.diffusion_draws(
             run, "P01", "t24", model, lifted.maker.projector, acquired, lifted.maker.sources
         )

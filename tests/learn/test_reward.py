@@ -29,7 +29,7 @@ def test_truth_costs_nothing_but_noise(stage):
     """Organs, lesions and sites are perfect, and so are counts that hold the base's scatter."""
     data = stage.problem.data
     drawn = acquire(*mixed(data, 0, 0, 1.0), 7.0, np.zeros(2), data.step_mm, np.random.default_rng(1))
-    example, observed = stage.seen([drawn])
+    example, observed = stage.seen([drawn], [0])
     maker = stage.problem.maker
     change = torch.zeros((1, *maker.model.grid.shape))
     change[:, *maker.box] = example.truth - example.base

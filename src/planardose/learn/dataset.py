@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import shift
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from planardose.errors import InputError
 from planardose.io.samples import read_samples
+from planardose.physics.collimator import FWHM_PER_SIGMA
 from planardose.planar import EnergyWindow
 from planardose.run import Run
 from planardose.seeds import rng_for
 
+WARP_MM, WARP_LENGTH_MM = 3.0, 150.0  # standard deviation per axis of what moves beyond the shift; FWHM of its field
+GAIN, GAIN_LENGTH_MM = 0.04, 100.0  # standard deviation of a view's gain; FWHM of its field
 MIXED_SHARE = 0.5  # of the training acquisitions; the others are single samples, with lesions at full contrast
 
 
@@ -86,6 +89,20 @@ def mixed(data: VirtualData, first: int, second: int, weight: float) -> tuple[np
     return activity, rates
 
 
+def smooth_field(
+    rng: np.random.Generator, size: tuple[int, int], length_mm: float, step_mm: tuple[float, float]
+) -> np.ndarray:
+    """(I, K) Gaussian field, mean 0, standard deviation 1 over many draws, smooth over `length_mm` (FWHM)."""
+    sigma = length_mm / FWHM_PER_SIGMA / np.asarray(step_mm)
+    edge = 2 * np.ceil(3 * sigma).astype(int)
+    one = np.zeros(edge + 1)
+    one[tuple(edge // 2)] = 1.0
+    scale = np.sqrt((gaussian_filter(one, sigma) ** 2).sum())
+    white = rng.standard_normal(np.add(size, edge))
+    inside = tuple(slice(e // 2, e // 2 + n) for e, n in zip(edge, size, strict=True))
+    return gaussian_filter(white, sigma)[inside] / scale
+
+
 def acquire(
     activity: np.ndarray,
     rates: np.ndarray,
@@ -96,11 +113,15 @@ def acquire(
 ) -> Acquisition:
     """Counts of an acquisition long enough for ``10**log10_counts`` photopeak counts per head, with Poisson noise.
 
-    The projections are moved by `shift_mm` (x, z) against the patient (cubic spline, cut at zero).
+    The projections are moved by `shift_mm` (x, z) against the patient, and by a smooth field beyond it, as by breathing
+    and posture (cubic spline, cut at zero). A smooth gain of each view stands for what is not known of the matter.
     """
-    by = np.asarray(shift_mm) / step_mm
-    images = rates.reshape(-1, *rates.shape[-2:])
-    moved = np.maximum([shift(image, by, order=3, mode="constant") for image in images], 0.0).reshape(rates.shape)
+    size, whole = rates.shape[-2:], np.asarray(shift_mm)[:, None, None]
+    moved_mm = whole + WARP_MM * np.stack([smooth_field(rng, size, WARP_LENGTH_MM, step_mm) for _ in range(2)])
+    places = np.indices(size) - moved_mm / np.asarray(step_mm)[:, None, None]
+    gains = 1 + GAIN * np.stack([smooth_field(rng, size, GAIN_LENGTH_MM, step_mm) for _ in range(len(rates))])
+    images = [map_coordinates(image, places, order=3, mode="constant") for image in rates.reshape(-1, *size)]
+    moved = np.maximum(images, 0.0).reshape(rates.shape) * gains.clip(0.5, 1.5)[:, None]
     exposure_s = 10.0**log10_counts / (0.5 * rates[:, 0].sum())
     counts = rng.poisson(moved * exposure_s).astype(np.float64)
     return Acquisition(activity.astype(np.float32), counts, float(exposure_s))

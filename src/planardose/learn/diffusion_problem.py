@@ -9,7 +9,7 @@ import torch
 from planardose.learn.dataset import validation_acquisitions
 from planardose.learn.denoiser import Denoiser
 from planardose.learn.draws import Case, Consistency, consistency_of, reference_case
-from planardose.learn.features import Estimate
+from planardose.learn.features import Estimate, FeatureMaker
 from planardose.learn.loss import body_mae, body_nrmse
 from planardose.learn.network import ResidualMap
 from planardose.learn.noise import noise_like
@@ -57,15 +57,15 @@ class DiffusionProblem:
         rng = rng_for(problem.root, "diffusion noise model", problem.patient)
         self.noise = noise_like(known_residuals, maker.fractions, problem.body, rng)
         self.validation = []
-        for acquisition in validation_acquisitions(problem.data, problem.root, problem.patient):
-            acquired = problem.acquired(acquisition)
-            estimate = maker.estimate(acquired)
-            case = reference_case(maker.example(estimate, acquisition.activity), self.unet)
-            self.validation.append((case, self.bound(acquired, estimate)))
+        for n, acquisition in enumerate(validation_acquisitions(problem.data, problem.root, problem.patient)):
+            acquired, seen_by = problem.acquired(acquisition), problem.maker_of(n)
+            estimate = seen_by.estimate(acquired)
+            case = reference_case(seen_by.example(estimate, acquisition.activity), self.unet)
+            self.validation.append((case, self.bound(seen_by, acquired, estimate)))
 
-    def bound(self, acquired: Acquired, estimate: Estimate) -> Consistency:
+    def bound(self, maker: FeatureMaker, acquired: Acquired, estimate: Estimate) -> Consistency:
         """What binds draws to an acquisition."""
-        return consistency_of(self.problem.maker, acquired, estimate)
+        return consistency_of(maker, acquired, estimate)
 
     def _case(self, number: int) -> Case:
         if number not in self._cases:

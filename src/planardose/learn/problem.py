@@ -27,7 +27,9 @@ class Problem:
     Parameters
     ----------
     data : VirtualData
-    maker : FeatureMaker
+    makers : tuple of FeatureMaker
+        The first knows the organs as they were segmented; acquisition n, of training or validation, is seen by maker n
+        in turn, so that what is learnt bears with a faulty segmentation.
     nuclide : Nuclide
     shift_mm : float
         Standard deviation of the residual misalignment, per axis.
@@ -38,7 +40,7 @@ class Problem:
     """
 
     data: VirtualData = field(repr=False)
-    maker: FeatureMaker = field(repr=False)
+    makers: tuple[FeatureMaker, ...] = field(repr=False)
     nuclide: Nuclide = field(repr=False)
     shift_mm: float
     root: int
@@ -46,12 +48,14 @@ class Problem:
     batch: int
 
     def __post_init__(self) -> None:
+        self.maker = self.makers[0]
         model, tensor = self.maker.model, self.maker.projector.tensor
         self._pool: dict[int, tuple[Estimate, np.ndarray]] = {}
         self.body = tensor(model.body[self.maker.box].astype(np.float32))
         drawn = validation_acquisitions(self.data, self.root, self.patient)
-        self.validation = [self._example(self.estimate(a), a.activity) for a in drawn]
-        known = stack([self._example(*self._pooled(n)) for n in range(VARIANCE_SAMPLES)])
+        makers = [self.maker_of(n) for n in range(len(drawn))]
+        self.validation = [m.example(self.estimate(a, m), a.activity) for m, a in zip(makers, drawn, strict=True)]
+        known = stack([self.example(n) for n in range(VARIANCE_SAMPLES)])
         errors = relative_errors(known.base, known.truth, self.body)
         self.variance = variance_map(errors, self.maker.fractions)
 
@@ -60,19 +64,20 @@ class Problem:
         counts, exposure_s = acquisition.counts, acquisition.exposure_s
         return acquired_from(counts, self.data.windows, exposure_s, self.nuclide, self.data.step_mm)
 
-    def estimate(self, acquisition: Acquisition) -> Estimate:
-        """The physics estimates of a virtual acquisition."""
-        return self.maker.estimate(self.acquired(acquisition))
+    def maker_of(self, number: int) -> FeatureMaker:
+        """Who sees acquisition `number`."""
+        return self.makers[number % len(self.makers)]
 
-    def _example(self, estimate: Estimate, activity: np.ndarray) -> Example:
-        return self.maker.example(estimate, activity)
+    def estimate(self, acquisition: Acquisition, maker: FeatureMaker) -> Estimate:
+        """The physics estimates of a virtual acquisition."""
+        return maker.estimate(self.acquired(acquisition))
 
     def _pooled(self, number: int) -> tuple[Estimate, np.ndarray]:
         if number not in self._pool:
             for old in [n for n in self._pool if n // POOL < number // POOL]:
                 del self._pool[old]
             drawn = training_acquisition(self.data, self.shift_mm, self.root, self.patient, number)
-            self._pool[number] = self.estimate(drawn), drawn.activity
+            self._pool[number] = self.estimate(drawn, self.maker_of(number)), drawn.activity
         return self._pool[number]
 
     def holds(self, number: int) -> bool:
@@ -94,7 +99,7 @@ class Problem:
 
     def example(self, number: int) -> Example:
         """Example of training acquisition `number`."""
-        return self._example(*self._pooled(number))
+        return self.maker_of(number).example(*self._pooled(number))
 
     def loss_of(self, network: ResidualMap, batch: Example) -> torch.Tensor:
         """Loss of the network on a batch."""

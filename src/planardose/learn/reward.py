@@ -11,6 +11,7 @@ policy gradient is needed. A cost is a negative reward; the sum of its terms is 
 Activity in air needs no term: the map is the base times a factor, and the base is zero there.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -109,11 +110,12 @@ class Reinforcement:
         share = maker.fractions[plausible].sum(dim=0) / maker.fractions.sum(dim=0).clamp_min(1e-6)
         self.reward = Reward(maker.projector, maker.box, maker.fractions, share)
         drawn = validation_acquisitions(problem.data, problem.root, problem.patient)
-        self.validation = [self.seen([d]) for d in drawn]
+        self.validation = [self.seen([d], [n]) for n, d in enumerate(drawn)]
 
-    def seen(self, drawn: list[Acquisition]) -> tuple[Example, Observed]:
-        """A batch of acquisitions."""
-        estimates = [self.problem.estimate(d) for d in drawn]
+    def seen(self, drawn: list[Acquisition], numbers: Sequence[int]) -> tuple[Example, Observed]:
+        """A batch of acquisitions of these numbers."""
+        makers = [self.problem.maker_of(n) for n in numbers]
+        estimates = [self.problem.estimate(d, m) for d, m in zip(drawn, makers, strict=True)]
         tensor = self.problem.maker.projector.tensor
         peak = self.problem.data.windows.index(self.problem.nuclide.photopeak)
         observed = Observed(
@@ -121,14 +123,15 @@ class Reinforcement:
             torch.stack([e.expected for e in estimates]),
             tensor(np.array([d.exposure_s for d in drawn])),
         )
-        examples = [self.problem.maker.example(e, d.activity) for e, d in zip(estimates, drawn, strict=True)]
+        examples = [m.example(e, d.activity) for m, e, d in zip(makers, estimates, drawn, strict=True)]
         return stack(examples), observed
 
     def batch_of(self, step: int) -> tuple[Example, Observed]:
         """Acquisitions that no stage has seen before."""
         p = self.problem
         numbers = range(FIRST + step * p.batch, FIRST + (step + 1) * p.batch)
-        return self.seen([training_acquisition(p.data, p.shift_mm, p.root, p.patient, n) for n in numbers])
+        drawn = [training_acquisition(p.data, p.shift_mm, p.root, p.patient, n) for n in numbers]
+        return self.seen(drawn, numbers)
 
     def cost(self, network: ResidualMap, batch: tuple[Example, Observed]) -> torch.Tensor:
         """Sum of the terms: what reinforcement lowers."""

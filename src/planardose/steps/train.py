@@ -19,6 +19,7 @@ from planardose.learn.loop import COLUMNS, Plan, Progress, Scores, fit, reproduc
 from planardose.learn.network import ResidualMap, new_network
 from planardose.learn.population import load_population
 from planardose.learn.problem import Problem
+from planardose.learn.segmentation_error import with_faults
 from planardose.learn.speed import training_steps
 from planardose.learn.weights import Head
 from planardose.learn.weights_file import write_weights
@@ -28,7 +29,7 @@ from planardose.recon.prior_shapes import Sources
 from planardose.recon.projector import Projector
 from planardose.recon.tissues import by_tissue
 from planardose.run import Run
-from planardose.seeds import seed_for
+from planardose.seeds import rng_for, seed_for
 from planardose.steps.prior_samples import shapes_for_samples
 
 log = logging.getLogger("planardose.train")
@@ -76,11 +77,15 @@ def make_problem(run: Run, patient: str, device: str) -> Problem:
     step_mm = (float(model.grid.spacing_mm[0]), float(model.grid.spacing_mm[2]))
     data = load_virtual_data(run, patient, (nuclide.photopeak, *nuclide.scatter_windows), step_mm)
     shift_mm, batch = run.config.sampling.shift_mm, run.config.train.batch
-    sources = by_tissue(model)
-    shapes = shapes_for_samples(run, patient, sources)
-    if shapes is not None:
-        sources = Sources(sources, shapes, 1.0, tuple(range(len(shapes.foci)))).textured
-    return Problem(data, FeatureMaker(projector, model, sources), nuclide, shift_mm, run.config.seed, patient, batch)
+    shapes = shapes_for_samples(run, patient, by_tissue(model))
+    seeds = [rng_for(run.config.seed, "train segmentation", patient, n) for n in range(run.config.train.segmentations)]
+    makers = []
+    for seen in (model, *(with_faults(model, rng) for rng in seeds)):
+        sources = by_tissue(seen)
+        if shapes is not None:
+            sources = Sources(sources, shapes, 1.0, tuple(range(len(shapes.foci)))).textured
+        makers.append(FeatureMaker(projector, seen, sources))
+    return Problem(data, tuple(makers), nuclide, shift_mm, run.config.seed, patient, batch)
 
 
 def starting_network(run: Run, patient: str, device: str, grid_mm: float) -> tuple[ResidualMap, dict]:
