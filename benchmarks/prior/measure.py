@@ -19,6 +19,7 @@ import pandas as pd
 
 from planardose.cohort import load_cohort
 from planardose.config import parse_config
+from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume
 from planardose.recon.mlem import mlem
 from planardose.recon.placement import Placement
@@ -38,17 +39,19 @@ from planardose.steps.segment import segment
 LEAST_ML = 2.0
 KIDNEYS = (2, 3)
 MLEM_ITERATIONS = 4
+SPECT = Look(fwhm_mm=11.0, noise=1.0)  # of 177Lu with a medium-energy collimator
 PLANE, DEPTH, ALL = (1, 0, 1), (0, 1, 0), (1, 1, 1)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """How far the image is off, along which axes at random, and how it looks otherwise."""
+    """How far the image is off, along which axes at random, how it looks otherwise, its length at the kidneys."""
 
     off_mm: float
     axes: tuple[int, int, int] = ALL
     look: Look = field(default_factory=Look)
     imported: bool = False
+    bed_mm: float | None = None
 
 
 CONDITIONS = {
@@ -58,6 +61,8 @@ CONDITIONS = {
     "10 mm off in the plane": Condition(10.0, PLANE),
     "10 mm off in depth": Condition(10.0, DEPTH),
     "10 mm off before import": Condition(10.0, imported=True),
+    "SPECT of one bed": Condition(2.5, look=SPECT, bed_mm=390.0),
+    "SPECT of one bed, 10 mm off": Condition(10.0, look=SPECT, bed_mm=390.0),
     "noisy": Condition(2.5, look=Look(noise=2.0)),
     "poor: wrong lesions and texture, noisy": Condition(2.5, look=Look(noise=2.0, true=False)),
 }
@@ -117,6 +122,17 @@ def prepare(run: Run, patient: str, timepoint: str) -> None:
         register(run, patient, timepoint)
 
 
+def one_bed(image: Volume, labels: Volume, length_mm: float) -> Volume:
+    """The slices of an image within so many mm about the middle of the kidneys."""
+    kidneys = np.flatnonzero(np.isin(labels.data, KIDNEYS).any(axis=(0, 1)))
+    middle = float(labels.grid.axis_mm(2)[kidneys].mean())
+    inside = np.flatnonzero(np.abs(image.grid.axis_mm(2) - middle) <= length_mm / 2)
+    affine = image.grid.ras_from_voxel.copy()
+    affine[2, 3] = image.grid.axis_mm(2)[inside[0]]
+    data = image.data[:, :, inside[0] : inside[-1] + 1]
+    return Volume(data, Grid(data.shape, affine), image.quantity, image.unit)
+
+
 def displaced(condition: Condition, rng: np.random.Generator) -> Look:
     direction = rng.standard_normal(3) * condition.axes
     shift = condition.off_mm * direction / np.linalg.norm(direction)
@@ -135,6 +151,8 @@ def records_of(case: Case, patient: str, timepoint: str, only: list[str]) -> lis
         seed = zlib.crc32(f"{patient} {name}".encode())
         look = displaced(condition, np.random.default_rng(seed))
         image = prior_image(case.activity, case.labels.data, look, seed)
+        if condition.bed_mm is not None:
+            image = one_bed(image, case.labels, condition.bed_mm)
         at = np.eye(4)
         if condition.imported:
             at = rigid(match_organs(image, checker.anatomy, at, turning=False).parameters, centre)

@@ -1,6 +1,6 @@
-"""How often the intervals of organ activities hold the truth, on a TEST cohort.
+"""How often the intervals of organ activities hold the truth, on TEST cohorts.
 
-    python benchmarks/uncertainty/coverage.py test test/results
+    python benchmarks/uncertainty/coverage.py test test/results [more more/results]
 
 u is that of the present ``data/uncertainty.yaml``, from the terms beside the organ tables. The synthetic sites'
 calibration is right to about 1 %, so each patient's activities are multiplied by an error of calibration drawn once per
@@ -51,10 +51,10 @@ def line(name: str, cases: pd.DataFrame) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cohort", type=Path)
-    parser.add_argument("results", type=Path)
-    given = parser.parse_args()
-    found = organ_cases(given.cohort, given.results)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="COHORT RESULTS")
+    given = parser.parse_args().folders
+    parts = [organ_cases(*pair) for pair in zip(given[::2], given[1::2], strict=True)]
+    found = pd.concat([p.assign(patient=f"{n} " + p.patient) for n, p in enumerate(parts)], ignore_index=True)
     all_cases = with_calibration_errors(found.assign(u=present_u(found)))
     for method, cases in all_cases.groupby("method", sort=False):
         head = "".join(f"{name + ' %':16s}" for name in HALF_WIDTHS)

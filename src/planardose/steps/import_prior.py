@@ -27,7 +27,9 @@ from planardose.steps.same_patient import check_same_patient
 from planardose.units import rounded
 
 LEAST_CORRELATION = 0.7  # of both CTs after registration; two CTs of one patient have 0.9 and more
-LEAST_COVERED = 0.5  # of the body in the CT
+# Of the body in the CT. An image that the organs alone must place needs many of them; where its own CT tells the place,
+# one bed of a SPECT (390 mm, a third of a whole-body CT) serves as far as it reaches.
+LEAST_COVERED = {"organs": 0.5, "prior_ct": 0.15}
 LEAST_EXPLAINED = 0.3  # of the image's variation, by the organs of the CT: right synthetic PETs have 0.66 to 0.79
 NOTED_MM = 5.0  # difference between CT and organs that is told: the patient moved between CT and emission
 log = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ def import_prior(run: Run, patient: str) -> None:
         "explained": rounded(match.explained),
         "fwhm_mm": match.fwhm_mm,
         "covered": rounded(covered),
-        "unusable": _fault(match, covered),
+        "unusable": _fault(match, covered, method),
     }
     write_text(told, json.dumps(result, indent=1) + "\n")
     inputs = [run.sheet_input(patient, c) for c in ("prior_image", "prior_ct") if c in row.paths]
@@ -82,10 +84,11 @@ def import_prior(run: Run, patient: str) -> None:
     log.info("%s prior_image: %s, organs explain %.0f %%, %s", patient, method, 100 * match.explained, state)
 
 
-def _fault(match: OrganMatch, covered: float) -> str | None:
+def _fault(match: OrganMatch, covered: float, method: str) -> str | None:
     """Why the image cannot be used at all; None where the counts may decide."""
-    if covered < LEAST_COVERED:
-        return f"it covers {covered:.0%} of the body in the CT"
+    if covered < LEAST_COVERED[method]:
+        help_ = "" if method == "prior_ct" else ": too little to place it by organs alone, name its own CT in prior_ct"
+        return f"it covers {covered:.0%} of the body in the CT{help_}"
     if match.explained < LEAST_EXPLAINED:
         return f"the CT's organs explain {match.explained:.0%} of what it shows"
     return None
@@ -109,6 +112,6 @@ def _start(run: Run, row: Row, image: Volume, anatomy: Anatomy) -> tuple[np.ndar
 def _explained(image: Volume, anatomy: Anatomy, image_from_ct: np.ndarray) -> float:
     model = anatomy.model
     values, covered = resampled(image, model, image_from_ct).on_grid((0.0, 0.0, 0.0), model.grid.spacing_mm)
-    if covered[anatomy.inside].mean() < LEAST_COVERED:
+    if covered[anatomy.inside].mean() < LEAST_COVERED["organs"]:
         return -np.inf
     return anatomy.fit(values, covered).explained
