@@ -16,8 +16,9 @@ from benchmarks.reconstruction.anatomies import Case
 from benchmarks.reconstruction.cells import Cell, Group, cached, compute_cells
 from benchmarks.reconstruction.cohort import Fineness, write_case, write_sheet
 from benchmarks.reconstruction.run import FULL, QUICK, cells_of
-from benchmarks.reconstruction.summary import measures, with_interval
-from benchmarks.reconstruction.table import difference_table, methods_of, score_table
+from benchmarks.reconstruction.sections import shown_sections
+from benchmarks.reconstruction.summary import load_cells, measures, with_interval
+from benchmarks.reconstruction.table import difference_table, page
 
 from planardose.errors import InputError
 
@@ -120,7 +121,7 @@ def rows_with(factor: float, method: str) -> pd.DataFrame:
     rows = []
     for n in range(1, 9):
         rows += [{"measure": "mae", "region": "body", "value": factor * n / 10, "anatomy": n}, kidney | {"anatomy": n}]
-    return pd.DataFrame(rows).assign(method=method)
+    return pd.DataFrame(rows).assign(method=method, volume_ml=np.nan)
 
 
 def test_paired_intervals_do_not_see_the_spread_between_anatomies():
@@ -141,8 +142,21 @@ def test_coverage_counts_the_organs_inside_their_interval():
 
 
 def test_the_tables_name_every_method(finished):
-    rows = pd.DataFrame(finished[2]["rows"]).assign(anatomy=1)
-    assert methods_of(rows) == ["conjugate_view", "qplanar", "qplanar_mlem", "uniform body", "all-zero image"]
-    table = score_table(rows)
-    assert "| MAE |" in table and "nan" not in table
-    assert "| qplanar |" in difference_table(rows)
+    out, _, _ = finished
+    rows, heads = load_cells(out)
+    text = page(rows, heads, "figures", "")
+    assert "nan" not in text and "## Matched" in text
+    for method in dict.fromkeys(rows.method[rows.method != ""]):
+        assert f"| {method} |" in text, method
+    sections = [line for line in text.splitlines() if line.startswith("### ")]
+    assert sections == ["### Methods", "### Without registration, without scatter correction",
+                        "### Prior image and lesion masks"]  # fmt: skip
+
+
+def test_differences_are_those_to_the_sections_reference(finished):
+    rows = pd.concat([rows_with(1.0, "resunet_generic"), rows_with(0.8, "resunet"), rows_with(0.5, "qplanar_mlem")])
+    there = list(dict.fromkeys(rows.method))
+    (section, methods), *more = [(s, m) for s, m in shown_sections(there) if "U-Net" in s.title]
+    assert methods == ["resunet_generic", "resunet"] and not more
+    line = next(x for x in difference_table(rows, methods, section.reference).splitlines() if x.startswith("| MAE |"))
+    assert line == "| MAE | -20.0 % (-20.0 to -20.0) |"
