@@ -101,6 +101,12 @@ def _with_prior(name: str, called: str, methods: tuple[str, ...]) -> Group:
     return Group(methods, cells=cells, rename={m: f"{m}, {called}" for m in methods})
 
 
+def _with_masks(methods: tuple[str, ...]) -> Group:
+    """Methods that are told of all lesions."""
+    cells = {"lesions": f"inputs/{{patient}}/{ALL_LESIONS}"}
+    return Group(methods, cells=cells, rename={m: f"{m}, lesion masks" for m in methods})
+
+
 # A new method, or a run with prior image or lesion masks, is one line here.
 GROUPS = {
     "classical": Group(("conjugate_view", "qplanar", "qplanar_mlem", "mlem")),
@@ -110,10 +116,8 @@ GROUPS = {
     "unet_gentle": Group(("unet",), {"train": {"learning_rate": 5e-4}}, rename={"unet": "unet, low rate"}),
     "population": Group(("unet",), {"train": {"steps": 0}}, rename={"unet": "population network"}),
     "reinforced": Group(("unet",), {"reinforce": {"steps": 50}}, rename={"unet": "unet, reinforced"}),
-    "lesion_masks": Group(
-        ("qplanar_mlem", "unet"), cells={"lesions": f"inputs/{{patient}}/{ALL_LESIONS}"},
-        rename={"qplanar_mlem": "qplanar_mlem, lesion masks", "unet": "unet, lesion masks"},
-    ),
+    "lesion_masks": _with_masks(("qplanar_mlem",)),
+    "lesion_masks_unet": _with_masks(("unet",)),
     "prior": _with_prior("prior.nii.gz", "prior image", ("qplanar_mlem",)),
     "prior_unet": _with_prior("prior.nii.gz", "prior image", ("unet",)),
     "prior_off": _with_prior("prior_off.nii.gz", "prior image 10 mm off", ("qplanar_mlem",)),

@@ -34,7 +34,7 @@ def fine_tuned(problem, weights, folder, learning_rate, steps=STEPS):
     with reproducible(1):
         plan = Plan(steps, learning_rate, 8, "f")
         progress = fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, folder / "c.pt")
-        return network, choose(network, weights, progress, problem.base_scores(), POPULATION)
+        return network, choose(network, weights, progress, problem.scores, problem.base_scores(), POPULATION)
 
 
 def test_shipped_network_is_the_one_described_and_small():
@@ -83,6 +83,20 @@ def test_fine_tuned_weights_are_kept_where_they_win(problem, started, tmp_path):
     assert problem.scores(network)[0] == pytest.approx(loss[PATIENT], rel=1e-6)
 
 
+def test_the_patients_network_is_half_way_between_population_and_fine_tuning(problem, started, tmp_path):
+    network = new_network(len(CHANNELS), 4, 1)
+    tuned = {k: v + 0.5 for k, v in started.items() if k != "scale"} | {"scale": started["scale"]}
+    network.load_state_dict(tuned)
+    base = problem.base_scores()
+    rows = [(0.0, 2e-3, 0.0, 0.9 * base[0], 0.9 * base[1], base[2]), (8.0, 2e-3, 0.0, 0.7 * base[0], *base[1:])]
+    better = (0.8 * base[0], 0.8 * base[1], base[2])
+    choice = choose(network, started, Progress(rows=rows), lambda _: better, base, POPULATION)
+    assert choice["kept"] == PATIENT and choice["scores"][PATIENT]["validation_loss"] == better[0]
+    for name, value in network.state_dict().items():
+        expected = started[name] if name == "scale" else started[name] + 0.25
+        assert torch.allclose(value, expected), name
+
+
 def test_population_weights_are_kept_where_fine_tuning_harms(problem, started, tmp_path):
     network, choice = fine_tuned(problem, started, tmp_path, 3.0)
     assert choice["kept"] == POPULATION and choice["best_step"] == 0 and choice["scale"] == 1.0
@@ -93,8 +107,9 @@ def test_population_weights_are_kept_where_fine_tuning_lowers_the_loss_but_spoil
     network, _ = fine_tuned(problem, started, tmp_path, 2e-3)
     base = problem.base_scores()
     start = (0.0, 2e-3, 0.0, 0.9 * base[0], 0.9 * base[1], base[2])
-    tuned = (8.0, 2e-3, 0.0, 0.8 * base[0], 1.1 * base[1], base[2])
-    choice = choose(network, started, Progress(rows=[start, tuned]), base, POPULATION)
+    tuned = (0.8 * base[0], 1.1 * base[1], base[2])
+    progress = Progress(rows=[start, (8.0, 2e-3, 0.0, *tuned)])
+    choice = choose(network, started, progress, lambda _: tuned, base, POPULATION)
     assert choice["kept"] == POPULATION and choice["best_step"] == 0 and choice["scale"] == 1.0
     assert all(torch.equal(v, started[k]) for k, v in network.state_dict().items())
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from planardose.io.files import atomic
 from planardose.learn.loop import COLUMNS
 
-LINES = {"zero output": ":", "population": "--"}  # candidates that training must beat
+LINES = {"zero output": ":", "population": "--", "patient": "-"}  # what can be kept
 
 
 def plot_training(path: Path, rows: list[tuple[float, ...]], scores: dict[str, dict], title: str) -> None:
-    """Loss and body-masked error against the steps, with what training must beat as lines.
+    """Loss and body-masked error against the steps, with what can be kept as lines.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def plot_training(path: Path, rows: list[tuple[float, ...]], scores: dict[str, d
     rows : list of tuple
         As `loop.COLUMNS`; the first row is the network that training starts from.
     scores : dict
-        With keys as `loop.COLUMNS`; those of what training must beat (`LINES`) are drawn.
+        With keys as `loop.COLUMNS`, of what can be kept (`LINES`).
     title : str
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -34,8 +34,8 @@ def plot_training(path: Path, rows: list[tuple[float, ...]], scores: dict[str, d
     right.set_ylabel("body MAE / mean activity")
     for name, style in LINES.items():
         if name in scores:
-            left.axhline(scores[name]["validation_loss"], color="#1f77b4", ls=style, label=name)
-            right.axhline(scores[name]["validation_mae"], color="#1f77b4", ls=style, label=name)
+            for axes, column in ((left, "validation_loss"), (right, "validation_mae")):
+                axes.axhline(scores[name][column], color="#d95f02" if style == "-" else "#1f77b4", ls=style, label=name)
     for axes in (left, right):
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -34,15 +35,17 @@ from planardose.steps.prior_samples import shapes_for_samples
 
 log = logging.getLogger("planardose.train")
 ZERO, POPULATION, PATIENT = "zero output", "population", "patient"  # what can be kept
+TRAINING = "training"
 
 
 def train(run: Run, patient: str) -> None:
     """Write ``model/unet.safetensors``, ``training.csv`` and ``training.png``.
 
-    Each stage is kept only where it wins on the patient's validation samples: the fine-tuned weights over those of the
-    population network in loss, and the network over its base in loss and MAE (its own zero output; else it is stored
-    with scale 0). What was kept and all scores stand in the sidecars and the weights' header, the scores of every
-    network in ``training.csv``. A killed run goes on from ``model/checkpoint.pt``.
+    Each stage is kept only where it wins on the patient's validation samples: the patient's network (`halfway` between
+    the fine-tuned weights and those of the population network) over the population network in loss, and the network
+    over its base in loss and MAE (its own zero output; else it is stored with scale 0). What was kept and all scores
+    stand in the sidecars and the weights' header, the scores of every network in ``training.csv``. A killed run goes on
+    from ``model/checkpoint.pt``.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def train(run: Run, patient: str) -> None:
         prepared = time.monotonic()
         checkpoint = run.path("checkpoint", patient=patient)
         progress = fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
-        choice = choose(network, first, progress, problem.base_scores(), start["start"])
+        choice = choose(network, first, progress, problem.scores, problem.base_scores(), start["start"])
         organ_u = problem.organ_relative_u(network)
     seconds = {"preparation": prepared - began, "training": time.monotonic() - prepared}
     _write(run, patient, network, progress, plan, start | choice, organ_u, sources, seconds)
@@ -138,41 +141,59 @@ def device_of(choice: str) -> str:
     return "cuda" if there and choice != "cpu" else "cpu"
 
 
-def choose(network: ResidualMap, first: dict, progress: Progress, base: Scores, start: str) -> dict:
+def halfway(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Mean of two sets of weights.
+
+    A network that was fine-tuned on one patient's virtual data forgets some of what the population taught it about
+    faults that these data do not have; the mean of the weights before and after keeps most of both (Wortsman et al.
+    2022, Robust fine-tuning of zero-shot models). Figures: benchmarks/README.md.
+    """
+    return {k: v if k == "scale" else 0.5 * (v + second[k]) for k, v in first.items()}
+
+
+def choose(
+    network: ResidualMap,
+    first: dict,
+    progress: Progress,
+    score: Callable[[ResidualMap], Scores],
+    base: Scores,
+    start: str,
+) -> dict:
     """What is kept, its step, and the validation scores of all candidates; the scale becomes 0 where none beats `base`.
 
-    `fit` has put the weights with the lowest validation loss into the network, those of the start among them. Over the
-    base they must win in loss and MAE; where they do not, the population network is kept if it does (`first` holds its
-    weights), else the base.
+    `fit` has put the weights with the lowest validation loss into the network, those of the start among them; `first`
+    holds the latter. From the population network on, the patient's own is the mean of both. What is kept has the lowest
+    loss of those that win over the base in loss and MAE.
     """
-
-    def wins(row: tuple[float, ...]) -> bool:
-        return row[3] < base[0] and row[4] < base[1]
-
     best = min(progress.rows, key=lambda r: r[3])
-    if start == POPULATION and not wins(best) and wins(progress.rows[0]):
-        best = progress.rows[0]
-        network.load_state_dict(first)
-    candidates = {ZERO: base, PATIENT: best[3:]}
+    scores = {ZERO: base, PATIENT: best[3:]}
     if start == POPULATION:
-        candidates[POPULATION] = progress.rows[0][3:]
-    kept = PATIENT if best[0] > 0 or start != POPULATION else POPULATION
-    if not wins(best):
-        kept = ZERO
+        scores[POPULATION] = progress.rows[0][3:]
+        if best[0] > 0:
+            network.load_state_dict(halfway(first, network.state_dict()))
+            scores[PATIENT] = score(network)
+    winners = [n for n in (POPULATION, PATIENT) if n in scores and scores[n][0] < base[0] and scores[n][1] < base[1]]
+    kept = min(winners, key=lambda n: scores[n][0], default=ZERO)
+    if kept == POPULATION:
+        network.load_state_dict(first)
     network.scale.fill_(0.0 if kept == ZERO else 1.0)
     if kept == ZERO:
         log.warning("the network does not win over its base on the validation samples: it will return the base")
     else:
-        log.info("kept: %s network; body MAE on validation %.4f, zero output %.4f", kept, best[4], base[1])
-    scores = {k: dict(zip(COLUMNS[3:], map(float, v), strict=True)) for k, v in candidates.items()}
-    return {"kept": kept, "best_step": int(best[0]), "scale": float(network.scale), "scores": scores}
+        log.info("kept: %s network; body MAE on validation %.4f, zero output %.4f", kept, scores[kept][1], base[1])
+    step = 0 if kept == POPULATION else int(best[0])
+    told = {k: dict(zip(COLUMNS[3:], map(float, v), strict=True)) for k, v in scores.items()}
+    return {"kept": kept, "best_step": step, "scale": float(network.scale), "scores": told}
 
 
 def _table(progress: Progress, choice: dict) -> str:
-    """``training.csv``: the rows of `progress` after one of the zero output, each with the network that it is of."""
-    zero = [0.0, math.nan, math.nan, *choice["scores"][ZERO].values()]
-    first = POPULATION if POPULATION in choice["scores"] else PATIENT
-    rows = [(zero, ZERO), *((r, first if r[0] == 0 else PATIENT) for r in progress.rows)]
+    """``training.csv``: zero output, the rows of `progress`, and the patient's network, each with what it is of."""
+    scores = choice["scores"]
+    first = POPULATION if POPULATION in scores else TRAINING
+    best = min(progress.rows, key=lambda r: r[3])[0]
+    rows = [([0.0, math.nan, math.nan, *scores[ZERO].values()], ZERO)]
+    rows += [(r, first if r[0] == 0 else TRAINING) for r in progress.rows]
+    rows += [([best, math.nan, math.nan, *scores[PATIENT].values()], PATIENT)]
     lines = [",".join(["" if math.isnan(v) else f"{v:.8g}" for v in row] + [name]) for row, name in rows]
     return "\n".join([",".join((*COLUMNS, "network")), *lines]) + "\n"
 
