@@ -62,7 +62,7 @@ INJECTED = ("injected_mbq", "residual_mbq")
 INJECTION = (*INJECTED, "injected_at")
 IMAGING = ("nuclides", "cameras")
 HEAD = ("projection.penetration", "projection.couch")  # what the analytic projector shares with the Monte Carlo
-LOOP = ("train.threads", "train.batch", "train.learning_rate", "train.checkpoint_every")
+LOOP = ("train.threads", "train.batch", "train.segmentations", "train.learning_rate", "train.checkpoint_every")
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
@@ -78,7 +78,7 @@ DEPENDS = {
     "train": Depends(config=("seed", "train", "sampling", *HEAD), catalogues=IMAGING),
     "train_diffusion": Depends(config=("seed", "diffusion", "sampling", *LOOP, *HEAD), catalogues=IMAGING),
     "reinforce": Depends(
-        config=("seed", "reinforce", "train.batch", "train.threads", "sampling", *HEAD),
+        config=("seed", "reinforce", "train.batch", "train.segmentations", "train.threads", "sampling", *HEAD),
         catalogues=(*IMAGING, "tracers"),
     ),
     "register": Depends(

@@ -43,7 +43,8 @@ def reinforce(run: Run, patient: str) -> None:
     with reproducible(run.config.train.threads):
         stage = Reinforcement(make_problem(run, patient, device), tuple(sites))
         decisive = [settings.model_dump(), run.config.seed, patient, device, run.config.train.batch,
-                    run.config.sampling.shift_mm, sorted(sites), [sha256_of(p) for p in sources]]  # fmt: skip
+                    run.config.train.segmentations, run.config.sampling.shift_mm, sorted(sites),
+                    [sha256_of(p) for p in sources]]  # fmt: skip
         fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
         before = {k: v.detach().clone() for k, v in network.state_dict().items()}
