@@ -281,7 +281,7 @@ class Bench:
         return {
             "case": vars(self.case), "group": group, "train_seed": cell.train_seed, **stamp(), "registration": notes,
             "acquisitions": len(run.cohort.rows), "seconds": {k: v for k, v in spent.items() if v > 0}, "rows": rows,
-            "images": images,
+            "images": images, "kept": self._kept(run, settings),
         }  # fmt: skip
 
     def _network(self, group: Group, run: Run, seed: int) -> AbstractContextManager:
@@ -318,6 +318,12 @@ class Bench:
             own.parent.mkdir(parents=True, exist_ok=True)
             os.link(donor, own)
         return same
+
+    def _kept(self, run: Run, group: Group) -> str:
+        """What the patient's training kept; empty without one."""
+        path = run.path("weights", patient=self.case.name)
+        told = path.with_name(path.name + ".json")
+        return json.loads(told.read_text())["training"]["kept"] if group.trained and told.exists() else ""
 
     def _link(self, source: str, target: str) -> None:
         """The files of another folder without copying them; steps replace files, they never change them."""

@@ -25,7 +25,7 @@ from planardose.recon.gate import GATE_ERROR
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import FLOOR_COUNTS
 
-HOT = 2.0  # times its base: a voxel of a virtual sample that holds so much is a lesion
+HOT = 2.0  # times its base: a voxel of a virtual sample that holds so much is a lesion, or an organ's missed edge
 FIRST = 1_000_000  # number of the first acquisition: stage 1 draws those from 0 on
 TERMS = ("counts", "organs", "lesions", "sites")
 
@@ -89,7 +89,8 @@ class Reward:
         hot = (excess > 0) * self.sites
         whole = (excess * self.sites).sum(dim=(1, 2, 3)).clamp_min(1e-3 * example.base.sum(dim=(1, 2, 3)))
         missing = ((estimate - example.truth).abs() * hot).sum(dim=(1, 2, 3)) / whole
-        surplus = ((estimate - HOT * example.base).clamp_min(0.0) * (1 - self.sites)).sum(dim=(1, 2, 3)) / whole
+        most = torch.maximum(HOT * example.base, example.truth)  # what a faulty segmentation missed may be put right
+        surplus = ((estimate - most).clamp_min(0.0) * (1 - self.sites)).sum(dim=(1, 2, 3)) / whole
         return missing.clamp_max(5.0).mean(), surplus.clamp_max(5.0).mean()
 
 

@@ -12,6 +12,7 @@ from planardose.learn.network import ResidualMap
 from planardose.learn.reward import Reinforcement
 from planardose.learn.weights import check_fits, load_network
 from planardose.learn.weights_file import write_weights
+from planardose.paths import STEP_VERSIONS
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
@@ -42,9 +43,8 @@ def reinforce(run: Run, patient: str) -> None:
     checkpoint = run.path("reinforcement_checkpoint", patient=patient)
     with reproducible(run.config.train.threads):
         stage = Reinforcement(make_problem(run, patient, device), tuple(sites))
-        decisive = [settings.model_dump(), run.config.seed, patient, device, run.config.train.batch,
-                    run.config.train.segmentations, run.config.sampling.shift_mm, sorted(sites),
-                    [sha256_of(p) for p in sources]]  # fmt: skip
+        decisive = [STEP_VERSIONS["reinforce"], settings.model_dump(), run.config.train.model_dump(), run.config.seed]
+        decisive += [patient, device, run.config.sampling.shift_mm, sorted(sites), [sha256_of(p) for p in sources]]
         fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
         before = {k: v.detach().clone() for k, v in network.state_dict().items()}

@@ -25,6 +25,7 @@ from planardose.learn.speed import training_steps
 from planardose.learn.weights import Head
 from planardose.learn.weights_file import write_weights
 from planardose.library import load_camera, load_nuclide
+from planardose.paths import STEP_VERSIONS
 from planardose.patient_model import PatientModel
 from planardose.recon.prior_shapes import Sources
 from planardose.recon.projector import Projector
@@ -110,6 +111,7 @@ def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], dev
     settings = run.config.train
     steps = training_steps(settings, device, problem.body.numel())
     decisive = {
+        "version": STEP_VERSIONS["train"],
         "train": settings.model_dump(exclude={"steps", "minutes"}),
         "steps": steps,
         "seed": run.config.seed,

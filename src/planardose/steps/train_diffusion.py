@@ -17,6 +17,7 @@ from planardose.learn.features import CHANNELS
 from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
 from planardose.learn.weights import load_network, unet_weights
 from planardose.learn.weights_file import write_weights
+from planardose.paths import STEP_VERSIONS
 from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.steps.train import device_of, make_problem, sources_of
@@ -61,6 +62,7 @@ def _plan(run: Run, patient: str, sources: list[Path], device: str) -> Plan:
     """Steps and fingerprint of the training; whatever changes the weights changes the fingerprint."""
     train, diffusion = run.config.train, run.config.diffusion
     decisive = {
+        "version": STEP_VERSIONS["train_diffusion"],
         "train": train.model_dump(exclude={"steps", "minutes", "width"}),
         "diffusion": [diffusion.steps, diffusion.width],
         "seed": run.config.seed,
