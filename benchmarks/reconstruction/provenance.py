@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 CLONE = Path(__file__).parents[2]
@@ -15,8 +16,9 @@ def _git(*words: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
+@cache
 def commit() -> str:
-    """Description of the commit, or ``unknown``; changes in src or benchmarks add ``-dirty-`` and their hash."""
+    """Description of the commit when it was first asked for, or ``unknown``; changes in src or benchmarks show."""
     described = _git("describe", "--always", "--abbrev=12", "--exclude=*").strip() or "unknown"
     changes = _git("diff", "HEAD", "--", "src", "benchmarks")
     return f"{described}-dirty-{hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else described

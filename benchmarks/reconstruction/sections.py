@@ -29,7 +29,7 @@ SECTIONS = (
     ),
     Section(
         "Trained on the patient against trained on other anatomies with as many samples and steps", "unet_generic",
-        ("unet_generic", "unet, no population", "unet"),
+        ("unet_generic", "unet, no population"),
     ),
     Section(
         "The paper's U-Net: the same", "resunet_generic", ("resunet_generic", "resunet"),
@@ -37,6 +37,10 @@ SECTIONS = (
     Section(
         "The paper's diffusion model: the same", "resunet_diffusion_generic",
         ("resunet_diffusion_generic", "resunet_diffusion"),
+    ),
+    Section(
+        "Without the channels that compare data and model", "unet, no population",
+        ("unet, no population", "unet, no population, blind to the counts"),
     ),
     Section(
         "Without registration, without scatter correction", "qplanar_mlem",

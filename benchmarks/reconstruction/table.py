@@ -80,6 +80,16 @@ def registration_text(rows: pd.DataFrame, heads: list[dict], variant: str) -> st
     return text + (f", {failed} of them by their counts as well and left out of the table." if failed else ".")
 
 
+def kept_text(heads: list[dict]) -> str:
+    """What the trainings kept on the patient's own validation samples: the rest of the chain does not choose again."""
+    lines = []
+    for group in dict.fromkeys(h["group"] for h in heads if h.get("kept")):
+        kept = [h["kept"] for h in heads if h["group"] == group and h.get("kept")]
+        told = ", ".join(f"{name} {kept.count(name)}" for name in dict.fromkeys(sorted(kept)))
+        lines.append(f"- {group}: {told}, of {len(kept)} trainings")
+    return "What was kept on the patient's own validation samples:\n\n" + "\n".join(lines) + "\n\n" if lines else ""
+
+
 def seconds_text(heads: list[dict]) -> str:
     """Median seconds of the steps, per case or per acquisition."""
     lines = []
@@ -122,7 +132,9 @@ def page(rows: pd.DataFrame, heads: list[dict], figures: str, minutes: str) -> s
             text += f"### {section.title}\n\n{score_table(part, methods)}\n"
             text += f"Difference to `{section.reference}`, paired, with 95 % bootstrap intervals over anatomies:\n\n"
             text += difference_table(part, methods, section.reference) + "\n"
-    text += "## Time\n\n" + seconds_text(heads) + "\n## Figures\n\n"
+    text += kept_text(heads) + "## Time\n\n"
+    text += f"`reinforced` and `diffusion` start from the network of `unet` where it is there.\n\n{seconds_text(heads)}"
+    text += "\n## Figures\n\n"
     for name, caption in draw_captions():
         text += f"![{caption}]({figures}/{name}.png)\n\n{caption}\n\n"
     return text
@@ -130,7 +142,7 @@ def page(rows: pd.DataFrame, heads: list[dict], figures: str, minutes: str) -> s
 
 def draw_captions() -> list[tuple[str, str]]:
     return [
-        ("examples", "Coronal maximum projections of the truth and of each method, first anatomy, mismatched."),
+        ("examples", "Coronal maximum projections of the truth and of methods, first anatomy, mismatched."),
         ("depth", "Mean absolute error against the depth below the nearer of the front and back surface."),
         ("calibration", "Share of organ activities inside intervals of each nominal share; the diagonal is perfect."),
         ("lesions", "Recovery of hidden lesions against their volume; lines are means by size."),

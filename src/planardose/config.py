@@ -76,7 +76,7 @@ class Train(Section):
     threads: int = Field(1, ge=1, description="torch threads, whatever the job gets: keeps results identical")
     batch: int = Field(2, ge=1, description="virtual acquisitions per step")
     segmentations: int = Field(
-        3, ge=0, description="faulty copies of the organs that the virtual acquisitions are reconstructed with in turn"
+        3, ge=0, description="faulty copies of the organs; acquisitions are seen with the organs and these in turn"
     )
     width: int = Field(16, ge=4, description="channels of the first level of the U-Net")
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate (AdamW, one cycle)")

@@ -18,8 +18,8 @@ from planardose.planar import EnergyWindow
 from planardose.run import Run
 from planardose.seeds import rng_for
 
-WARP_MM, WARP_LENGTH_MM = 3.0, 150.0  # standard deviation per axis of what moves beyond the shift; FWHM of its field
-GAIN, GAIN_LENGTH_MM = 0.04, 100.0  # standard deviation of a view's gain; FWHM of its field
+WARP_MM, WARP_LENGTH_MM = 3.0, 150.0  # standard deviation per axis of what moves beyond the shift; smoothing, FWHM
+GAIN, GAIN_LENGTH_MM = 0.04, 100.0  # standard deviation of a view's gain; smoothing, FWHM
 MIXED_SHARE = 0.5  # of the training acquisitions; the others are single samples, with lesions at full contrast
 
 
@@ -114,7 +114,8 @@ def acquire(
     """Counts of an acquisition long enough for ``10**log10_counts`` photopeak counts per head, with Poisson noise.
 
     The projections are moved by `shift_mm` (x, z) against the patient, and by a smooth field beyond it, as by breathing
-    and posture (cubic spline, cut at zero). A smooth gain of each view stands for what is not known of the matter.
+    and posture (cubic spline, cut at zero). A smooth gain of each view stands for what is not known of the matter. The
+    field stretches images without thinning them: an organ's counts vary by another 4 %, alike in both views.
     """
     size, whole = rates.shape[-2:], np.asarray(shift_mm)[:, None, None]
     moved_mm = whole + WARP_MM * np.stack([smooth_field(rng, size, WARP_LENGTH_MM, step_mm) for _ in range(2)])

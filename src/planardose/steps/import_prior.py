@@ -71,7 +71,7 @@ def import_prior(run: Run, patient: str) -> None:
         "explained": rounded(match.explained),
         "fwhm_mm": match.fwhm_mm,
         "covered": rounded(covered),
-        "unusable": _fault(match, covered, method),
+        "unusable": _fault(match, covered, method, correlation),
     }
     write_text(told, json.dumps(result, indent=1) + "\n")
     inputs = [run.sheet_input(patient, c) for c in ("prior_image", "prior_ct") if c in row.paths]
@@ -84,11 +84,14 @@ def import_prior(run: Run, patient: str) -> None:
     log.info("%s prior_image: %s, organs explain %.0f %%, %s", patient, method, 100 * match.explained, state)
 
 
-def _fault(match: OrganMatch, covered: float, method: str) -> str | None:
+def _fault(match: OrganMatch, covered: float, method: str, correlation: float | None) -> str | None:
     """Why the image cannot be used at all; None where the counts may decide."""
     if covered < LEAST_COVERED[method]:
-        help_ = "" if method == "prior_ct" else ": too little to place it by organs alone, name its own CT in prior_ct"
-        return f"it covers {covered:.0%} of the body in the CT{help_}"
+        problem = f"it covers {covered:.0%} of the body in the CT"
+        if method == "prior_ct":
+            return problem
+        advice = "name its own CT in prior_ct" if correlation is None else "prior_ct does not match the CT"
+        return f"{problem}, too little to place it by organs alone: {advice}"
     if match.explained < LEAST_EXPLAINED:
         return f"the CT's organs explain {match.explained:.0%} of what it shows"
     return None
