@@ -55,7 +55,7 @@ def _examples(heads: list[dict], methods: list[str], path: Path) -> None:
     top = 0.6 * np.max(images["truth"][0])
     for ax, name in zip(axes[0], shown, strict=True):
         drawn = ax.imshow(np.array(images[name][0])[:, ::-1], cmap="gray_r", vmin=0, vmax=top, interpolation="nearest")
-        ax.set_title("\n".join(textwrap.wrap(name, 15)), fontsize=8, verticalalignment="bottom")
+        ax.set_title("\n".join(textwrap.wrap(name, 18)), fontsize=8, verticalalignment="bottom")
         ax.set_axis_off()
     bar = figure.colorbar(drawn, ax=axes[0], shrink=0.6)
     bar.set_label("kBq/mL, maximum along y", fontsize=8)
