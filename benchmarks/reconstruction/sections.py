@@ -28,6 +28,9 @@ SECTIONS = (
          "unet, no population, blind to the counts", "unet_generic", "unet, half the steps", "unet, low rate"),
     ),
     Section(
+        "Against the network", "unet", ("unet", "population network", "unet, reinforced", "diffusion"),
+    ),
+    Section(
         "Trained on the patient against trained on other anatomies with as many samples and steps", "unet_generic",
         ("unet_generic", "unet, no population"),
     ),

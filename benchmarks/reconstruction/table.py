@@ -85,7 +85,7 @@ def kept_text(heads: list[dict]) -> str:
     lines = []
     for group in dict.fromkeys(h["group"] for h in heads if h.get("kept")):
         kept = [h["kept"] for h in heads if h["group"] == group and h.get("kept")]
-        told = ", ".join(f"{name} {kept.count(name)}" for name in dict.fromkeys(sorted(kept)))
+        told = ", ".join(f"{name} {kept.count(name)}" for name in sorted(set(kept)))
         lines.append(f"- {group}: {told}, of {len(kept)} trainings")
     return "What was kept on the patient's own validation samples:\n\n" + "\n".join(lines) + "\n\n" if lines else ""
 

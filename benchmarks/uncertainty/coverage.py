@@ -53,6 +53,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", metavar="COHORT RESULTS")
     given = parser.parse_args().folders
+    if len(given) % 2:
+        parser.error(f"{len(given)} folders; expected pairs of a cohort and its results")
     parts = [organ_cases(*pair) for pair in zip(given[::2], given[1::2], strict=True)]
     found = pd.concat([p.assign(patient=f"{n} " + p.patient) for n, p in enumerate(parts)], ignore_index=True)
     all_cases = with_calibration_errors(found.assign(u=present_u(found)))
