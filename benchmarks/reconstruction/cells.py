@@ -90,15 +90,20 @@ class Group:
         return not {"unet", "diffusion"}.isdisjoint(self.methods)
 
     @property
-    def own_base(self) -> bool:
-        """Whether model, registration or virtual data differ from those of the default config and sheet."""
-        return bool(self.cells) or bool(BEFORE & set(self.config)) or self.unregistered
+    def before(self) -> tuple[dict, dict, bool]:
+        """What model, registration and virtual data depend on beyond the default config and sheet."""
+        return self.cells, {k: self.config[k] for k in BEFORE & set(self.config)}, self.unregistered
 
 
 def _with_prior(name: str, called: str, methods: tuple[str, ...]) -> Group:
     """Methods that are given a prior image of the case's `PRIORS`."""
     cells = {"prior_image": f"inputs/{{patient}}/{name}"}
     return Group(methods, cells=cells, rename={m: f"{m}, {called}" for m in methods})
+
+
+def _at_7mm(methods: tuple[str, ...], called: dict, **train) -> Group:
+    """Methods at voxels that the population network does not know."""
+    return Group(methods, {"grid_mm": 7, **train}, rename={m: f"{called.get(m, m)}, 7 mm" for m in methods})
 
 
 def _with_masks(methods: tuple[str, ...]) -> Group:
@@ -132,6 +137,8 @@ GROUPS = {
         ("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population, blind to the counts"},
         without="ratios",
     ),
+    "unet_7mm": _at_7mm(("qplanar_mlem", "unet"), {}),
+    "population_7mm": _at_7mm(("unet",), {"unet": "population network"}, train={"steps": 0}),
     "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
     "diffusion": Group(("unet", "diffusion"), left_out=("unet",)),
     "resunet": Group(
@@ -176,7 +183,7 @@ def generic_folder(out: Path) -> Path:
 
 
 class Bench:
-    """Cells of one anatomy in one variant; the steps that groups share run once, in a folder called ``base``."""
+    """Cells of one anatomy in one variant; the steps that groups share run once, in a folder of their own."""
 
     def __init__(self, out: Path, case: Case):
         self.out, self.case = out, case
@@ -204,7 +211,9 @@ class Bench:
         return float(x), float(z)
 
     def base_of(self, group: str) -> str:
-        return f"{group}-base" if GROUPS[group].own_base else "base"
+        """Folder of the steps before the networks, which groups share where nothing that comes before differs."""
+        first = next(name for name, other in GROUPS.items() if other.before == GROUPS[group].before)
+        return f"{first}-base"
 
     def cohort(self, group: Group, notes: dict[str, str]) -> Cohort:
         """The case's rows with the group's columns, without time points that cannot be registered."""
@@ -312,7 +321,8 @@ class Bench:
     def _same_network(self, group: Group, run: Run, seed: int) -> bool:
         """Take the weights of the group `unet`, where they are there and this group's training is the same."""
         donor = self.run("unet", seed, f"unet-{seed}").path("weights", patient=self.case.name)
-        same = "train" not in group.config and not group.own_base and not group.without and donor.exists()
+        as_unet = "train" not in group.config and group.before == GROUPS["unet"].before and not group.without
+        same = as_unet and donor.exists()
         if same:
             own = run.path("weights", patient=self.case.name)
             own.parent.mkdir(parents=True, exist_ok=True)

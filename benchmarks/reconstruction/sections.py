@@ -31,6 +31,10 @@ SECTIONS = (
         "Against the network", "unet", ("unet", "population network", "unet, reinforced", "diffusion"),
     ),
     Section(
+        "At voxels of 7 mm, which the population network does not know", "population network, 7 mm",
+        ("qplanar_mlem, 7 mm", "population network, 7 mm", "unet, 7 mm"),
+    ),
+    Section(
         "Trained on the patient against trained on other anatomies with as many samples and steps", "unet_generic",
         ("unet_generic", "unet, no population"),
     ),

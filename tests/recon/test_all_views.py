@@ -68,11 +68,12 @@ def test_every_view_lands_in_the_patients_frame(model, eye, projector, organs):
     views = with_all_views(setting, POSE)
     assert views.centre_y_mm == pytest.approx(CENTRE_Y, abs=4.0)
     assert views.acquired.counts.shape == tuple(setting.more.seen.shape)
-    fit = qplanar(views.projector, setting.model, views.acquired, views.responses)
+    responses = views.projector.organ_responses(setting.model.fractions)
+    fit = qplanar(views.projector, setting.model, views.acquired, responses)
     for organ, c in zip(setting.model.organs[:4], CONCENTRATION, strict=False):
         assert fit.concentrations[setting.model.organs.index(organ)] == pytest.approx(c, rel=0.1), organ
     wrong = with_all_views(setting, PlanarPose(-POSE.x_mm - 40.0, POSE.z_mm))
-    assert qplanar(wrong.projector, setting.model, wrong.acquired, views.responses).misfit > 2 * fit.misfit
+    assert qplanar(wrong.projector, setting.model, wrong.acquired, responses).misfit > 2 * fit.misfit
 
 
 def test_the_lesion_is_found_better_than_by_the_pair(model, eye, projector, organs):
@@ -84,7 +85,8 @@ def test_the_lesion_is_found_better_than_by_the_pair(model, eye, projector, orga
     pair = setting.acquired(POSE)
     errors = []
     for projector, seen, responses in (
-        (setting.projector, pair, setting.responses), (views.projector, views.acquired, views.responses)
+        (setting.projector, pair, setting.responses),
+        (views.projector, views.acquired, views.projector.organ_responses(setting.model.fractions)),
     ):  # fmt: skip
         fit = qplanar(projector, setting.model, seen, responses)
         acquired = with_modelled_scatter(seen, fit, responses)

@@ -4,7 +4,7 @@ The registration of the pair places the images along x and z. Views from aside a
 rotation lies along y, which the pair cannot see: it is found by the organ-wise likelihood of all views.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from planardose.patient_model import PatientModel
 from planardose.planar import MoreViews, rebin
 from planardose.recon.acquired import Acquired
 from planardose.recon.angles import AngledProjector
-from planardose.recon.camera_views import Responses
 from planardose.recon.qplanar import fit_concentrations, model_errors
 
 REACH_MM, STEP_MM = 48.0, 6.0  # of the search for the centre of rotation, about the body's axis
@@ -23,11 +22,10 @@ REACH_MM, STEP_MM = 48.0, 6.0  # of the search for the centre of rotation, about
 
 @dataclass(frozen=True)
 class AllViews:
-    """Counts and responses of every view on the columns of `projector`, and RAS y of the centre of rotation."""
+    """Counts of every view on the columns of `projector`, and RAS y of the centre of rotation."""
 
     projector: AngledProjector
     acquired: Acquired
-    responses: Responses = field(repr=False)
     centre_y_mm: float
 
 
@@ -85,8 +83,8 @@ def with_all_views(setting, pose: PlanarPose) -> AllViews:
         Of the pair.
     """
     projector, model, exposure = setting.more, setting.model, setting.pair.exposure_s
-    responses = projector.organ_responses(model.fractions)
-    total, errors, of_body = responses.total * exposure, model_errors(model), projector.of_body(model)
+    total = projector.organ_responses(model.fractions).total * exposure
+    errors, of_body = model_errors(model), projector.of_body(model)
 
     def misfit(y: float) -> float:
         counts = collected(setting, pose, y)
@@ -99,4 +97,4 @@ def with_all_views(setting, pose: PlanarPose) -> AllViews:
     curvature = a - 2 * b + c
     centre = float(places[best] + (0.5 * STEP_MM * (a - c) / curvature if curvature > 0 else 0.0))
     acquired = Acquired(collected(setting, pose, centre), None, float(exposure), of_body)
-    return AllViews(projector, acquired, responses, centre)
+    return AllViews(projector, acquired, centre)

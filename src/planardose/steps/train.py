@@ -36,7 +36,7 @@ from planardose.steps.prior_samples import shapes_for_samples
 
 log = logging.getLogger("planardose.train")
 ZERO, POPULATION, PATIENT = "zero output", "population", "patient"  # what can be kept
-TRAINING = "training"
+TRAINING = "training"  # of a row of training.csv: the training itself, which is never kept as it is
 
 
 def train(run: Run, patient: str) -> None:
