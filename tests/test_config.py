@@ -91,6 +91,12 @@ def test_config_file_that_is_no_yaml(tmp_path):
     assert "secret-name" not in str(fault.value)
 
 
+def test_a_network_is_never_computed_without_the_classical_methods():
+    assert parse_config({"methods": ["unet"]}).methods == ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet")
+    assert parse_config({"methods": ["mlem", "diffusion"]}).networks == ("diffusion",)
+    assert parse_config({"methods": ["qplanar_mlem"]}).methods == ("qplanar_mlem",)
+
+
 @pytest.mark.parametrize(
     ("methods", "dose_method", "expected"),
     [

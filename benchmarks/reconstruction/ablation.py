@@ -8,6 +8,9 @@ from unittest.mock import patch
 import numpy as np
 
 from planardose.learn.features import CHANNELS, Example, FeatureMaker
+from planardose.organs import REMAINDER
+from planardose.patient_model import PatientModel
+from planardose.recon.projector import Projector
 from planardose.recon.scatter import ScatterModel
 
 OF_COUNTS = ("log_mlem", "log_ratio_anterior", "log_ratio_posterior", "misfit_anterior", "misfit_posterior")
@@ -40,8 +43,22 @@ def no_ratios() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def no_base() -> Iterator[None]:
+    """The network corrects an evenly filled body instead of QPlanar's map."""
+
+    def even(self: FeatureMaker, projector: Projector, model: PatientModel, sources: PatientModel) -> None:
+        whole = replace(model, organs=(REMAINDER,), fractions=model.fractions.sum(axis=0, keepdims=True))
+        make(self, projector, model, whole)
+
+    make = FeatureMaker.__init__
+    with patch.object(FeatureMaker, "__init__", even):
+        yield
+
+
 WITHOUT: dict[str, Callable[[], AbstractContextManager]] = {
     "": nullcontext,
     "scatter": no_scatter,
     "ratios": no_ratios,
+    "base": no_base,
 }

@@ -52,7 +52,7 @@ class Group:
     Parameters
     ----------
     methods : tuple of str
-        Of the chain's registry (config key `methods`).
+        Of the chain's registry (config key `methods`); what the config adds to them is not reported.
     config : dict
         Other keys of the config.
     cells : dict
@@ -120,7 +120,9 @@ GROUPS = {
     "unet_half": Group(("unet",), {"train": {"steps": 100}}, rename={"unet": "unet, half the steps"}),
     "unet_gentle": Group(("unet",), {"train": {"learning_rate": 5e-4}}, rename={"unet": "unet, low rate"}),
     "population": Group(("unet",), {"train": {"steps": 0}}, rename={"unet": "population network"}),
-    "reinforced": Group(("unet",), {"reinforce": {"steps": 50}}, rename={"unet": "unet, reinforced"}),
+    "reinforced": Group(
+        ("unet",), {"reinforce": {"steps": 50, "checkpoint_every": 10}}, rename={"unet": "unet, reinforced"}
+    ),
     "lesion_masks": _with_masks(("qplanar_mlem",)),
     "lesion_masks_unet": _with_masks(("unet",)),
     "prior": _with_prior("prior.nii.gz", "prior image", ("qplanar_mlem",)),
@@ -136,6 +138,10 @@ GROUPS = {
     "no_ratios": Group(
         ("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population, blind to the counts"},
         without="ratios",
+    ),
+    "no_base": Group(
+        ("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population, no physics base"},
+        without="base",
     ),
     "unet_7mm": _at_7mm(("qplanar_mlem", "unet"), {}),
     "population_7mm": _at_7mm(("unet",), {"unet": "population network"}, train={"steps": 0}),
@@ -284,8 +290,9 @@ class Bench:
                 for row in run.cohort.rows_of(patient):
                     self.timed("reconstruct", reconstruct, run, patient, row.timepoint)
             rows, images = cell_rows(run, self.case, self.cohort_folder / "truth", settings.rename)
-            rows = [row for row in rows if row["method"] not in settings.left_out]
-            images = {k: v for k, v in images.items() if k not in settings.left_out}
+            left_out = set(run.config.methods) - set(settings.methods) | set(settings.left_out)
+            rows = [row for row in rows if row["method"] not in left_out]
+            images = {k: v for k, v in images.items() if k not in left_out}
         spent = {k: round(v - before.get(k, 0.0), 2) for k, v in self.seconds.items()}
         return {
             "case": vars(self.case), "group": group, "train_seed": cell.train_seed, **stamp(), "registration": notes,
@@ -326,14 +333,20 @@ class Bench:
         if same:
             own = run.path("weights", patient=self.case.name)
             own.parent.mkdir(parents=True, exist_ok=True)
-            os.link(donor, own)
+            for ending in ("", ".json"):
+                os.link(f"{donor}{ending}", f"{own}{ending}")
         return same
 
     def _kept(self, run: Run, group: Group) -> str:
-        """What the patient's training kept; empty without one."""
-        path = run.path("weights", patient=self.case.name)
+        """What the patient's last training kept; empty without one."""
+        path = run.path(run.config.weights, patient=self.case.name)
         told = path.with_name(path.name + ".json")
-        return json.loads(told.read_text())["training"]["kept"] if group.trained and told.exists() else ""
+        if not group.trained or not told.exists():
+            return ""
+        facts = json.loads(told.read_text())
+        if "reinforce" in facts:
+            return "reward stage" if facts["reinforce"]["kept"] else "before the reward stage"
+        return facts["training"]["kept"]
 
     def _link(self, source: str, target: str) -> None:
         """The files of another folder without copying them; steps replace files, they never change them."""

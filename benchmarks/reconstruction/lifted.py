@@ -189,7 +189,7 @@ def _draws_of(network: ResidualMap, diffusion: LiftedDenoiser | None) -> Callabl
             inside = diffusion.draws(maker, case, key, settings.draws, settings.sampling_steps)
         maps = np.repeat(estimate.even[None].astype(np.float32), len(inside), axis=0)
         maps[(slice(None), *maker.box)] = inside
-        return Draws(maps, 1.0, 1.0)
+        return Draws(maps, 1.0)
 
     return diffusion_draws
 

@@ -17,6 +17,7 @@ from planardose.steps.scores import collected
 from planardose.units import BQ_PER_MBQ
 
 DEPTH_MM = 20.0  # width of a bin of depth below the nearer of the front and back surface
+INTERVALS = {50: 0.6745, 68: 1.0, 95: 1.96}  # share in % -> half width in standard uncertainties
 SHOWN = 2  # anatomies whose maps are kept for the figures
 
 
@@ -44,6 +45,10 @@ def cell_rows(run: Run, case: Case, truth: Path, rename: dict[str, str]) -> tupl
             more.append((row.timepoint, method, "deviance", "body", gate[method]["deviance"]))
             estimate = read_volume(run.path("map", method=method, **keys), "activity", "Bq/mL", "map", np.float64)
             more += [(row.timepoint, method, *r) for r in depth_rows(estimate, bq_ml)]
+            told_u = run.path("map_u", method=method, **keys)
+            if told_u.is_file():
+                u = read_volume(told_u, "standard uncertainty", "Bq/mL", "map", np.float64)
+                more += [(row.timepoint, method, *r) for r in voxel_rows(estimate, u, bq_ml)]
             shares = lesion_rows(estimate, bq_ml, labels, hidden_organs)
             told += [{"timepoint": row.timepoint, "method": method, **r} for r in shares]
             if case.number <= SHOWN and row.timepoint.startswith("s01"):
@@ -75,6 +80,13 @@ def depth_rows(estimate: Volume, bq_ml: Volume) -> list[tuple]:
         ("mae_at_depth", f"{DEPTH_MM * n:g}-{DEPTH_MM * (n + 1):g} mm", float(error[body & (bins == n)].mean()) / mean)
         for n in np.unique(bins[body])
     ]
+
+
+def voxel_rows(estimate: Volume, u: Volume, bq_ml: Volume) -> list[tuple]:
+    """Share of the body's voxels whose truth lies inside their interval."""
+    true, body = _truth_on(estimate, bq_ml)
+    off = np.abs(estimate.data - true)[body] / np.maximum(u.data[body], 1e-9)
+    return [(f"voxels_inside_{n}", "body", float((off <= k).mean())) for n, k in INTERVALS.items()]
 
 
 def lesion_rows(estimate: Volume, bq_ml: Volume, labels: np.ndarray, names: list[str]) -> list[dict]:

@@ -46,8 +46,8 @@ SECTIONS = (
         ("resunet_diffusion_generic", "resunet_diffusion"),
     ),
     Section(
-        "Without the channels that compare data and model", "unet, no population",
-        ("unet, no population", "unet, no population, blind to the counts"),
+        "Without parts of the network's input", "unet, no population",
+        ("unet, no population", "unet, no population, blind to the counts", "unet, no population, no physics base"),
     ),
     Section(
         "Without registration, without scatter correction", "qplanar_mlem",

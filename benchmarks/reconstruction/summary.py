@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from benchmarks.reconstruction.anatomies import UNUSUAL_EVERY
 from benchmarks.reconstruction.cells import GROUPS
+from benchmarks.reconstruction.scoring import INTERVALS
 
 from planardose.seeds import rng_for
 
 DRAWS = 4000
 SIZES_ML = (2.0, 4.0, 8.0, np.inf)
-INTERVALS = {50: 0.6745, 68: 1.0, 95: 1.96}  # half widths in standard uncertainties
+NEAR, LEAST_MBQ = 20.0, 5.0  # %: the error that most cases shall stay within; what an organ holds to matter for a dose
 ORGANS = {
     "kidneys": ("kidney_right", "kidney_left"),
     "glands": ("parotid_gland_right", "parotid_gland_left", "submandibular_gland_right", "submandibular_gland_left"),
@@ -73,6 +74,14 @@ def _organ_errors(organs: tuple[str, ...]) -> Callable[[pd.DataFrame], pd.Series
     return errors
 
 
+def _near(organs: tuple[str, ...], least_mbq: float = 0.0) -> Callable[[pd.DataFrame], pd.Series]:
+    def near(rows: pd.DataFrame) -> pd.Series:
+        errors = _organ_errors(organs)(rows)
+        return 100.0 * (errors <= NEAR)[rows.truth.loc[errors.index] >= least_mbq]
+
+    return near
+
+
 def _inside(half_width: float) -> Callable[[pd.DataFrame], pd.Series]:
     def inside(rows: pd.DataFrame) -> pd.Series:
         part = rows[(rows.measure == "activity_mbq") & rows.u.notna()]
@@ -96,6 +105,10 @@ def _of(measure: str) -> Measure:
     return Measure(lambda rows: rows[rows.measure == measure].value)
 
 
+def _percent(measure: str) -> Measure:
+    return Measure(lambda rows: 100 * rows[rows.measure == measure].value)
+
+
 def _unusual(rows: pd.DataFrame) -> pd.Series:
     return rows[(rows.measure == "mae") & (rows.anatomy % UNUSUAL_EVERY == 0)].value
 
@@ -110,6 +123,9 @@ def measures() -> dict[str, Measure]:
     for name, organs in ORGANS.items():
         out[f"activity error, {name}, median %"] = Measure(_organ_errors(organs), np.median)
         out[f"activity error, {name}, 95th percentile %"] = Measure(_organ_errors(organs), _p95)
+        out[f"{name} within {NEAR:g} %, % of the cases"] = Measure(_near(organs))
+        held = f"{name} of {LEAST_MBQ:g} MBq and more"
+        out[f"{held} within {NEAR:g} %, % of the cases"] = Measure(_near(organs, LEAST_MBQ))
     for error, word in ((False, "recovery"), (True, "absolute error %")):
         out[f"hidden lesions, {word}"] = Measure(_hidden(error))
         for low, high in pairwise(SIZES_ML):
@@ -121,17 +137,31 @@ def measures() -> dict[str, Measure]:
     )
     out |= {"MAE": _of("mae"), "MAE, unusual anatomies": Measure(_unusual)}
     out |= {"NRMSE": _of("nrmse"), "SSIM": _of("ssim"), "deviance": _of("deviance")}
+    out |= {f"voxels inside their {n} % interval, %": _percent(f"voxels_inside_{n}") for n in INTERVALS}
     return out | {f"organs inside their {n} % interval, %": Measure(_inside(k)) for n, k in INTERVALS.items()}
+
+
+def _same_seeds(method: pd.DataFrame, reference: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the training seeds that both have, anatomy by anatomy; what is not trained (seed 0) goes with any."""
+
+    def keys(rows: pd.DataFrame) -> list[tuple]:
+        return list(zip(rows.anatomy, rows.train_seed, strict=True))
+
+    if (method.train_seed == 0).all() or (reference.train_seed == 0).all():
+        return method, reference
+    common = set(keys(method)) & set(keys(reference))
+    first, second = (rows[[k in common for k in keys(rows)]] for rows in (method, reference))
+    return first, second
 
 
 def with_interval(method: pd.DataFrame, reference: pd.DataFrame, measure: Measure) -> tuple[float, float, float]:
     """Relative difference of a number to the reference's in %, with its 95 % interval.
 
     Percentile bootstrap over the anatomies that both have, `DRAWS` draws with a fixed seed; both methods are computed
-    on the same resampled anatomies, so the difference is paired. NaN without a common anatomy, and for the interval
-    with only one.
+    on the same resampled anatomies and, where both were trained, with the same training seeds, so the difference is
+    paired. NaN without a common anatomy, and for the interval with only one.
     """
-    ours, theirs = measure.by_anatomy(method), measure.by_anatomy(reference)
+    ours, theirs = (measure.by_anatomy(rows) for rows in _same_seeds(method, reference))
     common = sorted(ours.keys() & theirs.keys())
     # an anatomy with several training seeds weighs alike on both sides
     theirs = {n: np.tile(theirs[n], max(len(ours[n]) // len(theirs[n]), 1)) for n in common}

@@ -50,7 +50,27 @@ def score_table(rows: pd.DataFrame, methods: list[str]) -> str:
         values = [number(parts[m]) for m in methods]
         if np.isfinite(values).any():
             lines.append([name, *[shown(v) for v in values]])
-    return markdown(["", *methods], lines)
+    return markdown(["", *_with_numbers(parts)], lines)
+
+
+def _with_numbers(parts: dict[str, pd.DataFrame]) -> list[str]:
+    """Names of methods, with the number of anatomies where not all have been computed."""
+    numbers = {m: part.anatomy.nunique() for m, part in parts.items()}
+    most = max(numbers.values())
+    return [m if n == most else f"{m} ({n} of {most} anatomies)" for m, n in numbers.items()]
+
+
+def ratio_text(rows: pd.DataFrame) -> str:
+    """What the wrong pose, which registration has to find, costs beside the true one."""
+    told = []
+    for organs in ("kidneys", "liver", "glands"):
+        number = measures()[f"activity error, {organs}, median %"]
+        parts = {v: rows[(rows.variant == v) & (rows.method == "qplanar_mlem")] for v in ("mismatched", "aligned")}
+        values = [number(part) for part in parts.values()]
+        if np.isfinite(values).all():
+            told.append(f"{organs} {values[0] / values[1]:.2f}")
+    text = "Median organ errors of QPlanar + MLEM over those of the aligned case, where the CT has the images' pose: "
+    return f"{text}{', '.join(told)}.\n\n" if told else ""
 
 
 def difference_table(rows: pd.DataFrame, methods: list[str], against: str) -> str:
@@ -84,7 +104,7 @@ def kept_text(heads: list[dict]) -> str:
     """What the trainings kept on the patient's own validation samples: the rest of the chain does not choose again."""
     lines = []
     for group in dict.fromkeys(h["group"] for h in heads if h.get("kept")):
-        kept = [h["kept"] for h in heads if h["group"] == group and h.get("kept")]
+        kept = [h.get("kept") or "not recorded" for h in heads if h["group"] == group]
         told = ", ".join(f"{name} {kept.count(name)}" for name in sorted(set(kept)))
         lines.append(f"- {group}: {told}, of {len(kept)} trainings")
     return "What was kept on the patient's own validation samples:\n\n" + "\n".join(lines) + "\n\n" if lines else ""
@@ -128,6 +148,7 @@ def page(rows: pd.DataFrame, heads: list[dict], figures: str, minutes: str) -> s
         if part.empty:
             continue
         text += f"## {variant.capitalize()}\n\n{registration_text(part, heads, variant)}\n\n"
+        text += ratio_text(rows) if variant == "mismatched" else ""
         for section, methods in shown_sections([m for m in dict.fromkeys(part.method) if m]):
             text += f"### {section.title}\n\n{score_table(part, methods)}\n"
             text += f"Difference to `{section.reference}`, paired, with 95 % bootstrap intervals over anatomies:\n\n"

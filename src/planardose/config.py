@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from planardose.errors import InputError
 
 Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "diffusion"]
+CLASSICAL = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem")
 POPULATION_WIDTH = 16  # of the network that ships with the package
 ID_PATTERN = r"^[A-Za-z0-9-]{1,32}$"
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -162,7 +163,7 @@ class Config(Section):
     methods: tuple[Method, ...] = Field(
         ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet"),
         min_length=1,
-        description="reconstruction methods to compute",
+        description="reconstruction methods to compute; the classical four are computed beside every network",
     )
     dose_method: Method | None = Field(
         None,
@@ -182,6 +183,14 @@ class Config(Section):
         default_factory=dict, description="per patient and time point: decisions by hand"
     )
 
+    @field_validator("methods")
+    @classmethod
+    def _rivals_beside_networks(cls, methods):
+        """A network is never shown alone: `qplanar_mlem` is its fallback, and all four are what it has to beat."""
+        if not set(methods) - set(CLASSICAL):
+            return methods
+        return (*(m for m in CLASSICAL if m not in methods), *methods)
+
     @model_validator(mode="after")
     def _dose_method_computed(self):
         if len(set(self.methods)) != len(self.methods):
@@ -194,8 +203,12 @@ class Config(Section):
         return self
 
     @property
+    def networks(self) -> tuple[Method, ...]:
+        return tuple(m for m in self.methods if m not in CLASSICAL)
+
+    @property
     def needs_training(self) -> bool:
-        """Whether any method needs virtual data and a network."""
+        """Whether the U-Net is trained."""
         return "unet" in self.methods
 
     @property

@@ -121,7 +121,7 @@ def rows_with(factor: float, method: str) -> pd.DataFrame:
     rows = []
     for n in range(1, 9):
         rows += [{"measure": "mae", "region": "body", "value": factor * n / 10, "anatomy": n}, kidney | {"anatomy": n}]
-    return pd.DataFrame(rows).assign(method=method, volume_ml=np.nan)
+    return pd.DataFrame(rows).assign(method=method, volume_ml=np.nan, train_seed=0)
 
 
 def test_paired_intervals_do_not_see_the_spread_between_anatomies():
@@ -132,6 +132,17 @@ def test_paired_intervals_do_not_see_the_spread_between_anatomies():
     noisy.loc[noisy.measure == "mae", "value"] *= 1 + 0.2 * np.array([1, -1, 1, -1, -1, 1, -1, 1])
     change, low, high = with_interval(noisy, reference, number)
     assert low < change < high and -40 < low < -21 and -19 < high < 0
+
+
+def test_only_training_seeds_that_both_have_are_compared():
+    """Seed 2 of the reference would make the method look twice as good; a method without training goes with all."""
+    number = measures()["MAE"]
+    method = rows_with(0.8, "diffusion").assign(train_seed=1)
+    seeds = [rows_with(f, "unet").assign(train_seed=s) for s, f in ((1, 1.0), (2, 2.2))]
+    reference = pd.concat(seeds, ignore_index=True)
+    assert with_interval(method, reference, number)[0] == pytest.approx(-20.0)
+    classical = rows_with(1.6, "qplanar_mlem").assign(train_seed=0)
+    assert with_interval(reference, classical, number)[0] == pytest.approx(0.0)
 
 
 def test_coverage_counts_the_organs_inside_their_interval():

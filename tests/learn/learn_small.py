@@ -30,8 +30,8 @@ def tiny_model() -> PatientModel:
     return PatientModel(grid, ("liver", "kidney_left", "remainder"), fractions, density)
 
 
-def tiny_projector(model: PatientModel) -> Projector:
-    return Projector(model, CAMERA, NUCLIDE, face_positions_mm(model, None))
+def tiny_projector(model: PatientModel, device: str = "cpu") -> Projector:
+    return Projector(model, CAMERA, NUCLIDE, face_positions_mm(model, None), device=device)
 
 
 def tiny_data(model: PatientModel, projector: Projector, samples: int = 8) -> VirtualData:

@@ -17,23 +17,15 @@ HALF_WIDTH = 1.645  # of that interval, standard deviations of a normal
 class Calibration:
     """Errors of the mean of draws beside the spread of the draws.
 
+    Organ totals are the likelihood's (`steps.estimates`), and so are their intervals.
+
     Parameters
     ----------
-    organ_error, organ_variance : (S, O) float64 tensor
-        Squared error and variance of the organ totals, over the squared true ones; not finite for an empty organ.
     voxel_ratio : (S, V) tensor
         Absolute error over spread of the body's voxels.
     """
 
-    organ_error: torch.Tensor = field(repr=False)
-    organ_variance: torch.Tensor = field(repr=False)
     voxel_ratio: torch.Tensor = field(repr=False)
-
-    @property
-    def organ_scale(self) -> float:
-        """Root of the median over organs of mean squared error over mean variance: every organ counts once."""
-        ratios = self.organ_error.mean(dim=0) / self.organ_variance.mean(dim=0)
-        return rounded(float(ratios[torch.isfinite(ratios)].median().sqrt()))
 
     @property
     def voxel_scale(self) -> float:
@@ -46,21 +38,16 @@ class Calibration:
 
     def told(self) -> dict[str, float]:
         """For the reader."""
-        return {"samples": len(self.voxel_ratio), "organ_scale": self.organ_scale, "voxel_scale": self.voxel_scale}
+        return {"samples": len(self.voxel_ratio), "voxel_scale": self.voxel_scale}
 
 
 def calibrated(denoiser: Denoiser, problem: DiffusionProblem, draws: int, steps: int) -> Calibration:
     """Draw every validation sample as often as an acquisition, and compare errors with spreads."""
     p, rows = problem.problem, []
-    share = (p.maker.fractions / p.maker.fractions.sum(dim=0).clamp_min(1e-6)).double()
     for number, (case, consistency) in enumerate(problem.validation):
         noise = problem.noise.pairs(p.root, f"diffusion calibration {number}", p.patient, draws)
         noise = p.maker.projector.tensor(noise)
         maps = draw_maps(denoiser, problem.scaling, case, noise, steps, consistency).double()
-        truth = case.truth.double()
-        totals, true = (torch.einsum("oijk,...ijk->...o", share, m) for m in (maps, truth))
-        error = (totals.mean(dim=0) - true).square() / true.square()
-        variance = totals.var(dim=0, correction=0) / true.square()
         spread = maps.std(dim=0, correction=0).clamp_min(1e-12)
-        rows.append((error, variance, ((maps.mean(dim=0) - truth).abs() / spread)[p.body > 0]))
-    return Calibration(*(torch.stack(column).cpu() for column in zip(*rows, strict=True)))
+        rows.append(((maps.mean(dim=0) - case.truth.double()).abs() / spread)[p.body > 0])
+    return Calibration(torch.stack(rows).cpu())

@@ -28,12 +28,11 @@ class Draws:
     ----------
     maps : (N, I, J, K) float32
         MBq per voxel on the model's grid; beyond the CT all are the physics base.
-    organ_scale, voxel_scale : float
-        What turns the spread of organ totals and of voxels into standard uncertainties.
+    voxel_scale : float
+        What turns the spread of voxels into standard uncertainties.
     """
 
     maps: np.ndarray = field(repr=False)
-    organ_scale: float
     voxel_scale: float
 
     @property
@@ -45,10 +44,6 @@ class Draws:
     def voxel_u(self) -> np.ndarray:
         """Standard uncertainty (I, J, K) float64, MBq per voxel."""
         return self.voxel_scale * self.maps.std(axis=0, dtype=np.float64)
-
-    def organ_u(self, rows: np.ndarray) -> np.ndarray:
-        """Standard uncertainty (O,) of organ totals from those of the draws, (N, O)."""
-        return self.organ_scale * rows.std(axis=0)
 
 
 def diffusion_draws(
@@ -93,7 +88,7 @@ def diffusion_draws(
         noise = model_of_noise.pairs(run.config.seed, f"diffusion draw {timepoint}", patient, settings.draws)
         maps = draw_maps(denoiser, scaling, case, projector.tensor(noise), settings.sampling_steps, consistency)
         whole = consistency.whole(maps).cpu().numpy()
-    return Draws(whole, head.organ_scale, head.voxel_scale)
+    return Draws(whole, head.voxel_scale)
 
 
 def _unet_of(run: Run, patient: str, head: DiffusionHead, where: str, device: str) -> ResidualMap | None:

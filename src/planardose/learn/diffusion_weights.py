@@ -39,8 +39,8 @@ class DiffusionHead:
     smoothing : float
         Of the noise, voxels.
     draws, sampling_steps : int
-        Settings for which the scales hold.
-    organ_scale, voxel_scale : float
+        Settings for which the scale holds.
+    voxel_scale : float
         What turns the spread of draws into a standard uncertainty (`calibration.Calibration`).
     training : dict
         Settings and validation scores, for the reader.
@@ -58,7 +58,6 @@ class DiffusionHead:
     smoothing: float
     draws: int
     sampling_steps: int
-    organ_scale: float
     voxel_scale: float
     training: dict
 

@@ -78,6 +78,7 @@ def fit(
     plan: Plan,
     checkpoint: Path,
     stop_after: int | None = None,
+    acceptable: Callable[[tuple, tuple], bool] = lambda first, row: True,
 ) -> Progress:
     """Train `network` in place; it ends with the weights of the best validation loss.
 
@@ -96,6 +97,8 @@ def fit(
         Written every ``plan.checkpoint_every`` steps, and used when it is there and its fingerprint fits.
     stop_after : int or None
         Return after this many steps in all, as if killed then (for tests).
+    acceptable : callable
+        Whether the weights of a row of the table may be kept, given the first row.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def fit(
     parts = {"network": network, "optimiser": optimiser, "schedule": schedule}
     progress = load_checkpoint(checkpoint, parts, plan) or Progress()
     if progress.step == 0:
-        record(progress, network, plan.learning_rate, math.nan, validate(network))
+        record(progress, network, plan.learning_rate, math.nan, validate(network), acceptable)
     with step_reporter(plan.steps, progress.step) as report:
         for step in range(progress.step, plan.steps if stop_after is None else min(stop_after, plan.steps)):
             rate = optimiser.param_groups[0]["lr"]
@@ -117,7 +120,7 @@ def fit(
             if progress.step % plan.checkpoint_every == 0 or progress.step == plan.steps:
                 mean = sum(progress.running) / len(progress.running)
                 progress.running.clear()
-                record(progress, network, rate, mean, validate(network))
+                record(progress, network, rate, mean, validate(network), acceptable)
                 save_checkpoint(checkpoint, parts, plan, progress)
             report(progress)
     if progress.step == plan.steps:
@@ -136,10 +139,10 @@ def train_step(network, optimiser, loss_of, batch: Example) -> float:
     return float(value.detach())
 
 
-def record(progress: Progress, network: ResidualMap, rate: float, loss: float, scores: Scores) -> None:
-    """Add a row to the table; keep the weights when the validation loss is the best so far."""
+def record(progress: Progress, network: ResidualMap, rate: float, loss: float, scores: Scores, acceptable) -> None:
+    """Add a row to the table; keep the weights when the validation loss is the best so far of the acceptable ones."""
     progress.rows.append((float(progress.step), float(rate), float(loss), *(float(s) for s in scores)))
-    if scores[0] < progress.best_loss:
+    if scores[0] < progress.best_loss and acceptable(progress.rows[0], progress.rows[-1]):
         progress.best_loss = float(scores[0])
         progress.best = {k: v.detach().clone() for k, v in network.state_dict().items()}
 

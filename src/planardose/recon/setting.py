@@ -29,11 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setting:
-    """One time point: patient model, planar pair, projector; `more` sees all views where there are others too."""
+    """One time point: patient model, planar pair, projector; `more` sees all views where there are others too.
+
+    `for_networks` is the projector on the networks' device. Everything else stays on the CPU, so that the classical
+    methods give the same bytes on every machine of a cluster.
+    """
 
     model: PatientModel
     pair: PlanarPair
     projector: CameraViews
+    for_networks: CameraViews
     nuclide_name: str
     where: str
     calibrated: bool
@@ -87,10 +92,12 @@ class Setting:
         return self.pair.ras()[:, self.peak]
 
 
-def load_setting(run: Run, patient: str, timepoint: str, kind: type[CameraViews] = CameraViews) -> Setting:
+def load_setting(
+    run: Run, patient: str, timepoint: str, kind: type[CameraViews] = CameraViews, device: str = "cpu"
+) -> Setting:
     """Read the model and the imported planar pair, and set up the projector with the sheet's camera and calibration.
 
-    `kind` is `Projector` for who needs more of it than the organs' responses: that takes torch.
+    `kind` is `Projector` for who needs more of it than the organs' responses: that takes torch, and has a `device`.
     """
     row = run.cohort.row(patient, timepoint)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
@@ -105,7 +112,9 @@ def load_setting(run: Run, patient: str, timepoint: str, kind: type[CameraViews]
     if calibration is not None:
         # what the calibration measured, in air and without the couch
         scale = calibration / air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, head.penetration)
-    projector = kind(model, camera, nuclide, faces, scale, head.penetration, head.couch)
+    views = model, camera, nuclide, faces, scale, head.penetration, head.couch
+    projector = kind(*views)
+    for_networks = projector if device == "cpu" else kind(*views, device=device)
     more = None
     if pair.more is not None and kind is not CameraViews:
         from planardose.recon.all_views import all_heads  # torch again
@@ -113,4 +122,4 @@ def load_setting(run: Run, patient: str, timepoint: str, kind: type[CameraViews]
 
         heads = all_heads(model, pair.more, faces, camera.couch_mm if head.couch else 0.0)
         more = AngledProjector(model, camera, nuclide, heads, scale, head.penetration)
-    return Setting(model, pair, projector, row.nuclide, row.where, calibration is not None, more)
+    return Setting(model, pair, projector, for_networks, row.nuclide, row.where, calibration is not None, more)

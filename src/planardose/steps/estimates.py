@@ -23,7 +23,7 @@ from planardose.steps.prior_use import fitted_sources
 from planardose.units import rounded
 
 FALLBACK = "qplanar_mlem"
-# The U-Net tells where in an organ the activity sits, the likelihood how much there is: its map gets the organ totals
+# Networks tell where in an organ the activity sits, the likelihood how much there is: their maps get the organ totals
 # of `FALLBACK`, and with them that method's calibrated intervals (figures: benchmarks/README.md).
 #
 # Voxel by voxel such a map is not fitted to the counts. The gate asks whether it can be: it looks at the map after one
@@ -61,7 +61,6 @@ class Estimates:
             self._take_all_views(sources)
         self._maps: dict[str, np.ndarray] = {}
         self.relative_u: dict[str, float] = {}
-        self.drawn_u = np.zeros(len(self.model.organs))  # MBq, from the draws' spread
         self.map_u: dict[str, np.ndarray] = {}  # method -> standard uncertainty of each voxel, MBq
         spread = np.sqrt(self.fitted.by_organ(spread**2))
         activity = self.fitted.by_organ(self.fit.concentrations * sources.volumes_ml())
@@ -95,8 +94,11 @@ class Estimates:
             return self._mean_of_draws()
         from planardose.learn.infer import unet_map  # heavy, and only where the method is asked for
 
-        sources, pair = self.fitted.sources, self.setting.projector
+        sources, pair = self.fitted.sources, self.setting.for_networks
         activity, self.relative_u = unet_map(self.run, self.patient, self.model, pair, self.measured, sources)
+        return self._with_totals(activity)
+
+    def _with_totals(self, activity: np.ndarray) -> np.ndarray:
         totals = self.fitted.rows(self.map(FALLBACK), self.fit)
         return with_totals(activity, self.model, lambda m: self.fitted.rows(m, self.fit), totals)
 
@@ -108,27 +110,26 @@ class Estimates:
             self.patient,
             self.timepoint,
             self.model,
-            self.setting.projector,
+            self.setting.for_networks,
             self.measured,
             self.fitted.sources,
         )
-        rows = np.array([self.fitted.rows(m, self.fit) for m in draws.maps])
-        self.drawn_u, self.map_u["diffusion"] = draws.organ_u(rows), draws.voxel_u
-        return draws.mean
+        mean = self._with_totals(draws.mean)
+        change = np.divide(mean, draws.mean, out=np.ones(mean.shape), where=draws.mean > 0)
+        self.map_u["diffusion"] = change * draws.voxel_u
+        return mean
 
-    def virtual_u(self, method: str, rows: np.ndarray) -> np.ndarray:
-        """(O,) relative error of a network on the patient's virtual acquisitions, or by its draws; else 0.
+    def virtual_u(self, method: str) -> np.ndarray:
+        """(O,) relative error of a network on the patient's virtual acquisitions; else 0.
 
         It counts with the weight that ``data/uncertainty.yaml`` gives it: none where factors are another method's.
         """
-        if method == "diffusion":
-            return self.drawn_u / np.maximum(rows, 1e-12)
         known = self.relative_u if method == "unet" else {}
         return np.array([known.get(o, 0.0) for o in self.model.organs])
 
     def uncertainty(self, method: str, rows: np.ndarray) -> Uncertainty:
         """Of the organ rows (O,) MBq of a method."""
-        virtual = self.virtual_u(method, rows)
+        virtual = self.virtual_u(method)
         return standard_uncertainty(method, self.model, rows, self.terms, virtual, self.setting.calibrated)
 
     def conjugate_rows(self) -> np.ndarray:

@@ -27,6 +27,15 @@ def _registration(run: Run, patient: str, timepoint: str) -> dict:
     return json.loads(run.need("registration", "register", patient=patient, timepoint=timepoint).read_text())
 
 
+def _device(run: Run) -> str:
+    """Of the networks: a GPU where there is one; on a cluster this step may run on a node without."""
+    if not run.config.networks or run.config.device == "cpu":
+        return "cpu"
+    from planardose.learn.device import device_of  # heavy, as all that networks take
+
+    return device_of("auto")
+
+
 def _lines(model, method: str, rows: np.ndarray, u: Uncertainty | None = None) -> list[str]:
     shown = [o for o, organ in enumerate(model.organs) if organ != "outside_ct" or method != "conjugate_view"]
     columns = [rows, *(np.full((2, len(rows)), np.nan) if u is None else (u.total_mbq, u.own_mbq))]
@@ -69,7 +78,8 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         If an earlier output is missing or the acquisition's windows do not fit the nuclide.
     """
     keys = {"patient": patient, "timepoint": timepoint}
-    registration, setting = _registration(run, patient, timepoint), load_setting(run, patient, timepoint, Projector)
+    registration = _registration(run, patient, timepoint)
+    setting = load_setting(run, patient, timepoint, Projector, _device(run))
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
     estimates, gates, views, lines = Estimates(run, patient, timepoint, setting, registration), {}, {}, [COLUMNS]
     if not estimates.has_scatter_window:

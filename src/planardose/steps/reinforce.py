@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 from planardose.io.files import sha256_of, write_text
+from planardose.learn.device import device_of
 from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
 from planardose.learn.network import ResidualMap
 from planardose.learn.reward import Reinforcement
@@ -16,16 +17,18 @@ from planardose.paths import STEP_VERSIONS
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
-from planardose.steps.train import device_of, make_problem, sources_of
+from planardose.steps.train import make_problem, sources_of
 
 log = logging.getLogger("planardose.reinforce")
+TOLERANCE = 0.005  # of MAE and NRMSE: the reward weighs lesions and organ totals higher than they do
 
 
 def reinforce(run: Run, patient: str) -> None:
     """Write ``model/reinforced.safetensors`` and ``reinforcement.csv``.
 
-    With ``reinforce.steps: 0``, or where training kept the base, these are the trained weights. A killed run goes on
-    from ``model/reinforcement.pt``.
+    The weights of the lowest cost on the validation samples are kept, of those that are `no_worse`. With
+    ``reinforce.steps: 0``, or where training kept the base, these are the trained weights. A killed run goes on from
+    ``model/reinforcement.pt``.
 
     Raises
     ------
@@ -47,27 +50,24 @@ def reinforce(run: Run, patient: str) -> None:
         decisive += [patient, device, run.config.sampling.shift_mm, sorted(sites), [sha256_of(p) for p in sources]]
         fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
-        before = {k: v.detach().clone() for k, v in network.state_dict().items()}
-        progress = fit(network, stage.batch_of, stage.cost, stage.scores, plan, checkpoint)
-        kept = wins(progress)
-        if not kept:
-            network.load_state_dict(before)
+        progress = fit(network, stage.batch_of, stage.cost, stage.scores, plan, checkpoint, acceptable=no_worse)
         organ_u = stage.problem.organ_relative_u(network)
-    log.info("%s: reward stage %s", patient, "kept" if kept else "not kept: no gain on the validation samples")
-    _write(run, patient, network, replace(head, organ_relative_u=organ_u), progress, kept, sources)
+    _write(run, patient, network, replace(head, organ_relative_u=organ_u), progress, sources)
     checkpoint.unlink(missing_ok=True)
 
 
-def wins(progress: Progress) -> bool:
-    """Whether the best weights have a lower cost than those before, and neither a higher MAE nor a higher NRMSE."""
-    before, best = progress.rows[0], min(progress.rows, key=lambda r: r[3])
-    return best[3] < before[3] and best[4] <= before[4] and best[5] <= before[5]
+def no_worse(first: tuple, row: tuple) -> bool:
+    """Whether a row of the table has an MAE and an NRMSE at most `TOLERANCE` above those before the stage."""
+    return all(row[n] <= (1 + TOLERANCE) * first[n] for n in (4, 5))
 
 
-def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progress, kept: bool, sources: list) -> None:
+def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progress, sources: list) -> None:
     names = COLUMNS[3:]
-    before, best = progress.rows[0], min(progress.rows, key=lambda r: r[3])
-    facts = {**run.config.reinforce.model_dump(), "kept": kept, "best_step": int(best[0])}
+    before = progress.rows[0]
+    best = min((r for r in progress.rows if no_worse(before, r)), key=lambda r: r[3])
+    facts = {**run.config.reinforce.model_dump(), "kept": best[0] > 0, "best_step": int(best[0])}
+    told = f"kept from step {best[0]:.0f}" if best[0] else "not kept: no gain on the validation samples"
+    log.info("%s: reward stage %s", patient, told)
     facts |= {k: dict(zip(names, r[3:], strict=True)) for k, r in (("before", before), ("after", best))}
     weights, table = (run.path(k, patient=patient) for k in ("reinforced", "reinforcement_log"))
     write_weights(weights, network, replace(head, training={**head.training, "reinforce": facts}))

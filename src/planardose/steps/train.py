@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from planardose.errors import InputError
 from planardose.heads import face_positions_mm
 from planardose.io.files import sha256_of, write_text
 from planardose.learn.curve import plot_training
 from planardose.learn.dataset import chunk_paths, load_virtual_data
+from planardose.learn.device import device_of
 from planardose.learn.features import CHANNELS, FeatureMaker
 from planardose.learn.loop import COLUMNS, Plan, Progress, Scores, fit, reproducible
 from planardose.learn.network import ResidualMap, new_network
@@ -133,14 +133,6 @@ def sources_of(run: Run, patient: str) -> list[Path]:
     prior = run.path("prior", patient=patient)
     images = [prior] if "prior_image" in run.cohort.rows_of(patient)[0].paths else []
     return [model, run.need("samples", "sample-uptake", patient=patient), *images, *chunk_paths(run, patient)]
-
-
-def device_of(choice: str) -> str:
-    """Torch's device for the config's choice."""
-    there = torch.cuda.is_available()
-    if choice == "cuda" and not there:
-        raise InputError("config device", "cuda, but torch sees no CUDA", "cpu or auto", "see 'planardose doctor'")
-    return "cuda" if there and choice != "cpu" else "cpu"
 
 
 def halfway(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ from planardose.io.files import sha256_of, write_text
 from planardose.learn.calibration import Calibration, calibrated
 from planardose.learn.curve import plot_training
 from planardose.learn.denoiser import Denoiser, new_denoiser
+from planardose.learn.device import device_of
 from planardose.learn.diffusion_problem import DiffusionProblem
 from planardose.learn.diffusion_weights import REFERENCE, DiffusionHead
 from planardose.learn.features import CHANNELS
@@ -20,7 +21,7 @@ from planardose.learn.weights_file import write_weights
 from planardose.paths import STEP_VERSIONS
 from planardose.run import Run
 from planardose.seeds import seed_for
-from planardose.steps.train import device_of, make_problem, sources_of
+from planardose.steps.train import make_problem, sources_of
 
 log = logging.getLogger("planardose.train_diffusion")
 
@@ -104,7 +105,6 @@ def _head(
         smoothing=problem.noise.smoothing,
         draws=settings.draws,
         sampling_steps=settings.sampling_steps,
-        organ_scale=found.organ_scale,
         voxel_scale=found.voxel_scale,
         training=training,
     )
