@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import logging
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
@@ -99,7 +100,14 @@ def train(cache: Path, out: Path, steps: int) -> None:
         fingerprint = hashlib.sha256(json.dumps([settings(steps), CHANNELS]).encode()).hexdigest()
         plan = Plan(steps, LEARNING_RATE, VALIDATE_EVERY, fingerprint)
         progress = fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, cache / "checkpoint.pt")
-    save_population(out, network, training.config.grid_mm, settings(steps) | {"scores": _scores(progress)})
+    told = {"commit": _commit()} | settings(steps) | {"scores": _scores(progress)}
+    save_population(out, network, training.config.grid_mm, told)
+
+
+def _commit() -> str:
+    """The commit whose command gives these weights."""
+    git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _scores(progress: Progress) -> dict:
