@@ -5,10 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from learn_small import tiny_data, tiny_model, tiny_projector
+from test_diffusion_step import tiny_run, write_virtual_data
 
 from planardose.learn.features import CHANNELS, FeatureMaker
 from planardose.recon.acquired import Acquired
+from planardose.recon.prior_shapes import Anatomy, PriorImage, shapes_of
 from planardose.recon.qplanar import qplanar
+from planardose.recon.tissues import by_tissue
+from planardose.steps import train as train_step
+from planardose.steps.train import make_problem
 
 
 def test_the_base_has_the_texture_and_the_focus_and_the_channels_stay():
@@ -30,3 +35,16 @@ def test_the_base_has_the_texture_and_the_focus_and_the_channels_stay():
     assert np.abs(plain / expected.clip(1e-9) - 1.0)[expected > 0].max() > 0.3
     assert example.channels.shape == (len(CHANNELS), *example.base.shape)
     assert maker.fractions.shape[0] == len(model.organs), "the loss and the organ errors keep the organs"
+
+
+def test_the_last_faulty_copy_sees_no_prior_image(tmp_path, monkeypatch):
+    """As where a reconstruction refuses the image: the network has to know that too."""
+    run = tiny_run(tmp_path, methods=["unet"], train={"start": "scratch", "segmentations": 2})
+    write_virtual_data(run)
+    fine = np.repeat(np.repeat(np.repeat(tiny_model().body, 2, axis=0), 2, axis=1), 2, axis=2)
+    texture = np.random.default_rng(3).lognormal(0.0, 0.3, fine.shape)
+    image = PriorImage(np.where(fine, texture, 0.0).astype(np.float32))
+    monkeypatch.setattr(train_step, "shapes_for_samples", lambda run, patient, model: shapes_of(image, Anatomy(model)))
+    makers = make_problem(run, "P01", "cpu").makers
+    even = [np.array_equal(m.sources.fractions, by_tissue(m.model).fractions) for m in makers]
+    assert even == [False, False, True]

@@ -81,12 +81,13 @@ def make_problem(run: Run, patient: str, device: str) -> Problem:
     step_mm = (float(model.grid.spacing_mm[0]), float(model.grid.spacing_mm[2]))
     data = load_virtual_data(run, patient, (nuclide.photopeak, *nuclide.scatter_windows), step_mm)
     shift_mm, batch = run.config.sampling.shift_mm, run.config.train.batch
-    seeds = [rng_for(run.config.seed, "train segmentation", patient, n) for n in range(run.config.train.segmentations)]
+    faulty = run.config.train.segmentations
+    seeds = [rng_for(run.config.seed, "train segmentation", patient, n) for n in range(faulty)]
     makers = []
-    for seen in (model, *(with_faults(model, rng) for rng in seeds)):
+    for n, seen in enumerate((model, *(with_faults(model, rng) for rng in seeds))):
         sources = by_tissue(seen)
         shapes = shapes_for_samples(run, patient, sources)  # of the organs as they are told, as in a reconstruction
-        if shapes is not None:
+        if shapes is not None and not 0 < n == faulty:  # the last one without it, as where a prior image is refused
             sources = Sources(sources, shapes, 1.0, tuple(range(len(shapes.foci)))).textured
         makers.append(FeatureMaker(projector, seen, sources))
     return Problem(data, tuple(makers), nuclide, shift_mm, run.config.seed, patient, batch)
