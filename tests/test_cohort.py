@@ -50,6 +50,24 @@ def test_rows_with_one_injection_time_are_one_cycle(sheet):
     assert [cohort.cycle_of(r) for r in cohort.rows] == [2, 1, 1]
 
 
+def test_two_injections_of_a_patient_an_hour_apart_are_a_slip(sheet):
+    with pytest.raises(InputError, match=r"P01 t24 injected_at: 2026-01-05T09:18:00, 18 min after another injection"):
+        load_cohort(sheet({"timepoint": "t4"}, {"injected_at": "2026-01-05T09:18:00"}))
+
+
+def test_empty_columns_and_lines_of_a_spreadsheet_keep_the_rows_numbers(sheet):
+    path = sheet({"timepoint": "t4"}, {"patient": "P/2"})
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line + "\t\t" for line in (*lines[:2], "\t" * (len(COLUMNS) - 1), *lines[2:])) + "\n")
+    with pytest.raises(InputError, match="sheet row 4, patient"):
+        load_cohort(path)
+
+
+def test_a_name_that_is_in_no_catalogue_is_told_with_its_row(sheet):
+    with pytest.raises(InputError, match="P01 t24 camera 'unknown': not in the catalogue"):
+        load_cohort(sheet({"camera": "unknown"}))
+
+
 def test_a_byte_order_mark_is_no_fault(sheet):
     assert load_cohort(sheet({}, encoding="utf-8-sig")).patients == ("P01",)
 

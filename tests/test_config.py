@@ -73,6 +73,7 @@ def test_snakemakes_words_become_values():
         ({"methods": ["qplanar"], "dose_method": "unet"}, "dose_method 'unet' is not in methods"),
         ({"methods": ["magic"]}, "config methods.0"),
         ({"patients": {"../x": {}}}, "config patients"),
+        ({"patients": {"P01": {24: {"flip_posterior": True}}}}, "put it in quotes"),
         ({"patients": {"P01": {"t4": {"accept_gate": "ok"}}}}, "config patients.P01.t4.accept_gate"),
     ],
 )

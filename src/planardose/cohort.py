@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from planardose import library, plausible
@@ -28,6 +29,7 @@ OPTIONAL = (
     "weight_kg",
 )
 FILES = ("ct", "planar", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct")
+FEWEST_HOURS = 12.0  # between two injections of a patient: closer ones are one, with a slip in its time
 LONGEST_NAME = 255  # bytes: of a file or folder on Linux
 SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "prior_ct", "nuclide", "tracer")
 IMAGED = ("acquired_at", "spect_at")
@@ -186,9 +188,12 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
     for column in FILES:
         if any(len(part.encode()) > LONGEST_NAME for part in Path(cells.get(column, "")).parts):
             raise InputError(f"{where} {column}", "too long for a file name", f"at most {LONGEST_NAME} bytes")
-    nuclide = library.load_nuclide(cells["nuclide"]).name
-    library.entry_path("tracers", cells["tracer"])
-    library.load_camera(cells["camera"])
+    try:
+        nuclide = library.load_nuclide(cells["nuclide"]).name
+        library.entry_path("tracers", cells["tracer"])
+        library.load_camera(cells["camera"])
+    except InputError as fault:
+        raise InputError(f"{where} {fault.where}", fault.problem, fault.expected, fault.do) from None
     numbers = {c: _number(cells[c], f"{where} {c}", c in POSITIVE) for c in (*POSITIVE, "residual_mbq") if cells.get(c)}
     if numbers.get("residual_mbq", 0.0) >= numbers["injected_mbq"]:
         raise InputError(
@@ -234,6 +239,15 @@ def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:
         if r.timepoint in seen:
             raise InputError(f"{r.where} timepoint", "stands twice", "each time point once per patient")
         seen.add(r.timepoint)
+    injections = sorted({r.injected_at for r in rows})
+    for first, second in pairwise(injections):
+        if (second - first).total_seconds() < FEWEST_HOURS * 3600:
+            row = next(r for r in rows if r.injected_at == second)
+            raise InputError(
+                f"{row.where} injected_at",
+                f"{second.isoformat()}, {(second - first).total_seconds() / 60:.0f} min after another injection",
+                f"the same injected_at on all rows of a cycle, and cycles at least {FEWEST_HOURS:g} h apart",
+            )
     given: dict[datetime, float] = {}
     for r in rows:
         if given.setdefault(r.injected_at, r.injected_mbq) != r.injected_mbq:
@@ -277,6 +291,12 @@ def _with_residue(row: Row, rows: list[Row]) -> Row:
     return replace(row, residual_mbq=max(same))
 
 
+def _without_empty_columns(lines: list[str]) -> list[str]:
+    """Lines without the empty columns that spreadsheets append to all of them."""
+    empty = len(lines[0]) - len(lines[0].rstrip("\t")) if lines else 0
+    return [line.removesuffix(empty * "\t") for line in lines]
+
+
 def load_cohort(path: Path) -> Cohort:
     """Read and check a cohort sheet (TSV, UTF-8, header line; see docs/inputs.md).
 
@@ -294,7 +314,7 @@ def load_cohort(path: Path) -> Cohort:
             "a readable tab-separated text file (UTF-8)",
             "give it with --config cohort=SHEET",
         ) from None
-    reader = csv.DictReader(text.splitlines(), delimiter="\t")
+    reader = csv.DictReader(_without_empty_columns(text.splitlines()), delimiter="\t")
     columns = [c.strip() for c in reader.fieldnames or ()]
     missing = [c for c in REQUIRED if c not in columns]
     unknown = [c for c in columns if c not in REQUIRED + OPTIONAL]
@@ -312,8 +332,8 @@ def load_cohort(path: Path) -> Cohort:
             f"unknown or repeated column {shown(odd[0])}",
             f"only {', '.join(REQUIRED + OPTIONAL)}",
         )
-    lines = [row for row in reader if any(row.values())]
-    for number, row in enumerate(lines, start=2):
+    lines = [(reader.line_num, row) for row in reader if any(row.values())]
+    for number, row in lines:
         if None in row or None in row.values():
             raise InputError(
                 f"sheet row {number}",
@@ -321,10 +341,10 @@ def load_cohort(path: Path) -> Cohort:
                 f"{len(columns)} cells",
                 "separate cells by single tabs, and leave no quotation mark open",
             )
-    cells = [{c.strip(): v.strip() for c, v in row.items()} for row in lines]
+    cells = [{c.strip(): v.strip() for c, v in row.items()} for _, row in lines]
     if not cells:
         raise InputError("cohort sheet", "no rows", "one row per patient and time point")
-    rows = [_row(c, n + 2, path.absolute().parent) for n, c in enumerate(cells)]
+    rows = [_row(c, number, path.absolute().parent) for (number, _), c in zip(lines, cells, strict=True)]
     for patient in dict.fromkeys(r.patient for r in rows):
         chosen = [n for n, r in enumerate(rows) if r.patient == patient]
         for n, row in zip(chosen, _on_one_clock([rows[n] for n in chosen]), strict=True):

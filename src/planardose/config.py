@@ -241,6 +241,8 @@ def parse_config(mapping: dict) -> Config:
         first = fault.errors(include_url=False)[0]
         key = ".".join(str(x) for x in first["loc"]) or "top level"
         got = repr(first.get("input"))
+        if first["type"] == "string_type" and first["loc"][-1] == "[key]":  # YAML reads 007 as 7, and no as false
+            first["msg"] = "an id that YAML does not read as text: put it in quotes, like '007'"
         got = "a path" if "/" in got or "\\" in got else got  # paths hold names
         raise InputError(
             f"config {key}",

@@ -191,6 +191,14 @@ def test_labels_out_of_the_body(caplog):
     assert "P01 ct: 4.8 % of the labelled voxels lie outside the body" in caplog.text
 
 
+def test_a_lesion_beside_the_patient_is_refused():
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    label = labels.data.copy()
+    label[:2, :2, :2] = 1003
+    with pytest.raises(InputError, match=r"P01 lesions: 100% of lesion_3 lie outside the body"):
+        build_model(ct, Volume(label, ct.grid, "label", "1"), 10.0, "P01")
+
+
 def test_reindexing_is_found_again():
     ct, _ = phantom(ct_grid(TILTED, shape=(20, 30, 40)))
     turned = reindexed(ct, (2, 0, 1), (True, False, True))

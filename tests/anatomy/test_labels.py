@@ -146,3 +146,41 @@ def test_labels_backend_needs_a_label_map(run):
     config = parse_config({"segmentation": {"backend": "labels"}})
     with pytest.raises(InputError, match="P01 segmentation: empty cell"):
         segment(Run(config, bare, run.results), "P01")
+
+
+def organs_of_a_torso() -> dict[int, tuple]:
+    """Kidneys and lungs on their sides; x falls with i, so that the patient's right has the lower indices."""
+    low, high = slice(2, 7), slice(8, 13)
+    right, left = slice(3, 7), slice(12, 16)
+    return {2: (right, 8, low), 3: (left, 8, low), 12: (right, 9, high), 10: (left, 9, high)}
+
+
+def test_left_and_right_exchanged_is_refused_and_one_odd_pair_is_not(tmp_path):
+    path, places = tmp_path / "seg.nii.gz", organs_of_a_torso()
+    write_volume(path, labelled(places), dtype=np.int16)
+    read_segmentation(path, GRID, "P01 segmentation")
+    write_volume(path, labelled({2: places[3], 3: places[2], 12: places[12], 10: places[10]} | {207: places[3]}),
+                 dtype=np.int16)  # a crossed kidney, and a gland without its partner
+    read_segmentation(path, GRID, "P01 segmentation")
+    mirrored = labelled(places)
+    write_volume(path, Volume(mirrored.data[::-1], GRID, "label", "1"), dtype=np.int16)
+    with pytest.raises(InputError, match=r"kidney_left lies to the right of kidney_right.*mirrored"):
+        read_segmentation(path, GRID, "P01 segmentation")
+
+
+def test_version_1_of_the_numbers_is_refused(tmp_path):
+    """There 17 was a lobe of the lung and 8 the inferior vena cava; with a names table they may be as large."""
+    path, cava, lobe = tmp_path / "seg.nii.gz", (slice(2, 9), slice(2, 9), slice(2, 9)), (slice(9, 18),) * 2 + (8,)
+    large = Grid(GRID.shape, GRID.ras_from_voxel @ np.diag([3.0, 3.0, 3.0, 1.0]))
+    write_volume(path, labelled({8: cava, 17: lobe}, large), dtype=np.int16)
+    with pytest.raises(InputError, match=r"thyroid_gland of .* version 2; version 1 numbers otherwise"):
+        read_segmentation(path, large, "P01 segmentation")
+    path.with_name("seg.tsv").write_text("label\tname\n8\tinferior_vena_cava\n17\tlung_lower_lobe_right\n")
+    read_segmentation(path, large, "P01 segmentation")
+
+
+def test_a_lesion_as_large_as_an_organ_is_told(tmp_path, caplog):
+    large = Grid(GRID.shape, GRID.ras_from_voxel @ np.diag([3.0, 3.0, 3.0, 1.0]))
+    write_volume(tmp_path / "lesions.nii.gz", labelled({2: (slice(2, 9),) * 3, 3: (9, 9, 9)}, large), dtype=np.int16)
+    add_lesions(labelled({}, large), tmp_path / "lesions.nii.gz", "P01 lesions")
+    assert "P01 lesions: lesion_2 has 1009 mL" in caplog.text and "lesion_3" not in caplog.text

@@ -152,7 +152,11 @@ def test_odd_numbers_are_noted(tmp_path: Path, caplog):
     ("tags", "says"),
     [
         ({"PixelSpacing": [0.0048, 0.0052]}, "PixelSpacing: 0.0048 mm; expected 0.4 to 20 mm"),
-        ({"ScanVelocity": 2000.0, "ActualFrameDuration": None}, "exposure: 0.1935 s; expected 5 to 7200 s"),
+        ({"ScanVelocity": 16.0, "ActualFrameDuration": None}, "ScanVelocity 16 mm/s; expected at most 10 mm/s"),
+        ({"ScanLength": 90.0, "ScanVelocity": 0.2, "ActualFrameDuration": None}, "ScanLength 90 mm, less than 0.5 of"),
+        ({"CorrectedImage": ["UNIF", "DECY", "SCAT"]}, "corrected for decay (DECY) and scatter (SCAT)"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "WHOLE BODY", "TRANSMISSION"]}, "a transmission image"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "BitsStored": 8, "CountsAccumulated": ""}, "a secondary capture"),
     ],
 )
 def test_a_dicom_header(tags: dict, says: str, tmp_path: Path):

@@ -127,6 +127,26 @@ def test_two_reconstructions_at_the_same_positions_are_two_series(tmp_path: Path
         read_ct_series(tmp_path, "P01 ct")
 
 
+def test_slices_of_two_series_between_each_other_are_two_series(tmp_path: Path):
+    """Every second slice is another series'; half a volume each. End to end they would be one volume in two parts."""
+    write_ct(tmp_path, _volume(np.eye(3), shape=(7, 5, 8)))
+    files = sorted(tmp_path.iterdir())
+    for file in files[4:]:
+        ds = pydicom.dcmread(file)
+        ds.SeriesInstanceUID = "2.25.7"
+        ds.save_as(file)
+    assert read_ct_series(tmp_path, "P01 ct").data.shape[2] == 8
+    ds = pydicom.dcmread(files[0])
+    ds.SeriesInstanceUID = "2.25.7"
+    ds.save_as(files[0])
+    for n in (2, 6):
+        ds = pydicom.dcmread(files[n])
+        ds.SeriesInstanceUID = "2.25.7" if n == 2 else pydicom.dcmread(files[1]).SeriesInstanceUID
+        ds.save_as(files[n])
+    with pytest.raises(InputError, match="2 CT series"):
+        read_ct_series(tmp_path, "P01 ct")
+
+
 def test_empty_uids_are_no_obstacle(tmp_path: Path):
     write_ct(tmp_path, _volume(np.eye(3)))
     for file in tmp_path.iterdir():

@@ -7,9 +7,11 @@ import numpy as np
 import pydicom
 import pytest
 from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
+from pydicom.dataset import Dataset
 
 from planardose.config import Hand
 from planardose.errors import InputError
+from planardose.io.dicom_common import datetime_of, odd_source_of_start
 from planardose.io.dicom_nm import write_planar
 from planardose.io.nm_views import posterior_looks_mirrored
 from planardose.io.planar_in import read_planar
@@ -203,6 +205,45 @@ def test_the_writer_is_deterministic_and_keeps_identity(tmp_path: Path, pair):
     for name in "ab":
         write_planar(tmp_path / name, pair, CAMERA, LU.name, seed=5)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("tags", "at", "odd"),
+    [
+        ({"AcquisitionDateTime": "202603041930"}, datetime(2026, 3, 4, 19, 30), ""),
+        ({"AcquisitionDate": "20260304", "AcquisitionTime": "0919"}, datetime(2026, 3, 4, 9, 19), ""),
+        ({"AcquisitionDate": "2026.03.04", "AcquisitionTime": "091905.1234567"},
+         datetime(2026, 3, 4, 9, 19, 5, 123456), ""),
+        ({"AcquisitionDate": "20260304", "AcquisitionTime": "09"}, None, ""),  # the hour alone
+        ({"AcquisitionDateTime": "20260304", "AcquisitionDate": "20260304", "AcquisitionTime": "091905"},
+         datetime(2026, 3, 4, 9, 19, 5), ""),
+        ({"AcquisitionTime": "091905", "SeriesDate": "20260304", "ContentDate": "20260306", "ContentTime": "120000"},
+         datetime(2026, 3, 4, 9, 19, 5), "SeriesDate and AcquisitionTime"),
+        ({"ContentDate": "20260306", "ContentTime": "1200"}, datetime(2026, 3, 6, 12), "ContentDate and ContentTime"),
+        ({"AcquisitionDate": "20261304", "AcquisitionTime": "091905"}, None, ""),
+    ],
+)  # fmt: skip
+def test_the_start_as_headers_write_it(tags, at, odd):
+    ds = Dataset()
+    for name, value in tags.items():
+        setattr(ds, name, value)
+    assert (datetime_of(ds), odd_source_of_start(ds)) == (at, odd)
+
+
+def test_a_copy_of_a_file_is_the_file(tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    (tmp_path / "copy.dcm").write_bytes((tmp_path / "nm.dcm").read_bytes())
+    assert np.array_equal(read_planar(tmp_path, CAMERA, WHERE).pair.counts, pair.counts)
+
+
+def test_derived_images_and_a_start_of_processing_are_noted(edited):
+    def change(ds):
+        ds.ImageType = ["DERIVED", "PRIMARY", "WHOLE BODY", "EMISSION"]
+        ds.AcquisitionDate = ds.AcquisitionTime = ""
+
+    notes = edited(change).notes
+    assert any("DERIVED" in note for note in notes)
+    assert any("the start is read from ContentDate and ContentTime" in note for note in notes)
 
 
 def test_a_header_without_time_needs_the_sheet(tmp_path: Path, pair):

@@ -139,18 +139,28 @@ def test_mirrored_images_fit_worse(model, responses):
     assert Matcher(model, responses, mirrored).misfit(pose) > 3 * Matcher(model, responses, images).misfit(pose)
 
 
-@pytest.mark.parametrize(("key", "wrong"), [("head_order", "exchanged"), ("flip_posterior", "mirrored")])
-def test_views_that_fit_better_otherwise_are_refused_with_the_key_that_helps(model, responses, key, wrong):
+@pytest.mark.parametrize(
+    ("helps", "wrong"),
+    [
+        ("head_order", "heads exchanged"),
+        ("flip_posterior", "posterior view mirrored"),
+        ("export the images", "both views mirrored"),
+    ],
+)
+def test_views_that_fit_better_otherwise_are_refused_with_what_helps(model, responses, helps, wrong):
     right = images_at(model, responses, PlanarPose(3.0, 500.0))
     anterior, posterior = right.counts
-    counts = {"exchanged": [posterior[::-1], anterior[::-1]], "mirrored": [anterior, posterior[::-1]]}[wrong]
+    counts = {
+        "heads exchanged": [posterior[::-1], anterior[::-1]],
+        "posterior view mirrored": [anterior, posterior[::-1]],
+        "both views mirrored": [anterior[::-1], posterior[::-1]],
+    }[wrong]
     images = Images(np.stack(counts), right.pixel_mm)
     misfit = register(model, responses, images, 60.0, 3.0).misfit_after
-    with pytest.raises(InputError, match=f"P01 t24 planar.*{wrong}.*{key}"):
-        check_arrangement(model, responses, images, 60.0, misfit, "P01 t24")
-    check_arrangement(
-        model, responses, right, 60.0, register(model, responses, right, 60.0, 3.0).misfit_after, "P01 t24"
-    )
+    with pytest.raises(InputError, match=f"P01 t24 planar.*{wrong}.*{helps}"):
+        check_arrangement(model, responses, images, 60.0, 3.0, misfit, "P01 t24")
+    fits = register(model, responses, right, 60.0, 3.0).misfit_after
+    check_arrangement(model, responses, right, 60.0, 3.0, fits, "P01 t24")
 
 
 def test_joining_pixels_keeps_counts_and_middle():

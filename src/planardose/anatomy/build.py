@@ -16,12 +16,13 @@ from planardose.anatomy.orient import closest_ras
 from planardose.anatomy.pushing import Pusher
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
-from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion, source_name, sources
+from planardose.organs import LESION_BASE, OUTSIDE_CT, REMAINDER, is_lesion, source_name, sources
 from planardose.patient_model import MATERIALS, PatientModel
 
 MARGIN_MM = 100.0  # beyond the CT: a photon from farther away hardly reaches the CT's slices
 PAD_MM = 20.0  # around the body, for blurred counts beside it
 OUTSIDE, FAR_OUTSIDE = 0.02, 0.2  # share of labelled voxels out of the body: told, refused
+LESION_OUTSIDE = 0.5  # share of a lesion out of the body: refused; a lesion of the skin may stick out
 FACE_AREA_MM2 = 1000.0  # of body in the first or last slice: less is noise or the top of the head
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,21 @@ def _labelled(labels: Volume, body: np.ndarray, where: str) -> np.ndarray:
     if share > FAR_OUTSIDE:
         raise InputError(where, f"{share:.0%} of the labelled voxels lie outside the body", "labels of this CT",
                          "check that the segmentation is this patient's and not turned")
+    _check_lesions(labels.data, body, where)
     if share > OUTSIDE:
         log.warning("%s: %.1f %% of the labelled voxels lie outside the body seen in the CT", where, 100 * share)
     return labelled
+
+
+def _check_lesions(labels: np.ndarray, body: np.ndarray, where: str) -> None:
+    """Refuse a lesion that lies beside the patient."""
+    whole = np.bincount(labels.ravel(order="K"))
+    outside = np.bincount(labels[~body], minlength=len(whole))
+    for label in np.flatnonzero(outside > LESION_OUTSIDE * whole):
+        if label > LESION_BASE:
+            share, name = outside[label] / whole[label], source_name(int(label))
+            raise InputError(f"{where} lesions", f"{share:.0%} of {name} lie outside the body", "lesions of this CT",
+                             "check that the map is this patient's and not turned")
 
 
 def work_grid(body: np.ndarray, ct_grid: Grid, grid_mm: float) -> tuple[Grid, tuple[int, int]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from planardose.anatomy.label_checks import check_labels, note_large_lesions
 from planardose.anatomy.orient import onto
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
@@ -63,8 +64,12 @@ def _on_grid(volume: Volume, grid: Grid, where: str) -> Volume:
     """The label map on the CT's grid; another axis order or direction is turned, another grid refused."""
     found = onto(volume, grid)
     if found is None:
-        ours, theirs = (f"{g.shape}, {'x'.join(f'{s:.3g}' for s in g.spacing_mm)} mm" for g in (grid, volume.grid))
-        raise InputError(where, f"another grid than the CT's: {theirs}", f"the CT's grid ({ours}, same origin)",
+        ours, theirs = (
+            f"{g.shape}, {'x'.join(f'{s:.3g}' for s in g.spacing_mm)} mm, from "
+            f"{', '.join(f'{x:.2f}' for x in g.bounds_mm()[0])} mm"
+            for g in (grid, volume.grid)
+        )
+        raise InputError(where, f"another grid than the CT's: {theirs}", f"the CT's grid ({ours})",
                          "resample the label map onto the CT (nearest neighbour)")
     return Volume(np.asfortranarray(found.data), grid, "label", "1")
 
@@ -105,14 +110,16 @@ def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
     Raises
     ------
     InputError
-        Unreadable, not a label map, on another grid, unknown labels or names, empty.
+        Unreadable, not a label map, on another grid, unknown labels or names, empty, or no person's (`label_checks`).
     """
     raw = _on_grid(_integers(read_volume(path, "label", "1", where), where), grid, where)
     if not raw.data.any():
         raise InputError(where, "empty: all labels are 0", "organ labels")
     table = names_table(path)
     names = read_names(table, where) if table.is_file() else None
-    return Volume(_renumbered(raw.data, names, where), grid, "label", "1")
+    labels = Volume(_renumbered(raw.data, names, where), grid, "label", "1")
+    check_labels(labels, names is None, where)
+    return labels
 
 
 def add_lesions(labels: Volume, path: Path, where: str) -> Volume:
@@ -121,7 +128,9 @@ def add_lesions(labels: Volume, path: Path, where: str) -> Volume:
     if lesions.max() > LARGEST_LESION:
         raise InputError(where, f"lesion number {lesions.max()}", f"numbers from 1 to {LARGEST_LESION}, 0 elsewhere")
     data = np.where(lesions > 0, LESION_BASE + lesions, labels.data).astype(np.int16)
-    return Volume(data, labels.grid, "label", "1")
+    together = Volume(data, labels.grid, "label", "1")
+    note_large_lesions(together, where)
+    return together
 
 
 def labels_table(labels: Volume) -> str:

@@ -21,6 +21,11 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
 IMAGE_STORAGE = (CT_IMAGE_STORAGE, NM_IMAGE_STORAGE)
+STARTS = (  # where a start may stand, beside AcquisitionDateTime; the last are of processing rather than of acquisition
+    ("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "AcquisitionTime"), ("ContentDate", "ContentTime"),
+    ("SeriesDate", "SeriesTime"),
+)  # fmt: skip
+MOMENT = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})(\d{2})(\d{2})(?:(\d{2})(?:\.(\d+))?)?")
 OFFSET = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)$")
 IMPLEMENTATION_UID = "2.25.190384711057266430122917338467255610293"
 
@@ -198,26 +203,45 @@ def understood(where: str) -> Iterator[None]:
 
 
 def datetime_of(ds: Dataset) -> datetime | None:
-    """Start of the acquisition: AcquisitionDateTime, else Acquisition, Content or Series date and time.
+    """Start of the acquisition by the first of `STARTS` that can be read; None without any.
 
     The time is that of the camera's clock; it carries the offset from UTC where the header names one, in the date and
     time itself or in TimezoneOffsetFromUTC.
     """
-    stamp = str(ds.get("AcquisitionDateTime") or "")
-    for stem in ("Acquisition", "Content", "Series"):
-        if not stamp:
-            date, time = str(ds.get(f"{stem}Date") or ""), str(ds.get(f"{stem}Time") or "")
-            stamp = date + time if date and time else ""
-    stamp, offset = stamp.replace(":", "").strip(), utc_offset_of(ds)
+    return _start_of(ds)[1]
+
+
+def odd_source_of_start(ds: Dataset) -> str:
+    """What `datetime_of` was read from, where it is not the acquisition's own date and time; else empty."""
+    source, found = _start_of(ds)
+    return "" if found is None or source.startswith("Acquisition") else source
+
+
+def _start_of(ds: Dataset) -> tuple[str, datetime | None]:
+    stamps = [("AcquisitionDateTime", str(ds.get("AcquisitionDateTime") or ""))]
+    for date, time in STARTS:
+        parts = [str(ds.get(name) or "").strip() for name in (date, time)]
+        stamps.append((f"{date} and {time}", "".join(parts) if all(parts) else ""))
+    for source, stamp in stamps:
+        if (found := _moment(stamp, utc_offset_of(ds))) is not None:
+            return source, found
+    return "", None
+
+
+def _moment(stamp: str, offset: timedelta | None) -> datetime | None:
+    """Date and time as DICOM writes them; None where the minute is missing: an hour is no time of an acquisition."""
+    stamp = stamp.replace(":", "").strip()
     if suffix := OFFSET.search(stamp):
-        stamp, offset = stamp[: suffix.start()], _offset(*suffix.groups())
-    for form in ("%Y%m%d%H%M%S.%f", "%Y%m%d%H%M%S", "%Y%m%d%H%M"):
-        try:
-            found = datetime.strptime(stamp.strip(), form)
-        except ValueError:
-            continue
-        return found if offset is None else found.replace(tzinfo=timezone(offset))
-    return None
+        stamp, offset = stamp[: suffix.start()].strip(), _offset(*suffix.groups())
+    if not (found := MOMENT.fullmatch(stamp)):
+        return None
+    *date, hour, minute, second, fraction = found.groups()
+    try:
+        at = datetime(*map(int, date), int(hour), int(minute), min(int(second or 0), 59))  # 60: a leap second
+    except ValueError:
+        return None
+    at += timedelta(microseconds=int((fraction or "0")[:6].ljust(6, "0")))
+    return at if offset is None else at.replace(tzinfo=timezone(offset))
 
 
 def check_one_patient(datasets: list[Dataset], where: str) -> None:
@@ -228,6 +252,8 @@ def check_one_patient(datasets: list[Dataset], where: str) -> None:
         ("PatientBirthDate", "birth dates"),
     ):
         values = {" ".join(str(ds.get(tag) or "").replace("^", " ").casefold().split()) for ds in datasets} - {""}
+        if tag == "PatientID":  # 007 and 7 are one, as between inputs (`dicom_headers`)
+            values = {value.lstrip("0") for value in values}
         if len(values) > 1:
             raise InputError(
                 where,

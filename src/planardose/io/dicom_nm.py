@@ -10,7 +10,15 @@ from pydicom.dataset import Dataset
 from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
-from planardose.io.dicom_common import check_one_patient, datetime_of, numbers, read_datasets, understood
+from planardose.io.dicom_common import (
+    check_one_patient,
+    datetime_of,
+    numbers,
+    odd_source_of_start,
+    pixels,
+    read_datasets,
+    understood,
+)
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_heads import Head, heads_of
 from planardose.io.nm_more import more_views, without_more
@@ -24,6 +32,8 @@ __all__ = ["PlanarImport", "read_planar_dicom", "write_planar"]
 STILL_OR_SWEPT = ("STATIC", "WHOLE BODY")
 SAME_START_S = 300.0  # two one-head files that start further apart are not one acquisition
 SAME_VISIT_S = 3600.0  # the same for views beside the pair, which follow it
+TWICE = {"DECY": "decay", "ATTN": "attenuation", "SCAT": "scatter"}  # CorrectedImage: what would be corrected twice
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 ODD_TOTAL = 0.01  # of the counts: a larger difference from CountsAccumulated is noted
 
 
@@ -103,8 +113,11 @@ def _pair_of(
 
 
 def _nm_images(datasets: list[Dataset], where: str) -> list[Dataset]:
-    """Planar NM images in the order of series, instance and name (kept by the stable sort)."""
-    images = [ds for ds in datasets if str(ds.get("Modality") or "NM") == "NM" and "PixelData" in ds]
+    """Planar NM images in the order of series, instance and name (kept by the stable sort); copies of a file once."""
+    images: list[Dataset] = []
+    for ds in datasets:
+        if str(ds.get("Modality") or "NM") == "NM" and "PixelData" in ds and not any(ds == other for other in images):
+            images.append(ds)
     if not images:
         seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
         raise InputError(
@@ -119,7 +132,34 @@ def _nm_images(datasets: list[Dataset], where: str) -> list[Dataset]:
                 "a planar STATIC or WHOLE BODY acquisition",
                 "give the planar images, not a tomographic, dynamic or gated study",
             )
+        _check_uncorrected(ds, kind, where)
     return sorted(images, key=lambda ds: (int(ds.get("SeriesNumber") or 0), int(ds.get("InstanceNumber") or 0)))
+
+
+def _check_uncorrected(ds: Dataset, kind: list[str], where: str) -> None:
+    """Refuse images that are no counts of the patient's photons as the camera saw them."""
+    raw = "raw counts, corrected for uniformity and energy at most"
+    if len(kind) > 3 and kind[3] == "TRANSMISSION":
+        raise InputError(where, "a transmission image", "an emission image", "leave it out of the folder")
+    corrected = ds.get("CorrectedImage") or []
+    found = {corrected.upper()} if isinstance(corrected, str) else {str(x).upper() for x in corrected}
+    done = [f"{name} ({key})" for key, name in TWICE.items() if key in found]
+    if done:
+        raise InputError(
+            where,
+            f"CorrectedImage says that the images are corrected for {' and '.join(done)}",
+            raw,
+            "export the images as they were acquired: decay, attenuation and scatter are corrected here",
+        )
+    if str(ds.get("SOPClassUID") or "") == SECONDARY_CAPTURE and int(ds.get("BitsStored") or 16) <= 8:
+        total = str(ds.get("CountsAccumulated") or "")
+        if not total.isdigit() or abs(int(total) - pixels(ds, where).sum(dtype=np.float64)) > ODD_TOTAL * int(total):
+            raise InputError(
+                where,
+                "a secondary capture of 8 bits: grey values, whose sum is not CountsAccumulated",
+                raw,
+                "export the NM images themselves, not a picture of them",
+            )
 
 
 def _frames(heads: list[Head], views: list[str], believe: bool, where: str) -> dict:
@@ -187,7 +227,11 @@ def _start(
             "put one acquisition into the folder",
         )
     first = min(starts) if starts else acquired_at
-    return first, _apart([datetime_of(ds) for n, ds in enumerate(files) if n not in of_pair], first, where)
+    notes = _apart([datetime_of(ds) for n, ds in enumerate(files) if n not in of_pair], first, where)
+    if acquired_at is None:
+        sources = sorted({odd_source_of_start(files[n]) for n in of_pair} - {""})
+        notes += [f"the start is read from {s}: check it, or give acquired_at" for s in sources]
+    return first, notes
 
 
 def _apart(others: list[datetime | None], first: datetime, where: str) -> list[str]:
@@ -264,8 +308,9 @@ def flipped(pair: PlanarPair) -> PlanarPair:
 
 
 def _count_notes(files: list[Dataset], counts: np.ndarray) -> list[str]:
-    """Notes on totals and saturation."""
-    notes = []
+    """Notes on derived images, totals and saturation."""
+    derived = any("DERIVED" in [str(x).upper() for x in ds.get("ImageType") or []] for ds in files)
+    notes = ["ImageType says DERIVED: are these the counts as they were acquired?"] * derived
     totals = [str(ds.get("CountsAccumulated") or "") for ds in files]
     if all(t.isdigit() for t in totals) and abs(sum(map(int, totals)) - counts.sum()) > ODD_TOTAL * counts.sum():
         notes.append(f"CountsAccumulated {sum(map(int, totals))}, but the pixels sum to {counts.sum():.0f}")

@@ -1,6 +1,7 @@
 """From the single-slice DICOM files of a folder to one volume: CT and PET alike."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -88,13 +89,24 @@ def _grouped(slices: list[Dataset], key: Callable[[Dataset], object]) -> list[li
     return list(groups.values())
 
 
+def _interleaved(series: list[list[Dataset]]) -> bool:
+    """Whether slices of one series lie between those of another; series end to end are one volume in parts."""
+    row, column = np.array(series[0][0].ImageOrientationPatient, dtype=float).reshape(2, 3)
+    normal = np.cross(row, column)
+    spans = []
+    for part in series:
+        at = [float(normal @ np.array(ds.ImagePositionPatient, dtype=float)) for ds in part]
+        spans.append((min(at), max(at)))
+    return any(after[0] < before[1] for before, after in pairwise(sorted(spans)))
+
+
 def _one_series(slices: list[Dataset], noun: str, where: str) -> list[Dataset]:
     """The one group of slices that makes a volume; two or more are refused."""
     groups: list[list[Dataset]] = []
     for group in _grouped(slices, _geometry_key):
         positions = {tuple(round(float(x), 2) for x in ds.ImagePositionPatient) for ds in group}
-        repeated = len(positions) < len(group)
-        groups += _grouped(group, lambda ds: str(ds.get("SeriesInstanceUID") or "")) if repeated else [group]
+        series = _grouped(group, lambda ds: str(ds.get("SeriesInstanceUID") or ""))
+        groups += series if len(positions) < len(group) or _interleaved(series) else [group]
     large = [g for g in groups if len(g) >= FEWEST_SLICES] or groups
     if len(large) > 1:
         found = ", ".join(f"{len(g)} slices of {g[0].Rows}x{g[0].Columns}" for g in large)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # the field is asked for where no DICOM is read
     from pydicom.dataset import Dataset
 
 SWEEPS = {"1PS": 1, "2PS": 2, "PCN": 1}  # PS3.3 C.8.4.9 WholeBodyTechnique: passes over the patient
+SHORTEST = 0.5  # of the camera's field: a sweep may count its travel alone
+FASTEST_MM_S = 10.0  # 60 cm/min; fast whole-body sweeps take 30
 DISAGREEMENT = 2.0  # header duration over length / velocity beyond which the velocity cannot be in mm/s
 
 
@@ -88,4 +90,19 @@ def _sweep(
             "a velocity in mm/s",
             "give the images as NPZ + JSON with seconds_per_row",
         )
-    return Timing(axial_field_mm(camera, where) / velocity, duration, tuple(notes))
+    if velocity > FASTEST_MM_S:
+        raise InputError(
+            where,
+            f"ScanVelocity {velocity:g} mm/s",
+            f"at most {FASTEST_MM_S:g} mm/s",
+            "it may be in cm/min: give the images as NPZ + JSON with seconds_per_row",
+        )
+    field_mm = axial_field_mm(camera, where)
+    if length < SHORTEST * field_mm:
+        raise InputError(
+            where,
+            f"ScanLength {length:g} mm, less than {SHORTEST:g} of the camera's field of {field_mm:g} mm",
+            "the length of the sweep in mm",
+            "it may be in cm: give the images as NPZ + JSON with seconds_per_row",
+        )
+    return Timing(field_mm / velocity, duration, tuple(notes))

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 
+import numpy as np
+
 from planardose.anatomy.labels import add_lesions, read_segmentation
 from planardose.cohort import Row
 from planardose.errors import InputError
@@ -11,7 +13,7 @@ from planardose.io.activity_image import read_activity_image
 from planardose.io.ct import read_ct
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.sensitivity import scale_of
-from planardose.planar import EnergyWindow
+from planardose.planar import EnergyWindow, PlanarPair
 from planardose.run import Run
 from planardose.steps.import_planar import checked_pair
 from planardose.steps.same_patient import check_same_patient
@@ -35,8 +37,13 @@ def check(run: Run) -> list[str]:
     faults: list[str] = []
     for patient in run.cohort.patients:
         _check_anatomy(run, patient, faults)
+        pairs: dict[str, PlanarPair] = {}
         for row in run.cohort.rows_of(patient):
             found = _tried(faults, checked_pair, run.config, row)
+            if found:
+                same = [t for t, pair in pairs.items() if np.array_equal(pair.counts, found.pair.counts)]
+                faults += [f"{row.where} planar: the same images as {t}; expected its own" for t in same]
+                pairs[row.timepoint] = found.pair
             _tried(faults, check_same_patient, run.config, run.cohort.rows_of(patient), (row,))
             _check_spect(row, faults)
             for note in found.notes if found else ():

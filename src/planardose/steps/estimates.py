@@ -64,6 +64,7 @@ class Estimates:
         self.map_u: dict[str, np.ndarray] = {}  # method -> standard uncertainty of each voxel, MBq
         spread = np.sqrt(self.fitted.by_organ(spread**2))
         activity = self.fitted.by_organ(self.fit.concentrations * sources.volumes_ml())
+        self.total_mbq = float(activity.sum())
         placed = np.array([registration["activity_u"].get(o, 0.0) for o in self.model.organs])  # relative
         counts = np.hypot(self.fitted.u(self.fit), placed * activity)
         self.terms = fit_terms(self.model, counts, spread, float(activity.sum()))

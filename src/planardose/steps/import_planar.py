@@ -117,7 +117,7 @@ def _odd_numbers(pair: PlanarPair, row: Row) -> list[str]:
     if seen > MOST_SEEN:
         raise InputError(
             f"{row.where} planar",
-            f"its counts need {seen:.2g} times the activity that is left of the injection ({left_mbq:.3g} MBq at "
+            f"its counts need {seen:.2g} times the activity that is left of the injection ({left_mbq:.4g} MBq at "
             f"{sensitivity:.3g} cps/MBq, {pair.exposure_s:.4g} s)",
             f"at most {MOST_SEEN:g} times",
             "check injected_mbq, the times, the calibration and the exposure",

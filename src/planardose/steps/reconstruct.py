@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from planardose.cohort import Row
+from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
 from planardose.io.views_file import save_views
+from planardose.library import load_nuclide
 from planardose.recon import gate
 from planardose.recon.organ_totals import in_ct
 from planardose.recon.projector import Projector
@@ -17,9 +20,10 @@ from planardose.recon.setting import Setting, load_setting
 from planardose.recon.uncertainty import Uncertainty, calibration_relative_u
 from planardose.run import Run
 from planardose.steps.estimates import FALLBACK, Estimates
-from planardose.units import BQ_PER_MBQ, rounded
+from planardose.units import BQ_PER_MBQ, hours_between, rounded
 
 log = logging.getLogger(__name__)
+MOST_OF_INJECTION = 2.0  # in the body; right demo pairs have 0.1 to 0.9, and a calibration may be off by a third
 COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u,activity_mbq_u_own"
 
 
@@ -69,19 +73,35 @@ def _write_map(
     run.sidecar(path, "reconstruct", quantity, "Bq/mL", sources, method=method, calibrated=setting.calibrated)
 
 
+def check_total(row: Row, setting: Setting, found_mbq: float) -> None:
+    """Refuse an activity that no injection explains: a slip in a unit or a time. The report tells of smaller ones."""
+    hours = hours_between(row.injected_at, setting.pair.mid_time)
+    left_mbq = row.administered_mbq * 0.5 ** (hours / load_nuclide(row.nuclide).half_life_h)
+    if found_mbq > MOST_OF_INJECTION * left_mbq:
+        raise InputError(
+            f"{row.where} planar",
+            f"its counts are {found_mbq:.4g} MBq in this patient, {found_mbq / left_mbq:.2g} times what is left of the "
+            f"injection ({left_mbq:.4g} MBq)",
+            f"at most {MOST_OF_INJECTION:g} times",
+            "check injected_mbq, the times, the calibration, and duration or scan velocity of the images",
+        )
+
+
 def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     """Compute every method for one time point.
 
     Raises
     ------
     InputError
-        If an earlier output is missing or the acquisition's windows do not fit the nuclide.
+        If an earlier output is missing, the acquisition's windows do not fit the nuclide, or far more activity is found
+        than was injected.
     """
     keys = {"patient": patient, "timepoint": timepoint}
     registration = _registration(run, patient, timepoint)
     setting = load_setting(run, patient, timepoint, Projector, _device(run))
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
     estimates, gates, views, lines = Estimates(run, patient, timepoint, setting, registration), {}, {}, [COLUMNS]
+    check_total(run.cohort.row(patient, timepoint), setting, estimates.total_mbq)
     if not estimates.has_scatter_window:
         log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
     for method in run.config.methods:

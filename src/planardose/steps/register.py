@@ -126,7 +126,9 @@ def by_search(setting: Setting, images: Images, limits: Registration, same_patie
     """
     model, total, where = setting.model, setting.responses.total, setting.where
     found = search(model, total, images, limits.max_shift_mm, limits.max_rotation_deg)
-    check_arrangement(model, total, images, limits.max_shift_mm, found.misfit_after, where)
+    check_arrangement(
+        model, total, images, limits.max_shift_mm, limits.max_rotation_deg, found.misfit_after, where
+    )
     size = fitted_size(model, total, images, found.pose)
     if same_patient is None:
         check_outline(found.outline, where)

@@ -1,0 +1,20 @@
+"""An activity that no injection explains is refused; what a calibration may be off by is not."""
+
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from planardose.cohort import Row
+from planardose.errors import InputError
+from planardose.steps.reconstruct import check_total
+
+AT = datetime(2026, 1, 5, 9)
+
+
+def test_more_activity_than_was_injected():
+    row = Row("P01", "t160", "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp", 7000.0, AT, {})
+    setting = SimpleNamespace(pair=SimpleNamespace(mid_time=AT + timedelta(hours=159.5)))  # one half-life: 3500 MBq
+    check_total(row, setting, 4500.0)
+    with pytest.raises(InputError, match=r"P01 t160 planar: its counts are 7500 MBq .* 2.1 times .*\(3500 MBq\)"):
+        check_total(row, setting, 7500.0)
