@@ -88,7 +88,9 @@ def main() -> None:
     for variant in reversed(scale.variants):
         numbers = range(1, (a.anatomies or scale.anatomies) + 1)
         cases = [Case(a.split, a.test_seed, n, variant, scale.samples) for n in numbers]
-        if DATA.is_dir():
+        if not DATA.is_dir():
+            print("no shared data: the real CT is left out", flush=True)
+        else:
             cases.append(RealCase(a.split, a.test_seed, NUMBER, variant, scale.samples))
         for case in cases:
             cells = cells_of(case, scale, a.groups or scale.groups, a.train_seeds or scale.train_seeds)

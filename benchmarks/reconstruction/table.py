@@ -89,7 +89,8 @@ def difference_table(rows: pd.DataFrame, methods: list[str], against: str) -> st
 
 def registration_text(rows: pd.DataFrame, heads: list[dict], variant: str) -> str:
     """Residual shift, and how many acquisitions the registration refused."""
-    heads = [h for h in heads if h["case"]["variant"] == variant and h["group"] == "classical"]
+    cases = [h for h in heads if h["case"]["variant"] == variant and h["case"]["number"] != NUMBER]
+    heads = [h for h in cases if h["group"] == "classical"]
     shift = rows[(rows.measure == "residual_shift_mm") & (rows.group == "classical")].value
     notes = [note for h in heads for note in h["registration"].values()]
     failed = sum(n.startswith("failed") for n in notes)
@@ -98,6 +99,15 @@ def registration_text(rows: pd.DataFrame, heads: list[dict], variant: str) -> st
         f"{shift.quantile(0.95):.1f} mm over {len(shift)} acquisitions. Refused as another patient's: {len(notes)}"
     )
     return text + (f", {failed} of them by their counts as well and left out of the table." if failed else ".")
+
+
+def real_text(rows: pd.DataFrame) -> str:
+    """The real CT apart: one anatomy, whose organs are no phantom's."""
+    part = rows[(rows.anatomy == NUMBER) & (rows.variant == "mismatched")]
+    if part.empty:
+        return ""
+    title = "## Mismatched, a real torso CT\n\nOne anatomy with drawn uptake; all lesions are hidden.\n\n"
+    return title + score_table(part, [m for m in dict.fromkeys(part.method) if m]) + "\n"
 
 
 def kept_text(heads: list[dict]) -> str:
@@ -143,17 +153,18 @@ def page(rows: pd.DataFrame, heads: list[dict], figures: str, minutes: str) -> s
     text = "# Benchmark of the reconstruction\n\nIn silico: synthetic patients, Monte Carlo images. Written by "
     text += "`benchmarks/reconstruction/table.py`; the protocol is in `benchmarks/reconstruction/README.md`.\n\n"
     text += "\n".join(facts) + "\n\n" + LEGEND.format(ssim=SSIM_SETTINGS) + "\n"
+    phantoms = rows[rows.anatomy != NUMBER]
     for variant in ("mismatched", "aligned", "matched"):
-        part = rows[rows.variant == variant]
+        part = phantoms[phantoms.variant == variant]
         if part.empty:
             continue
         text += f"## {variant.capitalize()}\n\n{registration_text(part, heads, variant)}\n\n"
-        text += ratio_text(rows) if variant == "mismatched" else ""
+        text += ratio_text(phantoms) if variant == "mismatched" else ""
         for section, methods in shown_sections([m for m in dict.fromkeys(part.method) if m]):
             text += f"### {section.title}\n\n{score_table(part, methods)}\n"
             text += f"Difference to `{section.reference}`, paired, with 95 % bootstrap intervals over anatomies:\n\n"
             text += difference_table(part, methods, section.reference) + "\n"
-    text += kept_text(heads) + "## Time\n\n"
+    text += real_text(rows) + kept_text(heads) + "## Time\n\n"
     text += f"`reinforced` and `diffusion` start from the network of `unet` where it is there.\n\n{seconds_text(heads)}"
     text += "\n## Figures\n\n"
     for name, caption in draw_captions():
@@ -178,7 +189,7 @@ def main() -> None:
     a = parser.parse_args()
     rows, heads = load_cells(a.out)
     folder = a.page.parent / "figures" / "benchmark"
-    draw_figures(rows, heads, folder)
+    draw_figures(rows[rows.anatomy != NUMBER], heads, folder)
     write_text(a.page, page(rows, heads, "figures/benchmark", a.note))
 
 
