@@ -121,7 +121,7 @@ def _read(path: Path, where: str) -> Dataset:
             where,
             f"a file is not readable as DICOM ({type(fault).__name__})",
             "complete DICOM files",
-            "copy the images again",
+            "copy the images again; convert other formats to DICOM or NIfTI",
         ) from None
     is_image = "Rows" in ds or ds.file_meta.get("MediaStorageSOPClassUID") in IMAGE_STORAGE
     if "PixelData" not in ds and is_image:
