@@ -204,6 +204,7 @@ class Config(Section):
 
     @property
     def networks(self) -> tuple[Method, ...]:
+        """The methods that need weights."""
         return tuple(m for m in self.methods if m not in CLASSICAL)
 
     @property

@@ -48,15 +48,15 @@ TEMPLATES = {
 # Bumped only when a step's numbers change: a bump reruns the step, editing the package does not.
 STEP_VERSIONS = {
     "import_ct": 1,
-    "import_planar": 1,
-    "segment": 1,
+    "import_planar": 2,
+    "segment": 2,
     "import_prior": 2,
     "sample_uptake": 1,
     "project": 3,
     "train": 9,
     "reinforce": 5,
     "train_diffusion": 5,
-    "register": 7,
+    "register": 8,
     "reconstruct": 15,
     "compare_spect": 1,
     "fit_kinetics": 2,

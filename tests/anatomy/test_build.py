@@ -195,8 +195,12 @@ def test_a_lesion_beside_the_patient_is_refused():
     ct, labels = phantom(ct_grid(np.eye(3)))
     label = labels.data.copy()
     label[:2, :2, :2] = 1003
-    with pytest.raises(InputError, match=r"P01 lesions: 100% of lesion_3 lie outside the body"):
+    with pytest.raises(InputError, match=r"P01 lesions: 100% of lesion_3 lie in the air beside the body"):
         build_model(ct, Volume(label, ct.grid, "label", "1"), 10.0, "P01")
+    arm = ct.data.copy()
+    arm[:2, :2, :2] = 40.0  # apart from the trunk and too small to count as body
+    model = build_model(Volume(arm, ct.grid, "CT number", "HU"), Volume(label, ct.grid, "label", "1"), 10.0, "P01")
+    assert "lesion_3" in model.organs
 
 
 def test_reindexing_is_found_again():

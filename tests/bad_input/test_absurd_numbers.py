@@ -153,7 +153,7 @@ def test_odd_numbers_are_noted(tmp_path: Path, caplog):
     [
         ({"PixelSpacing": [0.0048, 0.0052]}, "PixelSpacing: 0.0048 mm; expected 0.4 to 20 mm"),
         ({"ScanVelocity": 16.0, "ActualFrameDuration": None}, "ScanVelocity 16 mm/s; expected at most 10 mm/s"),
-        ({"ScanLength": 90.0, "ScanVelocity": 0.2, "ActualFrameDuration": None}, "ScanLength 90 mm, less than 0.5 of"),
+        ({"ScanLength": 90.0, "ScanVelocity": 0.2, "ActualFrameDuration": None}, "a sweep of 90 mm, less than 0.5 of"),
         ({"CorrectedImage": ["UNIF", "DECY", "SCAT"]}, "corrected for decay (DECY) and scatter (SCAT)"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "WHOLE BODY", "TRANSMISSION"]}, "a transmission image"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "BitsStored": 8, "CountsAccumulated": ""}, "a secondary capture"),
@@ -198,3 +198,21 @@ def test_the_docs_list_every_range():
     assert not [r.text for r in ranges if r.text not in text]
     assert f"{plausible.MOST_HALF_LIVES:g} half-lives" in text
     assert f"{plausible.CALIBRATION_HALF_LIVES:g} half-lives" in text
+
+
+def test_check_reads_lesions_also_without_a_segmentation(tmp_path: Path, caplog):
+    """As where TotalSegmentator makes it; a lesion of a litre is told."""
+    write_patient(tmp_path)
+    lesions = np.zeros(ct_volume().grid.shape, dtype=np.int16)
+    lesions[20:30, 8:18, 6:12] = 1
+    write_volume(tmp_path / "lesions.nii.gz", Volume(lesions, ct_volume().grid, "label", "1"), dtype=np.int16)
+    sheet = write_sheet(tmp_path, [{"segmentation": "", "lesions": "lesions.nii.gz"}])
+    assert check(Run(parse_config({}), load_cohort(sheet), tmp_path / "results")) == []
+    assert "P01 lesions: lesion_1 has 1080 mL" in caplog.text
+
+
+def test_check_tells_of_the_same_images_twice(tmp_path: Path, caplog):
+    write_patient(tmp_path)
+    sheet = write_sheet(tmp_path, [{}, {"timepoint": "t72"}])
+    check(Run(parse_config({}), load_cohort(sheet), tmp_path / "results"))
+    assert "P01 t72 planar: the same images as t24" in caplog.text

@@ -102,7 +102,7 @@ def test_tables_have_the_contracts_columns_and_units(clean):
         "dose_gy_per_gbq",
     ]
     assert doses.dose_gy_per_gbq.to_numpy() == pytest.approx(doses.dose_gy.to_numpy() / 7.4, rel=1e-6)
-    assert set(doses.method) == {"conjugate_view", "qplanar", "qplanar_mlem", "unet"}
+    assert set(doses.method) == {"conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet"}
     assert "outside_ct" not in set(doses.organ)
     assert doses[doses.method == "conjugate_view"].dose_gy_u.isna().all()
     with_u = doses[doses.method == "unet"]

@@ -1,6 +1,5 @@
 """The diffusion model: folding, scaling, training, draws, and the scales of their spread."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from planardose.io.views_file import load_views
+from planardose.learn import diffusion_infer
 from planardose.recon.projector import Projector
 from planardose.recon.setting import load_setting
 from planardose.report.patient_page import _notes
@@ -191,6 +192,23 @@ def test_reprojection_of_a_true_map_explains_the_counts(tmp_path):
     assert chi2.mean() == pytest.approx(1.0, abs=0.1)
     liver_side = measured[0, model.grid.axis_mm(0) > 20].sum()
     assert liver_side > 1.2 * measured[0, model.grid.axis_mm(0) < -20].sum()
+
+
+def test_the_mean_of_draws_has_the_likelihoods_organ_totals(tmp_path, monkeypatch):
+    """Draws with twice the activity in the lower half of the body; their spread goes down with them."""
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["diffusion"])
+    model = fake.fill_patient(run, "P01")
+    registered = json.loads(run.path("registration", patient="P01", timepoint="t24").read_text())
+    estimates = Estimates(run, "P01", "t24", load_setting(run, "P01", "t24", Projector), registered)
+    base = estimates.map("qplanar")
+    drawn = base * np.where(model.grid.axis_mm(2) < 0, 2.0, 1.0)
+    maps = np.stack([0.9 * drawn, 1.1 * drawn]).astype(np.float32)
+    monkeypatch.setattr(diffusion_infer, "diffusion_draws", lambda *_: diffusion_infer.Draws(maps, 3.0))
+    found = estimates.map("diffusion")
+    rows, wanted = (estimates.fitted.rows(m, estimates.fit) for m in (found, estimates.map("qplanar_mlem")))
+    seen = wanted > 0.01 * wanted.sum()
+    assert rows[seen] == pytest.approx(wanted[seen], rel=0.02)
+    assert estimates.map_u["diffusion"] == pytest.approx(0.3 * found, rel=1e-4, abs=1e-9)
 
 
 def test_views_of_the_page_are_those_of_the_reconstruction(tmp_path):

@@ -9,7 +9,7 @@ import logging
 
 import numpy as np
 
-from planardose.anatomy.body import body_mask
+from planardose.anatomy.body import SKIN_HU, body_mask
 from planardose.anatomy.corrupted import Corruption
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.orient import closest_ras
@@ -22,7 +22,7 @@ from planardose.patient_model import MATERIALS, PatientModel
 MARGIN_MM = 100.0  # beyond the CT: a photon from farther away hardly reaches the CT's slices
 PAD_MM = 20.0  # around the body, for blurred counts beside it
 OUTSIDE, FAR_OUTSIDE = 0.02, 0.2  # share of labelled voxels out of the body: told, refused
-LESION_OUTSIDE = 0.5  # share of a lesion out of the body: refused; a lesion of the skin may stick out
+LESION_OUTSIDE = 0.5  # share of a lesion in the air: refused; a lesion of the skin may stick out
 FACE_AREA_MM2 = 1000.0  # of body in the first or last slice: less is noise or the top of the head
 log = logging.getLogger(__name__)
 
@@ -52,27 +52,27 @@ def _body_box_mm(body: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     return Grid(tuple(np.subtract(last, first) + 1), affine).bounds_mm()
 
 
-def _labelled(labels: Volume, body: np.ndarray, where: str) -> np.ndarray:
+def _labelled(ct: Volume, labels: Volume, body: np.ndarray, where: str) -> np.ndarray:
     """Labelled voxels; too many of them out of the body say that the labels are another patient's or turned."""
     labelled = labels.data > 0
     share = (labelled & ~body).sum() / max(1, labelled.sum())
     if share > FAR_OUTSIDE:
         raise InputError(where, f"{share:.0%} of the labelled voxels lie outside the body", "labels of this CT",
                          "check that the segmentation is this patient's and not turned")
-    _check_lesions(labels.data, body, where)
+    _check_lesions(ct, labels.data, body, where)
     if share > OUTSIDE:
         log.warning("%s: %.1f %% of the labelled voxels lie outside the body seen in the CT", where, 100 * share)
     return labelled
 
 
-def _check_lesions(labels: np.ndarray, body: np.ndarray, where: str) -> None:
-    """Refuse a lesion that lies beside the patient."""
+def _check_lesions(ct: Volume, labels: np.ndarray, body: np.ndarray, where: str) -> None:
+    """Refuse a lesion in the air beside the patient; one in an arm apart from the trunk, which is no body, is kept."""
     whole = np.bincount(labels.ravel(order="K"))
-    outside = np.bincount(labels[~body], minlength=len(whole))
+    outside = np.bincount(labels[~body & (ct.data <= SKIN_HU)], minlength=len(whole))
     for label in np.flatnonzero(outside > LESION_OUTSIDE * whole):
         if label > LESION_BASE:
-            share, name = outside[label] / whole[label], source_name(int(label))
-            raise InputError(f"{where} lesions", f"{share:.0%} of {name} lie outside the body", "lesions of this CT",
+            found = f"{outside[label] / whole[label]:.0%} of {source_name(int(label))} lie in the air beside the body"
+            raise InputError(f"{where} lesions", found, "lesions of this CT",
                              "check that the map is this patient's and not turned")
 
 
@@ -185,7 +185,7 @@ def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -
     corruption = Corruption(ct, labels, where)
     organs, class_of_label = _classes(corruption.voxels, where)
     body = body_mask(ct, where)
-    body |= _labelled(labels, body, where)  # a labelled voxel is body, whatever its CT number
+    body |= _labelled(ct, labels, body, where)  # a labelled voxel is body, whatever its CT number
     grid, margin = work_grid(body, ct.grid, grid_mm)
     if any(margin):
         organs = (*organs, OUTSIDE_CT)

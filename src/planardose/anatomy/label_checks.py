@@ -32,7 +32,8 @@ def check_labels(labels: Volume, numbered: bool, where: str) -> None:
     Raises
     ------
     InputError
-        Most organs that come in pairs lie on the wrong side, or sizes of version 1 of TotalSegmentator's numbers.
+        Two or more pairs of organs, and most of them, lie on the wrong side of each other; or sizes of version 1 of
+        TotalSegmentator's numbers.
     """
     step = max(1, ceil((labels.data.size / SAMPLED) ** (1 / 3)))
     data = labels.data[::step, ::step, ::step]
@@ -56,11 +57,15 @@ def _check_sides(data: np.ndarray, x_of_step: np.ndarray, names: dict[str, int],
 
     pairs = [(n, n.replace("left", "right")) for n in names if "left" in n and n.replace("left", "right") in names]
     exchanged = [left for left, right in pairs if x(names[left]) > x(names[right])]
-    if 2 * len(exchanged) > len(pairs):
-        raise InputError(where, f"{exchanged[0]} lies to the right of {exchanged[0].replace('left', 'right')}"
-                         + (f", and so do {len(exchanged) - 1} more pairs of organs" if len(exchanged) > 1 else ""),
-                         "the patient's left and right as in the CT",
-                         "the map was mirrored when it was converted, or its names are exchanged")  # fmt: skip
+    if not exchanged:
+        return
+    told = f"{exchanged[0]} lies to the right of {exchanged[0].replace('left', 'right')}"
+    if len(exchanged) == 1 or 2 * len(exchanged) <= len(pairs):  # a crossed kidney, say
+        log.warning("%s: %s: is the map mirrored?", where, told)
+        return
+    raise InputError(where, f"{told}, and so do {len(exchanged) - 1} more pairs of organs",
+                     "the patient's left and right as in the CT",
+                     "the map was mirrored when it was converted, or its names are exchanged")  # fmt: skip
 
 
 def note_large_lesions(labels: Volume, where: str) -> None:

@@ -124,7 +124,7 @@ def _nm_images(datasets: list[Dataset], where: str) -> list[Dataset]:
             where, f"no NM image among {len(datasets)} DICOM files (modalities {seen})", "planar NM images"
         )
     for ds in images:
-        kind = [str(x).upper() for x in ds.get("ImageType") or []]
+        kind = _kind(ds)
         if len(kind) > 2 and kind[2] not in STILL_OR_SWEPT:
             raise InputError(
                 where,
@@ -134,6 +134,12 @@ def _nm_images(datasets: list[Dataset], where: str) -> list[Dataset]:
             )
         _check_uncorrected(ds, kind, where)
     return sorted(images, key=lambda ds: (int(ds.get("SeriesNumber") or 0), int(ds.get("InstanceNumber") or 0)))
+
+
+def _kind(ds: Dataset) -> list[str]:
+    """Values of ImageType in upper case; a single one is a string."""
+    value = ds.get("ImageType") or []
+    return [str(x).upper() for x in ([value] if isinstance(value, str) else value)]
 
 
 def _check_uncorrected(ds: Dataset, kind: list[str], where: str) -> None:
@@ -149,7 +155,7 @@ def _check_uncorrected(ds: Dataset, kind: list[str], where: str) -> None:
             where,
             f"CorrectedImage says that the images are corrected for {' and '.join(done)}",
             raw,
-            "export the images as they were acquired: decay, attenuation and scatter are corrected here",
+            "export them as they were acquired (all of that is corrected here), or give the counts as NPZ + JSON",
         )
     if str(ds.get("SOPClassUID") or "") == SECONDARY_CAPTURE and int(ds.get("BitsStored") or 16) <= 8:
         total = str(ds.get("CountsAccumulated") or "")
@@ -309,7 +315,7 @@ def flipped(pair: PlanarPair) -> PlanarPair:
 
 def _count_notes(files: list[Dataset], counts: np.ndarray) -> list[str]:
     """Notes on derived images, totals and saturation."""
-    derived = any("DERIVED" in [str(x).upper() for x in ds.get("ImageType") or []] for ds in files)
+    derived = any("DERIVED" in _kind(ds) for ds in files)
     notes = ["ImageType says DERIVED: are these the counts as they were acquired?"] * derived
     totals = [str(ds.get("CountsAccumulated") or "") for ds in files]
     if all(t.isdigit() for t in totals) and abs(sum(map(int, totals)) - counts.sum()) > ODD_TOTAL * counts.sum():

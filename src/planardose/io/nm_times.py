@@ -101,7 +101,7 @@ def _sweep(
     if length < SHORTEST * field_mm:
         raise InputError(
             where,
-            f"ScanLength {length:g} mm, less than {SHORTEST:g} of the camera's field of {field_mm:g} mm",
+            f"a sweep of {length:g} mm, less than {SHORTEST:g} of the camera's field of {field_mm:g} mm",
             "the length of the sweep in mm",
             "it may be in cm: give the images as NPZ + JSON with seconds_per_row",
         )

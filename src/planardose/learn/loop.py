@@ -139,7 +139,10 @@ def train_step(network, optimiser, loss_of, batch: Example) -> float:
     return float(value.detach())
 
 
-def record(progress: Progress, network: ResidualMap, rate: float, loss: float, scores: Scores, acceptable) -> None:
+def record(
+    progress: Progress, network: ResidualMap, rate: float, loss: float, scores: Scores,
+    acceptable: Callable[[tuple, tuple], bool],
+) -> None:  # fmt: skip
     """Add a row to the table; keep the weights when the validation loss is the best so far of the acceptable ones."""
     progress.rows.append((float(progress.step), float(rate), float(loss), *(float(s) for s in scores)))
     if scores[0] < progress.best_loss and acceptable(progress.rows[0], progress.rows[-1]):

@@ -35,6 +35,7 @@ LARGEST_STEP = np.array([8.0, 8.0, 1.0])
 CONVERGED = np.array([0.3, 0.3, 0.05])
 SUSPICIOUS_MISFIT = 0.12  # above it the views may be exchanged or mirrored: seven right demo pairs have 0.03 to 0.11
 BY_KEY = "patients.<id>.<timepoint>.{} in the config puts them right"
+BY_HAND = "export the images as the camera saw them, or give patients.<id>.<timepoint>.shift_mm if they are right"
 CLEARLY_BETTER = 0.75  # of the misfit: another arrangement of the views below it is the right one
 LEAST_UNCERTAINTY_MM = 1.0  # texture within organs moves the optimum by about this on Monte Carlo data
 
@@ -366,6 +367,15 @@ def check_arrangement(
 
     Takes three more searches, so it is asked only of a misfit above `SUSPICIOUS_MISFIT`.
 
+    Parameters
+    ----------
+    model, responses, images, max_shift_mm, max_rotation_deg
+        As for `register`.
+    misfit : float
+        Of the images as they are, at the pose that was found.
+    where : str
+        Sheet row, for errors.
+
     Raises
     ------
     InputError
@@ -377,7 +387,7 @@ def check_arrangement(
     arrangements = {
         "with the two heads exchanged": (BY_KEY.format("head_order"), [posterior[::-1], anterior[::-1]]),
         "with the posterior view mirrored": (BY_KEY.format("flip_posterior"), [anterior, posterior[::-1]]),
-        "with both views mirrored": ("export the images as the camera saw them", [anterior[::-1], posterior[::-1]]),
+        "with both views mirrored": (BY_HAND, [anterior[::-1], posterior[::-1]]),
     }
     rivals = []
     for name, (do, counts) in arrangements.items():

@@ -41,8 +41,8 @@ def check(run: Run) -> list[str]:
         for row in run.cohort.rows_of(patient):
             found = _tried(faults, checked_pair, run.config, row)
             if found:
-                same = [t for t, pair in pairs.items() if np.array_equal(pair.counts, found.pair.counts)]
-                faults += [f"{row.where} planar: the same images as {t}; expected its own" for t in same]
+                for same in (t for t, pair in pairs.items() if np.array_equal(pair.counts, found.pair.counts)):
+                    log.warning("%s planar: the same images as %s", row.where, same)
                 pairs[row.timepoint] = found.pair
             _tried(faults, check_same_patient, run.config, run.cohort.rows_of(patient), (row,))
             _check_spect(row, faults)
@@ -67,7 +67,8 @@ def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
     if "prior_ct" in paths:
         _tried(faults, read_ct, paths["prior_ct"], f"{patient} prior_ct")
     if "lesions" in paths:
-        _tried(faults, add_lesions, labels or ct, paths["lesions"], f"{patient} lesions")
+        unlabelled = Volume(np.zeros(ct.grid.shape, dtype=np.int16), ct.grid, "label", "1")
+        _tried(faults, add_lesions, labels or unlabelled, paths["lesions"], f"{patient} lesions")
 
 
 def _check_spect(row: Row, faults: list[str]) -> None:

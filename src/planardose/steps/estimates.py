@@ -26,8 +26,8 @@ FALLBACK = "qplanar_mlem"
 # Networks tell where in an organ the activity sits, the likelihood how much there is: their maps get the organ totals
 # of `FALLBACK`, and with them that method's calibrated intervals (figures: benchmarks/README.md).
 #
-# Voxel by voxel such a map is not fitted to the counts. The gate asks whether it can be: it looks at the map after one
-# MLEM step, as the wrong inputs show then.
+# Voxel by voxel the U-Net's map is not fitted to the counts. The gate asks whether it can be: it looks at the map after
+# one MLEM step, as the wrong inputs show then. The draws of `diffusion` end with such a step, and need no other.
 BEFORE_GATE = {"unet": 1}
 
 
@@ -120,17 +120,14 @@ class Estimates:
         self.map_u["diffusion"] = change * draws.voxel_u
         return mean
 
-    def virtual_u(self, method: str) -> np.ndarray:
-        """(O,) relative error of a network on the patient's virtual acquisitions; else 0.
+    def uncertainty(self, method: str, rows: np.ndarray) -> Uncertainty:
+        """Of the organ rows (O,) MBq of a method.
 
-        It counts with the weight that ``data/uncertainty.yaml`` gives it: none where factors are another method's.
+        A network's error on the patient's virtual acquisitions counts with the weight that ``data/uncertainty.yaml``
+        gives it: none where factors are another method's.
         """
         known = self.relative_u if method == "unet" else {}
-        return np.array([known.get(o, 0.0) for o in self.model.organs])
-
-    def uncertainty(self, method: str, rows: np.ndarray) -> Uncertainty:
-        """Of the organ rows (O,) MBq of a method."""
-        virtual = self.virtual_u(method)
+        virtual = np.array([known.get(o, 0.0) for o in self.model.organs])
         return standard_uncertainty(method, self.model, rows, self.terms, virtual, self.setting.calibrated)
 
     def conjugate_rows(self) -> np.ndarray:

@@ -87,7 +87,8 @@ def make_problem(run: Run, patient: str, device: str) -> Problem:
     for n, seen in enumerate((model, *(with_faults(model, rng) for rng in seeds))):
         sources = by_tissue(seen)
         shapes = shapes_for_samples(run, patient, sources)  # of the organs as they are told, as in a reconstruction
-        if shapes is not None and not 0 < n == faulty:  # the last one without it, as where a prior image is refused
+        refused = faulty > 0 and n == faulty  # the last copy sees no prior image, as where a reconstruction refuses it
+        if shapes is not None and not refused:
             sources = Sources(sources, shapes, 1.0, tuple(range(len(shapes.foci)))).textured
         makers.append(FeatureMaker(projector, seen, sources))
     return Problem(data, tuple(makers), nuclide, shift_mm, run.config.seed, patient, batch)
