@@ -45,7 +45,7 @@ TEMPLATES = {
     "cohort_table": "cohort.csv",
 }
 
-# Bumped only when a step's numbers change: a bump reruns the step, editing the package does not.
+# Bumped only when a step's numbers or refusals change: a bump reruns the step, editing the package does not.
 STEP_VERSIONS = {
     "import_ct": 1,
     "import_planar": 2,
