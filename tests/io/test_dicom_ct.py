@@ -10,7 +10,7 @@ from imaging_scene import PLANTED, ct_volume
 
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
-from planardose.io.ct import clip_hu, read_ct
+from planardose.io.ct import check_corners, clip_hu, read_ct
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_ct_read import read_ct_series
 
@@ -93,6 +93,40 @@ def test_slope_intercept_and_stray_thickness(tmp_path: Path):
     np.testing.assert_allclose(back.grid.spacing_mm, (2.0, 3.0, 5.0), atol=1e-5)
     expected = 2 * _field(_centres(back.grid)) + np.arange(4)
     np.testing.assert_allclose(back.data, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("padding", "limit"), [(63536, None), (-2000, None), (-2010, -1990)])
+def test_padding_at_the_edge_is_air_and_the_same_number_inside_is_not(padding: int, limit: int | None, tmp_path: Path):
+    volume = _volume(np.eye(3))
+    write_ct(tmp_path, volume)
+    for file in tmp_path.iterdir():
+        ds = pydicom.dcmread(file)
+        image = ds.pixel_array.astype(np.int16)
+        image[0, :2] = image[2, 2] = -2000
+        ds.PixelRepresentation, ds.RescaleIntercept, ds.PixelData = 1, "2000", image.tobytes()  # padding becomes 0 HU
+        ds.PixelPaddingValue = padding
+        ds["PixelPaddingValue"].VR = "SS" if padding < 0 else "US"
+        if limit is not None:
+            ds.PixelPaddingRangeLimit = limit
+            ds["PixelPaddingRangeLimit"].VR = "SS"
+        ds.save_as(file)
+    hu = read_ct_series(tmp_path, "P01 ct").data
+    assert (hu[:2, 0] == -1024).all()
+    assert (hu[2, 2] == 0).all()
+    assert np.count_nonzero(hu == -1024) == 2 * hu.shape[2]
+
+
+def test_surroundings_filled_with_water_are_refused():
+    hu = np.random.default_rng(1).normal(0, 10, (20, 20, 20)).astype(np.float32)
+    hu[:4] = hu[-4:] = -1000.0
+    check_corners(hu, "P01 ct")
+    check_corners(hu[5:15], "P01 ct")
+    hu[:1] = hu[-1:] = 0.0
+    with pytest.raises(InputError, match="8 of the 8 corners hold 0 HU"):
+        check_corners(hu, "P01 ct")
+    hu[:1] = -1000.0
+    with pytest.raises(InputError, match="4 of the 8 corners hold 0 HU"):
+        check_corners(hu, "P01 ct")
 
 
 def test_localizer_copies_and_other_modalities_are_left_out(tmp_path: Path):

@@ -155,6 +155,20 @@ def test_missing_energy_windows_are_asked_for(edited, pair):
     assert edited(change, by_hand).pair.windows == WINDOWS
 
 
+def test_frames_of_an_unknown_window_are_asked_for(edited, pair):
+    def change(ds):
+        keep = [n for n, w in enumerate(ds.EnergyWindowVector) if w == 1]
+        _pixels(ds, lambda a: a[keep])
+        ds.NumberOfFrames, ds.DetectorVector = 2, [1, 2]
+        del ds.EnergyWindowVector
+
+    with pytest.raises(InputError, match=rf"3 energy windows and no EnergyWindowVector.*{KEY}\.windows_kev"):
+        edited(change)
+    first = (WINDOWS[0].low_kev, WINDOWS[0].high_kev)
+    found = edited(change, Hand(windows_kev=(first,))).pair
+    np.testing.assert_array_equal(found.counts, pair.counts[:, :1])
+
+
 def test_signed_pixels_and_a_file_per_head(tmp_path: Path, pair):
     write_planar(tmp_path / "nm.dcm", pair, CAMERA)
     for head in (1, 2):

@@ -14,6 +14,7 @@ from planardose.io.nifti import read_volume
 HU_RANGE = (-1024, 3071)  # 12 bits with the usual offset: beyond lie padding, noise in air, and metal
 TOLERATED_LOW_HU = -1250  # reconstruction noise and sharp kernels reach below -1024 in air
 BIN_HU = 10
+THIN_HU = -500  # below lies air or lung
 
 
 def read_ct(path: Path, where: str) -> Volume:
@@ -27,7 +28,7 @@ def read_ct(path: Path, where: str) -> Volume:
     Raises
     ------
     InputError
-        As `read_volume`, `read_ct_series` and `check_hu`.
+        As `read_volume`, `read_ct_series`, `check_hu` and `check_corners`.
     """
     with readable(where):
         if not path.exists():
@@ -36,6 +37,7 @@ def read_ct(path: Path, where: str) -> Volume:
         volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
     check_spacing(volume.grid, where)
     check_hu(volume.data, where)
+    check_corners(volume.data, where)
     return volume
 
 
@@ -59,6 +61,23 @@ def clip_hu(volume: Volume) -> tuple[Volume, dict]:
         "voxels": int(data.size),
     }
     return replace(volume, data=np.rint(np.clip(data, low, high)).astype(np.int16)), found
+
+
+def check_corners(data: np.ndarray, where: str) -> None:
+    """Refuse a CT whose surroundings are filled with the number of tissue, as resampling with a default of 0 does.
+
+    Noise never gives four of the eight corners the very same number; a crop within the body has no air.
+    """
+    corners = data[np.ix_(*[(0, -1)] * 3)]
+    values, counts = np.unique(corners[corners > THIN_HU], return_counts=True)
+    if counts.max(initial=0) >= 4 and np.count_nonzero(data < THIN_HU) >= 0.05 * data.size:
+        filled = values[counts.argmax()]
+        raise InputError(
+            where,
+            f"{counts.max()} of the 8 corners hold {filled:g} HU: what lies outside the scan is filled with it",
+            "air there, near -1000 HU",
+            "resample again with -1024 HU outside",
+        )
 
 
 def check_hu(data: np.ndarray, where: str) -> None:

@@ -9,6 +9,8 @@ from planardose.image import Volume
 from planardose.io.dicom_common import read_datasets, understood
 from planardose.io.dicom_slices import volume_of_slices
 
+UNSCANNED_HU = -1024.0
+
 
 def read_ct_series(path: Path, where: str) -> Volume:
     """Read the one CT series of a folder (or its subfolders) into HU.
@@ -44,7 +46,7 @@ def _volume_of(datasets: list[Dataset], where: str) -> Volume:
     if not slices:
         seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
         raise InputError(where, f"no CT image among {len(datasets)} DICOM files (modalities {seen})", "one CT series")
-    return volume_of_slices(slices, "CT", "CT number", "HU", where)
+    return volume_of_slices(slices, "CT", "CT number", "HU", UNSCANNED_HU, where)
 
 
 def _is_ct_slice(ds: Dataset) -> bool:

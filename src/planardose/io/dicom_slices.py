@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 from pydicom.dataset import Dataset
+from scipy import ndimage
 
 from planardose.errors import InputError
 from planardose.frames import ras_from_lps
@@ -16,7 +17,9 @@ POSITION_TOLERANCE = 0.05  # of the spacing: headers round positions
 GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 
 
-def volume_of_slices(slices: list[Dataset], noun: str, quantity: str, unit: str, where: str) -> Volume:
+def volume_of_slices(
+    slices: list[Dataset], noun: str, quantity: str, unit: str, outside: float, where: str
+) -> Volume:
     """The one series among the slices as a volume of rescaled values.
 
     Slices are grouped by frame of reference, orientation, matrix and pixel size; a group whose positions repeat is
@@ -30,6 +33,8 @@ def volume_of_slices(slices: list[Dataset], noun: str, quantity: str, unit: str,
         What they are in messages: ``"CT"`` or ``"PET"``.
     quantity, unit : str
         Of the values.
+    outside : float
+        Value of pixels that the header calls padding: they lie outside the scanned circle.
     where : str
         Sheet row and column, for errors.
 
@@ -56,7 +61,7 @@ def volume_of_slices(slices: list[Dataset], noun: str, quantity: str, unit: str,
             )
         _check_header(ds, where)
     series = _one_series(_unique(slices), noun, where)
-    return _stack(_ordered(series, noun, where), noun, quantity, unit, where)
+    return _stack(_ordered(series, noun, where), noun, quantity, unit, outside, where)
 
 
 def _check_header(ds: Dataset, where: str) -> None:
@@ -167,7 +172,7 @@ def _check_spacing(steps: np.ndarray, distance: np.ndarray, noun: str, where: st
     )
 
 
-def _stack(series: list[Dataset], noun: str, quantity: str, unit: str, where: str) -> Volume:
+def _stack(series: list[Dataset], noun: str, quantity: str, unit: str, outside: float, where: str) -> Volume:
     """Volume of ordered slices; the affine's third column is the mean step of the positions."""
     first, last = (np.array(ds.ImagePositionPatient, dtype=float) for ds in (series[0], series[-1]))
     step = (last - first) / (len(series) - 1)
@@ -187,5 +192,20 @@ def _stack(series: list[Dataset], noun: str, quantity: str, unit: str, where: st
         if image.ndim != 2 or image.T.shape != data.shape[:2]:
             raise InputError(where, f"{noun} slice {k + 1} has pixels of shape {image.shape}", f"{data.shape[1::-1]}")
         slope, intercept = rescale(ds, where)
-        data[:, :, k] = image.T * slope + intercept
+        data[:, :, k] = np.where(_padding(ds, image), outside, image * slope + intercept).T
     return Volume(data, Grid(data.shape, ras_from_lps @ lps), quantity, unit)
+
+
+def _padding(ds: Dataset, image: np.ndarray) -> np.ndarray | bool:
+    """Pixels (rows, columns) of PixelPaddingValue, up to PixelPaddingRangeLimit, that reach the image's edge.
+
+    Inside the body the same stored value may be tissue. Numbers of the other signedness are those of the same bits.
+    """
+    value = ds.get("PixelPaddingValue")
+    if value in (None, ""):
+        return False
+    limit = ds.get("PixelPaddingRangeLimit")
+    ends = [np.int64(int(x)).astype(image.dtype) for x in (value, value if limit in (None, "") else limit)]
+    parts, _ = ndimage.label((image >= min(ends)) & (image <= max(ends)))
+    at_edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+    return np.isin(parts, at_edge[at_edge > 0])

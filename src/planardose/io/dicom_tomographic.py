@@ -85,7 +85,7 @@ def _pet(slices: list[Dataset], where: str) -> ActivityImage:
         if ds.get("RescaleSlope") in (None, ""):
             raise InputError(where, "a PET slice has no RescaleSlope", "a slope on every slice", "export it again")
     unit = BQ_ML if units == {"BQML"} else ARBITRARY
-    volume = volume_of_slices(slices, "PET", QUANTITY, unit, where)
+    volume = volume_of_slices(slices, "PET", QUANTITY, unit, 0.0, where)
     return ActivityImage(volume, "PT", _earliest(slices))
 
 

@@ -92,8 +92,16 @@ def heads_of(ds: Dataset, file: int, windows_kev: tuple | None, where: str, key:
             "DetectorVector, or one head per file",
             "or give the images as NPZ + JSON",
         )
-    detector, window = detector or [1] * n, window or [1] * n
+    detector, told = detector or [1] * n, window
+    window = told or [1] * n
     windows = _windows(ds, max(window), windows_kev, where, key)
+    if told is None and len(set(windows)) > 1:
+        raise InputError(
+            where,
+            f"{len(windows)} energy windows and no EnergyWindowVector: the header does not say which frame is of which",
+            "EnergyWindowVector, or one window",
+            f"decide with {key}.windows_kev, e.g. [[187.2, 228.8]]",
+        )
     single = len(set(detector)) == 1
     return [_head(ds, file, d, single,
                   [(windows[w - 1], image) for x, w, image in zip(detector, window, images, strict=True) if x == d],
