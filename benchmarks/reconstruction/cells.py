@@ -95,21 +95,31 @@ class Group:
         return self.cells, {k: self.config[k] for k in BEFORE & set(self.config)}, self.unregistered
 
 
-def _with_prior(name: str, called: str, methods: tuple[str, ...]) -> Group:
+NOT_TRAINED = {"train": {"steps": 0}}
+
+
+def _called(methods: tuple[str, ...], config: dict, condition: str) -> dict[str, str]:
+    """Names of methods under a condition; a U-Net without steps is the population network."""
+    named = {"unet": "population network"} if config == NOT_TRAINED else {}
+    return {m: f"{named.get(m, m)}, {condition}" for m in methods}
+
+
+def _with_prior(name: str, condition: str, methods: tuple[str, ...], config: dict | None = None) -> Group:
     """Methods that are given a prior image of the case's `PRIORS`."""
-    cells = {"prior_image": f"inputs/{{patient}}/{name}"}
-    return Group(methods, cells=cells, rename={m: f"{m}, {called}" for m in methods})
+    cells, config = {"prior_image": f"inputs/{{patient}}/{name}"}, config or {}
+    return Group(methods, config, cells, _called(methods, config, condition))
 
 
-def _at_7mm(methods: tuple[str, ...], called: dict, **train) -> Group:
-    """Methods at voxels that the population network does not know."""
-    return Group(methods, {"grid_mm": 7, **train}, rename={m: f"{called.get(m, m)}, 7 mm" for m in methods})
-
-
-def _with_masks(methods: tuple[str, ...]) -> Group:
+def _with_masks(methods: tuple[str, ...], config: dict | None = None) -> Group:
     """Methods that are told of all lesions."""
-    cells = {"lesions": f"inputs/{{patient}}/{ALL_LESIONS}"}
-    return Group(methods, cells=cells, rename={m: f"{m}, lesion masks" for m in methods})
+    cells, config = {"lesions": f"inputs/{{patient}}/{ALL_LESIONS}"}, config or {}
+    return Group(methods, config, cells, _called(methods, config, "lesion masks"))
+
+
+def _at_7mm(methods: tuple[str, ...], config: dict | None = None) -> Group:
+    """Methods at voxels that the population network does not know."""
+    config = config or {}
+    return Group(methods, {"grid_mm": 7, **config}, rename=_called(methods, config, "7 mm"))
 
 
 # A new method, or a run with prior image or lesion masks, is one line here.
@@ -119,14 +129,16 @@ GROUPS = {
     "unet_scratch": Group(("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population"}),
     "unet_half": Group(("unet",), {"train": {"steps": 100}}, rename={"unet": "unet, half the steps"}),
     "unet_gentle": Group(("unet",), {"train": {"learning_rate": 5e-4}}, rename={"unet": "unet, low rate"}),
-    "population": Group(("unet",), {"train": {"steps": 0}}, rename={"unet": "population network"}),
+    "population": Group(("unet",), NOT_TRAINED, rename={"unet": "population network"}),
     "reinforced": Group(
         ("unet",), {"reinforce": {"steps": 50, "checkpoint_every": 10}}, rename={"unet": "unet, reinforced"}
     ),
     "lesion_masks": _with_masks(("qplanar_mlem",)),
     "lesion_masks_unet": _with_masks(("unet",)),
+    "lesion_masks_population": _with_masks(("unet",), NOT_TRAINED),
     "prior": _with_prior("prior.nii.gz", "prior image", ("qplanar_mlem",)),
     "prior_unet": _with_prior("prior.nii.gz", "prior image", ("unet",)),
+    "prior_population": _with_prior("prior.nii.gz", "prior image", ("unet",), NOT_TRAINED),
     "prior_off": _with_prior("prior_off.nii.gz", "prior image 10 mm off", ("qplanar_mlem",)),
     "prior_poor": _with_prior("prior_poor.nii.gz", "poor prior image", ("qplanar_mlem",)),
     "unregistered": Group(
@@ -143,8 +155,8 @@ GROUPS = {
         ("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population, no physics base"},
         without="base",
     ),
-    "unet_7mm": _at_7mm(("qplanar_mlem", "unet"), {}),
-    "population_7mm": _at_7mm(("unet",), {"unet": "population network"}, train={"steps": 0}),
+    "unet_7mm": _at_7mm(("qplanar_mlem", "unet")),
+    "population_7mm": _at_7mm(("unet",), NOT_TRAINED),
     "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
     "diffusion": Group(("unet", "diffusion"), left_out=("unet",)),
     "resunet": Group(

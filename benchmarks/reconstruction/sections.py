@@ -56,7 +56,8 @@ SECTIONS = (
     Section(
         "Prior image and lesion masks", "qplanar_mlem",
         ("qplanar_mlem", "qplanar_mlem, prior image", "qplanar_mlem, prior image 10 mm off",
-         "qplanar_mlem, poor prior image", "unet, prior image", "qplanar_mlem, lesion masks", "unet, lesion masks"),
+         "qplanar_mlem, poor prior image", "population network, prior image", "unet, prior image",
+         "qplanar_mlem, lesion masks", "population network, lesion masks", "unet, lesion masks"),
     ),
 )  # fmt: skip
 
