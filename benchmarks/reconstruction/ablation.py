@@ -48,7 +48,7 @@ def no_base() -> Iterator[None]:
     """The network corrects an evenly filled body instead of QPlanar's map."""
 
     def even(self: FeatureMaker, projector: Projector, model: PatientModel, sources: PatientModel) -> None:
-        whole = replace(model, organs=(REMAINDER,), fractions=model.fractions.sum(axis=0, keepdims=True))
+        whole = replace(model, organs=(REMAINDER,), fractions=model.fractions.sum(axis=0, keepdims=True), mass_g=None)
         make(self, projector, model, whole)
 
     make = FeatureMaker.__init__

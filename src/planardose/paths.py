@@ -49,7 +49,7 @@ TEMPLATES = {
 STEP_VERSIONS = {
     "import_ct": 2,
     "import_planar": 3,
-    "segment": 2,
+    "segment": 3,
     "import_prior": 3,
     "sample_uptake": 1,
     "project": 3,
@@ -59,8 +59,8 @@ STEP_VERSIONS = {
     "register": 8,
     "reconstruct": 15,
     "compare_spect": 1,
-    "fit_kinetics": 2,
-    "absorbed_dose": 1,
+    "fit_kinetics": 3,
+    "absorbed_dose": 2,
     "report": 3,
     "report_cohort": 1,
 }

@@ -30,6 +30,8 @@ class PatientModel:
         Mass of adipose, soft tissue and bone (`MATERIALS`) per voxel volume.
     margin : tuple of int
         Number of slices beyond the CT at the (lower, upper) end of k.
+    mass_g : (O,) float64 or None
+        Mass of each organ by the CT's own voxels; None where there are none, as for organs that were drawn or split.
     """
 
     grid: Grid
@@ -37,8 +39,11 @@ class PatientModel:
     fractions: np.ndarray = field(repr=False)
     partial_density: np.ndarray = field(repr=False)
     margin: tuple[int, int] = (0, 0)
+    mass_g: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if self.mass_g is not None and len(self.mass_g) != len(self.organs):
+            raise ValueError(f"{len(self.mass_g)} masses for {len(self.organs)} organs")
         if self.fractions.shape != (len(self.organs), *self.grid.shape):
             raise ValueError(
                 f"fractions have shape {self.fractions.shape}, expected {(len(self.organs), *self.grid.shape)}"
@@ -76,7 +81,13 @@ class PatientModel:
         return self.fractions.sum(axis=(1, 2, 3), dtype=np.float64) * self.grid.voxel_ml
 
     def masses_g(self) -> np.ndarray:
-        """(O,) float64: mass of each organ; a voxel's mass is shared by volume fraction within the body's share."""
+        """(O,) float64: mass of each organ by the CT's voxels.
+
+        Without them the mass of a voxel of this grid is shared by volume, which mixes an organ's density with its
+        neighbours': soft tissue in lung of 2 mL comes out at half its mass in voxels of 10 mm, lungs 20 % too heavy.
+        """
+        if self.mass_g is not None:
+            return self.mass_g
         share = self.fractions / np.maximum(self.fractions.sum(axis=0), 1e-6)
         return (share * self.density).sum(axis=(1, 2, 3), dtype=np.float64) * self.grid.voxel_ml
 
@@ -88,6 +99,7 @@ class PatientModel:
                 fractions=self.fractions,
                 partial_density=self.partial_density,
                 ras_from_voxel=self.grid.ras_from_voxel,
+                mass_g=self.masses_g(),
                 head=np.array(json.dumps(head)),
             )
 
@@ -102,4 +114,5 @@ class PatientModel:
                 fractions,
                 z["partial_density"],
                 tuple(head["margin"]),
+                z["mass_g"],
             )

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from planardose.anatomy.pushing import Pusher
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.organs import OUTSIDE_CT, source_of_label
+from planardose.patient_model import PatientModel
 
 TILT = np.deg2rad(17.0)
 TILTED = np.array([[1, 0, 0], [0, np.cos(TILT), -np.sin(TILT)], [0, np.sin(TILT), np.cos(TILT)]])
@@ -82,6 +84,25 @@ def test_any_axis_order_and_direction_gives_the_same_model(axes):
         assert model.organs == reference.organs and model.grid.same_as(reference.grid)
         assert np.array_equal(model.fractions, reference.fractions)
         assert np.array_equal(model.partial_density, reference.partial_density)
+
+
+
+@pytest.mark.parametrize("radius_mm", [7.8, 13.4])  # 2 and 10 mL
+def test_mass_of_tissue_in_lung_is_that_of_the_ct(radius_mm: float, tmp_path):
+    """In voxels of 10 mm its density is mixed with the lung's: shared by volume, 2 mL would have half their mass."""
+    ct, labels = phantom(ct_grid(np.eye(3), (2.0, 2.0, 2.0), (136, 96, 96)))
+    x, y, z = centres_mm(ct.grid)
+    ball = (x - 57) ** 2 + (y - 2) ** 2 + (z + 12) ** 2 < radius_mm**2
+    ct.data[ball], labels.data[ball] = 40, 1001
+    model = build_model(ct, labels, 10.0)
+    density = partial_density_from_hu(ct.data).sum(axis=0)
+    masses = dict(zip(model.organs, model.masses_g(), strict=True))
+    for organ, value in (("lesion_1", 1001), ("lungs", 10)):
+        assert masses[organ] == pytest.approx(density[labels.data == value].sum() * ct.grid.voxel_ml, rel=1e-5)
+    model.save(tmp_path / "model.npz")
+    np.testing.assert_array_equal(PatientModel.load(tmp_path / "model.npz").masses_g(), model.masses_g())
+    shared = dict(zip(model.organs, replace(model, mass_g=None).masses_g(), strict=True))
+    assert shared["lesion_1"] < 0.8 * masses["lesion_1"]
 
 
 @pytest.mark.parametrize(

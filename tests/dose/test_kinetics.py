@@ -28,13 +28,14 @@ def fit(data):
 @pytest.mark.parametrize("t_eff", [8.0, 35.5, 60.0, 150.0])
 @pytest.mark.parametrize("hours", [HOURS, HOURS[1:3], [20.0, 30.0, 44.0]])
 def test_exact_points_give_the_closed_form_integral(t_eff, hours):
-    curve = fit(points(90.0, t_eff, hours))
+    curve = fit(points(90.0, t_eff, hours, relative_u=0.02))
     integral = quad(lambda t: 90.0 * 2 ** (-t / t_eff), 0, 60 * t_eff, limit=400)[0]
     assert curve.tia_mbq_h == pytest.approx(integral, rel=1e-6)
     assert curve.t_eff_h == pytest.approx(t_eff, rel=1e-6)
     assert curve.extrapolated_fraction == pytest.approx(2 ** (-max(hours) / t_eff), rel=1e-5)
     assert curve.before_fraction == pytest.approx(1 - 2 ** (-min(hours) / t_eff), rel=1e-5)
-    assert curve.points == len(hours) and curve.flags == ()
+    outside = curve.extrapolated_fraction + curve.before_fraction > 0.5
+    assert curve.points == len(hours) and curve.flags == (("mostly_extrapolated",) if outside else ())
 
 
 def test_two_points_pass_through_both_whatever_their_weights():
@@ -52,7 +53,7 @@ def test_single_point_is_haenscheids_approximation(x, ratio):
 
 def test_single_point_uncertainty_is_the_spread_of_half_lives_at_that_time():
     """Against draws of the half-life; a scan at 4 h says almost nothing, one at 48 h is within some 20 %."""
-    median, spread = dose_constants().single_point_t_eff_h
+    median, spread = dose_constants().usual_t_eff_h
     t_eff = np.minimum(median * np.exp(spread * np.random.default_rng(3).standard_normal(400_000)), HALF_LIFE_H)
     for hours in (24.0, 48.0, 72.0):
         truth_over_estimate = t_eff / (2 * hours * 2 ** (-hours / t_eff))
@@ -65,6 +66,65 @@ def test_single_point_uncertainty_is_the_spread_of_half_lives_at_that_time():
     assert curve.tia_mbq_h_u / curve.tia_mbq_h == pytest.approx(
         math.hypot(0.1, single_point_relative_u(48.0, HALF_LIFE_H))
     )
+
+
+@pytest.mark.parametrize("hours", [1.0, 168.0, 336.0])
+def test_single_point_passes_through_it_within_what_is_possible(hours: float):
+    curve = fit(TimeActivity(np.array([hours]), np.array([50.0]), np.array([2.0])))
+    assert curve.at(np.array([hours]))[0] == pytest.approx(50.0)
+    assert curve.t_eff_h == min(hours, HALF_LIFE_H)
+    assert curve.tia_mbq_h == pytest.approx(curve.a0_mbq * curve.t_eff_h / math.log(2))
+    assert curve.extrapolated_fraction + curve.before_fraction == pytest.approx(1.0)
+    early = fit(TimeActivity(np.array([1.0]), np.array([4500.0]), np.array([90.0])))
+    assert early.a0_mbq == ADMINISTERED and "administered_limit" in early.flags
+
+
+def test_points_that_do_not_tell_the_half_life_take_the_usual_one():
+    """An organ that holds next to nothing: without what is known of half-lives the integral was 188 +- 1.3 million."""
+    empty = TimeActivity(np.array([24.0, 72.0, 168.0]), np.array([0.28, 9e-6, 2e-6]), np.array([0.80, 0.26, 0.05]))
+    curve, (median, spread) = fit(empty), dose_constants().usual_t_eff_h
+    assert "half_life_assumed" in curve.flags
+    assert median * np.exp(-2 * spread) < curve.t_eff_h < median * np.exp(spread)
+    assert 0.3 * spread < curve.t_eff_h_u / curve.t_eff_h < 1.05 * spread
+    assert 0 <= curve.tia_mbq_h < 60 and 10 < curve.tia_mbq_h_u < 100
+    assert "half_life_assumed" not in fit(points(90.0, 40.0, [20.0, 30.0, 44.0])).flags
+    vague = fit(points(90.0, 120.0, [20.0, 30.0, 44.0], relative_u=0.10))
+    assert "half_life_assumed" in vague.flags and median < vague.t_eff_h < 120.0
+
+
+@pytest.mark.parametrize("first", [(0.25, 1.5), (1.5, 4.0), (4.0, 10.0)])
+def test_usual_half_life_keeps_the_coverage_of_organs_near_the_noise(first):
+    """Half-lives as in the library, cut at the physical one; own uncertainty 0.5 MBq, `first` the first activity."""
+    rng, (median, spread), hours = np.random.default_rng(13), dose_constants().usual_t_eff_h, HOURS[1:]
+    z = []
+    for _ in range(300):
+        t_eff = min(median * np.exp(spread * rng.standard_normal()), HALF_LIFE_H)
+        a0, sigma = rng.uniform(*first) * 2 ** (hours[0] / t_eff), np.full(3, 0.5)
+        mbq = np.maximum(points(a0, t_eff, hours).mbq + sigma * rng.standard_normal(3), 1e-6)
+        curve = fit(TimeActivity(hours, mbq, sigma))
+        z.append((curve.tia_mbq_h - a0 * t_eff / math.log(2)) / curve.tia_mbq_h_u)
+    assert 0.62 <= np.mean(np.abs(z) < 1) <= 0.80
+    assert 0.92 <= np.mean(np.abs(z) < 1.96) <= 0.99
+    assert abs(np.mean(z)) < 0.25
+
+
+def test_lowest_of_two_minima_is_found():
+    """Points of an empty organ whose squares have a second, higher minimum at the physical half-life."""
+    mbq, sigma = np.array([0.9, 1e-3, 1e-3]), np.array([0.03, 5e-5, 5e-5])
+    curve = fit(TimeActivity(np.array([24.0, 72.0, 168.0]), mbq, sigma))
+    t = np.geomspace(2.0, HALF_LIFE_H, 4000)
+
+    def squares(t_eff):
+        decay = 2 ** (-np.array([24.0, 72.0, 168.0]) / t_eff)
+        a0 = min((decay * mbq / sigma**2).sum() / (decay**2 / sigma**2).sum(), ADMINISTERED)
+        return (((a0 * decay - mbq) / sigma) ** 2).sum()
+
+    assert squares(curve.t_eff_h) <= min(squares(x) for x in t) * (1 + 1e-6)
+
+
+def test_rising_activity_is_told():
+    curve = fit(TimeActivity(np.array([4.0, 24.0]), np.array([50.0, 80.0]), np.array([2.5, 4.0])))
+    assert {"physical_limit", "poor_fit", "rising"} <= set(curve.flags)
 
 
 def test_clearance_is_never_negative():
@@ -102,6 +162,19 @@ def test_shared_calibration_does_not_average_down():
     shared = fit(points(90.0, 40.0, relative_u=0.15, common=0.149))
     assert shared.tia_mbq_h_u / shared.tia_mbq_h == pytest.approx(0.15, rel=0.02)
     assert free < 0.75 * shared.tia_mbq_h_u
+
+
+def test_shared_error_that_is_not_proportional_moves_the_half_life_too():
+    """Against refits with the shared error added to all points."""
+    own, common = points(90.0, 40.0, relative_u=0.02), np.array([1.0, 1.0, 1.0, 1.0])
+    data = TimeActivity(HOURS, own.mbq, np.hypot(own.mbq_u, common), common)
+    moved = fit(TimeActivity(HOURS, own.mbq + 0.1 * common, own.mbq_u))
+    free, curve = fit(own), fit(data)
+    shared_tia = 10 * (moved.tia_mbq_h - free.tia_mbq_h)
+    shared_t = 10 * (moved.t_eff_h - free.t_eff_h)
+    assert curve.tia_mbq_h_u == pytest.approx(math.hypot(free.tia_mbq_h_u, shared_tia), rel=0.1)
+    assert curve.t_eff_h_u == pytest.approx(math.hypot(free.t_eff_h_u, shared_t), rel=0.1)
+    assert abs(shared_t) > 2 * free.t_eff_h_u
 
 
 def test_uncertainty_equals_the_spread_of_refits():

@@ -114,13 +114,14 @@ def _classes(voxels: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarra
 
 
 class _Builder:
-    """Collects fractions and partial densities slice by slice."""
+    """Collects fractions, partial densities and masses slice by slice."""
 
     def __init__(self, ct: Volume, labels: Volume, corruption: Corruption, grid: Grid, organs: int):
         self.ct, self.labels, self.corruption, self.grid = ct, labels, corruption, grid
         self.pusher = Pusher(ct.grid, grid)
         self.fractions = np.zeros((organs, *grid.shape), dtype=np.float32)
         self.density = np.zeros((len(MATERIALS), *grid.shape), dtype=np.float32)
+        self.mass_g = np.zeros(organs)
 
     def add(self, mask: np.ndarray, k: int, organ_of_label: np.ndarray, at: int | None = None) -> None:
         """Push slice `k` of the CT, where `mask` (I, J) holds, into the grid; `at` puts it at another slice's place."""
@@ -137,7 +138,10 @@ class _Builder:
         organ = organ_of_label[label][voxel]
         total = np.bincount(organ * size + flat, weight, len(self.fractions) * size)
         self.fractions[..., first:last] += total.reshape(-1, *shape)
-        for sums, values in zip(self.density, partial_density_from_hu(hu), strict=True):
+        partial = partial_density_from_hu(hu)
+        mass = weight * partial.sum(axis=0)[voxel]
+        self.mass_g += np.bincount(organ, mass, len(self.mass_g)) * self.grid.voxel_ml
+        for sums, values in zip(self.density, partial, strict=True):
             sums[..., first:last] += np.bincount(flat, weight * values[voxel], size).reshape(shape)
 
     def add_margin(self, body: np.ndarray, margin: tuple[int, int]) -> None:
@@ -194,4 +198,4 @@ def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -
         builder.add(body[:, :, k], k, class_of_label)
     if any(margin):
         builder.add_margin(body, margin)
-    return PatientModel(grid, organs, builder.fractions, builder.density, margin)
+    return PatientModel(grid, organs, builder.fractions, builder.density, margin, builder.mass_g)

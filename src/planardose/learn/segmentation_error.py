@@ -40,7 +40,7 @@ def with_faults(model: PatientModel, rng: np.random.Generator) -> PatientModel:
         _give(parts, int(rng.choice(small)), np.zeros(model.grid.shape))
     fractions = model.fractions.copy()
     fractions[[*moved, model.organs.index(REMAINDER)]] = parts
-    return replace(model, fractions=fractions)
+    return replace(model, fractions=fractions, mass_g=None)
 
 
 def _slope(fraction: np.ndarray, steps: np.ndarray) -> np.ndarray:

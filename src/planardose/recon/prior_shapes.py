@@ -260,7 +260,7 @@ class Sources:
         ]
         names = tuple(f"{FOCUS}{n}" for n in range(1, len(self.chosen) + 1))
         fractions = np.concatenate([np.array(organs, dtype=np.float32), self.shapes.foci[list(self.chosen)]])
-        return replace(self.model, organs=self.model.organs + names, fractions=fractions)
+        return replace(self.model, organs=self.model.organs + names, fractions=fractions, mass_g=None)
 
     @property
     def hosts(self) -> np.ndarray:

@@ -70,7 +70,7 @@ def _apart(whole: np.ndarray, parts: np.ndarray, hosts: list[int]) -> np.ndarray
 def by_tissue(model: PatientModel) -> PatientModel:
     """`Tissues.sources` of a patient's model."""
     names, hosts, parts = _parts(model)
-    return replace(model, organs=(*model.organs, *names), fractions=_apart(model.fractions, parts, hosts))
+    return replace(model, organs=(*model.organs, *names), fractions=_apart(model.fractions, parts, hosts), mass_g=None)
 
 
 def tissues_of(views: CameraViews, model: PatientModel, responses: Responses) -> Tissues:
@@ -78,7 +78,7 @@ def tissues_of(views: CameraViews, model: PatientModel, responses: Responses) ->
     names, hosts, parts = _parts(model)
     seen = views.organ_responses(parts)
     return Tissues(
-        replace(model, organs=(*model.organs, *names), fractions=_apart(model.fractions, parts, hosts)),
+        replace(model, organs=(*model.organs, *names), fractions=_apart(model.fractions, parts, hosts), mass_g=None),
         np.array([*range(len(model.organs)), *hosts]),
         Responses(*(_apart(getattr(responses, k), getattr(seen, k), hosts) for k in ("primary", "scatter"))),
     )
