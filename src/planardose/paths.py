@@ -61,6 +61,6 @@ STEP_VERSIONS = {
     "compare_spect": 1,
     "fit_kinetics": 3,
     "absorbed_dose": 2,
-    "report": 3,
+    "report": 4,
     "report_cohort": 1,
 }

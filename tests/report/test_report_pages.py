@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.dose.constants import dose_constants
 from planardose.io.views_file import load_views
 from planardose.learn import diffusion_infer
 from planardose.recon.projector import Projector
 from planardose.recon.setting import load_setting
+from planardose.report.limits import limits
 from planardose.report.patient_page import _notes
 from planardose.report.text import with_u
 from planardose.steps.absorbed_dose import absorbed_dose
@@ -168,6 +170,27 @@ def test_limits_are_stated(cohort):
     words = text_of(page(cohort))
     for part in ("not measured by SPECT", "mono-exponential", "Photons are not included", "not that of the wall"):
         assert part in words
+
+
+@pytest.mark.parametrize(
+    ("nuclide", "percent", "says", "on_top"),
+    [("177Lu", {"kidneys": 1.1, "liver": 4.1}, "1.1 % of a kidney's self-dose, 4.1 % of the liver's", False),
+     ("131I", {"kidneys": 16, "liver": 35}, "for 131I this leaves out 16 %", True),
+     ("131I", None, "a decay of 131I sets 380.8 keV free as photons and 191 keV as electrons", True)],
+)  # fmt: skip
+def test_what_is_missing_without_photons_is_that_of_the_nuclide(cohort, nuclide, percent, says: str, on_top: bool):
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    assert summary["photons_missing_percent"] == dose_constants().missing_self_percent["177Lu"]
+    summary |= {"nuclide": nuclide, "photons_missing_percent": percent}
+    assert any(says in line for line in limits(summary, ""))
+    assert any(says in n["text"] and n["kind"] == "bad" for n in _notes(summary, {})) == on_top
+
+
+def test_dead_time_is_told_as_it_was_corrected(cohort):
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    assert summary["dead_time_corrected"] is True
+    assert any(line.startswith("Dead time is corrected") for line in limits(summary, ""))
+    assert any("Dead time is not corrected" in x for x in limits(summary | {"dead_time_corrected": False}, ""))
 
 
 def test_provenance_has_versions_hashes_and_seed(cohort):

@@ -18,7 +18,7 @@ class DoseConstants:
     poor_fit_probability: float
     density_floor_g_ml: float
     edge_fwhm_mm: float
-    missing_self_percent: dict[str, float]
+    missing_self_percent: dict[str, dict[str, float]]
     contents: tuple[str, ...]
 
 
@@ -30,6 +30,6 @@ def dose_constants() -> DoseConstants:
         **{k: tuple(v) if isinstance(v, list) else float(v) for k, v in d["kinetics"].items()},
         density_floor_g_ml=float(d["local_dose"]["density_floor_g_ml"]),
         edge_fwhm_mm=float(d["segmentation"]["edge_fwhm_mm"]),
-        missing_self_percent={k: float(v) for k, v in d["photons"]["missing_self_percent"].items()},
+        missing_self_percent=d["photons"]["missing_self_percent"],
         contents=tuple(d["contents"]),
     )

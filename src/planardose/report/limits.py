@@ -1,27 +1,52 @@
 """What the numbers rest on, in words, for the patient's page."""
 
-ALWAYS = (
+from planardose.library import load_nuclide
+
+MAP = (
     "The three-dimensional maps are generated from two opposed planar views and a CT, not measured by SPECT. "
-    "Organ totals are well determined; where activity sits along the line of view is not, unless an organ's "
-    "outline says so.",
+    "Totals of large organs with uptake are well determined; where activity sits along the line of view is not, unless "
+    "an organ's outline says so. A lesion that no label outlines counts in the organ around it: no uncertainty here "
+    "holds that."
+)
+CURVES = (
     "Time-activity curves are mono-exponential from injection to infinity: uptake is taken as complete at "
     "injection, and clearance goes on as between the points. Half-lives are held below the physical one, "
-    "activities below the administered one.",
-    "The dose map gives every voxel its own amplitude and the half-life of its organ.",
-    "Electrons deposit their energy in the voxel where the decay happened. Photons are not included: in organs "
-    "this leaves out 1 to 4 % of the self-dose (kidney and spleen 1 %, liver 4 %) and the cross-dose from the "
-    "neighbours.",
+    "activities below the administered one. Where the points do not tell the half-life, what is usual for organs "
+    "enters the fit."
+)
+DOSE_MAP = (
+    "The dose map gives every voxel its own amplitude and the half-life of its organ. Its voxels mix an organ with "
+    "what is around it: an organ's dose is the table's, the mean of the map inside an outline is lower, for small "
+    "organs by far, and a dose-volume histogram of the map misleads."
+)
+PHOTONS = "Electrons deposit their energy in the voxel where the decay happened. Photons are not included: {}"
+SELF_DOSE = (
+    "for {nuclide} this leaves out {kidneys:g} % of a kidney's self-dose, {liver:g} % of the liver's, and the "
+    "cross-dose from the neighbours."
+)
+UNKNOWN_SELF_DOSE = (
+    "a decay of {nuclide} sets {photons:g} keV free as photons and {electrons:g} keV as electrons; what an organ "
+    "absorbs of the former, its own and its neighbours', is missing."
+)
+CONTENTS = (
     "Urinary bladder, gallbladder, stomach and bowel: the label holds the contents; the dose is not that of the "
-    "wall. The skeleton's dose is not that of the red marrow.",
+    "wall. The skeleton's dose is not that of the red marrow."
+)
+UNCERTAINTIES = (
     "Uncertainties (k = 1) of activities hold the counts, uneven uptake in the organ and its neighbours, and what "
     "synthetic patients with imperfect segmentations showed for this class of organ; the calibration is added. Most "
     "of it is shared by all time points and does not average down. Doses add the fit and the organ's volume by the "
-    "EANM guide's edge model. They do not hold errors of the curve's shape, or of a segmentation worse than those.",
-    "Dead time is corrected with the paralysable model on the photopeak rate, along the sweep, where the camera's "
-    "file states it (tau_us); otherwise a few per cent of the counts are missing in the first hours after a therapy "
-    "activity, about 2 % at 24 h.",
+    "EANM guide's edge model, which takes every organ as a sphere: too little for skeleton, muscle and bowel. They do "
+    "not hold errors of the curve's shape, or of a segmentation worse than those."
+)
+DEAD_TIME = "Dead time is corrected with the paralysable model on the photopeak rate, along the sweep."
+NO_DEAD_TIME = (
+    "Dead time is not corrected: the camera's file does not state it (tau_us). A few per cent of the counts are "
+    "missing in the first hours after a therapy activity, about 2 % at 24 h."
+)
+MOMENT = (
     "Activities refer to the middle of the acquisition; decay during it is neglected (far below 0.1 % for half an "
-    "hour).",
+    "hour)."
 )
 GATE_FAILED = (
     "The activity map does not explain the measured counts (re-projection gate failed): do not use these doses "
@@ -40,10 +65,9 @@ TOO_MUCH = (
     "activity and the times."
 )
 ONE_POINT = "One time point only: integrals by Hänscheid's approximation."
-KEY_NOTE = (
-    "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons not included "
-    "(1 to 4 % of an organ's self-dose)."
-)
+KEY_NOTE = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons not included."
+PHOTONS_MATTER = "These doses are too low. {}"
+MATTERS = 0.1  # of the liver's self-dose, or photon over electron energy where that is not known
 ADDED_CYCLES = " Cycles are added; their uncertainties add fully."
 NOT_SEPARATED = (
     "The reconstruction did not state the shared part of its uncertainty: the integrals' uncertainty is too small."
@@ -58,7 +82,21 @@ RESIDUE = "At most {} % of an earlier cycle's activity can be left (physical dec
 SEVERAL_CYCLES = "Every cycle is fitted on its own; what an earlier cycle left behind is not subtracted."
 
 
+def photons(summary: dict) -> tuple[str, bool]:
+    """What is missing without photons, and whether the first screen must say so."""
+    nuclide, missing = load_nuclide(summary["nuclide"]), summary["photons_missing_percent"]
+    if missing is None:
+        energies = {"photons": nuclide.photon_kev, "electrons": nuclide.electron_kev}
+        told = UNKNOWN_SELF_DOSE.format(nuclide=nuclide.name, **energies)
+        return PHOTONS.format(told), nuclide.photon_kev > MATTERS * nuclide.electron_kev
+    return PHOTONS.format(SELF_DOSE.format(nuclide=nuclide.name, **missing)), missing["liver"] > 100 * MATTERS
+
+
 def limits(summary: dict, kinetics_note: str) -> list[str]:
     """Sentences that fit this patient; `kinetics_note` is what the curve fits add, or empty."""
-    lines = [*ALWAYS, *([kinetics_note] if kinetics_note else [])]
-    return [*lines, SEVERAL_CYCLES] if len(summary["cycles"]) > 1 else lines
+    dead_time = DEAD_TIME if summary["dead_time_corrected"] else NO_DEAD_TIME
+    several = SEVERAL_CYCLES if len(summary["cycles"]) > 1 else ""
+    found = (
+        MAP, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, UNCERTAINTIES, dead_time, MOMENT, kinetics_note, several,
+    )  # fmt: skip
+    return [line for line in found if line]

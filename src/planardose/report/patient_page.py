@@ -15,6 +15,7 @@ from planardose.report.text import (
     EMPTY,
     hours,
     is_key,
+    like_u,
     method_name,
     missing,
     number,
@@ -140,7 +141,9 @@ def _notes(s: dict, retained: dict) -> list[dict]:
     """What the reader must know before the numbers."""
     above = ", ".join(f"{percent(share)} at {t}" for t, share in retained.items() if share > MOST_RETAINED)
     far = ", ".join(f"{x['ratio']:.2f} at {t}" for t, x in s["scale"].items() if x["plausible"] is False)
+    missing_photons, matter = words.photons(s)
     notes = [
+        ("bad", words.PHOTONS_MATTER.format(missing_photons) if matter else ""),
         ("bad", words.GATE_FAILED if s["gate"] == "failed" else ""),
         ("warn", f"{s['message'][0].upper()}{s['message'][1:]}." if s["message"] else ""),
         ("warn", "" if s["calibrated"] else words.NOT_CALIBRATED),
@@ -159,7 +162,7 @@ def _key_doses(s: dict) -> dict:
             "organ": organ_name(o["organ"]),
             "colour": colour_of(o["organ"]),
             "dose": with_u(o["dose_gy"], o["dose_gy_u"]),
-            "per_gbq": number(o["dose_gy_per_gbq"]),
+            "per_gbq": like_u(o["dose_gy_per_gbq"], _per_gbq_u(o["dose_gy"], o["dose_gy_u"], o["dose_gy_per_gbq"])),
             "bar": round(100 * o["dose_gy"] / top, 1),
         }
         for o in organs
@@ -184,16 +187,21 @@ def _dose_rows(page: PatientInput) -> dict:
                 "remarks": ", ".join(sorted(letters[x] for x in d.flags.split(";") if x)),
                 "cycle": d.cycle,
                 "mass": number(d.mass_g),
-                "t_eff": EMPTY if f.t_eff_h_u > f.t_eff_h else with_u(f.t_eff_h, f.t_eff_h_u),
+                "t_eff": with_u(f.t_eff_h, f.t_eff_h_u),
                 "tia": with_u(f.tia_mbq_h, f.tia_mbq_h_u),
                 "before": percent(f.before_fraction),
                 "beyond": percent(f.extrapolated_fraction),
                 "dose": with_u(d.dose_gy, d.dose_gy_u),
-                "per_gbq": number(d.dose_gy_per_gbq),
+                "per_gbq": like_u(d.dose_gy_per_gbq, _per_gbq_u(d.dose_gy, d.dose_gy_u, d.dose_gy_per_gbq)),
                 "faint": d.organ == "remainder",
             }
         )
     return {"doses": rows, "remarks": [(letters[x], page.flag_texts.get(x, x)) for x in flags]}
+
+
+def _per_gbq_u(dose_gy, u_gy, per_gbq) -> float | None:
+    """Uncertainty of a dose per administered activity, Gy/GBq, by that of the dose."""
+    return None if missing(u_gy) or not dose_gy else u_gy * per_gbq / dose_gy
 
 
 def _methods(page: PatientInput) -> dict:

@@ -7,7 +7,8 @@ from importlib.metadata import version
 import pandas as pd
 
 import planardose
-from planardose.library import load_nuclide
+from planardose.library import load_camera, load_nuclide
+from planardose.organs import OUTSIDE_CT
 from planardose.report.text import method_name
 from planardose.run import Run
 from planardose.units import rounded
@@ -43,7 +44,8 @@ def patient_summary(
     kinetics, doses : DataFrame
         The dose step's tables.
     **more
-        Further entries: energy, hashes, scale (time point -> measured and computed sensitivity).
+        Further entries: energy, hashes, photons_missing_percent, scale (time point -> measured and computed
+        sensitivity).
     """
     rows = run.cohort.rows_of(patient)
     nuclide = load_nuclide(rows[0].nuclide)
@@ -61,6 +63,8 @@ def patient_summary(
         "cycles": _cycles(run, patient),
         "organs": _organs(used, sum(c["administered_mbq"] for c in _cycles(run, patient).values()) / 1000),
         "tia_mbq_h": float(f"{fits.tia_mbq_h.sum():.8g}"),
+        "tia_outside_ct_mbq_h": float(f"{fits[fits.organ == OUTSIDE_CT].tia_mbq_h.sum():.8g}"),
+        "dead_time_corrected": all(load_camera(r.camera).tau_in(nuclide.photopeak) is not None for r in rows),
         "flags": sorted({f for text in fits["flags"] for f in text.split(";") if f}),
         "dose_model": "local electron deposition; photons not included",
         "kinetic_model": "mono-exponential",

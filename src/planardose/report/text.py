@@ -61,8 +61,17 @@ def with_u(value, u) -> str:
         return EMPTY
     if missing(u) or u <= 0:
         return number(value)
+    return f"{like_u(value, u)} ± {like_u(u, u)}"
+
+
+def like_u(value, u) -> str:
+    """The value to the second digit of its standard uncertainty `u`; three digits where there is none."""
+    if missing(value):
+        return EMPTY
+    if missing(u) or u <= 0:
+        return number(value)
     places = max(1 - math.floor(math.log10(u)), 0)
-    return f"{value:,.{places}f} ± {u:,.{places}f}".replace(",", THIN)
+    return f"{value:,.{places}f}".replace(",", THIN)
 
 
 def percent(fraction, digits: int = 0) -> str:

@@ -17,6 +17,7 @@ from planardose.io.planar_file import load_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.sensitivity import Scale, air_sensitivity_cps_per_mbq
+from planardose.recon.uncertainty import calibration_relative_u
 from planardose.report import limits as words
 from planardose.report.images import (
     ViewPair,
@@ -83,7 +84,10 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     dose = run.need("dose", "absorbed-dose", patient=patient)
     energy = json.loads(dose.with_name(dose.name + ".json").read_text())["energy"]
     scale = _scales(run, patient)
-    summary = patient_summary(run, patient, gates, choice, kinetics, doses, hashes=hashes, energy=energy, scale=scale)
+    nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).name
+    more = {"photons_missing_percent": dose_constants().missing_self_percent.get(nuclide)}
+    more |= {"hashes": hashes, "energy": energy, "scale": scale}
+    summary = patient_summary(run, patient, gates, choice, kinetics, doses, **more)
     output = run.path("summary", patient=patient)
     write_text(output, json.dumps(summary, indent=1, sort_keys=True) + "\n")
     run.sidecar(output, "report", "summary of the patient", "", [run.path("organ_doses", patient=patient), dose])
@@ -108,7 +112,8 @@ def _scales(run: Run, patient: str) -> dict[str, dict]:
         pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
         nuclide, measured = load_nuclide(row.nuclide), row.calibration_cps_per_mbq
         window = pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)]
-        computed = rounded(air_sensitivity_cps_per_mbq(load_camera(row.camera), nuclide, window))
+        penetration = run.config.projection.penetration
+        computed = rounded(air_sensitivity_cps_per_mbq(load_camera(row.camera), nuclide, window, penetration))
         scale = None if measured is None else Scale(measured, computed)
         found[row.timepoint] = {
             "measured_cps_per_mbq": measured,
@@ -123,7 +128,7 @@ def _scale_text(s: dict) -> str:
     measured, computed = s["measured_cps_per_mbq"], s["computed_cps_per_mbq"]
     if measured is None:
         return f"none; computed for the camera type, {computed:.3g} cps/MBq"
-    return str(Scale(measured, computed))
+    return f"{Scale(measured, computed)}; taken as ± {percent(calibration_relative_u(True))}"
 
 
 def _point(
