@@ -9,12 +9,15 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 
 try:
     from planardose.errors import InputError
+    from planardose.origin import check_origin
     from planardose.workflow import Plan
 except ImportError as fault:
     raise SystemExit(f"planardose: cannot be imported beside this snakemake ({fault}); run 'make setup' in the clone")
 
 try:
     PLAN = Plan.load(config)
+    if workflow.is_main_process:
+        check_origin(PLAN.cohort, PLAN.results)
 except InputError as fault:
     raise SystemExit(f"planardose: {fault}") from None
 

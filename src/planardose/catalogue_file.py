@@ -1,11 +1,10 @@
 """A YAML file of the catalogue, read key by key; a fault is one line with file, key, value and what was expected."""
 
-import math
+import sys
 from pathlib import Path
 
-import yaml
-
 from planardose.errors import InputError, shown
+from planardose.strict_yaml import NotYaml, parse_yaml
 
 NEEDED = object()  # the default of a key that must be there
 
@@ -31,11 +30,11 @@ class CatalogueFile:
     def __init__(self, kind: str, path: Path, example: str):
         self.where, self.example, self.asked = f"{kind} file {path.name}", example, set()
         try:
-            self.content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as fault:
-            mark = getattr(fault, "problem_mark", None)
-            line = f", line {mark.line + 1}" if mark else ""
-            raise InputError(self.where + line, "not YAML", "'key: value' lines", f"compare with {example}") from None
+            self.content = parse_yaml(path.read_text(encoding="utf-8-sig"))
+        except NotYaml as fault:
+            line = f", line {fault.line}" if fault.line else ""
+            do = f"compare with {example}"
+            raise InputError(self.where + line, fault.problem, "'key: value' lines", do) from None
         except UnicodeDecodeError:
             raise InputError(self.where, "not UTF-8 text", "a YAML file", f"compare with {example}") from None
         if not isinstance(self.content, dict):
@@ -68,7 +67,8 @@ class CatalogueFile:
         return value if value is default else self._number(key, value, least)
 
     def _number(self, key: str, value: object, least: float | None) -> float:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        good = number and abs(value) <= sys.float_info.max  # false for NaN, infinities, and integers beyond a float
         if not good or (value <= 0 if least is None else value < least):
             raise self.fault(key, _seen(value), "a number above 0" if least is None else f"a number from {least:g}")
         return float(value)

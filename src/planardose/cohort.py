@@ -332,7 +332,13 @@ def load_cohort(path: Path) -> Cohort:
             f"unknown or repeated column {shown(odd[0])}",
             f"only {', '.join(REQUIRED + OPTIONAL)}",
         )
-    lines = [(reader.line_num, row) for row in reader if any(row.values())]
+    try:
+        lines = [(reader.line_num, row) for row in reader if any(row.values())]
+    except csv.Error:
+        raise InputError(
+            f"sheet row {reader.line_num}", "a cell that does not end", "cells separated by single tabs",
+            "leave no quotation mark open",
+        ) from None  # fmt: skip
     for number, row in lines:
         if None in row or None in row.values():
             raise InputError(

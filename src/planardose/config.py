@@ -7,10 +7,10 @@ compares.
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from planardose.errors import InputError
+from planardose.strict_yaml import NotYaml, parse_yaml
 
 Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "diffusion"]
 CLASSICAL = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem")
@@ -258,10 +258,11 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        mapping = yaml.safe_load(path.read_text()) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        mapping = parse_yaml(path.read_text(encoding="utf-8-sig")) or {}
+    except (OSError, UnicodeDecodeError) as fault:
         problem = getattr(fault, "strerror", None) or type(fault).__name__
-        mark = getattr(fault, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise InputError("config file", f"{problem}{line}", "a readable YAML file (UTF-8)") from None
+        raise InputError("config file", problem, "a readable YAML file (UTF-8)") from None
+    except NotYaml as fault:
+        line = f" in line {fault.line}" if fault.line else ""
+        raise InputError("config file", f"{fault.problem}{line}", "a readable YAML file (UTF-8)") from None
     return parse_config(mapping)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from planardose import plausible
 from planardose.catalogue_file import CatalogueFile
 from planardose.errors import InputError, shown
 from planardose.planar import EnergyWindow
@@ -107,8 +108,18 @@ def _folders() -> tuple[Path, ...]:
 
 
 def names(kind: str) -> list[str]:
-    """Names of all entries of a kind (``nuclides``, ``cameras``, ``tracers``), the user's and ours."""
-    return sorted({f.stem for folder in _folders() for f in (folder / kind).glob("*.yaml")})
+    """Names of all entries of a kind (``nuclides``, ``cameras``, ``tracers``), the user's and ours.
+
+    Raises
+    ------
+    InputError
+        For a nuclide's file under another spelling than the catalogue's: it would never be found.
+    """
+    found = sorted({f.stem for folder in _folders() for f in (folder / kind).glob("*.yaml") if f.is_file()})
+    for name in found if kind == "nuclides" else ():
+        if (proper := canonical_nuclide(name)) != name:
+            raise InputError(f"nuclide file {shown(name)}", "not a name like 177Lu", f"{proper}.yaml", "rename it")
+    return found
 
 
 def entry_path(kind: str, name: str) -> Path:
@@ -198,6 +209,9 @@ def load_camera(name: str) -> Camera:
         **{k: entry.number(k, getattr(Camera, k), least=0) for k in optional},
     )
     entry.done()
+    for key, allowed in plausible.CAMERA.items():
+        if getattr(camera, key) is not None:
+            allowed.check(getattr(camera, key), f"camera file {name}.yaml, {key}")
     known = yaml.safe_load((DATA / "physics" / "materials.yaml").read_text())["materials"]
     if material not in known:
         raise entry.fault("backscatter_material", shown(material), f"one of {', '.join(known)}")

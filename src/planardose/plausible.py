@@ -40,6 +40,17 @@ PLANAR_EXTENT_MM = Range(100.0, 3000.0, "mm", "check pixel size and matrix")
 EXPOSURE_S = Range(5.0, 7200.0, "s", "give seconds that a point of the patient is in the field of view")
 DURATION_S = Range(5.0, 21_600.0, "s", "give seconds")
 HEAD_DISTANCE_MM = Range(40.0, 800.0, "mm", "give millimetres from the body's axis to the collimator's face")
+CAMERA = {  # of a camera's file
+    "hole_mm": Range(0.5, 10.0, "mm", "give millimetres, flat to flat"),
+    "septum_mm": Range(0.05, 6.0, "mm", "give millimetres"),
+    "length_mm": Range(10.0, 120.0, "mm", "give millimetres"),
+    "crystal_mm": Range(3.0, 60.0, "mm", "give millimetres"),
+    "intrinsic_fwhm_mm": Range(0.5, 12.0, "mm", "give millimetres"),
+    "energy_resolution": Range(0.01, 0.3, "FWHM / E", "give a fraction, not per cent"),
+    "reference_kev": Range(30.0, 700.0, "keV", "give keV"),
+    "pixel_mm": Range(0.4, 20.0, "mm", "give millimetres"),
+    "tau_us": Range(0.0, 100.0, "us", "give microseconds"),
+}
 CT_VOXEL_MM = Range(0.1, 25.0, "mm", "the spacing must be in millimetres")
 EMISSION_VOXEL_MM = Range(0.5, 30.0, "mm", "the spacing must be in millimetres")
 CT_EXTENT_MM = Range(100.0, 3000.0, "mm", "the spacing must be in millimetres")

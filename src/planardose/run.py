@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,15 +27,14 @@ class Run:
         return self.results / TEMPLATES[key].format(**wildcards)
 
     def need(self, key: str, step: str, **wildcards) -> Path:
-        """Path of an output of an earlier step; missing raises `InputError` that names the step to run."""
+        """Path of an output of an earlier step; missing or cut off raises `InputError` that names the step to run."""
         path = self.path(key, **wildcards)
+        where = " ".join(str(x) for x in (wildcards.get("patient", "cohort"), wildcards.get("timepoint"), key) if x)
         if not path.exists():
-            raise InputError(
-                f"{wildcards.get('patient', 'cohort')} {key}",
-                "not there yet",
-                "the output of an earlier step",
-                f"run 'planardose {step}' first",
-            )
+            expected = "the output of an earlier step"
+            raise InputError(where, "not there yet", expected, f"run 'planardose {step}' first")
+        if not _whole(path):
+            raise InputError(where, "damaged", "a whole file", f"run 'planardose {step}' again")
         return path
 
     def sheet_input(self, patient: str, column: str, timepoint: str | None = None) -> dict:
@@ -79,9 +79,22 @@ class Run:
         write_text(output.with_name(output.name + ".json"), json.dumps(meta, indent=1, sort_keys=True) + "\n")
 
 
+def _whole(path: Path) -> bool:
+    """Whether a file of the results was not cut off, as far as its kind tells: an archive ends with its directory."""
+    if path.suffix == ".npz":
+        return zipfile.is_zipfile(path)
+    if path.suffix == ".json":
+        try:
+            json.loads(path.read_bytes())
+        except ValueError:
+            return False
+    return path.stat().st_size > 0
+
+
 def command_line() -> str:
     """The command with every path replaced by its placeholder (paths may hold names)."""
     words = ["planardose", *sys.argv[1:]]
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
     hidden = {"--cohort": "COHORT", "--results": "RESULTS", "--config": "CONFIG",
               "--activity": "ACTIVITY", "--ct": "CT", "--out": "OUT"}  # fmt: skip
     return " ".join(

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from planardose.errors import InputError, shown
 
 # a date alone would be midnight, and a week date or a bare number (a spreadsheet's day) is nobody's intention
-STAMP = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?")
+STAMP = re.compile(r"(19|2[01])\d{2}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?")
 EXAMPLE = "ISO 8601 with date and time of day, e.g. 2026-03-02T09:30:00"
 
 

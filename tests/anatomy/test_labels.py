@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from planardose.anatomy.label_checks import check_matter
 from planardose.anatomy.labels import add_lesions, labels_table, read_segmentation
 from planardose.anatomy.orient import reindexed
 from planardose.cohort import Cohort, Row
@@ -184,3 +185,33 @@ def test_a_lesion_as_large_as_an_organ_is_told(tmp_path, caplog):
     write_volume(tmp_path / "lesions.nii.gz", labelled({2: (slice(2, 9),) * 3, 3: (9, 9, 9)}, large), dtype=np.int16)
     add_lesions(labelled({}, large), tmp_path / "lesions.nii.gz", "P01 lesions")
     assert "P01 lesions: lesion_2 has 1009 mL" in caplog.text and "lesion_3" not in caplog.text
+
+
+def test_labels_of_another_place_are_refused_and_one_odd_organ_is_told(caplog):
+    grid = Grid.axis_aligned((60, 30, 60), 4.0, (0.0, 0.0, 0.0))
+    labels = labelled({5: np.s_[5:25, :, 5:25], 3: np.s_[30:45, :, 5:20], 26: np.s_[5:55, 5:15, 30:40]}, grid)
+    hu = np.full(grid.shape, 40.0)
+    hu[5:55, 5:15, 30:40] = 300.0
+    for layout in (np.ascontiguousarray, np.asfortranarray):
+        check_matter(Volume(layout(hu), grid, "CT number", "HU"), labels, "P01 segmentation")
+    assert not caplog.text
+    hu[5:25, :, 5:25] = -300.0  # a liver in the lung
+    check_matter(Volume(hu, grid, "CT number", "HU"), labels, "P01 segmentation")
+    assert "liver -300 HU (-60 to 300)" in caplog.text
+    hu[5:55, 5:15, 30:40] = 30.0  # and bones in soft tissue
+    with pytest.raises(InputError, match=r"skeleton 30 HU .*, liver -300 HU .*this CT, and not shifted"):
+        check_matter(Volume(hu, grid, "CT number", "HU"), labels, "P01 segmentation")
+
+
+def test_lesion_maps_that_are_odd_are_told_and_doubled_numbers_refused(tmp_path, caplog):
+    organs = labelled({5: LIVER})
+    write_volume(tmp_path / "none.nii.gz", labelled({}), dtype=np.int16)
+    assert np.array_equal(add_lesions(organs, tmp_path / "none.nii.gz", "P01 lesions").data, organs.data)
+    assert "no lesions in the map" in caplog.text
+    two = labelled({1: LIVER})
+    two.data[KIDNEY] = 1
+    write_volume(tmp_path / "two.nii.gz", two, dtype=np.int16)
+    add_lesions(organs, tmp_path / "two.nii.gz", "P01 lesions")
+    assert "lesion_1 has 2 separate parts: give each lesion its own number" in caplog.text
+    with pytest.raises(InputError, match="lesion 1 stands in the segmentation too"):
+        add_lesions(labelled({1001: KIDNEY}), tmp_path / "two.nii.gz", "P01 lesions")

@@ -148,6 +148,47 @@ def test_odd_numbers_are_noted(tmp_path: Path, caplog):
     assert "% of the injected activity's" in caplog.text
 
 
+def test_pixels_that_are_no_counts_are_noted(tmp_path: Path, caplog):
+    """A matrix halved by averaging: all activities are four times too low."""
+    write_patient(tmp_path)
+    user_file(tmp_path, pixel_mm=[9.6, 10.4])
+    halved = planar_pair().counts.reshape(2, -1, 40, 2, 19, 2).mean(axis=(3, 5))
+    np.savez(tmp_path / "t24.npz", counts=halved)
+    run = Run(parse_config({}), load_cohort(write_sheet(tmp_path, [{"planar": "t24.npz"}])), tmp_path / "results")
+    import_planar(run, "P01", "t24")
+    assert "% of the pixels hold no whole number: are these the counts as acquired?" in caplog.text
+
+
+def test_a_sweep_given_as_a_static_image(tmp_path: Path):
+    """Its duration is several times the exposure of a point, and so would the activity be too low."""
+    write_patient(tmp_path)
+    user_file(tmp_path, pixel_mm=[12.0, 5.2], duration_s=900)
+    says = "a static image whose counts reach over 744 mm, more than the camera's field of 533 mm"
+    assert says in told(tmp_path, planar="t24.npz")
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [({"Manufacturer": "GE MEDICAL SYSTEMS"}, "the header's manufacturer is not that of the sheet's camera (Siemens)"),
+     ({"LossyImageCompression": "01"}, "compressed with loss"),
+     ({"head": {"CollimatorGridName": "SY LEHR"}}, "the header's collimator is LEHR; the sheet's camera has MELP"),
+     ({"head": {"CollimatorType": "PINH"}}, "CollimatorType PINH: only parallel holes are modelled")],
+)  # fmt: skip
+def test_another_camera_than_the_sheets_is_noted(tags: dict, says: str, tmp_path: Path, caplog):
+    run = write_patient(tmp_path)
+    ds = pydicom.dcmread(tmp_path / "t24.dcm")
+    for name, value in tags.pop("head", {}).items():
+        for item in ds.DetectorInformationSequence:
+            setattr(item, name, value)
+    for name, value in tags.items():
+        setattr(ds, name, value)
+    import_planar(run, "P01", "t24")
+    assert not [r for r in caplog.records if "collimator" in r.message.lower() or "manufacturer" in r.message]
+    ds.save_as(tmp_path / "t24.dcm")
+    import_planar(run, "P01", "t24")
+    assert says in caplog.text
+
+
 @pytest.mark.parametrize(
     ("tags", "says"),
     [
@@ -213,6 +254,7 @@ def test_check_reads_lesions_also_without_a_segmentation(tmp_path: Path, caplog)
 
 def test_check_tells_of_the_same_images_twice(tmp_path: Path, caplog):
     write_patient(tmp_path)
-    sheet = write_sheet(tmp_path, [{}, {"timepoint": "t72"}])
+    sheet = write_sheet(tmp_path, [{}, {"timepoint": "t72"}, {"patient": "P02"}])
     check(Run(parse_config({}), load_cohort(sheet), tmp_path / "results"))
-    assert "P01 t72 planar: the same images as t24" in caplog.text
+    assert "P01 t72 planar: the same images as P01 t24" in caplog.text
+    assert "P02 t24 planar: the same images as P01 t24" in caplog.text

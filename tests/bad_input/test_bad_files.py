@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair, write_patient
+from pydicom.uid import RLELossless
 
 from planardose.errors import InputError
 from planardose.image import Volume
@@ -220,3 +221,19 @@ def test_segmentation_faults_are_listed_by_check(tmp_path: Path):
     smaller = Volume(labels[:-1], type(volume.grid)(labels[:-1].shape, volume.grid.ras_from_voxel), "label", "1")
     write_volume(tmp_path / "labels.nii.gz", smaller, dtype=np.int16)
     assert [x for x in check(run) if "another grid than the CT's" in x]
+
+
+def test_pixels_that_cannot_be_decoded_are_told_without_the_decoders_own_words(tmp_path: Path, caplog, recwarn):
+    """pydicom would log the file's path, which may hold a name, and tracebacks."""
+
+    def spoil(folder):
+        path = next((folder / "ct").iterdir())
+        ds = pydicom.dcmread(path)
+        ds.PixelData = ds.pixel_array.astype(np.int16).tobytes()
+        ds.compress(RLELossless)
+        ds.PixelData = ds.PixelData[: len(ds.PixelData) // 3]
+        ds.save_as(path)
+
+    assert "the pixels of a DICOM file cannot be decoded" in _line(tmp_path, import_ct, spoil)
+    assert not [r for r in caplog.records if r.name.startswith("pydicom")]
+    assert not [w for w in recwarn if str(tmp_path) in str(w.message)]

@@ -3,6 +3,7 @@ import pytest
 from planardose import library
 from planardose.errors import InputError
 from planardose.planar import EnergyWindow
+from planardose.sim.tracer import load_tracer
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,8 @@ def test_a_camera_file_without_the_new_keys_gets_the_documented_defaults(folder)
         ("field_mm: [387.0, 533.0]", "field_mm: 387", "bad.yaml, field_mm: value 387; expected two numbers"),
         ("pyrex_66", "granite", "camera file bad.yaml, backscatter_material: 'granite'; expected one of adipose"),
         ("[[112.95, 5.99]", "[[112.95]", "camera file bad.yaml, tau_by_kev: value .112.95.; expected two numbers"),
+        ("hole_mm: 2.94", "hole_mm: 0.294", "camera file bad.yaml, hole_mm: 0.294 mm; expected 0.5 to 10 mm"),
+        ("resolution: 0.0945", "resolution: 9.45", "energy_resolution: .*; give a fraction, not per cent"),
         ("vendor: Siemens", "vendor: [", "camera file bad.yaml, line .*: not YAML; expected 'key: value' lines"),
     ],
 )
@@ -173,6 +176,26 @@ def test_malformed_nuclide_gives_one_line_with_file_and_key(folder, old, new, sa
     (folder / "nuclides" / "1H.yaml").write_text(text.replace(old, new))
     with pytest.raises(InputError, match=says):
         library.load_nuclide("1H")
+
+
+def test_a_nuclides_file_that_would_never_be_found_is_told(folder):
+    (folder / "nuclides" / "Lu-177.yaml").write_text(shipped("nuclides", "177Lu"))
+    with pytest.raises(InputError, match=r"nuclide file 'Lu-177': not a name like 177Lu; expected 177Lu\.yaml; rename"):
+        library.names("nuclides")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [("reference_h: 24.0", "reference_h: -24.0", "reference_h must be above 0"),
+     ("texture: {cv: [0.15, 0.35]", "texture: {cv: [-3, 0.35]", r"texture.cv must be \[low, high\]"),
+     ("reference_h: 24.0", "reference_h: 24.0\ntexure: {}", "unknown key texure")],
+)  # fmt: skip
+def test_malformed_tracer_gives_one_line(folder, old, new, says):
+    text = shipped("tracers", "177Lu-PSMA-617")
+    assert old in text
+    (folder / "tracers" / "bad.yaml").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=rf"tracer file bad\.yaml: ValueError: {says}"):
+        load_tracer("bad")
 
 
 @pytest.mark.parametrize("content", ["", "just words", "- a\n- list\n"])

@@ -188,3 +188,30 @@ def test_common_method_and_verdict():
     assert gate_verdict({"a": ok}, "unet") == "passed"
     assert gate_verdict({"a": ok, "b": gate("unet", passed=False)}, "unet") == "failed"
     assert gate_verdict({"a": ok, "b": gate("unet", passed=False, accepted="arms moved")}, "unet") == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("key", "step", "says"),
+    [("organs", fit_kinetics, "P01 t24 organs: cut off.*run 'planardose reconstruct' again"),
+     ("kinetics", absorbed_dose, "P01 kinetics: cut off.*run 'planardose fit-kinetics' again"),
+     ("planar", fit_kinetics, "P01 t24 planar: damaged.*run 'planardose import-planar' again"),
+     ("gate", fit_kinetics, "P01 t24 gate: damaged")],
+)  # fmt: skip
+def test_a_file_that_was_cut_off_is_not_used(tmp_path, key, step, says: str):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar", "qplanar_mlem"])
+    chain(run)
+    path = run.path(key, patient="P01", timepoint="t24")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: 2 * len(whole) // 3])
+    with pytest.raises(InputError, match=says):
+        step(run, "P01")
+
+
+def test_a_time_point_with_fewer_methods_is_refused(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar", "qplanar_mlem"])
+    chain(run)
+    path = run.path("organs", patient="P01", timepoint="t72")
+    organs = pd.read_csv(path)
+    organs[organs.method == "qplanar"].to_csv(path, index=False)
+    with pytest.raises(InputError, match="time points with other rows than the others"):
+        fit_kinetics(run, "P01")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import fake_results as fake
 import numpy as np
@@ -16,11 +17,12 @@ from planardose.recon.setting import load_setting
 from planardose.report.limits import limits
 from planardose.report.patient_page import _notes
 from planardose.report.text import with_u
+from planardose.run import Run
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.estimates import Estimates
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.report import _moves, report
-from planardose.steps.report_cohort import COLUMNS, UNFINISHED, report_cohort
+from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_cohort
 from planardose.steps.report_views import views_of
 
 # as the contract's checker looks for it
@@ -281,10 +283,6 @@ def test_cohort_without_any_success(tmp_path):
 
 
 def test_error_of_a_rerun_overrides_an_older_report(cohort, tmp_path):
-    import shutil
-
-    from planardose.run import Run
-
     copy = Run(cohort.config, cohort.cohort, tmp_path / "results")
     shutil.copytree(cohort.results, copy.results)
     (copy.results / "P01/errors").mkdir()
@@ -294,6 +292,18 @@ def test_error_of_a_rerun_overrides_an_older_report(cohort, tmp_path):
     report_cohort(copy)
     table = pd.read_csv(copy.path("cohort_table"))
     assert list(table[table.patient == "P01"].status) == ["failed"]
+
+
+@pytest.mark.parametrize("name", ["summary.json", "dose/organ_doses.csv"])
+def test_damaged_results_of_one_patient_do_not_hide_the_others(cohort, tmp_path, name: str):
+    copy = Run(cohort.config, cohort.cohort, tmp_path / "results")
+    shutil.copytree(cohort.results, copy.results)
+    path = copy.results / "P01" / name
+    path.write_bytes(path.read_bytes()[:40])
+    report_cohort(copy)
+    table = pd.read_csv(copy.path("cohort_table"))
+    assert list(table[table.patient == "P01"].message) == [DAMAGED]
+    assert set(table[table.patient == "P02"].status) == {"fallback"}
 
 
 def test_no_output_holds_a_planted_name(cohort):

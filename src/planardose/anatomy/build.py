@@ -21,7 +21,7 @@ from planardose.patient_model import MATERIALS, PatientModel
 
 MARGIN_MM = 100.0  # beyond the CT: a photon from farther away hardly reaches the CT's slices
 PAD_MM = 20.0  # around the body, for blurred counts beside it
-OUTSIDE, FAR_OUTSIDE = 0.02, 0.2  # share of labelled voxels out of the body: told, refused
+OUTSIDE, FAR_OUTSIDE = 0.02, 0.1  # share of labelled voxels out of the body: told, refused
 LESION_OUTSIDE = 0.5  # share of a lesion in the air: refused; a lesion of the skin may stick out
 FACE_AREA_MM2 = 1000.0  # of body in the first or last slice: less is noise or the top of the head
 log = logging.getLogger(__name__)

@@ -4,16 +4,26 @@ import logging
 from math import ceil
 
 import numpy as np
+from scipy import ndimage
 
 from planardose.errors import InputError
 from planardose.image import Volume
-from planardose.organs import LESION_BASE, lesion_name, name_of_label
+from planardose.organs import LESION_BASE, lesion_name, name_of_label, source_name
 
 log = logging.getLogger(__name__)
 SAMPLED = 2e6  # voxels looked at: sides and sizes do not need all
 # In version 1 of TotalSegmentator label 17 was a lower lobe of the lung and label 8 the inferior vena cava. A goitre
 # may be as large as this thyroid, and a metastasis as this adrenal gland; both at once are another numbering.
 VERSION_1_ML = {"thyroid_gland": 100.0, "adrenal_gland_right": 25.0}
+# Mean HU of an organ under its own outline, with contrast agent or without. Outlines 25 mm off along z leave the
+# skeleton 81 to 130 HU of 233 to 352, and put the spleen at -190 or 122 HU (one real CT and two synthetic ones).
+MEAN_HU = {
+    "lungs": (-1000.0, -350.0), "skeleton": (50.0, 1500.0), "liver": (-60.0, 300.0), "spleen": (-60.0, 400.0),
+    "kidney_left": (-60.0, 500.0), "kidney_right": (-60.0, 500.0), "brain": (-60.0, 200.0),
+}  # fmt: skip
+ODD_SKELETON_HU = 140.0  # noted below: an old patient's may be so
+LEAST_ML = 20.0  # of an organ that is judged by its mean
+PART_ML = 0.3  # smaller parts of a lesion are ragged edges
 LARGE_LESION_ML = 1000.0  # noted above: `lesions` may hold the organs' map
 
 
@@ -68,9 +78,58 @@ def _check_sides(data: np.ndarray, x_of_step: np.ndarray, names: dict[str, int],
                      "the map was mirrored when it was converted, or its names are exchanged")  # fmt: skip
 
 
-def note_large_lesions(labels: Volume, where: str) -> None:
-    """Tell of lesions that are as large as an organ."""
-    voxels = np.bincount(labels.data.ravel(order="K"))
-    for label in np.flatnonzero(voxels[LESION_BASE + 1 :] * labels.grid.voxel_ml > LARGE_LESION_ML) + LESION_BASE + 1:
-        volume = voxels[label] * labels.grid.voxel_ml
-        log.warning("%s: %s has %.0f mL: is this the lesions' map?", where, lesion_name(label - LESION_BASE), volume)
+def check_matter(ct: Volume, labels: Volume, where: str) -> None:
+    """Refuse outlines under which the CT has other matter than the organs': those of another CT, or out of place.
+
+    Parameters
+    ----------
+    ct, labels : Volume
+        HU, and labels in our numbering, on one grid.
+
+    Raises
+    ------
+    InputError
+        Where the means of two organs of `MEAN_HU` or more are outside their ranges; one alone is noted.
+    """
+    step = max(1, ceil((labels.data.size / SAMPLED) ** (1 / 3)))
+    label, hu = (v.data[::step, ::step, ::step].ravel() for v in (labels, ct))
+    voxels, total = np.bincount(label), np.bincount(label, hu)
+    least, odd = LEAST_ML / (labels.grid.voxel_ml * step**3), []
+    for organ, (low, high) in MEAN_HU.items():
+        own = [n for n in np.flatnonzero(voxels[: LESION_BASE + 1]) if n and source_name(int(n)) == organ]
+        if voxels[own].sum() < least:
+            continue
+        mean = total[own].sum() / voxels[own].sum()
+        if not low <= mean <= high:
+            odd.append(f"{organ} {mean:.0f} HU ({low:g} to {high:g})")
+        elif organ == "skeleton" and mean < ODD_SKELETON_HU:
+            log.warning("%s: the skeleton has %.0f HU on average: is the label map shifted?", where, mean)
+    if len(odd) > 1:
+        found = f"under the outlines the CT has, on average, {', '.join(odd)}"
+        raise InputError(where, found, "the organs' own matter",
+                         "check that the labels are of this CT, and not shifted or turned")  # fmt: skip
+    if odd:
+        log.warning("%s: under its outline the CT has, on average, %s: is it shifted?", where, odd[0])
+
+
+def note_odd_lesions(lesions: np.ndarray, voxel_ml: float, where: str) -> None:
+    """Tell of a map without lesions, of lesions as large as an organ, and of one number for several.
+
+    Parameters
+    ----------
+    lesions : (I, J, K) int
+        0, or a lesion's number.
+    """
+    if not lesions.any():
+        log.warning("%s: no lesions in the map: all labels are 0", where)
+    for number, box in enumerate(ndimage.find_objects(lesions), start=1):
+        if box is None:
+            continue
+        own, name = lesions[box] == number, lesion_name(number)
+        volume = np.count_nonzero(own) * voxel_ml
+        if volume > LARGE_LESION_ML:
+            log.warning("%s: %s has %.0f mL: is this the lesions' map?", where, name, volume)
+        sizes = np.bincount(ndimage.label(own)[0].ravel())[1:] * voxel_ml
+        parts = np.count_nonzero(sizes >= PART_ML)
+        if parts > 1:
+            log.warning("%s: %s has %d separate parts: give each lesion its own number", where, name, parts)

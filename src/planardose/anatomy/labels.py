@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planardose.anatomy.label_checks import check_labels, note_large_lesions
+from planardose.anatomy.label_checks import check_labels, note_odd_lesions
 from planardose.anatomy.orient import onto
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
@@ -27,7 +27,7 @@ def read_names(table: Path, where: str) -> dict[int, str]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as f:
             rows = [(int(r["label"]), r["name"].strip()) for r in csv.DictReader(f, delimiter="\t")]
-    except (OSError, UnicodeDecodeError, KeyError, ValueError, AttributeError, TypeError) as fault:
+    except (OSError, UnicodeDecodeError, KeyError, ValueError, AttributeError, TypeError, csv.Error) as fault:
         raise InputError(f"{where} names table", f"{type(fault).__name__}: not readable", expected) from None
     if len({label for label, _ in rows}) != len(rows):
         raise InputError(f"{where} names table", "a label stands twice", expected)
@@ -127,10 +127,13 @@ def add_lesions(labels: Volume, path: Path, where: str) -> Volume:
     lesions = _on_grid(_integers(read_volume(path, "lesion", "1", where), where), labels.grid, where).data
     if lesions.max() > LARGEST_LESION:
         raise InputError(where, f"lesion number {lesions.max()}", f"numbers from 1 to {LARGEST_LESION}, 0 elsewhere")
+    twice = sorted(set(np.unique(lesions[lesions > 0])) & set(np.unique(labels.data) - LESION_BASE))
+    if twice:
+        raise InputError(where, f"lesion {twice[0]} stands in the segmentation too", "each lesion in one of the maps",
+                         "leave lesions out of the segmentation, or number these on")  # fmt: skip
+    note_odd_lesions(lesions, labels.grid.voxel_ml, where)
     data = np.where(lesions > 0, LESION_BASE + lesions, labels.data).astype(np.int16)
-    together = Volume(data, labels.grid, "label", "1")
-    note_large_lesions(together, where)
-    return together
+    return Volume(data, labels.grid, "label", "1")
 
 
 def labels_table(labels: Volume) -> str:

@@ -1,8 +1,10 @@
 """What the DICOM readers and writers share: identity, deterministic UIDs, dates, and reading a file or folder."""
 
 import hashlib
+import logging
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from planardose.io.files import atomic
 
 # pydicom warns about odd values with the value itself, a name or a birth date: not into our logs
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+# and of broken pixels with the file's path and tracebacks: what is wrong is told by `InputError`
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
 IMAGE_STORAGE = (CT_IMAGE_STORAGE, NM_IMAGE_STORAGE)

@@ -20,6 +20,7 @@ from planardose.io.dicom_common import (
     understood,
 )
 from planardose.io.dicom_nm_write import write_planar
+from planardose.io.nm_camera import camera_notes
 from planardose.io.nm_heads import Head, heads_of
 from planardose.io.nm_more import more_views, without_more
 from planardose.io.nm_times import Timing, timing_of
@@ -108,7 +109,7 @@ def _pair_of(
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
     notes += [*by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
-    notes += _count_notes(files, whole)
+    notes += [*_count_notes(files, whole), *camera_notes(files, camera)]
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 

@@ -14,6 +14,7 @@ def read_volume(path: Path, quantity: str, unit: str, where: str, dtype=np.float
     """Read a 3D NIfTI; faults name `where` (pseudonymous), never the path."""
     try:
         image = nib.load(path)
+        told = image.header["sform_code"] != 0 or image.header["qform_code"] != 0
         data = np.asarray(image.dataobj)
     except Exception as fault:
         raise InputError(
@@ -27,7 +28,7 @@ def read_volume(path: Path, quantity: str, unit: str, where: str, dtype=np.float
         data = data[..., 0]
     if data.ndim != 3:
         raise InputError(where, f"{data.ndim} dimensions, shape {data.shape}", "a 3D image")
-    if image.affine is None or (image.header["sform_code"] == 0 and image.header["qform_code"] == 0):
+    if image.affine is None or not told:
         raise InputError(
             where, "no orientation in the header (sform and qform codes are 0)", "a NIfTI with sform or qform"
         )

@@ -3,19 +3,22 @@
 import json
 import math
 import zipfile
+import zlib
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from planardose import plausible
-from planardose.errors import InputError
+from planardose.errors import InputError, shown
 from planardose.io.files import atomic, write_text
 from planardose.io.nm_times import axial_field_mm
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, MoreViews, PlanarPair
 from planardose.times import parse_time
 
+UNREADABLE = (ValueError, EOFError, KeyError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)  # an NPZ
 USER_KEYS = ("views", "windows_kev", "pixel_mm", "acquired_at")
 
 
@@ -108,7 +111,7 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
     windows = _windows(meta["windows_kev"], where)
     pixel_mm = _numbers(meta["pixel_mm"], 2, f"{where} pixel_mm")
     check_matrix(pixel_mm, counts.shape[-2:], f"{where} pixel_mm")
-    if counts.ndim != 4 or counts.shape[:2] != (views, len(windows)) or 0 in counts.shape:
+    if counts.shape[:2] != (views, len(windows)) or 0 in counts.shape:
         raise InputError(
             where,
             f"counts have shape {counts.shape}",
@@ -169,16 +172,26 @@ def check_counts(counts: np.ndarray, where: str) -> None:
 
 def _read_json(path: Path, where: str) -> dict:
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
+        meta = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=partial(_once, where))
     except FileNotFoundError:
         raise InputError(where, "the JSON beside the NPZ is missing", "NAME.json beside NAME.npz") from None
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, RecursionError) as fault:
         raise InputError(
             where, f"the JSON beside the NPZ cannot be read ({type(fault).__name__})", "valid JSON"
         ) from None
     if not isinstance(meta, dict):
         raise InputError(where, f"the JSON holds a {type(meta).__name__}", "an object with the keys of docs/inputs.md")
     return meta
+
+
+def _once(where: str, pairs: list[tuple[str, object]]) -> dict:
+    """The mapping of a JSON object; a key that stands twice is refused: JSON's readers keep the last in silence."""
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InputError(where, f"key {shown(key)} stands twice in the JSON", "each key once")
+        found[key] = value
+    return found
 
 
 def _read_counts(path: Path, where: str) -> np.ndarray:
@@ -193,10 +206,12 @@ def _read_counts(path: Path, where: str) -> np.ndarray:
             counts = archive["counts"]
     except FileNotFoundError:
         raise InputError(where, "no such file", "an existing NPZ file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as fault:
+    except (*UNREADABLE, OSError, AttributeError, TypeError) as fault:
         raise InputError(
             where, f"not a readable NPZ file ({type(fault).__name__})", "a NumPy .npz without pickled objects"
         ) from None
+    if counts.ndim != 4:
+        raise InputError(where, f"counts have shape {counts.shape}", "(view, window, row, column)")
     if counts.dtype.kind not in "fiu":
         raise InputError(where, f"counts have type {counts.dtype}", "numbers (float32)")
     return counts
@@ -227,7 +242,7 @@ def _view_order(views: object, where: str) -> tuple[list[int], list[float]]:
 def _windows(values: object, where: str) -> tuple[EnergyWindow, ...]:
     try:
         return tuple(EnergyWindow(float(low), float(high)) for low, high in values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{where} windows_kev", _told(values), "a list of [low, high] in keV with 0 < low < high"
         ) from None
@@ -236,7 +251,7 @@ def _windows(values: object, where: str) -> tuple[EnergyWindow, ...]:
 def _numbers(values: object, n: int, where: str) -> tuple:
     try:
         numbers = tuple(float(x) for x in values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = ()
     if len(numbers) != n or not all(math.isfinite(x) and x > 0 for x in numbers):
         raise InputError(where, _told(values), f"{n} positive numbers in mm")

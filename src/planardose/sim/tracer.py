@@ -9,6 +9,8 @@ from planardose.library import read_entry
 from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion, sources
 from planardose.units import decay_constant_per_h
 
+KEYS = {"source", "reference_h", "groups", "lesions", "texture"}
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -29,7 +31,7 @@ class Prior:
     def __post_init__(self) -> None:
         positive = (self.kbq_ml_per_mbq[0], self.biological_h[0], self.fast[1])
         not_negative = (self.kbq_ml_per_mbq[1], self.biological_h[1], self.uptake_h)
-        if not all(0 < x < np.inf for x in positive) or min(not_negative) < 0:
+        if not all(0 < x < np.inf for x in positive) or not all(0 <= x < np.inf for x in not_negative):
             raise ValueError(f"{self.name}: medians and half-lives must be positive, spreads and uptake_h not negative")
         if not (0 <= self.fast[0] < 1 and 0 <= self.correlation <= 1):
             raise ValueError(f"{self.name}: fast fraction in [0, 1) and correlation in [0, 1]")
@@ -112,6 +114,11 @@ def _check(tracer: Tracer) -> Tracer:
         raise ValueError(f"'{next(o for o in named if named.count(o) > 1)}' stands in two groups")
     if REMAINDER not in named:
         raise ValueError(f"no group holds '{REMAINDER}'")
+    if not 0 < tracer.reference_h < np.inf:
+        raise ValueError("reference_h must be above 0")
+    for key, (low, high) in vars(tracer.texture).items():
+        if not 0 <= low <= high < np.inf:
+            raise ValueError(f"texture.{key} must be [low, high], not negative")
     low, high = tracer.hidden.volume_range_ml
     if not 0 < low < high or min(tracer.hidden.sites.values(), default=0) <= 0 or tracer.hidden.mean_number < 0:
         raise ValueError("lesions.hidden: volumes, sites and number must be positive")
@@ -122,6 +129,8 @@ def load_tracer(name: str) -> Tracer:
     """Tracer of the catalogue; a faulty file raises `InputError` that names the key."""
     d = read_entry("tracers", name)
     try:
+        if unknown := sorted(str(k) for k in set(d) - KEYS):
+            raise ValueError(f"unknown key {unknown[0]}")
         hidden, texture = d["lesions"]["hidden"], d["texture"]
         return _check(
             Tracer(

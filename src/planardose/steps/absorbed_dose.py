@@ -14,6 +14,7 @@ from planardose.library import Nuclide, load_nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.run import Run
+from planardose.steps.cycle_points import read_rows
 
 COLUMNS = (
     "organ",
@@ -36,7 +37,8 @@ def absorbed_dose(run: Run, patient: str) -> None:
     """
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide)
-    kinetics = pd.read_csv(run.need("kinetics", "fit-kinetics", patient=patient)).fillna({"flags": ""})
+    table = run.need("kinetics", "fit-kinetics", patient=patient)
+    kinetics = read_rows(table, f"{patient} kinetics", "fit-kinetics").fillna({"flags": ""})
     doses = _organ_doses(run, patient, model, nuclide, kinetics)
     output = run.path("organ_doses", patient=patient)
     with atomic(output) as temporary:

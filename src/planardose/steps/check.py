@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable
+from hashlib import sha256
 
 import numpy as np
 
+from planardose.anatomy.label_checks import check_matter
 from planardose.anatomy.labels import add_lesions, read_segmentation
 from planardose.cohort import Row
 from planardose.errors import InputError
@@ -13,7 +15,7 @@ from planardose.io.activity_image import read_activity_image
 from planardose.io.ct import read_ct
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.sensitivity import scale_of
-from planardose.planar import EnergyWindow, PlanarPair
+from planardose.planar import EnergyWindow
 from planardose.run import Run
 from planardose.steps.import_planar import checked_pair
 from planardose.steps.same_patient import check_same_patient
@@ -35,15 +37,15 @@ def check(run: Run) -> list[str]:
         ids, duplicates, times) were raised when it was read.
     """
     faults: list[str] = []
+    seen: dict[bytes, str] = {}  # images -> the time point whose they are
     for patient in run.cohort.patients:
         _check_anatomy(run, patient, faults)
-        pairs: dict[str, PlanarPair] = {}
         for row in run.cohort.rows_of(patient):
             found = _tried(faults, checked_pair, run.config, row)
             if found:
-                for same in (t for t, pair in pairs.items() if np.array_equal(pair.counts, found.pair.counts)):
-                    log.warning("%s planar: the same images as %s", row.where, same)
-                pairs[row.timepoint] = found.pair
+                first = seen.setdefault(sha256(found.pair.counts.tobytes()).digest(), row.where)
+                if first != row.where:
+                    log.warning("%s planar: the same images as %s", row.where, first)
             _tried(faults, check_same_patient, run.config, run.cohort.rows_of(patient), (row,))
             _check_spect(row, faults)
             for note in found.notes if found else ():
@@ -60,6 +62,8 @@ def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
     labels: Volume | None = None
     if "segmentation" in paths and run.config.segmentation.backend != "totalsegmentator":
         labels = _tried(faults, read_segmentation, paths["segmentation"], ct.grid, f"{patient} segmentation")
+        if labels is not None:
+            _tried(faults, check_matter, ct, labels, f"{patient} segmentation")
     elif run.config.segmentation.backend == "labels":
         faults.append(f"{patient} segmentation: empty cell; expected a label map, as segmentation.backend is 'labels'")
     if "prior_image" in paths:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from planardose.dose.time_activity import TimeActivity
 from planardose.errors import InputError
 from planardose.io.planar_file import load_pair
+from planardose.organs import OUTSIDE_CT
 from planardose.run import Run
 from planardose.units import hours_between
 
@@ -44,6 +46,27 @@ class CyclePoints:
         return all(OWN in t for t in self.tables)
 
 
+def read_rows(path: Path, where: str, step: str) -> pd.DataFrame:
+    """A table of the results with rows per organ and method.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or methods have different organs: it was cut off.
+    """
+    try:
+        table = pd.read_csv(path)
+        groups = table.groupby([c for c in ("method", "cycle") if c in table])
+        rows = {frozenset(t.organ) - {OUTSIDE_CT} for _, t in groups}  # which the conjugate view does not have
+        whole = len(rows) == 1
+    except (ValueError, KeyError, AttributeError):  # pandas' own errors are ValueErrors
+        whole = False
+    if not whole:
+        raise InputError(where, "cut off, or not the table of this step", "every organ for every method",
+                         f"run 'planardose {step}' again")  # fmt: skip
+    return table
+
+
 def read_gates(run: Run, patient: str) -> dict[str, dict]:
     """Time point -> verdict of its re-projection gate."""
     rows = run.cohort.rows_of(patient)
@@ -74,7 +97,12 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
                 "correct injected_at or acquired_at in the sheet",
             )
         meta = json.loads(table.with_name(table.name + ".json").read_text())
-        points.append((hours, row.timepoint, pd.read_csv(table), meta["split_by_mbq_ml"]))
+        found = read_rows(table, f"{row.where} organs", "reconstruct")
+        points.append((hours, row.timepoint, found, meta["split_by_mbq_ml"]))
+    if len({frozenset(zip(t.organ, t.method, strict=True)) for _, _, t, _ in points}) > 1:
+        told = f"{patient} cycle {cycle} organs"
+        raise InputError(told, "time points with other rows than the others", "the same organs and methods at all",
+                         "run 'planardose reconstruct' again for all time points of the patient")  # fmt: skip
     points.sort(key=lambda p: p[0])
     hours, names, tables, split = zip(*points, strict=True)
     if len(set(hours)) < len(hours):

@@ -12,7 +12,7 @@ from planardose.io.dicom_nm import PlanarImport
 from planardose.io.files import companions, sha256_of
 from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
-from planardose.library import Nuclide, load_camera, load_nuclide
+from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS, PlanarPair
 from planardose.run import Run
@@ -26,6 +26,8 @@ SHORT_S = 60.0  # an exposure below it is noted: it may be minutes typed as seco
 MOST_SEEN = 1.5  # counts over those of the whole injected activity without attenuation: right demo pairs: up to 0.33
 LEAST_SEEN = 0.0005  # noted below: right demo pairs have 0.009 or more
 ODD_CALIBRATION = 2.0  # noted where the sheet's calibration is off the computed one by more: both heads added, say
+BROKEN = 0.01  # of the pixels: noted when more hold no whole number
+INNER, BEYOND_FIELD = 0.01, 1.15  # share of the counts left out at each end; of the field, blur and edges allowed for
 CENTRE_TOLERANCE = 0.1  # of the line's energy: how far the middle of the photopeak window may lie from it
 
 
@@ -122,7 +124,14 @@ def _odd_numbers(pair: PlanarPair, row: Row) -> list[str]:
             f"at most {MOST_SEEN:g} times",
             "check injected_mbq, the times, the calibration and the exposure",
         )
+    _check_still(pair, load_camera(row.camera), peak, f"{row.where} planar")
     notes = []
+    broken = np.count_nonzero(pair.counts != np.rint(pair.counts)) / pair.counts.size
+    if broken > BROKEN:
+        notes.append(
+            f"{100 * broken:.0f} % of the pixels hold no whole number: are these the counts as acquired? Rates, and "
+            "images resampled without keeping their sum, give wrong activities"
+        )
     if seen < LEAST_SEEN:
         notes.append(f"its counts are {100 * seen:.2g} % of the injected activity's: check injected_mbq and times")
     if pair.exposure_s < SHORT_S:
@@ -134,6 +143,22 @@ def _odd_numbers(pair: PlanarPair, row: Row) -> list[str]:
             "per head and in air?"
         )
     return notes
+
+
+def _check_still(pair: PlanarPair, camera: Camera, peak: int, where: str) -> None:
+    """Refuse a static image in which the patient is longer than the camera's field: it was swept."""
+    if pair.is_swept:
+        return
+    share = np.cumsum(pair.counts[:, peak].sum(axis=(0, 2), dtype=np.float64))
+    first, last = np.searchsorted(share, (INNER * share[-1], (1 - INNER) * share[-1]))
+    length, field = (last - first + 1) * pair.pixel_mm[0], max(camera.field_mm)
+    if length > BEYOND_FIELD * field:
+        raise InputError(
+            where,
+            f"a static image whose counts reach over {length:.0f} mm, more than the camera's field of {field:g} mm",
+            "a sweep",
+            "give seconds_per_row (NPZ + JSON) or ScanVelocity (DICOM): how long each row was in the field",
+        )
 
 
 def check_views(pair: PlanarPair, nuclide: Nuclide, where: str) -> None:

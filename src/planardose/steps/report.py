@@ -34,7 +34,7 @@ from planardose.report.summary import patient_summary
 from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, percent
 from planardose.run import Run
-from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
+from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates, read_rows
 from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
 from planardose.units import rounded
@@ -44,8 +44,10 @@ CLEAR_MOVE = 2.0  # standard uncertainties
 
 def report(run: Run, patient: str) -> None:
     """Write `summary` and the self-contained page `report`."""
-    kinetics = pd.read_csv(run.need("kinetics", "fit-kinetics", patient=patient)).fillna({"flags": ""})
-    doses = pd.read_csv(run.need("organ_doses", "absorbed-dose", patient=patient)).fillna({"flags": ""})
+    kinetics, doses = (
+        read_rows(run.need(key, step, patient=patient), f"{patient} {key}", step).fillna({"flags": ""})
+        for key, step in (("kinetics", "fit-kinetics"), ("organ_doses", "absorbed-dose"))
+    )
     summary = _write_summary(run, patient, kinetics, doses)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     cycles = read_cycles(run, patient)

@@ -21,13 +21,13 @@ COLUMNS = [
     "status",
     "message",
 ]
+DAMAGED = "its results cannot be read: delete what is damaged, and run again"
 UNFINISHED = "did not finish; see the log"
 
 
 def report_cohort(run: Run) -> None:
     """Write `cohort_table` and `cohort_report`; a patient that failed has one row with the reason."""
-    lines = [_line(run, patient) for patient in run.cohort.patients]
-    parts = [_rows(run, line) for line in lines]
+    lines, parts = zip(*(_read(run, patient) for patient in run.cohort.patients), strict=True)
     table = pd.concat([p for p in parts if len(p)], ignore_index=True)
     output = run.path("cohort_table")
     with atomic(output) as temporary:
@@ -35,8 +35,18 @@ def report_cohort(run: Run) -> None:
     doses = [run.path("organ_doses", patient=x.patient) for x in lines if x.summary]
     run.sidecar(output, "report_cohort", "organ doses of all patients, by the method used", "Gy", doses)
     page = run.path("cohort_report")
-    write_text(page, cohort_html(lines, table[table.status != "failed"]))
+    write_text(page, cohort_html(list(lines), table[table.status != "failed"]))
     run.sidecar(page, "report_cohort", "the cohort's page", "", [output])
+
+
+def _read(run: Run, patient: str) -> tuple[PatientLine, pd.DataFrame]:
+    """Line and rows of a patient; files that cannot be read are the patient's fault, not the cohort's."""
+    try:
+        line = _line(run, patient)
+        return line, _rows(run, line)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # cut off, or of another program
+        line = PatientLine(patient, "failed", DAMAGED, None)
+        return line, _rows(run, line)
 
 
 def _line(run: Run, patient: str) -> PatientLine:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from planardose.anatomy.build import build_model
+from planardose.anatomy.label_checks import check_matter
 from planardose.anatomy.labels import add_lesions, labels_table, names_table, read_segmentation
 from planardose.errors import InputError
 from planardose.image import Volume
@@ -40,6 +41,7 @@ def segment(run: Run, patient: str) -> None:
     source = run.need("ct", "import-ct", patient=patient)
     ct = read_volume(source, "CT number", "HU", f"{patient} ct", dtype=np.int16)
     labels, inputs, description = _labels(run, patient, ct)
+    check_matter(ct, labels, f"{patient} segmentation")
     lesions = run.cohort.rows_of(patient)[0].paths.get("lesions")
     if lesions is not None:
         labels = add_lesions(labels, lesions, f"{patient} lesions")

@@ -1,0 +1,81 @@
+"""Whether results that are already there are those of this sheet, where Snakemake cannot tell.
+
+Snakemake reruns a job whose mark changed (`workflow`), but it remembers marks in the working folder. From another one,
+or without its memory, it takes whatever stands in the results for done: another cohort's, with the same ids, too.
+"""
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+
+from planardose.cohort import Cohort
+from planardose.errors import InputError
+from planardose.io.files import sha256_of
+from planardose.library import canonical_nuclide
+from planardose.paths import TEMPLATES
+
+MEMORY = Path(".snakemake/metadata")  # of the working folder
+WITH_INPUTS = ("ct", "labels", "planar", "prior")  # outputs whose sidecars hold the hashes of the sheet's files
+DO = "choose another results folder, or delete the patient's folder there to compute it anew"
+
+
+def check_origin(cohort: Cohort, results: str, work: Path = Path()) -> None:
+    """Compare results of patients that the working folder does not remember with the sheet.
+
+    Raises
+    ------
+    InputError
+        If results of a patient were made from another CT, other images, or another administration.
+    """
+    for patient in cohort.patients:
+        if not _remembered(work / MEMORY, f"{results}/{patient}/"):
+            for where, problem in _differences(cohort, Path(results), patient):
+                raise InputError(where, problem, "results of this sheet", DO)
+
+
+def _remembered(memory: Path, start: str) -> bool:
+    """Whether a file of Snakemake's memory, named by its output's path in base 64, begins with `start`."""
+    return memory.is_dir() and any(_beginning(f.name.lstrip("@")).startswith(start.encode()) for f in memory.iterdir())
+
+
+def _beginning(name: str) -> bytes:
+    """What a name in base 64 stands for, as far as it goes: long ones go on in a folder."""
+    try:
+        return b64decode(name[: len(name) // 4 * 4], b"_-")
+    except ValueError:
+        return b""
+
+
+def _differences(cohort: Cohort, results: Path, patient: str) -> Iterator[tuple[str, str]]:
+    """(where, what) of all that a patient's results were made from and the sheet does not have."""
+    rows = {r.timepoint: r for r in cohort.rows_of(patient)}
+    first = cohort.rows_of(patient)[0]
+    for key in WITH_INPUTS:
+        for timepoint in rows if "{timepoint}" in TEMPLATES[key] else (first.timepoint,):
+            path = results / TEMPLATES[key].format(patient=patient, timepoint=timepoint)
+            for entry in _read(path.with_name(path.name + ".json")).get("inputs", ()):
+                column = entry.get("column")
+                file = rows[timepoint].paths.get(column)
+                if column and file is not None and file.exists() and sha256_of(file) != entry["sha256"]:
+                    yield f"{patient} {column}", f"the results folder holds results of another {column}"
+    told = _read(results / TEMPLATES["summary"].format(patient=patient))
+    ours = {
+        "nuclide": canonical_nuclide(first.nuclide), "tracer": first.tracer,
+        "injections": sorted({(r.injected_at.isoformat(), round(r.administered_mbq, 6)) for r in rows.values()}),
+    }  # fmt: skip
+    theirs = told and {
+        "nuclide": told["nuclide"], "tracer": told["tracer"],
+        "injections": sorted((c["injected_at"], round(c["administered_mbq"], 6)) for c in told["cycles"].values()),
+    }  # fmt: skip
+    for key in theirs and (k for k in ours if ours[k] != theirs[k]):
+        yield f"{patient} {key}", f"the results folder holds results with other {key}"
+
+
+def _read(path: Path) -> dict:
+    """A JSON of the results; nothing where there is none, or one that another program wrote."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

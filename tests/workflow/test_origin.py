@@ -1,0 +1,65 @@
+"""Results of other inputs in the results folder, which Snakemake without its memory takes for done."""
+
+import json
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from planardose.cohort import load_cohort
+from planardose.errors import InputError
+from planardose.io.files import sha256_of
+from planardose.origin import MEMORY, check_origin
+
+HEADER = "patient timepoint ct planar nuclide tracer camera injected_mbq injected_at"
+ROW = "P01 t24 ct.nii.gz t24.npz Lu-177 177Lu-PSMA-617 siemens_symbia_melp {mbq} 2026-03-02T09:30:00"
+
+
+@pytest.fixture
+def made(tmp_path: Path):
+    """Inputs of one patient, and what its results tell of them."""
+    for name in ("ct.nii.gz", "t24.npz"):
+        (tmp_path / name).write_text(f"content of {name}")
+    results = tmp_path / "results"
+    for output, column, name in (
+        ("anatomy/ct.nii.gz", "ct", "ct.nii.gz"), ("planar/t24.npz", "planar", "t24.npz"),
+    ):  # fmt: skip
+        path = results / "P01" / f"{output}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        entry = {"row": "P01 t24", "column": column, "sha256": sha256_of(tmp_path / name)}
+        path.write_text(json.dumps({"inputs": [entry]}))
+    cycle = {"administered_mbq": 7400.0, "injected_at": "2026-03-02T09:30:00", "timepoints": ["t24"]}
+    summary = {"nuclide": "177Lu", "tracer": "177Lu-PSMA-617", "cycles": {"1": cycle}}
+    (results / "P01" / "summary.json").write_text(json.dumps(summary))
+    return tmp_path
+
+
+def cohort(folder: Path, mbq: str = "7400"):
+    lines = [HEADER, ROW.format(mbq=mbq)]
+    (folder / "cohort.tsv").write_text("\n".join("\t".join(line.split(" ")) for line in lines) + "\n")
+    return load_cohort(folder / "cohort.tsv")
+
+
+def test_results_of_the_same_inputs_are_taken(made):
+    check_origin(cohort(made), str(made / "results"), made)
+    check_origin(cohort(made), str(made / "nothing yet"), made)
+
+
+@pytest.mark.parametrize("name", ["ct.nii.gz", "t24.npz"])
+def test_results_of_other_files_are_refused_unless_snakemake_remembers_them(made, name: str):
+    (made / name).write_text("another patient's")
+    results = str(made / "results")
+    with pytest.raises(InputError, match=r"P01 (ct|planar): the results folder holds results of another (ct|planar)"):
+        check_origin(cohort(made), results, made)
+    memory = made / MEMORY
+    memory.mkdir(parents=True)
+    (memory / b64encode(f"{results}/P012/anatomy/ct.nii.gz".encode(), b"_-").decode()).write_text("")
+    with pytest.raises(InputError, match="P01 "):
+        check_origin(cohort(made), results, made)
+    (memory / b64encode(f"{results}/P01/anatomy/ct.nii.gz".encode(), b"_-").decode()).write_text("")
+    check_origin(cohort(made), results, made)  # it reruns what the change concerns
+
+
+def test_results_of_another_administration_are_refused(made):
+    with pytest.raises(InputError, match="P01 injections: the results folder holds results with other injections"):
+        check_origin(cohort(made, "3700"), str(made / "results"), made)
