@@ -1,4 +1,4 @@
-# The patient's own network. Its checkpoint is no output here: Snakemake deletes outputs before it starts a job anew,
+# The patient's network, checked and where asked for trained. Its checkpoint is no output here: Snakemake deletes outputs before it starts a job anew,
 # and a killed training must resume.
 rule train:
     input:

@@ -67,6 +67,7 @@ def test_snakemakes_words_become_values():
         ({"train": {"stepz": 5}}, "config train.stepz"),
         ({"train": {"steps": -1}}, "config train.steps"),
         ({"train": {"width": 8}}, "train.width 8 needs train.start: scratch"),
+        ({"train": {"start": "scratch"}}, "train.start: scratch is trained by nothing; set train.steps, e.g. 200"),
         ({"grid_mm": "coarse"}, "config grid_mm"),
         ({"sampling": {"samples": 8, "validation": 8}}, "validation (8) must be below samples (8)"),
         ({"methods": ["unet", "unet"]}, "name a method twice"),

@@ -95,12 +95,14 @@ class Group:
         return self.cells, {k: self.config[k] for k in BEFORE & set(self.config)}, self.unregistered
 
 
-NOT_TRAINED = {"train": {"steps": 0}}
+NOT_TRAINED = {"train": {"steps": 0}}  # the chain's default
+TRAINED = {"train": {"steps": 200}}
+SCRATCH = {"train": {"start": "scratch", "steps": 200}}
 
 
 def _called(methods: tuple[str, ...], config: dict, condition: str) -> dict[str, str]:
     """Names of methods under a condition; a U-Net without steps is the population network."""
-    named = {"unet": "population network"} if config == NOT_TRAINED else {}
+    named = {"unet": "population network"} if config.get("train") == NOT_TRAINED["train"] else {}
     return {m: f"{named.get(m, m)}, {condition}" for m in methods}
 
 
@@ -125,19 +127,21 @@ def _at_7mm(methods: tuple[str, ...], config: dict | None = None) -> Group:
 # A new method, or a run with prior image or lesion masks, is one line here.
 GROUPS = {
     "classical": Group(("conjugate_view", "qplanar", "qplanar_mlem", "mlem")),
-    "unet": Group(("unet",)),
-    "unet_scratch": Group(("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population"}),
+    "unet": Group(("unet",), TRAINED),
+    "unet_scratch": Group(("unet",), SCRATCH, rename={"unet": "unet, no population"}),
     "unet_half": Group(("unet",), {"train": {"steps": 100}}, rename={"unet": "unet, half the steps"}),
-    "unet_gentle": Group(("unet",), {"train": {"learning_rate": 5e-4}}, rename={"unet": "unet, low rate"}),
+    "unet_gentle": Group(
+        ("unet",), {"train": {"steps": 200, "learning_rate": 5e-4}}, rename={"unet": "unet, low rate"}
+    ),
     "population": Group(("unet",), NOT_TRAINED, rename={"unet": "population network"}),
     "reinforced": Group(
-        ("unet",), {"reinforce": {"steps": 50, "checkpoint_every": 10}}, rename={"unet": "unet, reinforced"}
+        ("unet",), {**TRAINED, "reinforce": {"steps": 50, "checkpoint_every": 10}}, rename={"unet": "unet, reinforced"}
     ),
     "lesion_masks": _with_masks(("qplanar_mlem",)),
-    "lesion_masks_unet": _with_masks(("unet",)),
+    "lesion_masks_unet": _with_masks(("unet",), TRAINED),
     "lesion_masks_population": _with_masks(("unet",), NOT_TRAINED),
     "prior": _with_prior("prior.nii.gz", "prior image", ("qplanar_mlem",)),
-    "prior_unet": _with_prior("prior.nii.gz", "prior image", ("unet",)),
+    "prior_unet": _with_prior("prior.nii.gz", "prior image", ("unet",), TRAINED),
     "prior_population": _with_prior("prior.nii.gz", "prior image", ("unet",), NOT_TRAINED),
     "prior_off": _with_prior("prior_off.nii.gz", "prior image 10 mm off", ("qplanar_mlem",)),
     "prior_poor": _with_prior("prior_poor.nii.gz", "poor prior image", ("qplanar_mlem",)),
@@ -148,22 +152,22 @@ GROUPS = {
         ("qplanar_mlem",), rename={"qplanar_mlem": "qplanar_mlem, scatter not modelled"}, without="scatter"
     ),
     "no_ratios": Group(
-        ("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population, blind to the counts"},
+        ("unet",), SCRATCH, rename={"unet": "unet, no population, blind to the counts"},
         without="ratios",
     ),
     "no_base": Group(
-        ("unet",), {"train": {"start": "scratch"}}, rename={"unet": "unet, no population, no physics base"},
+        ("unet",), SCRATCH, rename={"unet": "unet, no population, no physics base"},
         without="base",
     ),
-    "unet_7mm": _at_7mm(("qplanar_mlem", "unet")),
+    "unet_7mm": _at_7mm(("qplanar_mlem", "unet"), TRAINED),
     "population_7mm": _at_7mm(("unet",), NOT_TRAINED),
-    "unet_generic": Group(("unet",), rename={"unet": "unet_generic"}, generic=True),
-    "diffusion": Group(("unet", "diffusion"), left_out=("unet",)),
+    "unet_generic": Group(("unet",), TRAINED, rename={"unet": "unet_generic"}, generic=True),
+    "diffusion": Group(("unet", "diffusion"), TRAINED, left_out=("unet",)),
     "resunet": Group(
-        ("unet", "diffusion"), rename={"unet": "resunet", "diffusion": "resunet_diffusion"}, lifted=True
+        ("unet", "diffusion"), TRAINED, rename={"unet": "resunet", "diffusion": "resunet_diffusion"}, lifted=True
     ),
     "resunet_generic": Group(
-        ("unet", "diffusion"), rename={"unet": "resunet_generic", "diffusion": "resunet_diffusion_generic"},
+        ("unet", "diffusion"), TRAINED, rename={"unet": "resunet_generic", "diffusion": "resunet_diffusion_generic"},
         generic=True, lifted=True,
     ),
 }
@@ -340,8 +344,8 @@ class Bench:
     def _same_network(self, group: Group, run: Run, seed: int) -> bool:
         """Take the weights of the group `unet`, where they are there and this group's training is the same."""
         donor = self.run("unet", seed, f"unet-{seed}").path("weights", patient=self.case.name)
-        as_unet = "train" not in group.config and group.before == GROUPS["unet"].before and not group.without
-        same = as_unet and donor.exists()
+        as_unet = group.config.get("train") == TRAINED["train"] and not group.without
+        same = as_unet and group.before == GROUPS["unet"].before and donor.exists()
         if same:
             own = run.path("weights", patient=self.case.name)
             own.parent.mkdir(parents=True, exist_ok=True)

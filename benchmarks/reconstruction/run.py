@@ -38,7 +38,7 @@ class Scale:
     groups: tuple[str, ...]
 
 
-QUICK = Scale(6, 2, ("matched", "mismatched"), ("mismatched",), 1, ("classical", "unet"))
+QUICK = Scale(6, 2, ("matched", "mismatched"), ("mismatched",), 1, ("classical", "population", "unet"))
 FULL = Scale(24, 10, ("matched", "aligned", "mismatched"), ("matched", "mismatched"), 3, tuple(GROUPS))
 
 

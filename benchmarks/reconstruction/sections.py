@@ -28,6 +28,13 @@ SECTIONS = (
          "unet, no population, blind to the counts", "unet_generic", "unet, half the steps", "unet, low rate"),
     ),
     Section(
+        "Trained on the patient against not trained on it", "population network", ("population network", "unet"),
+    ),
+    Section(
+        "The same with a prior image", "population network, prior image",
+        ("population network, prior image", "unet, prior image"),
+    ),
+    Section(
         "Against the network", "unet", ("unet", "population network", "unet, reinforced", "diffusion"),
     ),
     Section(

@@ -29,7 +29,8 @@ are not told to the chain, but to "lesion masks": estimate and truth are means i
 mean of their ratio; "activity" is the lesion's MBq where each voxel of the map is split as the truth's is, which leaves
 out what voxels of a lesion's size mix. MAE and NRMSE: over the body's voxels, over the mean truth there. SSIM: {ssim};
 the scores of a body with uniform activity and of an empty image stand beside it: SSIM alone means little. Deviance:
-that of the gate. Intervals: estimate +- k standard uncertainties (k = 0.67, 1, 1.96), organs and told lesions together.
+that of the gate. `population network` is what the chain does by default, `unet` is trained on the patient for 200
+steps. Intervals: estimate +- k standard uncertainties (k = 0.67, 1, 1.96), organs and told lesions together.
 """
 
 

@@ -70,7 +70,9 @@ class Train(Section):
     start: Literal["population", "scratch"] = Field(
         "population", description="weights that training starts from: the shipped population network, or drawn anew"
     )
-    steps: int = Field(200, ge=0, description="optimiser steps; ends training; 0: the start's weights as they are")
+    steps: int = Field(
+        0, ge=0, description="optimiser steps on the patient's virtual data; 0: the population network, checked on them"
+    )
     minutes: float | None = Field(
         None, gt=0, description="turned into steps once from the shipped benchmark table; null: use steps"
     )
@@ -198,6 +200,8 @@ class Config(Section):
         if self.needs_training and self.train.start == "population" and self.train.width != POPULATION_WIDTH:
             raise ValueError(f"train.width {self.train.width} needs train.start: scratch; the population network has "
                              f"{POPULATION_WIDTH}")  # fmt: skip
+        if self.needs_training and self.train.start == "scratch" and not (self.train.steps or self.train.minutes):
+            raise ValueError("train.start: scratch is trained by nothing; set train.steps, e.g. 200")
         if self.dose_method is not None and self.dose_method not in self.methods:
             raise ValueError(f"dose_method '{self.dose_method}' is not in methods {list(self.methods)}")
         return self

@@ -39,7 +39,7 @@ def test_the_base_has_the_texture_and_the_focus_and_the_channels_stay():
 
 def test_the_last_faulty_copy_sees_no_prior_image(tmp_path, monkeypatch):
     """As where a reconstruction refuses the image: the network has to know that too."""
-    run = tiny_run(tmp_path, methods=["unet"], train={"start": "scratch", "segmentations": 2})
+    run = tiny_run(tmp_path, methods=["unet"], train={"start": "scratch", "steps": 1, "segmentations": 2})
     write_virtual_data(run)
     fine = np.repeat(np.repeat(np.repeat(tiny_model().body, 2, axis=0), 2, axis=1), 2, axis=2)
     texture = np.random.default_rng(3).lognormal(0.0, 0.3, fine.shape)

@@ -10,6 +10,7 @@ from planardose.io.dicom_common import read_datasets, understood
 from planardose.io.dicom_slices import volume_of_slices
 
 UNSCANNED_HU = -1024.0
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below
 
 
 def read_ct_series(path: Path, where: str) -> Volume:
@@ -50,7 +51,12 @@ def _volume_of(datasets: list[Dataset], where: str) -> Volume:
 
 
 def _is_ct_slice(ds: Dataset) -> bool:
-    """An axial or oblique CT image with pixels; an empty SOPClassUID or Modality is no obstacle."""
+    """An axial or oblique CT image with pixels; an empty SOPClassUID or Modality is no obstacle.
+
+    Scanners put dose reports and protocols into the series' folder, as captures of a page, with the modality CT.
+    """
+    if str(ds.get("SOPClassUID") or "").startswith(SECONDARY_CAPTURE) and not ds.get("ImagePositionPatient"):
+        return False
     modality = str(ds.get("Modality") or "CT")
     kind = [str(x).upper() for x in ds.get("ImageType") or []]
     return modality == "CT" and "PixelData" in ds and "LOCALIZER" not in kind

@@ -1,4 +1,8 @@
-"""Step `train`: the patient's own network, from the shipped one on, trained on the patient's virtual acquisitions."""
+"""Step `train`: the network of a patient: the shipped one, checked on the patient's virtual acquisitions.
+
+Where ``train.steps`` asks for it, it is trained on them too. It is not by default: on synthetic patients that gains
+nothing (docs/architecture.md).
+"""
 
 import hashlib
 import json
@@ -102,7 +106,8 @@ def starting_network(run: Run, patient: str, device: str, grid_mm: float) -> tup
         nuclide = run.cohort.rows_of(patient)[0].nuclide
         if not math.isclose(population.grid_mm, grid_mm) or nuclide != population.training["nuclide"]:
             known = population.training["nuclide"], population.grid_mm
-            log.warning("the population network knows %s and voxels of %g mm: training only starts from it", *known)
+            told = "training starts from it" if settings.steps or settings.minutes else "it is checked, not trained on"
+            log.warning("the population network knows %s and voxels of %g mm: %s", *known, told)
         return population.network, {"start": POPULATION, "population_sha256": population.sha256}
     seed = seed_for(run.config.seed, "train network", patient)
     return new_network(len(CHANNELS), settings.width, seed).to(device), {"start": settings.start}
@@ -211,7 +216,7 @@ def _write(run, patient, network, progress, plan, choice, organ_u, sources, seco
     weights, table, figure = (run.path(k, patient=patient) for k in ("weights", "training_log", "training_curve"))
     write_weights(weights, network, head)
     write_text(table, _table(progress, choice))
-    title = f"Training of {patient}: validation on uptakes that were not trained on. Kept: {choice['kept']}"
+    title = f"Network of {patient} on virtual acquisitions that were not trained on. Kept: {choice['kept']}"
     plot_training(figure, progress.rows, choice["scores"], title)
     more = {"training": training, "seconds": {k: round(v, 1) for k, v in seconds.items()}}
     run.sidecar(weights, "train", "weights of the patient's network", "", sources, organ_relative_u=organ_u, **more)
