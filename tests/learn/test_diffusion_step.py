@@ -136,6 +136,6 @@ def test_weights_of_another_setting_or_patient_model_are_refused(finished, tmp_p
         finished.path("diffusion_weights", patient="P01").read_bytes()
     )
     model = finished.path("model", patient="P01").read_bytes()
-    run.path("model", patient="P01").write_bytes(model if changed else b"another one")
+    run.path("model", patient="P01").write_bytes(model if changed else model + b"another one")
     with pytest.raises(InputError, match=words):
         draws_of(run)

@@ -127,5 +127,11 @@ def test_base_is_kept_where_no_network_wins(problem, started, tmp_path):
     assert choice["kept"] == ZERO and choice["scale"] == 0.0
     example = problem.validation[0]
     assert torch.equal(problem.maps(network)[0], example.base)
-    assert list(choice["scores"]) == [ZERO, PATIENT, POPULATION]
+    assert list(choice["scores"])[:2] == [ZERO, POPULATION]
     assert list(choice["scores"][ZERO]) == list(COLUMNS[3:])
+
+
+def test_without_steps_the_population_network_is_checked_and_nothing_else(problem, started, tmp_path):
+    network, choice = fine_tuned(problem, started, tmp_path, 1e-3, steps=0)
+    assert list(choice["scores"]) == [ZERO, POPULATION] and (choice["kept"], choice["best_step"]) == (POPULATION, 0)
+    assert all(torch.equal(v, started[k]) for k, v in network.state_dict().items())

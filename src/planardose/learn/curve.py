@@ -38,7 +38,7 @@ def plot_training(path: Path, rows: list[tuple[float, ...]], scores: dict[str, d
 
 
 def _bars(axes, scores: dict[str, dict], column: str, label: str) -> None:
-    shown = {name: scores[name][column] for name in LINES if name in scores and name != "patient"}
+    shown = {name: scores[name][column] for name in LINES if name in scores}
     bars = axes.barh(list(shown), list(shown.values()), color=["#7f7f7f", "#1f77b4"], height=0.5)
     axes.bar_label(bars, fmt="%.4g", padding=4, fontsize=9)
     axes.set_xlim(0, 1.2 * max(shown.values()))

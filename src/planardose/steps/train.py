@@ -167,12 +167,14 @@ def choose(
     loss of those that win over the base in loss and MAE.
     """
     best = min(progress.rows, key=lambda r: r[3])
-    scores = {ZERO: base, PATIENT: best[3:]}
+    scores = {ZERO: base}
     if start == POPULATION:
         scores[POPULATION] = progress.rows[0][3:]
-        if best[0] > 0:
-            network.load_state_dict(halfway(first, network.state_dict()))
-            scores[PATIENT] = score(network)
+    if start == POPULATION and best[0] > 0:
+        network.load_state_dict(halfway(first, network.state_dict()))
+        scores[PATIENT] = score(network)
+    elif start != POPULATION:
+        scores[PATIENT] = best[3:]
     winners = [n for n in (POPULATION, PATIENT) if n in scores and scores[n][0] < base[0] and scores[n][1] < base[1]]
     kept = min(winners, key=lambda n: scores[n][0], default=ZERO)
     if kept == POPULATION:
@@ -194,7 +196,8 @@ def _table(progress: Progress, choice: dict) -> str:
     best = min(progress.rows, key=lambda r: r[3])[0]
     rows = [([0.0, math.nan, math.nan, *scores[ZERO].values()], ZERO)]
     rows += [(r, first if r[0] == 0 else TRAINING) for r in progress.rows]
-    rows += [([best, math.nan, math.nan, *scores[PATIENT].values()], PATIENT)]
+    if PATIENT in scores:
+        rows += [([best, math.nan, math.nan, *scores[PATIENT].values()], PATIENT)]
     lines = [",".join(["" if math.isnan(v) else f"{v:.8g}" for v in row] + [name]) for row, name in rows]
     return "\n".join([",".join((*COLUMNS, "network")), *lines]) + "\n"
 
