@@ -28,15 +28,18 @@ def check_origin(cohort: Cohort, results: str, work: Path = Path()) -> None:
     InputError
         If results of a patient were made from another CT, other images, or another administration.
     """
+    known = _remembered(work / MEMORY, results)
     for patient in cohort.patients:
-        if not _remembered(work / MEMORY, f"{results}/{patient}/"):
+        if patient not in known:
             for where, problem in _differences(cohort, Path(results), patient):
                 raise InputError(where, problem, "results of this sheet", DO)
 
 
-def _remembered(memory: Path, start: str) -> bool:
-    """Whether a file of Snakemake's memory, named by its output's path in base 64, begins with `start`."""
-    return memory.is_dir() and any(_beginning(f.name.lstrip("@")).startswith(start.encode()) for f in memory.iterdir())
+def _remembered(memory: Path, results: str) -> set[str]:
+    """Patients of whom Snakemake's memory, files named by their output's path in base 64, holds an output."""
+    start = f"{results}/".encode()
+    paths = [_beginning(f.name.lstrip("@")) for f in memory.iterdir()] if memory.is_dir() else []
+    return {p[len(start) :].split(b"/")[0].decode(errors="replace") for p in paths if p.startswith(start)}
 
 
 def _beginning(name: str) -> bytes:
@@ -64,11 +67,9 @@ def _differences(cohort: Cohort, results: Path, patient: str) -> Iterator[tuple[
         "nuclide": canonical_nuclide(first.nuclide), "tracer": first.tracer,
         "injections": sorted({(r.injected_at.isoformat(), round(r.administered_mbq, 6)) for r in rows.values()}),
     }  # fmt: skip
-    theirs = told and {
-        "nuclide": told["nuclide"], "tracer": told["tracer"],
-        "injections": sorted((c["injected_at"], round(c["administered_mbq"], 6)) for c in told["cycles"].values()),
-    }  # fmt: skip
-    for key in theirs and (k for k in ours if ours[k] != theirs[k]):
+    cycles = told.get("cycles", {}).values()
+    theirs = told | {"injections": sorted((c["injected_at"], round(c["administered_mbq"], 6)) for c in cycles)}
+    for key in (k for k in ours if told and ours[k] != theirs.get(k)):
         yield f"{patient} {key}", f"the results folder holds results with other {key}"
 
 

@@ -152,7 +152,7 @@ def _with_uncertainty(
     elif freedom and chi2_distribution.sf(chi2, freedom) < dose_constants().poor_fit_probability:
         rising = ["rising"] if "physical_limit" in flags else []
         own, flags = own * chi2 / freedom, [*flags, "poor_fit", *rising]
-    t_eff_u, tia_u = np.sqrt(own + shared**2)
+    t_eff_u, tia_u = np.sqrt(np.maximum(own, 0.0) + shared**2)  # rounding may leave a variance below zero
     before, beyond = 1 - np.exp2(-data.hours.min() / t_eff), np.exp2(-data.hours.max() / t_eff)
     if before + beyond > MOSTLY:
         flags = [*flags, "mostly_extrapolated"]
