@@ -23,7 +23,7 @@ from benchmarks.reconstruction.provenance import commit, stamp
 from benchmarks.reconstruction.scoring import cell_rows
 
 from planardose.cohort import Cohort, load_cohort
-from planardose.config import parse_config
+from planardose.config import Config, parse_config
 from planardose.errors import InputError
 from planardose.io.files import write_text
 from planardose.io.nifti import read_volume
@@ -81,13 +81,21 @@ class Group:
     unregistered: bool = False
     without: str = ""
 
-    def settings(self, seed: int, patients: dict | None = None):
+    def settings(self, seed: int, precision: str, patients: dict | None = None) -> Config:
         """The config of a cell."""
-        return parse_config({**self.config, "methods": self.methods, "seed": seed, "patients": patients or {}})
+        train = {**self.config.get("train", {}), "precision": precision}
+        every = {"methods": self.methods, "seed": seed, "patients": patients or {}}
+        return parse_config({**self.config, "train": train, **every})
 
     @property
     def trained(self) -> bool:
+        """Whether it has a network."""
         return not {"unet", "diffusion"}.isdisjoint(self.methods)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether it has a network that a training seed changes."""
+        return self.trained and self.config.get("train") != NOT_TRAINED["train"]
 
     @property
     def before(self) -> tuple[dict, dict, bool]:
@@ -175,7 +183,7 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What a JSON row file holds; `train_seed` is 0 for groups without a network."""
+    """What a JSON row file holds; `train_seed` is 0 for groups without a network that is trained."""
 
     case: Case
     group: str
@@ -207,8 +215,8 @@ def generic_folder(out: Path) -> Path:
 class Bench:
     """Cells of one anatomy in one variant; the steps that groups share run once, in a folder of their own."""
 
-    def __init__(self, out: Path, case: Case):
-        self.out, self.case = out, case
+    def __init__(self, out: Path, case: Case, precision: str = "auto"):
+        self.out, self.case, self.precision = out, case, precision
         self.folder = out / "work" / f"{case.variant}-{case.name}"
         self.cohort_folder = out / "cohorts" / case.variant
         self.notes: dict[str, dict[str, str]] = {}  # per base: time point -> what the registration refused
@@ -253,7 +261,7 @@ class Bench:
         hands = {t: {"same_patient": ANYWAY} for t, note in notes.items() if note.startswith("refused")}
         if GROUPS[group].unregistered:
             hands = {t: {"shift_mm": self.centre_mm()} for t in self.timepoints}
-        settings = GROUPS[group].settings(seed, {self.case.name: hands} if hands else {})
+        settings = GROUPS[group].settings(seed, self.precision, {self.case.name: hands} if hands else {})
         return Run(settings, self.cohort(GROUPS[group], notes), self.folder / where)
 
     def prepare(self, group: str) -> None:
@@ -311,7 +319,8 @@ class Bench:
             images = {k: v for k, v in images.items() if k not in left_out}
         spent = {k: round(v - before.get(k, 0.0), 2) for k, v in self.seconds.items()}
         return {
-            "case": vars(self.case), "group": group, "train_seed": cell.train_seed, **stamp(), "registration": notes,
+            "case": vars(self.case), "group": group, "train_seed": cell.train_seed, **stamp(),
+            "precision": self.precision, "registration": notes,
             "acquisitions": len(run.cohort.rows), "seconds": {k: v for k, v in spent.items() if v > 0}, "rows": rows,
             "images": images, "kept": self._kept(run, settings),
         }  # fmt: skip
@@ -369,11 +378,11 @@ class Bench:
         shutil.copytree(self.folder / source, self.folder / target, copy_function=os.link)
 
 
-def compute_cells(out: Path, cells: list[Cell], keep_work: bool) -> None:
+def compute_cells(out: Path, cells: list[Cell], keep_work: bool, precision: str = "auto") -> None:
     """Compute cells of one case and write their files as they come."""
     if not cells:
         return
-    bench = Bench(out, cells[0].case)
+    bench = Bench(out, cells[0].case, precision)
     for cell in cells:
         result = bench.compute(cell)
         write_text(cell.path(out), json.dumps(result, indent=None, allow_nan=True) + "\n")

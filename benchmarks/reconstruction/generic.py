@@ -15,6 +15,7 @@ from benchmarks.reconstruction.cohort import Fineness, write_case, write_sheet
 from planardose.cohort import Cohort, load_cohort
 from planardose.config import Config
 from planardose.io.files import sha256_of
+from planardose.learn.device import products_of
 from planardose.learn.features import CHANNELS
 from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import new_network
@@ -97,6 +98,7 @@ def train_generic(
         mixed = Mixed([make_problem(seeded, patient, DEVICE) for patient in seeded.cohort.patients])
         steps = training_steps(settings, DEVICE, max(p.body.numel() for p in mixed.problems))
         network = new_network(len(CHANNELS), settings.width, seed_for(seed, "train generic network"))
+        network.products = products_of(settings.precision, DEVICE)
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, f"generic {seed} {steps}")
         fit(network, mixed.batch_of, mixed.loss_of, mixed.scores, plan, folder / f"generic-{seed}.pt")
         organ_u = mixed.organ_relative_u(network)

@@ -19,6 +19,7 @@ from benchmarks.reconstruction.generic import Mixed
 from safetensors.torch import save
 
 from planardose.learn.denoiser import Denoiser, new_denoiser
+from planardose.learn.device import products_of
 from planardose.learn.diffusion_infer import Draws
 from planardose.learn.diffusion_problem import DiffusionProblem
 from planardose.learn.draws import Case, reference_case, residuals
@@ -89,6 +90,7 @@ def fitted(run: Run, problem: Problem | Mixed, voxels: int, seed: int, name: str
     settings = run.config.train
     steps = training_steps(settings, DEVICE, voxels)
     network = new_network(len(CHANNELS), settings.width, seed)
+    network.products = products_of(settings.precision, DEVICE)
     plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, f"lifted {name} {seed} {steps}")
     fit(network, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
     return network.eval()
@@ -160,6 +162,7 @@ def fitted_denoiser(run: Run, problem: Problem | Mixed, seed: int, name: str, ch
     """A diffusion model of `name` with the chain's steps and settings."""
     settings, train = run.config.diffusion, run.config.train
     denoiser = new_denoiser(len(CHANNELS) + 1, settings.width, seed)
+    denoiser.products = products_of(train.precision, DEVICE)
     plan = Plan(settings.steps, train.learning_rate, train.checkpoint_every, f"lifted diffusion {name} {seed}")
     fit(denoiser, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
     return denoiser.eval()

@@ -6,6 +6,7 @@ import torch
 from benchmarks.reconstruction.generic import ANATOMIES, Mixed, training_run
 from benchmarks.reconstruction.lifted import (
     CHANNELS,
+    DEVICE,
     LiftedDenoiser,
     LiftedDiffusion,
     fitted,
@@ -17,6 +18,7 @@ from benchmarks.reconstruction.lifted import (
 from planardose.config import Config
 from planardose.io.files import atomic
 from planardose.learn.denoiser import new_denoiser
+from planardose.learn.device import products_of
 from planardose.learn.loop import reproducible
 from planardose.learn.network import ResidualMap, new_network
 from planardose.run import Run
@@ -50,5 +52,6 @@ def load_lifted_generic(path: Path, config: Config) -> tuple[ResidualMap, Lifted
     network = new_network(len(CHANNELS), config.train.width, 0)
     network.load_state_dict(parts["network"])
     denoiser = new_denoiser(len(CHANNELS) + 1, config.diffusion.width, 0)
+    denoiser.products = products_of(config.train.precision, DEVICE)
     denoiser.load_state_dict(parts["denoiser"])
     return network.eval(), LiftedDenoiser(denoiser.eval(), parts["organs"], parts["smoothing"])

@@ -2,6 +2,7 @@
 
     python -m benchmarks.reconstruction.run OUT --quick [--test-seed S] [--groups classical unet] [--train-seeds 1]
     python -m benchmarks.reconstruction.run OUT --full --device cuda
+    python -m benchmarks.reconstruction.run OUT --quick --variants mismatched --anatomies 20 --train-seeds 3 --keep
 
 A cell (anatomy, variant, group of methods, training seed) is one JSON file in ``OUT/cells``. A killed run goes on where
 it stopped; a cell of another commit is computed again unless ``--keep``.
@@ -38,24 +39,25 @@ class Scale:
     groups: tuple[str, ...]
 
 
+PRECISIONS = ("auto", "float32", "bfloat16")
 QUICK = Scale(6, 2, ("matched", "mismatched"), ("mismatched",), 1, ("classical", "population", "unet"))
 FULL = Scale(24, 10, ("matched", "aligned", "mismatched"), ("matched", "mismatched"), 3, tuple(GROUPS))
 
 
 def cells_of(case: Case, scale: Scale, groups: Sequence[str], train_seeds: int) -> list[Cell]:
-    """The cells of a case: one seed for groups without a network; the real CT has no prior image."""
+    """The cells of a case: one seed for groups that train nothing; the real CT has no prior image."""
     found = []
     for group in groups:
         if isinstance(case, RealCase) and "prior_image" in GROUPS[group].cells:
             continue
-        if not GROUPS[group].trained:
-            found.append(Cell(case, group, 0))
-        elif case.variant in scale.trained:
-            found += [Cell(case, group, seed) for seed in range(1, train_seeds + 1)]
+        if GROUPS[group].trained and case.variant not in scale.trained:
+            continue
+        seeds = range(1, train_seeds + 1) if GROUPS[group].seeded else (0,)
+        found += [Cell(case, group, seed) for seed in seeds]
     return found
 
 
-def _job(out: Path, case: Case, cells: list[Cell], keep_work: bool, device: str) -> None:
+def _job(out: Path, case: Case, cells: list[Cell], keep_work: bool, device: str, precision: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("planardose").setLevel(logging.WARNING)
     folder = out / "cohorts" / case.variant
@@ -64,7 +66,7 @@ def _job(out: Path, case: Case, cells: list[Cell], keep_work: bool, device: str)
     else:
         write_case(folder, case, device=device)
     write_sheet(folder, [case], f"{case.name}.tsv")
-    compute_cells(out, cells, keep_work)
+    compute_cells(out, cells, keep_work, precision)
 
 
 def main() -> None:
@@ -78,6 +80,8 @@ def main() -> None:
     parser.add_argument("--groups", "--methods", nargs="+", choices=list(GROUPS), help="quick: no control")
     parser.add_argument("--train-seeds", type=int)
     parser.add_argument("--anatomies", type=int)
+    parser.add_argument("--variants", nargs="+", choices=FULL.variants)
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="as train.precision")
     parser.add_argument("--keep", action="store_true", help="keep cells of other commits")
     parser.add_argument("--keep-work", action="store_true", help="keep maps and networks")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="cases at a time")
@@ -85,7 +89,7 @@ def main() -> None:
     a = parser.parse_args()
     scale, now, began = QUICK if a.quick else FULL, commit(), time.monotonic()
     jobs = []
-    for variant in reversed(scale.variants):
+    for variant in a.variants or reversed(scale.variants):
         numbers = range(1, (a.anatomies or scale.anatomies) + 1)
         cases = [Case(a.split, a.test_seed, n, variant, scale.samples) for n in numbers]
         if not DATA.is_dir():
@@ -96,12 +100,12 @@ def main() -> None:
             cells = cells_of(case, scale, a.groups or scale.groups, a.train_seeds or scale.train_seeds)
             missing = [c for c in cells if not cached(c, a.out, a.keep, now)]
             if missing:
-                jobs.append((a.out, case, missing, a.keep_work, a.device))
+                jobs.append((a.out, case, missing, a.keep_work, a.device, a.precision))
     print(f"{sum(len(j[2]) for j in jobs)} cells to compute in {len(jobs)} cases, commit {now}", flush=True)
     seeds = {(c.group, c.train_seed) for j in jobs for c in j[2] if GROUPS[c.group].generic}
     for group, seed in sorted(seeds):  # before the cases, which share it
         make = train_lifted_generic if GROUPS[group].lifted else train_generic
-        make(generic_folder(a.out), GROUPS[group].settings(seed), seed)
+        make(generic_folder(a.out), GROUPS[group].settings(seed, a.precision), seed)
     with ProcessPoolExecutor(a.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for done in [pool.submit(_job, *job) for job in jobs]:
             done.result()

@@ -15,6 +15,7 @@ from benchmarks.reconstruction import cells as module
 from benchmarks.reconstruction.anatomies import Case
 from benchmarks.reconstruction.cells import Cell, Group, cached, compute_cells
 from benchmarks.reconstruction.cohort import Fineness, write_case, write_sheet
+from benchmarks.reconstruction.kept import pack, unpack
 from benchmarks.reconstruction.run import FULL, QUICK, cells_of
 from benchmarks.reconstruction.sections import shown_sections
 from benchmarks.reconstruction.summary import load_cells, measures, with_interval
@@ -43,6 +44,19 @@ def finished(tmp_path_factory):
     finally:
         module.GROUPS |= before
     return out, cell, json.loads(cell.path(out).read_text())
+
+
+def test_kept_cells_are_those_of_the_run_and_leave_what_is_there(finished, tmp_path):
+    out, cell, content = finished
+    file, other = tmp_path / "cells.jsonl.gz", tmp_path / "other"
+    number = pack(out, file)
+    assert number == 1 + len(VARIED) and unpack(other, file) == number
+    assert json.loads(cell.path(other).read_text()) == content
+    before = file.read_bytes()
+    cell.path(other).write_text("{}")
+    assert unpack(other, file) == 0 and cell.path(other).read_text() == "{}"
+    pack(out, file)
+    assert file.read_bytes() == before
 
 
 def test_a_cell_holds_the_scores_of_every_method_and_where_they_come_from(finished):
@@ -113,6 +127,8 @@ def test_networks_get_a_cell_per_training_seed_where_the_scale_has_them():
     names = [c.name for c in cells_of(mismatched, FULL, ["classical", "unet"], 3)]
     assert names == [f"mismatched-P01-{g}" for g in ("classical-0", "unet-1", "unet-2", "unet-3")]
     assert [c.group for c in cells_of(CASE, QUICK, ["classical", "unet"], 1)] == ["classical"]
+    untrained = [c.name for c in cells_of(mismatched, FULL, ["population"], 3)]
+    assert untrained == ["mismatched-P01-population-0"]
 
 
 def rows_with(factor: float, method: str) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 
 from planardose.errors import InputError
 from planardose.io.files import sha256_of
+from planardose.learn.device import products_of
 from planardose.learn.diffusion_weights import RETRAIN, DiffusionHead, load_denoiser, moments_of
 from planardose.learn.draws import consistency_of, draw_maps, reference_case
 from planardose.learn.features import FeatureMaker
@@ -72,6 +73,7 @@ def diffusion_draws(
     where, device = f"{patient} diffusion weights", str(projector.device)
     denoiser, head = load_denoiser(run.need("diffusion_weights", "train-diffusion", patient=patient), where, device)
     check_fits(head, patient, sha256_of(run.need("model", "segment", patient=patient)), model.grid.shape, where)
+    denoiser.products = products_of(run.config.train.precision, projector.device.type)
     unet = _unet_of(run, patient, head, where, device)
     settings = run.config.diffusion
     if (head.draws, head.sampling_steps) != (settings.draws, settings.sampling_steps):

@@ -4,6 +4,8 @@ import torch
 from monai.networks.nets.unet import UNet
 from torch.nn import functional
 
+from planardose.learn.layers import ACTIVATION, NORMALISATION, at_least_two
+
 STRIDES = (2, 2)
 MULTIPLE = 4  # product of the strides: inputs are padded to it
 LIMIT = 4.0  # the correction stays within exp(-4) to exp(4)
@@ -21,7 +23,14 @@ class ResidualMap(torch.nn.Module):
         Number of input channels (`features.CHANNELS`).
     width : int
         Channels of the first level; the next ones have 2 and 4 times as many.
+
+    Attributes
+    ----------
+    products : torch.dtype
+        Of convolutions during training (`device.products_of`); maps are always made in float32.
     """
+
+    products = torch.float32
 
     def __init__(self, channels: int, width: int):
         super().__init__()
@@ -32,7 +41,8 @@ class ResidualMap(torch.nn.Module):
             channels=(width, 2 * width, 4 * width),
             strides=STRIDES,
             num_res_units=1,
-            norm=("instance", {"affine": True}),
+            act=ACTIVATION,
+            norm=NORMALISATION,
         )
         self.unet.to(memory_format=torch.channels_last_3d)  # a quarter faster on a CPU
         self.head = torch.nn.Conv3d(width, 1, kernel_size=1)
@@ -42,11 +52,14 @@ class ResidualMap(torch.nn.Module):
 
     def forward(self, channels: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
         """Activity maps (N, I, J, K) in the unit of `base` from channels (N, C, I, J, K) and base maps (N, I, J, K)."""
-        size = channels.shape[2:]
+        number, size = len(channels), channels.shape[2:]
         missing = [-n % MULTIPLE for n in size]
-        padded = functional.pad(channels, [p for n in reversed(missing) for p in (0, n)])
+        padded = functional.pad(at_least_two(channels), [p for n in reversed(missing) for p in (0, n)])
         padded = padded.contiguous(memory_format=torch.channels_last_3d)
-        correction = self.head(functional.leaky_relu(self.unet(padded), 0.1))[:, 0, : size[0], : size[1], : size[2]]
+        low = self.training and self.products == torch.bfloat16
+        with torch.autocast(padded.device.type, dtype=torch.bfloat16, enabled=low):
+            correction = self.head(functional.leaky_relu(self.unet(padded), 0.1))
+        correction = correction.float()[:number, 0, : size[0], : size[1], : size[2]]
         return base * torch.exp(self.scale * LIMIT * torch.tanh(correction / LIMIT))
 
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 
 from planardose.io.files import sha256_of, write_text
-from planardose.learn.device import device_of
+from planardose.learn.device import device_of, products_of
 from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
 from planardose.learn.network import ResidualMap
 from planardose.learn.reward import Reinforcement
@@ -41,6 +41,7 @@ def reinforce(run: Run, patient: str) -> None:
     sources = [trained, *sources_of(run, patient)]
     network, head = load_network(trained, f"{patient} weights", device)
     check_fits(head, patient, sha256_of(model), PatientModel.load(model).grid.shape, f"{patient} weights")
+    network.products = products_of(run.config.train.precision, device)
     steps = settings.steps if head.scale > 0 else 0
     sites = load_tracer(min(run.cohort.rows_of(patient), key=lambda r: r.injected_at).tracer).hidden.sites
     checkpoint = run.path("reinforcement_checkpoint", patient=patient)

@@ -18,7 +18,7 @@ from planardose.heads import face_positions_mm
 from planardose.io.files import sha256_of, write_text
 from planardose.learn.curve import plot_training
 from planardose.learn.dataset import chunk_paths, load_virtual_data
-from planardose.learn.device import device_of
+from planardose.learn.device import device_of, products_of
 from planardose.learn.features import CHANNELS, FeatureMaker
 from planardose.learn.loop import COLUMNS, Plan, Progress, Scores, fit, reproducible
 from planardose.learn.network import ResidualMap, new_network
@@ -63,6 +63,7 @@ def train(run: Run, patient: str) -> None:
     with reproducible(run.config.train.threads):
         problem = make_problem(run, patient, device)
         network, start = starting_network(run, patient, device, float(problem.maker.model.grid.spacing_mm[0]))
+        network.products = products_of(run.config.train.precision, device)
         plan = make_plan(run, patient, problem, sources, device, start)
         first = {k: v.detach().clone() for k, v in network.state_dict().items()}
         prepared = time.monotonic()

@@ -11,7 +11,7 @@ from planardose.io.files import sha256_of, write_text
 from planardose.learn.calibration import Calibration, calibrated
 from planardose.learn.curve import plot_training
 from planardose.learn.denoiser import Denoiser, new_denoiser
-from planardose.learn.device import device_of
+from planardose.learn.device import device_of, products_of
 from planardose.learn.diffusion_problem import DiffusionProblem
 from planardose.learn.diffusion_weights import REFERENCE, DiffusionHead
 from planardose.learn.features import CHANNELS
@@ -49,6 +49,7 @@ def train_diffusion(run: Run, patient: str) -> None:
         plan = _plan(run, patient, sources, device)
         seed = seed_for(run.config.seed, "diffusion network", patient)
         denoiser = new_denoiser(len(CHANNELS) + 1, settings.width, seed).to(device)
+        denoiser.products = products_of(run.config.train.precision, device)
         prepared = time.monotonic()
         progress = fit(denoiser, problem.batch_of, problem.loss_of, problem.scores, plan, checkpoint)
         trained = time.monotonic()
