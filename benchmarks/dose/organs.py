@@ -3,7 +3,8 @@
     python benchmarks/dose/organs.py --photons 1e6 --nuclide 177Lu
 
 Orientation from the literature for 177Lu (OpenDose and others): self kidney 2.7 to 3.0 keV per decay, liver 6 to 7. The
-last column is what an organ's self-dose lacks without photons (`missing_self_percent` in ``data/dosimetry.yaml``).
+last column is what photons would add to an organ's self-dose, as % of the electrons' (`missing_self_percent` in
+``data/dosimetry.yaml``).
 """
 
 import argparse

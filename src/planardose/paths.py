@@ -59,8 +59,8 @@ STEP_VERSIONS = {
     "register": 8,
     "reconstruct": 15,
     "compare_spect": 1,
-    "fit_kinetics": 3,
+    "fit_kinetics": 4,
     "absorbed_dose": 2,
-    "report": 4,
+    "report": 5,
     "report_cohort": 1,
 }

@@ -176,8 +176,8 @@ def test_limits_are_stated(cohort):
 
 @pytest.mark.parametrize(
     ("nuclide", "percent", "says", "on_top"),
-    [("177Lu", {"kidneys": 1.1, "liver": 4.1}, "1.1 % of a kidney's self-dose, 4.1 % of the liver's", False),
-     ("131I", {"kidneys": 16, "liver": 35}, "for 131I this leaves out 16 %", True),
+    [("177Lu", {"kidneys": 1.1, "liver": 4.1}, "add 1.1 % to a kidney's self-dose, 4.1 % to the liver's", False),
+     ("131I", {"kidneys": 16, "liver": 35}, "for 131I they would add 16 %", True),
      ("131I", None, "a decay of 131I sets 380.8 keV free as photons and 191 keV as electrons", True)],
 )  # fmt: skip
 def test_what_is_missing_without_photons_is_that_of_the_nuclide(cohort, nuclide, percent, says: str, on_top: bool):

@@ -1,10 +1,10 @@
 """What the flags of the kinetics and dose tables mean, in words for the reader of a report."""
 
 FLAGS = {
-    "single_point": "one time point: Hänscheid's approximation; half-lives spread, its uncertainty is not symmetric",
+    "single_point": "one time point: half-life assumed; half-lives spread, its uncertainty is not symmetric",
     "physical_limit": "clearance not distinguishable from zero: effective half-life set to the physical one",
     "shortest_limit": "half-life at the lower bound of the fit",
-    "half_life_assumed": "the points do not tell the half-life: what is usual for organs enters the fit",
+    "half_life_assumed": "the points do not tell the half-life: clearance much faster than usual is held back",
     "rising": "activity rises between the points: uptake, which the curve does not have",
     "mostly_extrapolated": "more than half of the integral lies before the first or after the last point",
     "administered_limit": "activity at injection limited to the administered activity",

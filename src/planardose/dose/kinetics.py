@@ -6,7 +6,7 @@ not exceed the nuclide's half-life (an organ cannot clear less than nothing) and
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lmfit
 import numpy as np
@@ -15,12 +15,26 @@ from scipy.stats import chi2 as chi2_distribution
 
 from planardose.dose.constants import dose_constants
 from planardose.dose.time_activity import TimeActivity
-from planardose.units import decay_constant_per_h
 
 STARTS = 50  # half-lives among which the fit starts at the best
 VISIBLE = 1.5  # own uncertainties above zero: two points beyond that make a half-life
 MOSTLY = 0.5  # of the integral outside the points: flagged
+FIRST_ORDER = 0.35  # of T_eff: an uncertainty of T_eff up to which the integral is taken as linear in it
 AT_BOUND = 1e-3  # relative distance at which the optimiser (an interior-point method) is taken to have reached a bound
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What is physically possible: half-lives in h between `shortest` and `longest`, at most `administered` MBq."""
+
+    shortest: float
+    longest: float
+    administered: float
+
+    @classmethod
+    def of(cls, half_life_h: float, administered_mbq: float) -> "_Bounds":
+        # the lower bound is that of organs with 177Lu: a nuclide of a few hours clears faster
+        return cls(min(dose_constants().shortest_t_eff_h, 0.5 * half_life_h), half_life_h, administered_mbq)
 
 
 @dataclass(frozen=True)
@@ -51,17 +65,24 @@ def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -
 
     Two points determine it exactly (within the bounds); one point gives Haenscheid's TIA = A(t) 2t / ln 2 (Haenscheid
     et al., J Nucl Med 2018;59:75), which is the curve with T_eff = t. Where the points tell less of the half-life than
-    is known of organs in general (``usual_t_eff_h`` in ``data/dosimetry.yaml``), that knowledge enters the fit.
+    is known of organs in general (``usual_t_eff_h`` in ``data/dosimetry.yaml``), that knowledge enters the fit:
+    it holds back fast clearance, which would let the activity at injection grow without limit. Slow clearance is held
+    by the physical half-life, and an organ's usual one says nothing against it in a lesion or a thyroid.
     """
     if not data.mbq.any():
         return _empty_curve(data, half_life_h)
+    bounds = _Bounds.of(half_life_h, administered_mbq)
     if len(data.hours) == 1:
-        return _single_point(data, half_life_h, administered_mbq)
-    curve = _fitted(data, half_life_h, administered_mbq, usual=None)
+        return _single_point(data, bounds)
+    curve = _fitted(data, bounds, usual=None)
     usual = dose_constants().usual_t_eff_h
     visible = np.count_nonzero(data.mbq > VISIBLE * data.independent_sigma())
     undetermined = visible < 2 or curve.t_eff_h_u > usual[1] * curve.t_eff_h
-    return _fitted(data, half_life_h, administered_mbq, usual) if data.has_uncertainty and undetermined else curve
+    if not (data.has_uncertainty and undetermined):
+        return curve
+    rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
+    known = _fitted(data, bounds, usual)
+    return replace(known, flags=tuple(dict.fromkeys((*known.flags, *rising))))
 
 
 def amplitude_weights(data: TimeActivity, t_eff_h: float) -> np.ndarray:
@@ -85,27 +106,30 @@ def _integral_weights(data: TimeActivity, t_eff_h: float, tia_mbq_h: float) -> n
     return weights * (tia_mbq_h / total) if total > 0 else weights
 
 
-def _fitted(
-    data: TimeActivity, half_life_h: float, administered_mbq: float, usual: tuple[float, float] | None
-) -> Curve:
+def _fitted(data: TimeActivity, bounds: _Bounds, usual: tuple[float, float] | None) -> Curve:
     """The weighted, bounded fit; `usual` is (median h, standard deviation of the logarithm) of half-lives, or None."""
-    a0, t_eff, flags = _least_squares(data, half_life_h, administered_mbq, usual)
-    return _with_uncertainty(data, a0, t_eff, [*flags, *(["half_life_assumed"] if usual else [])], usual)
+    a0, t_eff, flags = _least_squares(data, bounds, usual)
+    return _with_uncertainty(data, bounds, a0, t_eff, [*flags, *(["half_life_assumed"] if usual else [])], usual)
+
+
+def _faster_than_usual(t_eff_h: np.ndarray | float, usual: tuple[float, float]) -> np.ndarray | float:
+    """How many spreads of `usual` a half-life is below its median, negative; 0 above it."""
+    return np.minimum(np.log(t_eff_h / usual[0]) / usual[1], 0.0)
 
 
 def _least_squares(
-    data: TimeActivity, half_life_h: float, administered_mbq: float, usual: tuple[float, float] | None
+    data: TimeActivity, bounds: _Bounds, usual: tuple[float, float] | None
 ) -> tuple[float, float, list[str]]:
     """A0 in MBq, T_eff in h and flags."""
     sigma = data.independent_sigma()
-    fastest, slowest = math.log(2) / dose_constants().shortest_t_eff_h, decay_constant_per_h(half_life_h)
+    fastest, slowest = math.log(2) / bounds.shortest, math.log(2) / bounds.longest
 
     def amplitude(rate: float) -> float:
-        return min(float(amplitude_weights(data, math.log(2) / rate) @ data.mbq), administered_mbq)
+        return min(float(amplitude_weights(data, math.log(2) / rate) @ data.mbq), bounds.administered)
 
     def residual(rate: float) -> np.ndarray:
         points = (amplitude(rate) * np.exp(-rate * data.hours) - data.mbq) / sigma
-        return np.append(points, math.log(math.log(2) / rate / usual[0]) / usual[1]) if usual else points
+        return np.append(points, _faster_than_usual(math.log(2) / rate, usual)) if usual else points
 
     # points near zero can leave several minima: the lowest is looked for before it is refined
     candidates = np.geomspace(slowest * (1 + 2 * AT_BOUND), fastest * (1 - 2 * AT_BOUND), STARTS)
@@ -123,13 +147,13 @@ def _least_squares(
     elif rate > fastest / (1 + AT_BOUND):
         rate, flags = fastest, ["shortest_limit"]
     a0 = amplitude(rate)
-    if a0 >= administered_mbq * (1 - 1e-12):
+    if a0 >= bounds.administered * (1 - 1e-12):
         flags.append("administered_limit")
     return a0, math.log(2) / rate, flags
 
 
 def _with_uncertainty(
-    data: TimeActivity, a0: float, t_eff: float, flags: list[str], usual: tuple[float, float] | None
+    data: TimeActivity, bounds: _Bounds, a0: float, t_eff: float, flags: list[str], usual: tuple[float, float] | None
 ) -> Curve:
     """The curve with uncertainties of T_eff and TIA: the points' own, and the part that they share.
 
@@ -141,18 +165,20 @@ def _with_uncertainty(
     covariance = np.linalg.pinv(jacobian.T @ jacobian + known, hermitian=True)
     gradient, tia = np.array([t_eff, a0]) / math.log(2), a0 * t_eff / math.log(2)
     own = np.array([covariance[1, 1], gradient @ covariance @ gradient])  # variances of T_eff and TIA
-    if usual:
-        own = _variances_over_half_lives(data, t_eff, tia, usual)
+    if usual or own[0] > (FIRST_ORDER * t_eff) ** 2:
+        own[1] = _far_end(data, bounds, tia, usual) ** 2
     moved = covariance @ (jacobian.T / sigma) @ data.common()
     shared = np.array([moved[1], gradient @ moved])
     chi2 = float((((a0 * decay - data.mbq) / sigma) ** 2).sum())
     freedom = n - (1 if {"physical_limit", "shortest_limit", "half_life_assumed"} & set(flags) else 2)
+    poor = freedom > 0 and chi2_distribution.sf(chi2, freedom) < dose_constants().poor_fit_probability
+    rising = ["rising"] if poor and "physical_limit" in flags else []
     if not data.has_uncertainty:
-        chi2, own, flags = math.nan, np.full(2, math.nan), [*flags, "no_uncertainty"]
-    elif freedom and chi2_distribution.sf(chi2, freedom) < dose_constants().poor_fit_probability:
-        rising = ["rising"] if "physical_limit" in flags else []
+        chi2, own, flags = math.nan, np.full(2, math.nan), [*flags, *rising, "no_uncertainty"]
+    elif poor:
         own, flags = own * chi2 / freedom, [*flags, "poor_fit", *rising]
     t_eff_u, tia_u = np.sqrt(np.maximum(own, 0.0) + shared**2)  # rounding may leave a variance below zero
+    t_eff_u = min(t_eff_u, bounds.longest - bounds.shortest) if data.has_uncertainty else t_eff_u
     before, beyond = 1 - np.exp2(-data.hours.min() / t_eff), np.exp2(-data.hours.max() / t_eff)
     if before + beyond > MOSTLY:
         flags = [*flags, "mostly_extrapolated"]
@@ -170,28 +196,26 @@ def _with_uncertainty(
     )
 
 
-def _variances_over_half_lives(
-    data: TimeActivity, t_eff: float, tia: float, usual: tuple[float, float]
-) -> np.ndarray:
-    """Mean squared distances of T_eff and TIA from the fit's, over the half-lives that points and `usual` allow.
+def _far_end(data: TimeActivity, bounds: _Bounds, tia: float, usual: tuple[float, float] | None) -> float:
+    """Distance in MBq h of the integral from the farthest one that points and `usual` allow at one standard deviation.
 
-    The points hardly bend the curve: a first-order covariance would be a guess. For each half-life the amplitude is a
-    linear fit with a normal error; half-lives are weighted by their likelihood, with that error integrated out.
+    Where the points hardly bend the curve, a first-order covariance would be a guess. All half-lives and amplitudes
+    whose squares are within 1 of the least count, so that no half-life that fits is left out for being unusual.
     """
-    sigma = data.independent_sigma()
-    t = usual[0] * np.exp(usual[1] * np.linspace(-3.5, 3.5, 141))
+    sigma, t = data.independent_sigma(), np.geomspace(bounds.shortest, bounds.longest, 141)
     decay = np.exp2(-data.hours / t[:, None])
-    variance = 1 / ((decay / sigma) ** 2).sum(axis=1)
-    a0 = variance * (decay * data.mbq / sigma**2).sum(axis=1)
-    squares = ((a0[:, None] * decay - data.mbq) ** 2 / sigma**2).sum(axis=1) + (np.log(t / usual[0]) / usual[1]) ** 2
-    weight = np.sqrt(variance) * np.exp(-0.5 * (squares - squares.min()))
-    weight /= weight.sum()
-    off = a0 * t / math.log(2) - tia
-    return np.array([weight @ (t - t_eff) ** 2, weight @ (variance * (t / math.log(2)) ** 2 + off**2)])
+    deviation = 1 / np.sqrt(((decay / sigma) ** 2).sum(axis=1))
+    a0 = np.minimum(deviation**2 * (decay * data.mbq / sigma**2).sum(axis=1), bounds.administered)
+    squares = ((a0[:, None] * decay - data.mbq) ** 2 / sigma**2).sum(axis=1)
+    squares += _faster_than_usual(t, usual) ** 2 if usual else 0.0
+    left = np.maximum(1 - (squares - squares.min()), 0)  # for the amplitude, which is linear
+    a0_u = np.minimum(np.sqrt(left) * deviation, bounds.administered)
+    distance = np.abs(a0 * t / math.log(2) - tia) + a0_u * t / math.log(2)
+    return float(distance[left > 0].max())
 
 
-def single_point_relative_u(hours: float, half_life_h: float) -> float:
-    """Relative uncertainty of the one-point integral from what is not known of the half-life.
+def single_point_relative_u(hours: float, half_life_h: float, taken_h: float) -> float:
+    """Relative uncertainty of the one-point integral with the half-life `taken_h`, as the true one is not known.
 
     The integral by a half-life T is A 2^(t / T) T / ln 2. This is what |truth / estimate - 1| stays below in 68.3 % of
     the log-normal spread of effective half-lives in ``data/dosimetry.yaml``, cut at the physical one: small near
@@ -200,23 +224,26 @@ def single_point_relative_u(hours: float, half_life_h: float) -> float:
     """
     median, spread = dose_constants().usual_t_eff_h
     z = ndtri((np.arange(1000) + 0.5) / 1000)
-    true, taken = np.minimum(median * np.exp(spread * z), half_life_h), min(hours, half_life_h)
-    ratio = np.exp2(hours / true - hours / taken) * true / taken
+    true = np.minimum(median * np.exp(spread * z), half_life_h)
+    ratio = np.exp2(hours / true - hours / taken_h) * true / taken_h
     return float(np.quantile(np.abs(ratio - 1.0), 0.683))
 
 
-def _single_point(data: TimeActivity, half_life_h: float, administered_mbq: float) -> Curve:
+def _single_point(data: TimeActivity, bounds: _Bounds) -> Curve:
     """Haenscheid's integral of one point; what is not known of the half-life adds to the point's own uncertainty.
 
-    After one physical half-life, where T_eff = t cannot be, the curve decays physically.
+    Where T_eff = t cannot be, the nearest half-life is taken that can: the physical one after that time, and a longer
+    one where the point holds more than half of the administered activity, which can only have cleared slowly.
     """
     t, a = float(data.hours[0]), float(data.mbq[0])
-    t_eff = min(t, half_life_h)
-    a0 = min(a * 2 ** (t / t_eff), administered_mbq)
+    halvings = math.log2(bounds.administered / a)  # from the administered activity to the point: no more are possible
+    t_eff = min(t / min(halvings, 1.0), bounds.longest) if halvings > 0 else bounds.longest
+    a0 = min(a * 2 ** (t / t_eff), bounds.administered)
     tia = a0 * t_eff / math.log(2)
-    relative = math.hypot(float(data.mbq_u[0]) / a, single_point_relative_u(t, half_life_h))
+    relative = math.hypot(float(data.mbq_u[0]) / a, single_point_relative_u(t, bounds.longest, t_eff))
     found = {
-        "administered_limit": a0 == administered_mbq, "single_point": True, "no_uncertainty": not data.has_uncertainty,
+        "administered_limit": a0 >= bounds.administered * (1 - 1e-12), "single_point": True,
+        "no_uncertainty": not data.has_uncertainty,
     }  # fmt: skip
     return Curve(
         a0_mbq=a0,

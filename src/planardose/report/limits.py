@@ -11,8 +11,8 @@ MAP = (
 CURVES = (
     "Time-activity curves are mono-exponential from injection to infinity: uptake is taken as complete at "
     "injection, and clearance goes on as between the points. Half-lives are held below the physical one, "
-    "activities below the administered one. Where the points do not tell the half-life, what is usual for organs "
-    "enters the fit."
+    "activities below the administered one. Where the points do not tell the half-life, clearance much faster than "
+    "is usual for organs is held back."
 )
 DOSE_MAP = (
     "The dose map gives every voxel its own amplitude and the half-life of its organ. Its voxels mix an organ with "
@@ -21,7 +21,7 @@ DOSE_MAP = (
 )
 PHOTONS = "Electrons deposit their energy in the voxel where the decay happened. Photons are not included: {}"
 SELF_DOSE = (
-    "for {nuclide} this leaves out {kidneys:g} % of a kidney's self-dose, {liver:g} % of the liver's, and the "
+    "for {nuclide} they would add {kidneys:g} % to a kidney's self-dose, {liver:g} % to the liver's, and the "
     "cross-dose from the neighbours."
 )
 UNKNOWN_SELF_DOSE = (
@@ -64,10 +64,13 @@ TOO_MUCH = (
     "More activity found than was administered ({}, decay-corrected): check the calibration, the administered "
     "activity and the times."
 )
-ONE_POINT = "One time point only: integrals by Hänscheid's approximation."
+ONE_POINT = (
+    "One time point only: its half-life is assumed, as Hänscheid's approximation does (equal to the time after "
+    "injection), within what the nuclide and the administered activity allow."
+)
 KEY_NOTE = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons not included."
 PHOTONS_MATTER = "These doses are too low. {}"
-MATTERS = 0.1  # of the liver's self-dose, or photon over electron energy where that is not known
+MATTERS = 0.1  # added to the liver's self-dose, or photon over electron energy where that is not known
 ADDED_CYCLES = " Cycles are added; their uncertainties add fully."
 NOT_SEPARATED = (
     "The reconstruction did not state the shared part of its uncertainty: the integrals' uncertainty is too small."
