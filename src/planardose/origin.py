@@ -5,7 +5,7 @@ or without its memory, it takes whatever stands in the results for done: another
 """
 
 import json
-from base64 import b64decode
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def _remembered(memory: Path, results: str) -> set[str]:
 def _beginning(name: str) -> bytes:
     """What a name in base 64 stands for, as far as it goes: long ones go on in a folder."""
     try:
-        return b64decode(name[: len(name) // 4 * 4], b"_-")
+        return urlsafe_b64decode(name[: len(name) // 4 * 4])
     except ValueError:
         return b""
 
