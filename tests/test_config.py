@@ -58,7 +58,8 @@ def test_snakemakes_words_become_values():
     assert config.dose_method is None
     assert config.hand("P01", "t24") == Hand(flip_posterior=True, shift_mm=(3.0, -1.5))
     assert config.hand("P01", "t4") == Hand()
-    unturned = {"patients": {"P01": {"t4": {"rotation_deg": "0.0", "shift_mm": "null"}}}}  # as RESULTS/config.yaml has it
+    # as RESULTS/config.yaml has it
+    unturned = {"patients": {"P01": {"t4": {"rotation_deg": "0.0", "shift_mm": "null"}}}}
     assert parse_config(unturned).hand("P01", "t4") == Hand()
 
 

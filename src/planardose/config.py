@@ -138,7 +138,7 @@ class Hand(Section):
     windows_kev: tuple[tuple[float, float], ...] | None = Field(
         None,
         min_length=1,
-        description="edges of the file's energy windows in keV, in its order, where the header does not give every frame's",
+        description="edges of the file's energy windows in keV, in order, where the header does not give every frame's",
     )
     shift_mm: tuple[float, float] | None = Field(
         None, description="RAS (x, z) of the image centre in mm: replaces the registration"

@@ -67,10 +67,17 @@ def _differences(cohort: Cohort, results: Path, patient: str) -> Iterator[tuple[
         "nuclide": canonical_nuclide(first.nuclide), "tracer": first.tracer,
         "injections": sorted({(r.injected_at.isoformat(), round(r.administered_mbq, 6)) for r in rows.values()}),
     }  # fmt: skip
-    cycles = told.get("cycles", {}).values()
-    theirs = told | {"injections": sorted((c["injected_at"], round(c["administered_mbq"], 6)) for c in cycles)}
+    theirs = told | {"injections": _injections(told)}
     for key in (k for k in ours if told and ours[k] != theirs.get(k)):
         yield f"{patient} {key}", f"the results folder holds results with other {key}"
+
+
+def _injections(summary: dict) -> list:
+    """(time, MBq) of the injections; nothing in a summary that another program wrote."""
+    try:
+        return sorted((c["injected_at"], round(c["administered_mbq"], 6)) for c in summary["cycles"].values())
+    except (AttributeError, KeyError, TypeError):
+        return []
 
 
 def _read(path: Path) -> dict:

@@ -47,10 +47,10 @@ TEMPLATES = {
 
 # Bumped only when a step's numbers or refusals change: a bump reruns the step, editing the package does not.
 STEP_VERSIONS = {
-    "import_ct": 2,
-    "import_planar": 3,
-    "segment": 3,
-    "import_prior": 3,
+    "import_ct": 3,
+    "import_planar": 4,
+    "segment": 4,
+    "import_prior": 4,
     "sample_uptake": 1,
     "project": 3,
     "train": 9,
@@ -58,9 +58,9 @@ STEP_VERSIONS = {
     "train_diffusion": 5,
     "register": 8,
     "reconstruct": 15,
-    "compare_spect": 1,
-    "fit_kinetics": 3,
-    "absorbed_dose": 2,
-    "report": 4,
-    "report_cohort": 1,
+    "compare_spect": 2,
+    "fit_kinetics": 4,
+    "absorbed_dose": 3,
+    "report": 5,
+    "report_cohort": 2,
 }

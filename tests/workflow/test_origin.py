@@ -74,6 +74,14 @@ def test_snakemakes_record_of_a_folder_with_any_name_is_read(made, monkeypatch, 
     check_origin(cohort(made), name)
 
 
+@pytest.mark.parametrize("cycles", [[], {"1": {}}, {"1": None}, None])
+def test_a_foreign_summary_is_told_in_one_line(made, cycles):
+    path = made / "results/P01/summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cycles": cycles}))
+    with pytest.raises(InputError, match="P01 injections: the results folder holds results with other injections"):
+        check_origin(cohort(made), str(made / "results"), made)
+
+
 def test_results_of_another_administration_are_refused(made):
     with pytest.raises(InputError, match="P01 injections: the results folder holds results with other injections"):
         check_origin(cohort(made, "3700"), str(made / "results"), made)
