@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 try:
+    from planardose.config import check_config_files
     from planardose.errors import InputError
     from planardose.origin import check_origin
     from planardose.workflow import Plan
@@ -15,6 +16,8 @@ except ImportError as fault:
     raise SystemExit(f"planardose: cannot be imported beside this snakemake ({fault}); run 'make setup' in the clone")
 
 try:
+    if workflow.is_main_process:
+        check_config_files(workflow.configfiles)
     PLAN = Plan.load(config)
     if workflow.is_main_process:
         check_origin(PLAN.cohort, PLAN.results)

@@ -58,6 +58,9 @@ def test_snakemakes_words_become_values():
     assert config.dose_method is None
     assert config.hand("P01", "t24") == Hand(flip_posterior=True, shift_mm=(3.0, -1.5))
     assert config.hand("P01", "t4") == Hand()
+    # as RESULTS/config.yaml has it
+    unturned = {"patients": {"P01": {"t4": {"rotation_deg": "0.0", "shift_mm": "null"}}}}
+    assert parse_config(unturned).hand("P01", "t4") == Hand()
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,8 @@ def test_snakemakes_words_become_values():
         ({"patients": {"../x": {}}}, "config patients"),
         ({"patients": {"P01": {24: {"flip_posterior": True}}}}, "put it in quotes"),
         ({"patients": {"P01": {"t4": {"accept_gate": "ok"}}}}, "config patients.P01.t4.accept_gate"),
+        ({"patients": {"P01": {"t4": {"rotation_deg": "0.5", "shift_mm": "null"}}}},
+         "config patients.P01.t4: Value error, rotation_deg needs shift_mm beside it"),
     ],
 )
 def test_a_fault_names_its_key_in_one_line(mapping, named):

@@ -141,7 +141,7 @@ class Hand(Section):
     windows_kev: tuple[tuple[float, float], ...] | None = Field(
         None,
         min_length=1,
-        description="edges of the file's energy windows in keV, in its order, where the header has none",
+        description="edges of the file's energy windows in keV, in order, where the header does not give every frame's",
     )
     shift_mm: tuple[float, float] | None = Field(
         None, description="RAS (x, z) of the image centre in mm: replaces the registration"
@@ -155,6 +155,12 @@ class Hand(Section):
         min_length=8,
         description="reason why images that look like another patient's are this one's; printed in the report",
     )
+
+    @model_validator(mode="after")
+    def _rotation_with_shift(self):
+        if self.rotation_deg and self.shift_mm is None:
+            raise ValueError("rotation_deg needs shift_mm beside it: together they replace the registration")
+        return self
 
 
 class Config(Section):
@@ -262,14 +268,21 @@ def parse_config(mapping: dict) -> Config:
 
 def load_config(path: Path | None) -> Config:
     """Config of a YAML file; None gives the defaults."""
-    if path is None:
-        return Config()
+    return Config() if path is None else parse_config(_content(path) or {})
+
+
+def check_config_files(paths: list[str | Path]) -> None:
+    """Refuse files in which a key stands twice: Snakemake's own reader keeps the last in silence."""
+    for path in paths:
+        _content(Path(path), tabs=" ")  # Snakemake takes JSON indented with tabs, which is no YAML
+
+
+def _content(path: Path, tabs: str = "\t") -> object:
     try:
-        mapping = parse_yaml(path.read_text(encoding="utf-8-sig")) or {}
+        return parse_yaml(path.read_text(encoding="utf-8-sig").replace("\t", tabs))
     except (OSError, UnicodeDecodeError) as fault:
         problem = getattr(fault, "strerror", None) or type(fault).__name__
         raise InputError("config file", problem, "a readable YAML file (UTF-8)") from None
     except NotYaml as fault:
         line = f" in line {fault.line}" if fault.line else ""
         raise InputError("config file", f"{fault.problem}{line}", "a readable YAML file (UTF-8)") from None
-    return parse_config(mapping)

@@ -5,7 +5,7 @@ or without its memory, it takes whatever stands in the results for done: another
 """
 
 import json
-from base64 import b64decode
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def _remembered(memory: Path, results: str) -> set[str]:
 def _beginning(name: str) -> bytes:
     """What a name in base 64 stands for, as far as it goes: long ones go on in a folder."""
     try:
-        return b64decode(name[: len(name) // 4 * 4], b"_-")
+        return urlsafe_b64decode(name[: len(name) // 4 * 4])
     except ValueError:
         return b""
 
@@ -67,10 +67,17 @@ def _differences(cohort: Cohort, results: Path, patient: str) -> Iterator[tuple[
         "nuclide": canonical_nuclide(first.nuclide), "tracer": first.tracer,
         "injections": sorted({(r.injected_at.isoformat(), round(r.administered_mbq, 6)) for r in rows.values()}),
     }  # fmt: skip
-    cycles = told.get("cycles", {}).values()
-    theirs = told | {"injections": sorted((c["injected_at"], round(c["administered_mbq"], 6)) for c in cycles)}
+    theirs = told | {"injections": _injections(told)}
     for key in (k for k in ours if told and ours[k] != theirs.get(k)):
         yield f"{patient} {key}", f"the results folder holds results with other {key}"
+
+
+def _injections(summary: dict) -> list:
+    """(time, MBq) of the injections; nothing in a summary that another program wrote."""
+    try:
+        return sorted((c["injected_at"], round(c["administered_mbq"], 6)) for c in summary["cycles"].values())
+    except (AttributeError, KeyError, TypeError):
+        return []
 
 
 def _read(path: Path) -> dict:

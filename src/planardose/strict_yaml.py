@@ -14,15 +14,27 @@ class NotYaml(ValueError):
         self.problem, self.line = problem, line
 
 
-class _Loader(yaml.SafeLoader):
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
-            if name in seen and name is not None:
-                raise NotYaml(f"key '{key.value[:60]}' stands twice", key.start_mark.line + 1)
-            seen.add(name)
-        return super().construct_mapping(node, deep)
+def _check_keys(root: yaml.Node) -> None:
+    """Refuse a key that stands twice, in the nodes as they were written: constructing them merges ``<<`` into them."""
+    seen, todo = set(), [root]
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            _check_mapping(node)
+            todo += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            todo += node.value
+
+
+def _check_mapping(node: yaml.MappingNode) -> None:
+    names = set()
+    for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
+        if (key.tag, key.value) in names:
+            raise NotYaml(f"key '{key.value[:60]}' stands twice", key.start_mark.line + 1)
+        names.add((key.tag, key.value))
 
 
 def parse_yaml(text: str) -> object:
@@ -35,7 +47,12 @@ def parse_yaml(text: str) -> object:
         or a key twice in one mapping.
     """
     try:
-        return yaml.load(text, _Loader)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_keys(node)
+        return loader.construct_document(node)
     except NotYaml:
         raise
     except yaml.YAMLError as fault:

@@ -197,10 +197,24 @@ def test_labels_of_another_place_are_refused_and_one_odd_organ_is_told(caplog):
     assert not caplog.text
     hu[5:25, :, 5:25] = -300.0  # a liver in the lung
     check_matter(Volume(hu, grid, "CT number", "HU"), labels, "P01 segmentation")
-    assert "liver -300 HU (-60 to 300)" in caplog.text
+    assert "liver -300 HU (-60 to 1500)" in caplog.text
     hu[5:55, 5:15, 30:40] = 30.0  # and bones in soft tissue
     with pytest.raises(InputError, match=r"skeleton 30 HU .*, liver -300 HU .*this CT, and not shifted"):
         check_matter(Volume(hu, grid, "CT number", "HU"), labels, "P01 segmentation")
+
+
+@pytest.mark.parametrize(
+    ("liver", "kidneys", "told"), [(280.0, 550.0, ""), (60.0, -90.0, "kidneys -90 HU"), (330.0, 1100.0, "")]
+)
+def test_contrast_agent_and_fat_in_both_kidneys_are_no_other_ct(liver: float, kidneys: float, told: str, caplog):
+    """Excretory phase at 40 keV, angiomyolipoma of both sides."""
+    grid = Grid.axis_aligned((60, 30, 60), 4.0, (0.0, 0.0, 0.0))
+    boxes = {5: np.s_[5:25, :, 5:25], 2: np.s_[30:40, :, 5:20], 3: np.s_[45:55, :, 5:20], 26: np.s_[5:55, 5:15, 30:40]}
+    hu = np.full(grid.shape, 40.0)
+    for number, mean in ((5, liver), (2, kidneys), (3, kidneys), (26, 300.0)):
+        hu[boxes[number]] = mean
+    check_matter(Volume(hu, grid, "CT number", "HU"), labelled(boxes, grid), "P01 segmentation")
+    assert told in caplog.text and bool(told) == bool(caplog.text)
 
 
 def test_lesion_maps_that_are_odd_are_told_and_doubled_numbers_refused(tmp_path, caplog):

@@ -237,6 +237,7 @@ def test_the_docs_list_every_range():
     ranges = [v for v in vars(plausible).values() if isinstance(v, plausible.Range)]
     assert len(ranges) >= 10
     assert not [r.text for r in ranges if r.text not in text]
+    assert not [k for k, r in plausible.CAMERA.items() if f"| camera file, `{k}` | {r.text} |" not in text]
     assert f"{plausible.MOST_HALF_LIVES:g} half-lives" in text
     assert f"{plausible.CALIBRATION_HALF_LIVES:g} half-lives" in text
 

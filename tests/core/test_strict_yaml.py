@@ -38,6 +38,16 @@ def test_the_rest_is_as_yaml_has_it():
     assert parse_yaml("") is None
 
 
+def test_merged_keys_are_not_doubled_ones():
+    """The anchor x stands deeper than its use, and is merged itself."""
+    text = "b: &b {a: 1, c: 3}\nouter: {x: &x {<<: *b, a: 2}}\ny: {<<: *x}\nz: {<<: [*x, *b], c: 4}\n"
+    merged = {"a": 2, "c": 3}
+    assert parse_yaml(text) == {"b": {"a": 1, "c": 3}, "outer": {"x": merged}, "y": merged, "z": {"a": 2, "c": 4}}
+    with pytest.raises(NotYaml, match="key 'a' stands twice"):
+        parse_yaml("b: &b {a: 1}\ny: {<<: *b, a: 2, a: 3}\n")
+    assert parse_yaml("a: &a [*a]\n")["a"][0] is not None, "an anchor that holds itself ends"
+
+
 def test_numbers_beyond_a_float_are_refused(tmp_path):
     (tmp_path / "x.yaml").write_text("a: " + 400 * "9" + "\nb: .nan\nc: 2\n")
     entry = CatalogueFile("camera", tmp_path / "x.yaml", "siemens_symbia_melp.yaml")

@@ -12,6 +12,7 @@ import pytest
 from planardose.dose.local import joule_per_mbq_h
 from planardose.dose.method_choice import common_method, gate_verdict
 from planardose.errors import InputError
+from planardose.io.files import sha256_of
 from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.steps.absorbed_dose import absorbed_dose
@@ -38,6 +39,13 @@ def image(run, key, patient="P01"):
 def sidecar(run, key):
     path = run.path(key, patient="P01")
     return json.loads(path.with_name(path.name + ".json").read_text())
+
+
+def rewrite(path, rows):
+    """Another table with its hash, as an older version of the step or another config gives."""
+    rows.to_csv(path, index=False)
+    beside = path.with_name(path.name + ".json")
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"sha256": sha256_of(path)}))
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +154,7 @@ def test_uncertainties_that_are_not_separated_are_stated(tmp_path):
     run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"])
     fake.fill_patient(run, "P01")
     organs = run.path("organs", patient="P01", timepoint="t24")
-    pd.read_csv(organs).drop(columns="activity_mbq_u_own").to_csv(organs, index=False)
+    rewrite(organs, pd.read_csv(organs).drop(columns="activity_mbq_u_own"))
     fit_kinetics(run, "P01")
     assert "not separated" in sidecar(run, "kinetics")["calibration"]
 
@@ -207,11 +215,35 @@ def test_a_file_that_was_cut_off_is_not_used(tmp_path, key, step, says: str):
         step(run, "P01")
 
 
+@pytest.mark.parametrize("key", ["organs", "kinetics"])
+def test_a_table_that_lost_its_end_is_not_used(tmp_path, key: str):
+    """One method and one cycle: no other rows tell that the last one, or the end of its numbers, is missing."""
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
+    chain(run)
+    step, path = {"organs": fit_kinetics, "kinetics": absorbed_dose}[key], run.path(key, patient="P01", timepoint="t24")
+    whole = path.read_bytes()
+    last_row = whole.rstrip(b"\n").rindex(b"\n") + 1
+    last_cell = whole.rindex(b",") + 1
+    for end in (last_row, last_cell, len(whole) - 3, len(whole) - 1):
+        path.write_bytes(whole[:end])
+        with pytest.raises(InputError, match=f"{key}: cut off, or changed after it was written.*again$"):
+            step(run, "P01")
+    path.write_bytes(whole)
+    beside = path.with_name(path.name + ".json")
+    told = beside.read_text()
+    for text in (told[: len(told) // 2], "[]", "{}"):
+        beside.write_text(text)
+        with pytest.raises(InputError, match=f"{key}: cut off"):
+            step(run, "P01")
+    beside.write_text(told)
+    step(run, "P01")
+
+
 def test_a_time_point_with_fewer_methods_is_refused(tmp_path):
     run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar", "qplanar_mlem"])
     chain(run)
     path = run.path("organs", patient="P01", timepoint="t72")
     organs = pd.read_csv(path)
-    organs[organs.method == "qplanar"].to_csv(path, index=False)
+    rewrite(path, organs[organs.method == "qplanar"])
     with pytest.raises(InputError, match="time points with other rows than the others"):
         fit_kinetics(run, "P01")

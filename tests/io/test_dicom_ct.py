@@ -129,6 +129,36 @@ def test_surroundings_filled_with_water_are_refused():
         check_corners(hu, "P01 ct")
 
 
+def test_what_helps_against_corners_of_water_in_dicom_does(tmp_path: Path):
+    """A scanner that fills around its circle with 0 HU and does not say so."""
+    volume = ct_volume()
+    for i, j in np.ndindex(2, 2):
+        volume.data[-i, -j] = 0.0
+    write_ct(tmp_path, volume)
+    with pytest.raises(InputError, match=r"corners hold 0 HU.*set PixelPaddingValue of every slice to the stored"):
+        read_ct(tmp_path, "P01 ct")
+    for file in tmp_path.iterdir():
+        ds = pydicom.dcmread(file)
+        ds.PixelPaddingValue = round(-float(ds.RescaleIntercept))
+        ds["PixelPaddingValue"].VR = "US"
+        ds.save_as(file)
+    assert (read_ct(tmp_path, "P01 ct").data[np.ix_((0, -1), (0, -1))] == -1024).all()
+
+
+def test_links_to_slices_that_are_not_there_are_told(tmp_path: Path):
+    write_ct(tmp_path / "archive", _volume(np.eye(3)))
+    folder = tmp_path / "ct"
+    folder.mkdir()
+    for file in (tmp_path / "archive").iterdir():
+        (folder / file.name).symlink_to(file)
+    assert read_ct_series(folder, "P01 ct").grid.shape == (7, 5, 4)
+    (tmp_path / "archive/CT0004.dcm").unlink()  # the last one: no gap tells
+    with pytest.raises(InputError, match=r"P01 ct: 1 of 4 entries of the folder are links to files that are not there"):
+        read_ct_series(folder, "P01 ct")
+    (folder / "CT0004.dcm").rename(folder / ".CT0004.dcm")
+    assert read_ct_series(folder, "P01 ct").grid.shape == (7, 5, 3)
+
+
 def test_localizer_copies_and_other_modalities_are_left_out(tmp_path: Path):
     volume = _volume(np.eye(3))
     write_ct(tmp_path, volume)

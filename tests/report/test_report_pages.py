@@ -306,6 +306,38 @@ def test_damaged_results_of_one_patient_do_not_hide_the_others(cohort, tmp_path,
     assert set(table[table.patient == "P02"].status) == {"fallback"}
 
 
+def test_doses_that_lost_their_last_row_are_not_listed(cohort, tmp_path):
+    copy = Run(cohort.config, cohort.cohort, tmp_path / "results")
+    shutil.copytree(cohort.results, copy.results)
+    path = copy.path("organ_doses", patient="P01")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    report_cohort(copy)
+    table = pd.read_csv(copy.path("cohort_table"))
+    assert list(table[table.patient == "P01"].message) == [DAMAGED]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s.pop("calibrated"), lambda s: s.pop("organs"), lambda s: s.pop("cycles"), lambda s: s.pop("tracer"),
+        lambda s: s.update(organs=[{"organ": "liver"}]), lambda s: s.update(cycles={"1": {}}),
+        lambda s: s.update(status="done"), lambda s: s.update(organs=None),
+    ],
+)  # fmt: skip
+def test_a_summary_of_another_version_does_not_hide_the_others(cohort, tmp_path, change):
+    copy = Run(cohort.config, cohort.cohort, tmp_path / "results")
+    shutil.copytree(cohort.results, copy.results)
+    path = copy.path("summary", patient="P01")
+    summary = json.loads(path.read_text())
+    change(summary)
+    path.write_text(json.dumps(summary))
+    report_cohort(copy)
+    table = pd.read_csv(copy.path("cohort_table"))
+    assert list(table[table.patient == "P01"].message) == [DAMAGED]
+    assert set(table[table.patient == "P02"].status) == {"fallback"}
+    assert DAMAGED in copy.path("cohort_report").read_text()
+
+
 def test_no_output_holds_a_planted_name(cohort):
     for path in (p for p in cohort.results.rglob("*") if p.is_file()):
         content = path.read_bytes().lower()

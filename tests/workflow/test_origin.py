@@ -1,7 +1,7 @@
 """Results of other inputs in the results folder, which Snakemake without its memory takes for done."""
 
 import json
-from base64 import b64encode
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,12 @@ def cohort(folder: Path, mbq: str = "7400"):
     return load_cohort(folder / "cohort.tsv")
 
 
+def remember(folder: Path, output: str) -> None:
+    """What Snakemake leaves of an output in its working folder."""
+    (folder / MEMORY).mkdir(parents=True, exist_ok=True)
+    (folder / MEMORY / urlsafe_b64encode(output.encode()).decode()).write_text("")
+
+
 def test_results_of_the_same_inputs_are_taken(made):
     check_origin(cohort(made), str(made / "results"), made)
     check_origin(cohort(made), str(made / "nothing yet"), made)
@@ -51,13 +57,29 @@ def test_results_of_other_files_are_refused_unless_snakemake_remembers_them(made
     results = str(made / "results")
     with pytest.raises(InputError, match=r"P01 (ct|planar): the results folder holds results of another (ct|planar)"):
         check_origin(cohort(made), results, made)
-    memory = made / MEMORY
-    memory.mkdir(parents=True)
-    (memory / b64encode(f"{results}/P012/anatomy/ct.nii.gz".encode(), b"_-").decode()).write_text("")
+    remember(made, f"{results}/P012/anatomy/ct.nii.gz")
     with pytest.raises(InputError, match="P01 "):
         check_origin(cohort(made), results, made)
-    (memory / b64encode(f"{results}/P01/anatomy/ct.nii.gz".encode(), b"_-").decode()).write_text("")
+    remember(made, f"{results}/P01/anatomy/ct.nii.gz")
     check_origin(cohort(made), results, made)  # it reruns what the change concerns
+
+
+@pytest.mark.parametrize("name", ["~1", "a~1", "ab~1", "?", "a?", "ab?", "büro"])
+def test_snakemakes_record_of_a_folder_with_any_name_is_read(made, monkeypatch, name: str):
+    """Depending on its place, '~' or '?' gives one of the two letters of base 64 that its kinds write otherwise."""
+    monkeypatch.chdir(made)
+    (made / "results").rename(name)
+    (made / "ct.nii.gz").write_text("another patient's")
+    remember(made, f"{name}/P01/anatomy/ct.nii.gz")
+    check_origin(cohort(made), name)
+
+
+@pytest.mark.parametrize("cycles", [[], {"1": {}}, {"1": None}, None])
+def test_a_foreign_summary_is_told_in_one_line(made, cycles):
+    path = made / "results/P01/summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cycles": cycles}))
+    with pytest.raises(InputError, match="P01 injections: the results folder holds results with other injections"):
+        check_origin(cohort(made), str(made / "results"), made)
 
 
 def test_results_of_another_administration_are_refused(made):

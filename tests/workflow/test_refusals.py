@@ -33,6 +33,23 @@ def test_a_bad_config(write_sheet, workflow, tmp_path, config):
     assert "config " + config.split("=")[0] in line
 
 
+@pytest.mark.parametrize("replaced", [(), ("--replace-workflow-config",)])
+def test_decisions_given_twice_in_a_configfile(write_sheet, workflow, tmp_path, replaced):
+    """Snakemake's own reader keeps the second mapping, and a decision made in the first is lost."""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("patients:\n  P01: {t4: {flip_posterior: true}}\nseed: 3\npatients:\n  P01: {}\n")
+    run = workflow(tmp_path, write_sheet(tmp_path, [("P01", "t4")]), configfile=mine)
+    (line,) = refused(run(*replaced), tmp_path)
+    assert "config file: key 'patients' stands twice in line 4" in line and str(tmp_path) not in line
+
+
+def test_a_configfile_in_json_indented_with_tabs_is_taken(write_sheet, workflow, tmp_path):
+    mine = tmp_path / "mine.json"
+    mine.write_text('{\n\t"methods": ["qplanar_mlem"]\n}\n')
+    run = workflow(tmp_path, write_sheet(tmp_path, [("P01", "t4")]), configfile=mine)
+    assert "train" not in run.jobs()
+
+
 def test_a_missing_sheet(workflow, tmp_path):
     (line,) = refused(workflow(tmp_path, tmp_path / "nowhere.tsv")(), tmp_path)
     assert "cohort sheet" in line

@@ -15,6 +15,8 @@ HU_RANGE = (-1024, 3071)  # 12 bits with the usual offset: beyond lie padding, n
 TOLERATED_LOW_HU = -1250  # reconstruction noise and sharp kernels reach below -1024 in air
 BIN_HU = 10
 THIN_HU = -500  # below lies air or lung
+RESAMPLE = "resample again with -1024 HU outside"
+PAD = "set PixelPaddingValue of every slice to the stored number of these pixels, which are then read as air"
 
 
 def read_ct(path: Path, where: str) -> Volume:
@@ -37,7 +39,7 @@ def read_ct(path: Path, where: str) -> Volume:
         volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
     check_spacing(volume.grid, where)
     check_hu(volume.data, where)
-    check_corners(volume.data, where)
+    check_corners(volume.data, where, RESAMPLE if nifti else PAD)
     return volume
 
 
@@ -63,10 +65,11 @@ def clip_hu(volume: Volume) -> tuple[Volume, dict]:
     return replace(volume, data=np.rint(np.clip(data, low, high)).astype(np.int16)), found
 
 
-def check_corners(data: np.ndarray, where: str) -> None:
+def check_corners(data: np.ndarray, where: str, do: str = RESAMPLE) -> None:
     """Refuse a CT whose surroundings are filled with the number of tissue, as resampling with a default of 0 does.
 
-    Noise never gives four of the eight corners the very same number; a crop within the body has no air.
+    Noise never gives four of the eight corners the very same number; a crop within the body has no air. `do` is what
+    the user can do about it.
     """
     corners = data[np.ix_(*[(0, -1)] * 3)]
     values, counts = np.unique(corners[corners > THIN_HU], return_counts=True)
@@ -76,7 +79,7 @@ def check_corners(data: np.ndarray, where: str) -> None:
             where,
             f"{counts.max()} of the 8 corners hold {filled:g} HU: what lies outside the scan is filled with it",
             "air there, near -1000 HU",
-            "resample again with -1024 HU outside",
+            do,
         )
 
 

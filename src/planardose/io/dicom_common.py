@@ -87,18 +87,23 @@ def read_datasets(path: Path, where: str) -> list[Dataset]:
     """All DICOM objects of a file or of a folder and its subfolders (sorted by name), pixels not yet decoded.
 
     Files that are no DICOM at all (notes, DICOMDIR, hidden files) are left out of a folder; an empty or broken DICOM
-    file is refused.
+    file is refused, and a link to a file that is not there, which may be one.
 
     Raises
     ------
     InputError
-        When there is no such path, no DICOM in it, or a file is empty or truncated.
+        When there is no such path, no DICOM in it, or a file is empty, truncated or not where a link says.
     """
     if not path.exists():
         raise InputError(where, "no such file or folder", "an existing path")
     if path.is_file():
         return [_read(path, where)]
-    files = sorted(f for f in path.rglob("*") if f.is_file() and not f.name.startswith(".") and f.name != "DICOMDIR")
+    files = sorted(f for f in path.rglob("*") if not f.name.startswith(".") and f.name != "DICOMDIR")
+    lost = [f for f in files if f.is_symlink() and not f.exists()]
+    if lost:
+        raise InputError(where, f"{len(lost)} of {len(files)} entries of the folder are links to files that are not "
+                         "there", "complete DICOM files", "copy the images again, or remove the links")  # fmt: skip
+    files = [f for f in files if f.is_file()]
     found = [_read(f, where) for f in files if _looks_like_dicom(f)]
     if not found:
         raise InputError(where, f"no DICOM file among {len(files)} files of the folder", "a folder of DICOM files")

@@ -1,17 +1,22 @@
 """NIfTI in and out. NIfTI's world is RAS+ mm, as ours."""
 
+import logging
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.files import atomic
 
+log = logging.getLogger(__name__)
+ROUNDING_MM = 1.0  # at a corner: a quaternion of 32 bits turns by up to 0.0007
+
 
 def read_volume(path: Path, quantity: str, unit: str, where: str, dtype=np.float32) -> Volume:
-    """Read a 3D NIfTI; faults name `where` (pseudonymous), never the path."""
+    """Read a 3D NIfTI, placed by its sform where it has one; faults name `where` (pseudonymous), never the path."""
     try:
         image = nib.load(path)
         told = image.header["sform_code"] != 0 or image.header["qform_code"] != 0
@@ -36,7 +41,29 @@ def read_volume(path: Path, quantity: str, unit: str, where: str, dtype=np.float
         grid = Grid(data.shape, image.affine)
     except ValueError as fault:
         raise InputError(where, str(fault), "a valid affine") from None
+    _note_other_place(image.header, grid, where)
     return Volume(data.astype(dtype, copy=False), grid, quantity, unit)
+
+
+def _note_other_place(header: nib.Nifti1Header, grid: Grid, where: str) -> None:
+    """Tell where the qform puts the image elsewhere than the sform; both are right where the sform is a registration.
+
+    A qform holds no shear (of a tilted gantry): what is compared is the one that belongs to the sform.
+    """
+    codes = {name: int(header[f"{name}_code"]) for name in ("sform", "qform")}
+    if not all(codes.values()):
+        return
+    ours = header.copy()
+    ours.set_qform(grid.ras_from_voxel)
+    try:
+        between = ours.get_qform() - header.get_qform()
+    except HeaderDataError:  # no rotation in the qform
+        return
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
+    off = np.linalg.norm(corners @ between[:3, :3].T + between[:3, 3], axis=1).max()
+    if off > ROUNDING_MM:
+        told = "%s: sform (code %d) and qform (code %d) disagree by up to %.0f mm; sform is used, check left and right"
+        log.warning(told, where, *codes.values(), off)
 
 
 def write_volume(path: Path, volume: Volume, dtype=np.float32) -> None:

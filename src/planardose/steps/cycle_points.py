@@ -9,8 +9,8 @@ import pandas as pd
 
 from planardose.dose.time_activity import TimeActivity
 from planardose.errors import InputError
+from planardose.io.files import sha256_of
 from planardose.io.planar_file import load_pair
-from planardose.organs import OUTSIDE_CT
 from planardose.run import Run
 from planardose.units import hours_between
 
@@ -47,24 +47,25 @@ class CyclePoints:
 
 
 def read_rows(path: Path, where: str, step: str) -> pd.DataFrame:
-    """A table of the results with rows per organ and method.
+    """A table of the results as its step wrote it.
 
     Raises
     ------
     InputError
-        If it cannot be read, or methods have different organs: it was cut off.
+        If it does not have the hash in its sidecar: it was cut off or changed, which its rows need not show.
     """
-    try:
-        table = pd.read_csv(path)
-        groups = table.groupby([c for c in ("method", "cycle") if c in table])
-        rows = {frozenset(t.organ) - {OUTSIDE_CT} for _, t in groups}  # which the conjugate view does not have
-        whole = len(rows) == 1
-    except (ValueError, KeyError, AttributeError):  # pandas' own errors are ValueErrors
-        whole = False
-    if not whole:
-        raise InputError(where, "cut off, or not the table of this step", "every organ for every method",
+    if sha256_of(path) != _told_hash(path):
+        raise InputError(where, "cut off, or changed after it was written", "the file whose sha256 its sidecar holds",
                          f"run 'planardose {step}' again")  # fmt: skip
-    return table
+    return pd.read_csv(path)
+
+
+def _told_hash(path: Path) -> str | None:
+    """The hash in the sidecar of a file; None where that cannot be read."""
+    try:
+        return json.loads(path.with_name(path.name + ".json").read_text())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_gates(run: Run, patient: str) -> dict[str, dict]:
@@ -96,8 +97,8 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
                 "a time after injected_at",
                 "correct injected_at or acquired_at in the sheet",
             )
-        meta = json.loads(table.with_name(table.name + ".json").read_text())
         found = read_rows(table, f"{row.where} organs", "reconstruct")
+        meta = json.loads(table.with_name(table.name + ".json").read_text())
         points.append((hours, row.timepoint, found, meta["split_by_mbq_ml"]))
     if len({frozenset(zip(t.organ, t.method, strict=True)) for _, _, t, _ in points}) > 1:
         told = f"{patient} cycle {cycle} organs"

@@ -4,10 +4,12 @@ import json
 
 import pandas as pd
 
+from planardose.errors import InputError
 from planardose.io.files import atomic, write_text
 from planardose.paths import STEP_VERSIONS
 from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.run import Run
+from planardose.steps.cycle_points import read_rows
 
 COLUMNS = [
     "patient",
@@ -35,7 +37,7 @@ def report_cohort(run: Run) -> None:
     doses = [run.path("organ_doses", patient=x.patient) for x in lines if x.summary]
     run.sidecar(output, "report_cohort", "organ doses of all patients, by the method used", "Gy", doses)
     page = run.path("cohort_report")
-    write_text(page, cohort_html(list(lines), table[table.status != "failed"]))
+    write_text(page, _page(list(lines), table))
     run.sidecar(page, "report_cohort", "the cohort's page", "", [output])
 
 
@@ -43,10 +45,16 @@ def _read(run: Run, patient: str) -> tuple[PatientLine, pd.DataFrame]:
     """Line and rows of a patient; files that cannot be read are the patient's fault, not the cohort's."""
     try:
         line = _line(run, patient)
-        return line, _rows(run, line)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # cut off, or of another program
+        rows = _rows(run, line)
+        _page([line], rows)  # alone, so that what the page does not find in a summary shows here
+    except (InputError, OSError, ValueError, LookupError, TypeError, AttributeError):  # cut off, or of another program
         line = PatientLine(patient, "failed", DAMAGED, None)
-        return line, _rows(run, line)
+        rows = _rows(run, line)
+    return line, rows
+
+
+def _page(lines: list[PatientLine], table: pd.DataFrame) -> str:
+    return cohort_html(lines, table[table.status != "failed"])
 
 
 def _line(run: Run, patient: str) -> PatientLine:
@@ -75,7 +83,7 @@ def _rows(run: Run, line: PatientLine) -> pd.DataFrame:
         return pd.DataFrame(
             [{"patient": line.patient, "status": line.status, "message": line.message}], columns=COLUMNS
         )
-    doses = pd.read_csv(run.path("organ_doses", patient=line.patient))
+    doses = read_rows(run.path("organ_doses", patient=line.patient), f"{line.patient} organ_doses", "absorbed-dose")
     used = doses[doses.method == line.summary["method"]]
     added = {"patient": line.patient, "gate": line.summary["gate"], "status": line.status, "message": line.message}
     return used.assign(**added)[COLUMNS]

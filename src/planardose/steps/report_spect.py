@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pandas as pd
 
 from planardose.image import Volume
 from planardose.io.nifti import read_volume
@@ -12,6 +11,7 @@ from planardose.recon.emission import smoothed
 from planardose.report.images import display_grid, resampled, spect_figure
 from planardose.report.patient_page import SpectSection
 from planardose.run import Run
+from planardose.steps.cycle_points import read_rows
 
 KBQ_PER_BQ = 1e-3
 
@@ -25,6 +25,7 @@ def spect_sections(run: Run, patient: str, model: PatientModel, ct: Volume, meth
 def _section(run: Run, patient: str, timepoint: str, model: PatientModel, ct: Volume, method: str) -> SpectSection:
     keys = {"patient": patient, "timepoint": timepoint}
     table = run.need("spect", "compare-spect", **keys)
+    rows = read_rows(table, f"{patient} {timepoint} spect", "compare-spect")
     facts = json.loads(table.with_name(table.name + ".json").read_text())
     spect = _read(run, "spect_map", "compare-spect", keys)
     ours = _read(run, "map", "reconstruct", keys | {"method": method})
@@ -35,7 +36,7 @@ def _section(run: Run, patient: str, timepoint: str, model: PatientModel, ct: Vo
         resampled(Volume(data * KBQ_PER_BQ, model.ct_grid, "activity concentration", "kBq/mL"), grid, 0.0)
         for data in (spect.data, blurred)
     ]
-    return SpectSection(timepoint, pd.read_csv(table), facts, spect_figure(resampled(ct, grid, -1000.0), *shown))
+    return SpectSection(timepoint, rows, facts, spect_figure(resampled(ct, grid, -1000.0), *shown))
 
 
 def _read(run: Run, key: str, step: str, keys: dict) -> Volume:
