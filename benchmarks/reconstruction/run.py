@@ -44,15 +44,20 @@ QUICK = Scale(6, 2, ("matched", "mismatched"), ("mismatched",), 1, ("classical",
 FULL = Scale(24, 10, ("matched", "aligned", "mismatched"), ("matched", "mismatched"), 3, tuple(GROUPS))
 
 
-def cells_of(case: Case, scale: Scale, groups: Sequence[str], train_seeds: int) -> list[Cell]:
-    """The cells of a case: one seed for groups that train nothing; the real CT has no prior image."""
+def cells_of(case: Case, scale: Scale, groups: Sequence[str], train_seeds: int, in_turn: bool = False) -> list[Cell]:
+    """The cells of a case: one seed for groups that train nothing; the real CT has no prior image.
+
+    With `in_turn` an anatomy has one training seed, the next anatomy the next one: each anatomy's networks are drawn
+    anew anyway, so that more anatomies tell more than more seeds on each.
+    """
     found = []
     for group in groups:
         if isinstance(case, RealCase) and "prior_image" in GROUPS[group].cells:
             continue
         if GROUPS[group].trained and case.variant not in scale.trained:
             continue
-        seeds = range(1, train_seeds + 1) if GROUPS[group].seeded else (0,)
+        every = (1 + case.number % train_seeds,) if in_turn else range(1, train_seeds + 1)
+        seeds = every if GROUPS[group].seeded else (0,)
         found += [Cell(case, group, seed) for seed in seeds]
     return found
 
@@ -79,6 +84,7 @@ def main() -> None:
     parser.add_argument("--split", default="test", choices=("validation", "test"))
     parser.add_argument("--groups", "--methods", nargs="+", choices=list(GROUPS), help="quick: no control")
     parser.add_argument("--train-seeds", type=int)
+    parser.add_argument("--in-turn", action="store_true", help="one training seed per anatomy, in turn")
     parser.add_argument("--anatomies", type=int)
     parser.add_argument("--variants", nargs="+", choices=FULL.variants)
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="as train.precision")
@@ -97,7 +103,7 @@ def main() -> None:
         else:
             cases.append(RealCase(a.split, a.test_seed, NUMBER, variant, scale.samples))
         for case in cases:
-            cells = cells_of(case, scale, a.groups or scale.groups, a.train_seeds or scale.train_seeds)
+            cells = cells_of(case, scale, a.groups or scale.groups, a.train_seeds or scale.train_seeds, a.in_turn)
             missing = [c for c in cells if not cached(c, a.out, a.keep, now)]
             if missing:
                 jobs.append((a.out, case, missing, a.keep_work, a.device, a.precision))

@@ -129,6 +129,8 @@ def test_networks_get_a_cell_per_training_seed_where_the_scale_has_them():
     assert [c.group for c in cells_of(CASE, QUICK, ["classical", "unet"], 1)] == ["classical"]
     untrained = [c.name for c in cells_of(mismatched, FULL, ["population"], 3)]
     assert untrained == ["mismatched-P01-population-0"]
+    turns = [cells_of(replace(mismatched, number=n), FULL, ["unet"], 3, in_turn=True) for n in range(1, 5)]
+    assert [[c.train_seed for c in cells] for cells in turns] == [[2], [3], [1], [2]]
 
 
 def rows_with(factor: float, method: str) -> pd.DataFrame:
