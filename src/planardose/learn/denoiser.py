@@ -19,7 +19,7 @@ import torch
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from torch.nn import functional
 
-from planardose.learn.layers import at_least_two
+from planardose.learn.device import at_least_two
 
 FOLD = 2  # voxels per axis that become channels: nothing is lost, and the network costs an eighth
 MULTIPLE = 8  # FOLD times the U-Net's two halvings: inputs are padded to it

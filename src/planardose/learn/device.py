@@ -1,4 +1,4 @@
-"""Where networks run, and how precisely they multiply."""
+"""Where networks run, how precisely they multiply, and what a CPU is slow at."""
 
 import torch
 
@@ -23,3 +23,11 @@ def products_of(choice: str, device: str) -> torch.dtype:
     """Type of the factors of products for the config's ``train.precision``; sums are float32."""
     low = choice == "bfloat16" or (choice == "auto" and device == "cuda")
     return torch.bfloat16 if low else torch.float32
+
+
+def at_least_two(batch: torch.Tensor) -> torch.Tensor:
+    """A batch (N, ...); on a CPU its sample twice where it has only one.
+
+    On one thread torch leaves oneDNN aside for a single sample, and takes longer for it than for two.
+    """
+    return batch.expand(2, *batch.shape[1:]) if len(batch) == 1 and not batch.is_cuda else batch

@@ -4,7 +4,7 @@ import torch
 from monai.networks.nets.unet import UNet
 from torch.nn import functional
 
-from planardose.learn.layers import ACTIVATION, NORMALISATION, at_least_two
+from planardose.learn.device import at_least_two
 
 STRIDES = (2, 2)
 MULTIPLE = 4  # product of the strides: inputs are padded to it
@@ -41,8 +41,7 @@ class ResidualMap(torch.nn.Module):
             channels=(width, 2 * width, 4 * width),
             strides=STRIDES,
             num_res_units=1,
-            act=ACTIVATION,
-            norm=NORMALISATION,
+            norm=("instance", {"affine": True}),
         )
         self.unet.to(memory_format=torch.channels_last_3d)  # a quarter faster on a CPU
         self.head = torch.nn.Conv3d(width, 1, kernel_size=1)
