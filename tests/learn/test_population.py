@@ -120,6 +120,14 @@ def test_no_steps_keep_the_population_weights(problem, started, tmp_path):
     assert all(torch.equal(v, started[k]) for k, v in network.state_dict().items())
 
 
+@pytest.mark.parametrize(("loss", "mae", "kept"), [(1.01, 1.015, POPULATION), (1.01, 1.03, ZERO), (1.03, 0.99, ZERO)])
+def test_the_population_network_may_lose_a_little_to_its_base(problem, started, loss, mae, kept):
+    network, base = new_network(len(CHANNELS), 4, 1), problem.base_scores()
+    rows = [(0.0, 2e-3, 0.0, loss * base[0], mae * base[1], base[2])]
+    choice = choose(network, started, Progress(rows=rows), lambda _: base, base, POPULATION)
+    assert choice["kept"] == kept and choice["scale"] == float(kept == POPULATION)
+
+
 def test_base_is_kept_where_no_network_wins(problem, started, tmp_path):
     harmful = {k: v.clone() for k, v in started.items()}
     harmful["head.bias"] += 1.0  # every voxel at e times its activity
