@@ -109,4 +109,4 @@ def spects_of_patient(wildcards):
 
 def chunks_of(wildcards):
     """The patient's projected virtual data."""
-    return [PLAN.path("projections").format(patient=wildcards.patient, chunk=n) for n in PLAN.chunks]
+    return [PLAN.path("projections").format(patient=wildcards.patient, chunk=n) for n in PLAN.config.chunks]

@@ -296,7 +296,7 @@ class Bench:
         if run.path("samples", patient=patient).exists():
             return
         self.timed("virtual_data", sample_uptake, run, patient)
-        for chunk in range(-(-run.config.sampling.samples // run.config.projection.chunk)):
+        for chunk in run.config.chunks:
             self.timed("virtual_data", project, run, patient, chunk)
 
     def compute(self, cell: Cell) -> dict:

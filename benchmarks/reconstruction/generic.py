@@ -78,7 +78,7 @@ def training_run(folder: Path, config: Config, anatomies: int, fineness: Finenes
             segment(run, case.name)
         if not run.path("samples", patient=case.name).exists():
             sample_uptake(run, case.name)
-        for chunk in range(-(-own.sampling.samples // own.projection.chunk)):
+        for chunk in own.chunks:
             if not run.path("projections", patient=case.name, chunk=chunk).exists():
                 project(run, case.name, chunk)
     return run

@@ -288,6 +288,26 @@ def check(
     typer.echo("every input is readable and plausible")
 
 
+@_command("plan", "Tell what a run will do, job by job in numbers; nothing is computed.", "--cohort cohort.tsv")
+def plan(
+    cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
+) -> None:
+    with faults("plan", debug):
+        for line in import_module("planardose.steps.plan").plan(load_run(cohort, config, results)):
+            typer.echo(line)
+
+
+@_command("status", "Tell how far a run is: jobs done, faults, reports.", "--cohort cohort.tsv --results results")
+def status(
+    cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
+) -> None:
+    with faults("status", debug):
+        written = results / "config.yaml" if results else None  # by the run
+        config = config or (written if written and written.is_file() else None)
+        for line in import_module("planardose.steps.status").status(load_run(cohort, config, results)):
+            typer.echo(line)
+
+
 @_command(
     "list", "Show what there is: nuclides, cameras, tracers, methods, organs, the config's keys or schema.", "cameras"
 )
@@ -398,6 +418,17 @@ def validate_physics(
         checks = step(only or [], effort, output, typer.echo, command)
     if not all(c.passed for c in checks):
         raise typer.Exit(1)
+
+
+@_command("benchmark", "Time every step on this machine with one synthetic patient (some minutes).", "")
+def benchmark(config: ConfigOption = None, debug: DebugOption = False) -> None:
+    with faults("benchmark", debug):
+        from planardose.config import load_config
+        from planardose.workflow import use_library
+
+        settings = load_config(config)
+        use_library(settings)
+        import_module("planardose.steps.benchmark").benchmark(settings, typer.echo)
 
 
 @_command("doctor", "Tell what this machine has for planardose, what is missing, and how to get it.", "")

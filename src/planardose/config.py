@@ -216,6 +216,11 @@ class Config(Section):
         return self
 
     @property
+    def chunks(self) -> range:
+        """Numbers of the `project` jobs of a patient."""
+        return range(-(-self.sampling.samples // self.projection.chunk))
+
+    @property
     def networks(self) -> tuple[Method, ...]:
         """The methods that need weights."""
         return tuple(m for m in self.methods if m not in CLASSICAL)

@@ -45,6 +45,8 @@ TEMPLATES = {
     "cohort_table": "cohort.csv",
 }
 
+LOCK = ".lock"  # in the results folder, held while a run works there
+
 # Bumped only when a step's numbers or refusals change: a bump reruns the step, editing the package does not.
 STEP_VERSIONS = {
     "import_ct": 3,

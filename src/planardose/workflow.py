@@ -23,7 +23,7 @@ from planardose.cohort import Cohort, Row, load_cohort
 from planardose.config import Config, parse_config
 from planardose.errors import InputError
 from planardose.io.files import fingerprint, write_text
-from planardose.paths import STEP_VERSIONS, TEMPLATES
+from planardose.paths import LOCK, STEP_VERSIONS, TEMPLATES
 
 COHORT_VARIABLE = "PLANARDOSE_COHORT"
 PLACES = ("cohort", "results", "library")  # config keys that hold the user's paths
@@ -172,11 +172,6 @@ class Plan:
         return tuple(dict.fromkeys(r.timepoint for r in self.cohort.rows))
 
     @property
-    def chunks(self) -> range:
-        """Numbers of the `project` jobs of a patient."""
-        return range(-(-self.config.sampling.samples // self.config.projection.chunk))
-
-    @property
     def map_methods(self) -> tuple[str, ...]:
         """Methods that make a map; conjugate view gives organ totals only."""
         return tuple(m for m in self.config.methods if m != "conjugate_view")
@@ -198,7 +193,7 @@ class Plan:
         InputError
             When another run holds it.
         """
-        path = Path(self.results) / ".lock"
+        path = Path(self.results) / LOCK
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
         try:

@@ -187,5 +187,4 @@ def load_virtual_data(
 
 def chunk_paths(run: Run, patient: str) -> list[Path]:
     """Paths of all projection chunks of a patient, in order; a missing one raises `InputError`."""
-    number = -(-run.config.sampling.samples // run.config.projection.chunk)
-    return [run.need("projections", "project", patient=patient, chunk=n) for n in range(number)]
+    return [run.need("projections", "project", patient=patient, chunk=n) for n in run.config.chunks]

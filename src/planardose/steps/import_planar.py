@@ -85,7 +85,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
             where,
             "empty cell: a time point with a SPECT alone is not supported yet",
             "planar images",
-            "give those of this time point, or leave the row out: its SPECT is compared with planar images only",
+            "give those of this time point, or leave the row out: prior_image and prior_ct take its SPECT and CT",
         )
     key = f"patients.{row.patient}.{row.timepoint}"
     hand = config.hand(row.patient, row.timepoint)

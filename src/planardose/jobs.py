@@ -1,0 +1,63 @@
+"""The jobs of a run: what the rules make for each patient of the sheet. Light: used before anything runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from planardose.cohort import Cohort
+from planardose.config import Config
+from planardose.paths import TEMPLATES
+
+OUTPUT = {  # key of `paths.TEMPLATES` of the output that a finished job leaves
+    "import_ct": "ct",
+    "segment": "model",
+    "import_prior": "prior",
+    "sample_uptake": "samples",
+    "project": "projections",
+    "train": "weights",
+    "reinforce": "reinforced",
+    "train_diffusion": "diffusion_weights",
+    "import_planar": "planar",
+    "register": "registration",
+    "reconstruct": "organs",
+    "compare_spect": "spect",
+    "fit_kinetics": "kinetics",
+    "absorbed_dose": "organ_doses",
+    "report": "summary",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: a step of a patient, of one time point or one chunk where it has them."""
+
+    step: str
+    patient: str
+    timepoint: str | None = None
+    chunk: int | None = None
+
+    def __str__(self) -> str:
+        more = "" if self.chunk is None else f"chunk {self.chunk}"
+        return " ".join(filter(None, (self.step.replace("_", "-"), self.timepoint, more)))
+
+    def output(self, results: Path) -> Path:
+        """The file that is there when the job is done."""
+        name = TEMPLATES[OUTPUT[self.step]]
+        return results / name.format(patient=self.patient, timepoint=self.timepoint, chunk=self.chunk)
+
+
+def jobs_of(config: Config, cohort: Cohort, patient: str) -> tuple[Job, ...]:
+    """All jobs of a patient, in an order in which they can run."""
+    rows = cohort.rows_of(patient)
+    prior, networks = "prior_image" in rows[0].paths, bool(config.networks)
+    jobs = [Job("import_ct", patient), Job("segment", patient), *[Job("import_prior", patient)] * prior]
+    if networks:
+        jobs.append(Job("sample_uptake", patient))
+        jobs += [Job("project", patient, chunk=n) for n in config.chunks]
+    jobs += [Job("train", patient)] * config.needs_training
+    jobs += [Job("reinforce", patient)] * (config.needs_training and config.reinforce.steps > 0)
+    jobs += [Job("train_diffusion", patient)] * ("diffusion" in config.methods)
+    for row in rows:
+        steps = ["import_planar", "register", "reconstruct"]
+        steps += ["compare_spect"] * ({"spect", "planar"} <= set(row.paths))
+        jobs += [Job(step, patient, row.timepoint) for step in steps]
+    return (*jobs, *(Job(step, patient) for step in ("fit_kinetics", "absorbed_dose", "report")))

@@ -1,0 +1,64 @@
+"""How far a run is: `planardose status`."""
+
+import fcntl
+import json
+from pathlib import Path
+
+from planardose.jobs import jobs_of
+from planardose.paths import LOCK
+from planardose.run import Run
+from planardose.steps.plan import columns
+
+HEADER = ("patient", "done", "state", "")
+
+
+def status(run: Run) -> list[str]:
+    """A line for each patient: jobs whose output is there, its state, and the next job, the fault or the report.
+
+    States are those of ``cohort.csv`` (``ok``, ``fallback``, ``failed``), ``waiting`` where jobs are left, and
+    ``started`` where some are done.
+    """
+    lines = columns([HEADER, *(_line(run, patient) for patient in run.cohort.patients)])
+    page = run.path("cohort_report")
+    told = "the cohort's page is cohort.html in the results" if page.exists() else "no page of the cohort yet"
+    working = ["a run is working in the results folder now"] if _held(run.results / LOCK) else []
+    return [*lines, "", *working, told]
+
+
+def _line(run: Run, patient: str) -> tuple[str, ...]:
+    jobs = jobs_of(run.config, run.cohort, patient)
+    left = [job for job in jobs if not job.output(run.results).exists()]
+    done = f"{len(jobs) - len(left)} of {len(jobs)}"
+    notes = sorted((run.results / patient / "errors").glob("*.json"))
+    if notes:
+        return patient, done, "failed", _message(notes[0])
+    if left:
+        return patient, done, "started" if len(left) < len(jobs) else "waiting", f"next: {left[0]}"
+    return patient, done, _finished(run, patient), f"{patient}/report.html in the results"
+
+
+def _message(note: Path) -> str:
+    try:
+        return str(json.loads(note.read_text())["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a fault whose note cannot be read: run it again"
+
+
+def _finished(run: Run, patient: str) -> str:
+    """As in ``cohort.csv``: ``fallback`` where the gate refused the method that was asked for."""
+    try:
+        return str(json.loads(run.path("summary", patient=patient).read_text())["status"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "done"
+
+
+def _held(path: Path) -> bool:
+    """Whether a run holds the results folder (`workflow.Plan.lock`)."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,72 @@
+"""`planardose plan` counts the jobs that Snakemake would run; `planardose status` tells which of them are done."""
+
+import fcntl
+import json
+import re
+
+import pytest
+
+from planardose.cohort import load_cohort
+from planardose.config import parse_config
+from planardose.jobs import OUTPUT, jobs_of
+from planardose.run import Run
+from planardose.steps.plan import plan
+from planardose.steps.status import status
+
+ROWS = [("P01", "t4"), ("P01", "t24"), ("P02", "t24")]
+EVERYTHING = {"methods": ["unet", "diffusion"], "train": {"steps": 4}, "reinforce": {"steps": 2}}
+
+
+def run_of(sheet, folder, **config):
+    return Run(parse_config(config), load_cohort(sheet), folder / "results")
+
+
+@pytest.mark.parametrize("config", [{}, {"methods": ["qplanar_mlem"]}, EVERYTHING, {"methods": ["diffusion"]}])
+def test_the_plan_counts_the_jobs_that_snakemake_counts(write_sheet, workflow, tmp_path, config):
+    sheet = write_sheet(tmp_path, ROWS)
+    words = tuple(f"{k}={json.dumps(v)}" for k, v in config.items())
+    theirs = workflow(tmp_path, sheet, configfile=None, config=words).jobs()
+    theirs = {step.replace("_", "-"): n for step, n in theirs.items() if step != "all"}
+    line = next(x for x in plan(run_of(sheet, tmp_path, **config)) if x.startswith("jobs:"))
+    ours = {step: int(n) for step, n in re.findall(r"([a-z-]+) (\d+)", line.split("(")[1])}
+    assert ours == theirs and f"jobs: {sum(theirs.values())} " in line
+
+
+def test_the_plan_tells_what_stands_in_the_sheet(write_sheet, tmp_path):
+    sheet = write_sheet(tmp_path, ROWS)
+    lines = plan(run_of(sheet, tmp_path, patients={"P02": {"t24": {"flip_posterior": True}}}))
+    first, second = (next(x for x in lines if x.startswith(p)) for p in ("P01", "P02"))
+    assert "t4, t24" in first and "label map" in first and "not calibrated" in first and first.endswith(" 15")
+    assert "decisions by hand" in second and "decisions" not in first
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_status_tells_what_is_done_next_failed_and_finished(write_sheet, tmp_path):
+    run = run_of(write_sheet(tmp_path, ROWS), tmp_path, methods=["qplanar_mlem"])
+    assert [x.split()[:5] for x in status(run)[1:3]] == [
+        ["P01", "0", "of", "11", "waiting"], ["P02", "0", "of", "8", "waiting"]
+    ]  # fmt: skip
+    for job in jobs_of(run.config, run.cohort, "P01"):
+        job.output(run.results).parent.mkdir(parents=True, exist_ok=True)
+        job.output(run.results).write_text(json.dumps({"status": "fallback"}))
+    for job in jobs_of(run.config, run.cohort, "P02")[:3]:
+        job.output(run.results).parent.mkdir(parents=True, exist_ok=True)
+        job.output(run.results).write_text("")
+    lines = status(run)
+    assert re.match(r"P01 +11 of 11 +fallback +P01/report.html", lines[1])
+    assert re.match(r"P02 +3 of 8 +started +next: register t24", lines[2])
+    note = run.results / "P02/errors/register_t24.json"
+    note.parent.mkdir()
+    note.write_text(json.dumps({"message": "P02 t24 planar: no peak"}))
+    with (run.results / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lines = status(run)
+    assert re.match(r"P02 +3 of 8 +failed +P02 t24 planar: no peak", lines[2])
+    assert "a run is working in the results folder now" in lines
+    assert "a run is working in the results folder now" not in status(run)
+
+
+def test_every_step_of_a_patient_has_an_output(write_sheet, tmp_path):
+    from planardose.cli import STEPS
+
+    assert set(OUTPUT) == set(STEPS)
