@@ -170,9 +170,8 @@ def load_checkpoint(path: Path, parts: dict, plan: Plan) -> Progress | None:
     """Put network, optimiser and schedule where the checkpoint left them; None without one of this training."""
     if not path.exists():
         return None
-    device = next(parts["network"].parameters()).device
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
+    try:  # onto the CPU: a full GPU is no damaged file, and AdamW counts its steps there
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as fault:
         log.warning("checkpoint not readable (%s): training starts anew", type(fault).__name__)
         return None
