@@ -79,6 +79,16 @@ def test_a_full_gpu_is_no_damaged_checkpoint(problem, tmp_path, monkeypatch):
     assert places == ["cpu"]
 
 
+def test_settings_hold_inside_and_are_put_back():
+    before = torch.backends.cudnn.allow_tf32, torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    with reproducible(1):
+        assert not torch.backends.cudnn.allow_tf32 and torch.get_deterministic_debug_mode() == 2
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert before == (
+        torch.backends.cudnn.allow_tf32, torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    )  # fmt: skip
+
+
 def test_batches_repeat_for_one_step_and_renew_after_the_pool_is_used_up(problem):
     first, again, other = problem.batch_of(3), problem.batch_of(3), problem.batch_of(4)
     assert torch.equal(first.channels, again.channels) and torch.equal(first.truth, again.truth)
