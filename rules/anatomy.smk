@@ -29,6 +29,7 @@ rule segment:
     resources:
         mem_mb=8000,
         runtime=120,
+        gpu_jobs=PLAN.gpu_jobs,
     params:
         mark=mark("segment"),
     shell:

@@ -13,6 +13,7 @@ rule project:
     resources:
         mem_mb=3000,
         runtime=240,
+        gpu_jobs=PLAN.gpu_jobs,
     params:
         mark=mark("project"),
     shell:

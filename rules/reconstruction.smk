@@ -57,6 +57,7 @@ rule reconstruct:
     resources:
         mem_mb=4000,
         runtime=60,
+        gpu_jobs=PLAN.gpu_jobs if "diffusion" in PLAN.config.methods else 0,
     params:
         mark=mark("reconstruct"),
     shell:

@@ -17,6 +17,7 @@ rule train:
     resources:
         mem_mb=4000,
         runtime=480,
+        gpu_jobs=PLAN.gpu_jobs,
     params:
         mark=mark("train"),
     shell:
@@ -41,6 +42,7 @@ rule reinforce:
     resources:
         mem_mb=4000,
         runtime=480,
+        gpu_jobs=PLAN.gpu_jobs,
     params:
         mark=mark("reinforce"),
     shell:
@@ -66,6 +68,7 @@ rule train_diffusion:
     resources:
         mem_mb=4000,
         runtime=480,
+        gpu_jobs=PLAN.gpu_jobs,
     params:
         mark=mark("train_diffusion"),
     shell:

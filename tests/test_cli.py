@@ -6,6 +6,7 @@ import sys
 import types
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -126,6 +127,18 @@ def test_a_full_disk_is_one_line(call, monkeypatch):
     done = call("train", "--patient", "P01")
     assert done.exit_code == 1
     assert done.stderr.strip().endswith("OSError: No space left on device; run again with --debug")
+
+
+def test_a_full_gpu_is_one_line_with_what_to_do(call, monkeypatch, tmp_path):
+    def full(run, patient):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    fake_step(monkeypatch, "train", full)
+    done = call("train", "--patient", "P01")
+    assert done.exit_code == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("planardose: train: the GPU has too little free memory") and "train.batch: 1" in line
+    assert "train.batch: 1" in (tmp_path / "out/P01/errors/train.json").read_text()
 
 
 def test_debug_shows_the_traceback(call, monkeypatch):

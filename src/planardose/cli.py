@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 
 BAD_INPUT, INTERNAL_FAULT = 2, 1
+GPU_FULL = ("the GPU has too little free memory", "a GPU that no other program fills",
+            "set a coarser grid_mm, train.batch: 1, or device: cpu")  # fmt: skip
 # Objects made between two searches for garbage: at Python's 700 the imports of torch and MONAI spend a seventh of their
 # time on searches that find nothing.
 GARBAGE_THRESHOLD = 50_000
@@ -81,7 +83,10 @@ def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message:
     except InputError as fault:
         message, code = str(fault), BAD_INPUT
     except Exception as fault:
-        message, code = f"internal fault in {name}: {_described(fault)}; run again with --debug", INTERNAL_FAULT
+        if type(fault).__name__ == "OutOfMemoryError":  # torch's, of a GPU; to import it takes seconds
+            message, code = str(InputError(name, *GPU_FULL)), BAD_INPUT
+        else:
+            message, code = f"internal fault in {name}: {_described(fault)}; run again with --debug", INTERNAL_FAULT
     else:
         return
     if debug:

@@ -84,7 +84,8 @@ class Train(Section):
     width: int = Field(16, ge=4, description="channels of the first level of the U-Net")
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate (AdamW, one cycle)")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of products in training and in draws of `diffusion`; auto: bfloat16 on CUDA, else float32"
+        "auto",
+        description="of products in training and in draws of `diffusion`; auto: bfloat16 from sm_80 on, else float32",
     )
     checkpoint_every: int = Field(50, ge=1, description="steps between checkpoints")
 

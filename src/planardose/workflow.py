@@ -56,6 +56,7 @@ class Depends:
     all_rows: bool = False
 
 
+DEVICES = Path("/dev")
 POPULATION = Path(__file__).parent / "data/population/unet.yaml"  # holds the hash of the weights
 
 INJECTED = ("injected_mbq", "residual_mbq")
@@ -170,6 +171,14 @@ class Plan:
     @property
     def timepoints(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(r.timepoint for r in self.cohort.rows))
+
+    @property
+    def gpu_jobs(self) -> int:
+        """How many jobs of a machine's GPU a job on it counts as: 1 where it may use one, 0 where there is none.
+
+        NVIDIA's driver has a device file for each; to ask torch would take seconds of every job.
+        """
+        return int(self.config.device != "cpu" and any(DEVICES.glob("nvidia[0-9]*")))
 
     @property
     def map_methods(self) -> tuple[str, ...]:

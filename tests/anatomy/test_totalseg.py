@@ -112,6 +112,16 @@ def test_head_with_its_crop(weights):
     assert lower.mean() > 0.3 and np.array_equal(labels.data[lower], rule_of(ct.data[lower], TOTAL_RULE))
 
 
+def test_a_node_without_a_gpu_segments_on_its_cpu_and_says_so(monkeypatch, caplog):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert totalseg._device("auto", "P01 ct") == totalseg._device("cpu", "P01 ct") == "cpu" and not caplog.text
+    assert totalseg._device("cuda", "P01 ct") == "cpu" and "P01 ct: torch sees no GPU" in caplog.text
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [totalseg._device(choice, "P01 ct") for choice in ("auto", "cpu", "cuda")] == ["gpu", "cpu", "gpu"]
+
+
 def test_absent_weights_name_the_command(tmp_path):
     ct = volume(np.zeros((4, 4, 4)), (6.0, 6.0, 6.0))
     with pytest.raises(InputError, match="totalseg_download_weights -t total") as fault:

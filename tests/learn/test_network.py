@@ -53,7 +53,14 @@ def test_bfloat16_products_are_near_and_for_training_only():
     assert far.abs().max() < 0.1 and far.square().mean().sqrt() < 0.02
     network.eval()
     assert torch.equal(network(channels, base), exact)
-    assert products_of("auto", "cpu") == torch.float32 and products_of("auto", "cuda") == torch.bfloat16
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_chosen_where_a_gpu_multiplies_it(native, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    assert products_of("auto", "cuda") == (torch.bfloat16 if native else torch.float32)
+    assert products_of("auto", "cpu") == products_of("float32", "cuda") == torch.float32
+    assert products_of("bfloat16", "cuda") == torch.bfloat16
 
 
 def test_scale_zero_returns_the_base_exactly():
@@ -74,8 +81,9 @@ def test_output_is_bounded_and_empty_where_the_base_is():
     torch.testing.assert_close(out, base * np.exp(LIMIT))
 
 
-def test_weights_depend_on_the_seed_only():
+def test_weights_depend_on_the_seed_only(monkeypatch):
     torch.manual_seed(1)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the GPUs' generators were seeded"))
     before = torch.get_rng_state()
     first = new_network(3, 4, 7).state_dict()
     assert torch.equal(torch.get_rng_state(), before)

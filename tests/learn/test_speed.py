@@ -1,7 +1,6 @@
 import pytest
 
 from planardose.config import Train
-from planardose.errors import InputError
 from planardose.learn.speed import speed_table, steps_per_minute, training_steps
 
 
@@ -18,6 +17,8 @@ def test_speed_scales_with_the_work():
     assert half == pytest.approx(row.steps_per_minute / 2, rel=0.3)
 
 
-def test_device_without_a_measurement_is_told():
-    with pytest.raises(InputError, match=r"train\.minutes.*no speed of device abacus"):
-        training_steps(Train(minutes=1.0), "abacus", 10**5)
+def test_device_without_a_measurement_trains_the_steps_of_a_cpu_and_is_told(caplog):
+    train = Train(minutes=1.0)
+    assert training_steps(train, "abacus", 10**5) == training_steps(train, "cpu", 10**5)
+    (told,) = caplog.messages
+    assert "train.minutes: no speed of device abacus" in told

@@ -64,6 +64,31 @@ def test_checkpoint_of_another_training_or_a_damaged_one_is_not_used(problem, wh
     assert load_checkpoint(tmp_path / "checkpoint.pt", {"network": network}, Plan(STEPS, 5e-3, 4, "f")) is None
 
 
+def test_a_full_gpu_is_no_damaged_checkpoint(problem, tmp_path, monkeypatch):
+    """The file is read onto the CPU; memory that lacks when the weights are copied is a fault, not a new training."""
+    network, _ = run_training(problem, tmp_path, stop_after=4)
+    load, places = torch.load, []
+    monkeypatch.setattr(torch, "load", lambda *a, **k: places.append(k["map_location"]) or load(*a, **k))
+
+    def full(state):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(network, "load_state_dict", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        load_checkpoint(tmp_path / "checkpoint.pt", {"network": network}, Plan(STEPS, 5e-3, 4, "f"))
+    assert places == ["cpu"]
+
+
+def test_settings_hold_inside_and_are_put_back():
+    before = torch.backends.cudnn.allow_tf32, torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    with reproducible(1):
+        assert not torch.backends.cudnn.allow_tf32 and torch.get_deterministic_debug_mode() == 2
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert before == (
+        torch.backends.cudnn.allow_tf32, torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    )  # fmt: skip
+
+
 def test_batches_repeat_for_one_step_and_renew_after_the_pool_is_used_up(problem):
     first, again, other = problem.batch_of(3), problem.batch_of(3), problem.batch_of(4)
     assert torch.equal(first.channels, again.channels) and torch.equal(first.truth, again.truth)

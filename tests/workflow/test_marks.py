@@ -75,6 +75,20 @@ def test_nothing_changed_nothing_reruns(cohort, write_sheet):
     assert marks(device="cpu", results="elsewhere") == before
 
 
+def test_jobs_count_on_a_gpu_only_where_there_is_one(cohort, write_sheet, monkeypatch):
+    """Else profiles/local, which lets one such job run at a time, would hold up machines without a GPU."""
+    write_sheet(cohort, ROWS)
+    monkeypatch.setattr(workflow, "DEVICES", cohort)
+    (cohort / "nvidiactl").touch()
+
+    def counted(device):
+        return Plan.load({"cohort": "sheet.tsv", "results": "out", "device": device}).gpu_jobs
+
+    assert [counted(d) for d in ("auto", "cuda", "cpu")] == [0, 0, 0]
+    (cohort / "nvidia0").touch()
+    assert [counted(d) for d in ("auto", "cuda", "cpu")] == [1, 1, 0]
+
+
 def test_marks_hold_no_path(cohort, write_sheet):
     write_sheet(cohort, ROWS)
     assert all(len(m) == 16 and int(m, 16) >= 0 for m in marks().values())

@@ -102,13 +102,13 @@ def _predict(image: nib.Nifti1Image, folder: Path, task: str, fastest: bool, dev
     return np.asarray(found.dataobj)
 
 
-def _device(choice: str) -> str:
-    """TotalSegmentator's word for config ``device``."""
+def _device(choice: str, where: str) -> str:
+    """TotalSegmentator's word for config ``device``; on a cluster this step may run on a node without a GPU."""
     import torch
 
     there = torch.cuda.is_available()
     if choice == "cuda" and not there:
-        raise InputError("config device", "'cuda', but torch sees no GPU", "a GPU", "set device to auto or cpu")
+        log.warning("%s: torch sees no GPU: TotalSegmentator runs on the CPU, which takes much longer", where)
     return "gpu" if there and choice != "cpu" else "cpu"
 
 
@@ -124,7 +124,7 @@ def segment_ct(ct: Volume, weights: str | None, fastest: bool, device: str, wher
     fastest : bool
         The 6 mm model of task ``total``.
     device : str
-        "auto", "cpu" or "cuda".
+        "auto", "cpu" or "cuda"; without a GPU all are "cpu".
     where : str
         Pseudonymous place, for errors and warnings.
 
@@ -138,14 +138,14 @@ def segment_ct(ct: Volume, weights: str | None, fastest: bool, device: str, wher
     Raises
     ------
     InputError
-        Weights not there (with the command that gets them), no GPU, no organ found.
+        Weights not there (with the command that gets them), no organ found.
     """
     folder, body = weights_folder(weights), "fastest" if fastest else "total"
     _need_weights(folder, body)
     if missing_weights(folder, HEAD_TASK):
         log.warning("%s: no weights for %s: if the CT shows a head, this will be needed: "
                     "'totalseg_download_weights -t %s'", where, HEAD_TASK, HEAD_TASK)
-    chosen = _device(device)
+    chosen = _device(device, where)
     image = nib.Nifti1Image(np.asarray(ct.data, dtype=np.int16), ct.grid.ras_from_voxel)
     labels = _predict(image, folder, "total", fastest, chosen).astype(np.int16)
     tasks = ["total"]

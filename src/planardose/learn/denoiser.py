@@ -19,7 +19,7 @@ import torch
 from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 from torch.nn import functional
 
-from planardose.learn.device import at_least_two
+from planardose.learn.device import at_least_two, drawn_from
 
 FOLD = 2  # voxels per axis that become channels: nothing is lost, and the network costs an eighth
 MULTIPLE = 8  # FOLD times the U-Net's two halvings: inputs are padded to it
@@ -109,6 +109,5 @@ class Denoiser(torch.nn.Module):
 
 def new_denoiser(channels: int, width: int, seed: int) -> Denoiser:
     """A denoiser with weights drawn from `seed`, whatever was drawn before; torch's global state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         return Denoiser(channels, width)

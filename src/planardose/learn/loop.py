@@ -6,7 +6,6 @@ of its step number, and nothing else is random.
 
 import logging
 import math
-import os
 import pickle
 import sys
 import time
@@ -59,24 +58,26 @@ class Progress:
 
 @contextmanager
 def reproducible(threads: int) -> Iterator[None]:
-    """Torch on `threads` threads with deterministic algorithms only; the settings are put back.
+    """Torch on `threads` threads with deterministic algorithms only, float32 in full; the settings are put back.
 
     `torch.use_deterministic_algorithms` would do the same, but imports torch's compiler (4 s of every job). Memory that
     is about to be written is not filled first: a fifth of a training step, and none of our operations reads it.
+    cuDNN would round the factors of float32 products to ten bits (TF32) if it were let.
     """
-    before = torch.get_num_threads(), torch.get_deterministic_debug_mode(), deterministic.fill_uninitialized_memory
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's condition for deterministic products
-    _set(threads, "error", False)
+    before = (torch.get_num_threads(), torch.get_deterministic_debug_mode(), deterministic.fill_uninitialized_memory,
+              torch.backends.cudnn.allow_tf32)  # fmt: skip
+    _set(threads, "error", False, False)
     try:
         yield
     finally:
         _set(*before)
 
 
-def _set(threads: int, mode: str | int, fill: bool) -> None:
+def _set(threads: int, mode: str | int, fill: bool, tf32: bool) -> None:
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode(mode)
     deterministic.fill_uninitialized_memory = fill
+    torch.backends.cudnn.allow_tf32 = tf32
 
 
 def fit(
@@ -170,9 +171,8 @@ def load_checkpoint(path: Path, parts: dict, plan: Plan) -> Progress | None:
     """Put network, optimiser and schedule where the checkpoint left them; None without one of this training."""
     if not path.exists():
         return None
-    device = next(parts["network"].parameters()).device
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
+    try:  # onto the CPU: a full GPU is no damaged file, and AdamW counts its steps there
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as fault:
         log.warning("checkpoint not readable (%s): training starts anew", type(fault).__name__)
         return None

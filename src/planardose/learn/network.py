@@ -4,7 +4,7 @@ import torch
 from monai.networks.nets.unet import UNet
 from torch.nn import functional
 
-from planardose.learn.device import at_least_two
+from planardose.learn.device import at_least_two, drawn_from
 
 STRIDES = (2, 2)
 MULTIPLE = 4  # product of the strides: inputs are padded to it
@@ -64,6 +64,5 @@ class ResidualMap(torch.nn.Module):
 
 def new_network(channels: int, width: int, seed: int) -> ResidualMap:
     """A network with weights drawn from `seed`, whatever was drawn before; torch's global state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         return ResidualMap(channels, width)

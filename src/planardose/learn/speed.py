@@ -1,14 +1,15 @@
 """How many optimiser steps fit into ``train.minutes``: a fixed table, so that the same config trains the same steps."""
 
 import csv
+import logging
 import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from planardose.config import Train
-from planardose.errors import InputError
 
+log = logging.getLogger(__name__)
 TABLE = Path(__file__).parent.parent / "data" / "training_speed.tsv"
 
 
@@ -35,15 +36,12 @@ def speed_table() -> tuple[Speed, ...]:
 def steps_per_minute(device: str, voxels: int, width: int, batch: int) -> float:
     """Speed from the row nearest in size; other sizes scale with voxels x width x batch.
 
-    Raises
-    ------
-    InputError
-        If the table has no row of the device.
+    A device that was not measured gets the CPU's steps, whatever time they take on it.
     """
     rows = [r for r in speed_table() if r.device == device]
     if not rows:
-        problem = f"no speed of device {device} in the shipped table"
-        raise InputError("config train.minutes", problem, "train.steps", "leave train.minutes empty")
+        log.warning("train.minutes: no speed of device %s in the shipped table: as many steps as on a CPU", device)
+        return steps_per_minute("cpu", voxels, width, batch)
     work = voxels * width * batch
 
     def distance(r: Speed) -> float:

@@ -1,5 +1,6 @@
 """Starting Warp quietly, loading kernels, choosing the device."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from types import ModuleType
 import warp as wp
 
 from planardose.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -41,6 +44,27 @@ def load_kernel(module: ModuleType, device: str) -> None:
     wp.load_module(module, device=device)
 
 
+def cuda_versions() -> str:
+    """CUDA versions of the driver and of the toolkit that Warp is built with, in words."""
+    start_warp()
+    versions = wp.get_cuda_driver_version(), wp.get_cuda_toolkit_version()
+    return "driver for CUDA {}, Warp's toolkit {}".format(*(".".join(map(str, v)) if v else "none" for v in versions))
+
+
+def gpu_fault() -> str:
+    """What keeps Warp from a GPU that is there, in words; empty where nothing does or where there is no GPU.
+
+    Warp itself warns of an old driver while it starts, when `start_warp` lets it say nothing.
+    """
+    start_warp()
+    if wp.get_cuda_driver_version() is None:  # no driver, or one that finds no GPU
+        return ""
+    if not wp.is_cuda_available():
+        return f"Warp needs a driver for CUDA {wp.get_cuda_toolkit_version()[0]} or later ({cuda_versions()})"
+    found, oldest = wp.get_cuda_device(0).arch, min(wp.get_cuda_supported_archs())
+    return f"Warp needs sm_{oldest} or later, this is sm_{found} ({cuda_versions()})" if found < oldest else ""
+
+
 def warp_device(choice: str) -> str:
     """Warp's device for the config key ``device``: ``auto``, ``cpu`` or ``cuda``.
 
@@ -50,6 +74,13 @@ def warp_device(choice: str) -> str:
         If ``cuda`` is asked for and there is none.
     """
     start_warp()
-    if choice == "cuda" and not wp.is_cuda_available():
-        raise InputError("config device", "'cuda', but no CUDA device can be used", "auto or cpu on this machine")
-    return "cuda:0" if choice != "cpu" and wp.is_cuda_available() else "cpu"
+    if choice == "cpu":
+        return "cpu"
+    fault = gpu_fault()
+    there = wp.is_cuda_available() and not fault
+    if choice == "cuda" and not there:
+        problem = "'cuda', but no CUDA device can be used" + (f": {fault}" if fault else "")
+        raise InputError("config device", problem, "auto or cpu on this machine", "see 'planardose doctor'")
+    if fault:
+        log.warning("the GPU is not used: %s", fault)
+    return "cuda:0" if there else "cpu"

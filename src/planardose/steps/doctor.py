@@ -62,6 +62,26 @@ def _cuda() -> Finding:
     return Finding("CUDA", "none", "no GPU seen by torch", "needs an NVIDIA GPU and its driver; the CPU does it slower")
 
 
+def _warp_cuda() -> Finding:
+    """The Monte Carlo camera's GPU: Warp may need a newer driver or GPU than torch."""
+    item = "CUDA for Warp"
+    try:
+        import warp
+
+        from planardose.physics.warp_runtime import cuda_versions, gpu_fault
+
+        fault, devices = gpu_fault(), warp.get_cuda_devices()
+    except (ImportError, OSError, RuntimeError):
+        return Finding(item, "none", "Warp does not start", "see Warp")
+    if fault:
+        return Finding(item, "none", fault, "until then the Monte Carlo camera runs on the CPU")
+    if devices:
+        return Finding(item, "ok", f"{', '.join(d.name for d in devices)} ({cuda_versions()})")
+    wanted = f"a driver for CUDA {warp.get_cuda_toolkit_version()[0]} or later"
+    how = f"needs an NVIDIA GPU and {wanted}; the CPU does it slower"
+    return Finding(item, "none", f"no GPU seen by Warp ({cuda_versions()})", how)
+
+
 def _weights(config: Config) -> list[Finding]:
     try:
         from planardose.anatomy.totalseg import DATASETS, missing_weights, weights_folder
@@ -112,4 +132,5 @@ def doctor(config: Config) -> list[Finding]:
     packages = (("torch", "torch", "torch"), ("MONAI", "monai", "monai"), ("Warp", "warp-lang", "warp"),
                 ("TotalSegmentator", "TotalSegmentator", "totalsegmentator"), ("Snakemake", "snakemake", "snakemake"),
                 ("Snakemake for Slurm", "snakemake-executor-plugin-slurm", "snakemake_executor_plugin_slurm"))
-    return [_python(), *(_package(*p) for p in packages), _cuda(), *_weights(config), _slurm(), _disk(config)]
+    machine = (_cuda(), _warp_cuda(), *_weights(config), _slurm(), _disk(config))
+    return [_python(), *(_package(*p) for p in packages), *machine]
