@@ -2,7 +2,7 @@
 
     python -m benchmarks.reconstruction.table OUT --page docs/benchmark.md
 
-Writes the page, and its figures into ``figures/benchmark`` beside it.
+Writes the page, and its figures into a folder of its name in ``figures`` beside it.
 """
 
 import argparse
@@ -189,9 +189,9 @@ def main() -> None:
     parser.add_argument("--note", default="", help="a sentence on the run, e.g. its minutes")
     a = parser.parse_args()
     rows, heads = load_cells(a.out)
-    folder = a.page.parent / "figures" / "benchmark"
+    folder = a.page.parent / "figures" / a.page.stem
     draw_figures(rows[rows.anatomy != NUMBER], heads, folder)
-    write_text(a.page, page(rows, heads, "figures/benchmark", a.note))
+    write_text(a.page, page(rows, heads, f"figures/{a.page.stem}", a.note))
 
 
 if __name__ == "__main__":
