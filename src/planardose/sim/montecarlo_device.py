@@ -189,4 +189,7 @@ class Tracker:
             with ThreadPoolExecutor(self.threads) as pool:
                 list(pool.map(run, range(self.threads)))
         total = sum(s.numpy() for s in scores)
-        return total.reshape(len(part), *self.setup.shape[1:]), sum(b.numpy() for b in balances)
+        balance = sum(b.numpy() for b in balances)
+        # known without an addition per history, and the balance closes only if all of them were followed
+        balance[montecarlo_kernel.BALANCE.index("emitted")] = (last - first) * int(montecarlo_kernel.FIXED_POINT)
+        return total.reshape(len(part), *self.setup.shape[1:]), balance

@@ -152,8 +152,14 @@ def inside_grid(t: Tables, p: wp.vec3) -> bool:
 
 
 @wp.func
+def units(weight: float) -> wp.int64:
+    """A weight in the balance's fixed point."""
+    return wp.int64(weight * _FIXED + 0.5)
+
+
+@wp.func
 def credit(balance: wp.array(dtype=wp.int64), entry: int, weight: float):
-    wp.atomic_add(balance, entry, wp.int64(weight * _FIXED + 0.5))
+    wp.atomic_add(balance, entry, units(weight))
 
 
 @wp.func
