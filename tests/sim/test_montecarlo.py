@@ -19,7 +19,8 @@ from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.physics.warp_runtime import warp_device
 from planardose.planar import EnergyWindow
-from planardose.sim import montecarlo
+from planardose.sim import montecarlo, montecarlo_device
+from planardose.sim.heads import Head
 from planardose.sim.montecarlo_tables import emission_tables, energy_tables, majorant_per_mm
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
@@ -289,31 +290,72 @@ def test_threads_do_not_change_a_bit():
 def test_split_launches_and_heads_add_up_to_the_same_bits(monkeypatch):
     setting = (*mixed_phantom()[:3], CAMERA, LU, WINDOWS, (100.0, -110.0), 20_001, 11)
     whole = simulate_views(*setting, batches=2)
-    monkeypatch.setattr("planardose.sim.montecarlo_device.LARGEST_LAUNCH", 1700)
+    monkeypatch.setattr("planardose.sim.device.LARGEST_LAUNCH", 1700)
     split = simulate_views(*setting, batches=2)
     assert np.array_equal(whole.rate, split.rate) and whole.balance == split.balance
 
 
-def test_short_memory_takes_the_heads_one_by_one(monkeypatch, caplog):
-    """A device that holds one head's tally but not two: the same bits, and a warning; none: one clear line."""
-    setting = (*mixed_phantom()[:3], CAMERA, LU, WINDOWS, (100.0, -110.0), 20_001, 11)
-    whole, zeros = simulate_views(*setting), wp.zeros
+HEADS = tuple(Head(angle, 150.0) for angle in (0.0, 50.0, 100.0, 180.0, 300.0))
+CELLS_OF_A_HEAD = 3 * 10 * 15 * 9  # windows, layers, columns, slices
 
-    def short_of(cells):
-        def allocate(size, *args, **kwargs):
-            if size > cells:
-                raise RuntimeError(f"Failed to allocate {8 * size} bytes on device 'cuda:0'")
-            return zeros(size, *args, **kwargs)
 
-        monkeypatch.setattr("planardose.sim.montecarlo_device.wp.zeros", allocate)
+def five_heads():
+    options = montecarlo.Options(penetration=False)
+    return montecarlo.simulate(*mixed_phantom()[:3], CAMERA, LU, WINDOWS, HEADS, 20_001, 11, options)
 
-    short_of(3 * 7 * 10 * 9)  # windows, layers, columns, slices
-    parts = simulate_views(*setting)
+
+def lend(monkeypatch, cells, device="cpu"):
+    """Let Warp's `zeros` find no memory for more cells; the heads for which it is asked, one entry a tally."""
+    zeros, asked = wp.zeros, []
+
+    def allocate(size, *args, **kwargs):
+        asked.extend([size // CELLS_OF_A_HEAD] if size >= CELLS_OF_A_HEAD else [])
+        if size > cells:
+            raise RuntimeError(f"Failed to allocate {8 * size} bytes on device '{device}'")
+        return zeros(size, *args, **kwargs)
+
+    monkeypatch.setattr(wp, "zeros", allocate)
+    return asked
+
+
+@pytest.mark.parametrize(("fit", "tried"), [(3, [5, 3, 2]), (1, [5, 3, 2, 1, 1, 1, 1, 1])])
+def test_short_memory_takes_fewer_heads_at_a_time(monkeypatch, caplog, fit, tried):
+    """The same bits, and a warning."""
+    whole = five_heads()
+    asked = lend(monkeypatch, fit * CELLS_OF_A_HEAD)
+    parts = five_heads()
     assert np.array_equal(whole.rate, parts.rate) and whole.balance == parts.balance
-    assert "one after the other" in caplog.text
-    short_of(100)
-    with pytest.raises(InputError, match="not enough memory for one head"):
-        simulate_views(*setting)
+    assert asked[: len(tried)] == tried
+    assert f"{fit} at a time" in caplog.text
+
+
+def test_no_memory_is_told_in_one_line(monkeypatch):
+    with monkeypatch.context() as scarce, pytest.raises(InputError, match="device cpu: not enough memory"):
+        lend(scarce, 100)
+        five_heads()
+    # the host's memory while the device is a GPU, or the other way round: fewer heads at a time would not help
+    with monkeypatch.context() as scarce, pytest.raises(InputError, match=r"device cuda:0: not enough memory.*cpu"):
+        lend(scarce, 4 * CELLS_OF_A_HEAD, "cuda:0")
+        five_heads()
+
+    def no_room(*_, **__):
+        raise RuntimeError("Failed to allocate 8 bytes on device 'cuda:0'")
+
+    with monkeypatch.context() as scarce, pytest.raises(InputError, match="coarser voxels"):
+        scarce.setattr(montecarlo_device, "upload_tables", no_room)
+        five_heads()
+
+
+def test_more_cells_than_can_be_counted_are_taken_in_parts(monkeypatch):
+    whole = five_heads()
+    monkeypatch.setattr(montecarlo_device, "LARGEST_TALLY", 3 * CELLS_OF_A_HEAD - 1)
+    asked = lend(monkeypatch, np.inf)
+    parts = five_heads()
+    assert np.array_equal(whole.rate, parts.rate) and whole.balance == parts.balance
+    assert asked[:3] == [2, 2, 1]
+    monkeypatch.setattr(montecarlo_device, "LARGEST_TALLY", CELLS_OF_A_HEAD - 1)
+    with pytest.raises(InputError, match="cells per head are too many"):
+        five_heads()
 
 
 def test_the_error_estimate_is_true_and_falls_with_the_root_of_histories():

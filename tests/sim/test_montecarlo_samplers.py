@@ -6,6 +6,7 @@ import warp as wp
 
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
+from planardose.physics import lead_scatter_kernel
 from planardose.physics.compton import differential_barn_sr
 from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
 from planardose.sim import montecarlo_kernel as kernel
@@ -42,6 +43,13 @@ def densities(t: kernel.Tables, energy: float, cosine: wp.array(dtype=wp.float32
 def numbers(out: wp.array(dtype=wp.float32)):
     n = wp.tid()
     out[n] = kernel.uniform(wp.uint64(n) * wp.uint64(0x9E3779B97F4A7C15))
+
+
+@wp.kernel
+def edge_draws(t: kernel.Tables, state: wp.uint64, out: wp.array(dtype=wp.float32), points: wp.array(dtype=wp.vec3)):
+    out[0] = kernel.uniform(state)
+    points[0] = kernel.point_at(t, wp.float64(0.999), state)
+    points[1] = lead_scatter_kernel.near_axis(0.5, state)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +106,28 @@ def test_random_numbers_are_uniform_and_uncorrelated():
     out = wp.zeros(DRAWS, dtype=wp.float32, device="cpu")
     wp.launch(numbers, DRAWS, inputs=[out], device="cpu")
     u = out.numpy().astype(np.float64)
-    assert u.min() > 0 and u.max() <= 1
+    assert u.min() > 0 and u.max() < 1
     pairs, _, _ = np.histogram2d(u[:-1], u[1:], 20)
     expected = (DRAWS - 1) / 400
     assert ((pairs - expected) ** 2 / expected).sum() < 399 + 4 * np.sqrt(2 * 399)
+
+
+def state_of(number):
+    """The state whose hash is `number`: SplitMix64's finaliser backwards."""
+    z = number ^ (number >> 31) ^ (number >> 62)
+    z = z * pow(0x94D049BB133111EB, -1, 2**64) % 2**64
+    z = z ^ (z >> 27) ^ (z >> 54)
+    z = z * pow(0xBF58476D1CE4E5B9, -1, 2**64) % 2**64
+    return z ^ (z >> 30) ^ (z >> 60)
+
+
+@pytest.mark.parametrize(("top", "expected"), [(2**24 - 1, 1 - 2.0**-24), (2**24 - 2, 1 - 2.0**-23), (0, 2.0**-25)])
+def test_the_ends_of_the_random_numbers_stay_off_0_and_1(tables, top, expected):
+    """The last one, rounded, would be 1: a direction along no angle, and a point outside the last voxel."""
+    out = wp.zeros(1, dtype=wp.float32, device="cpu")
+    points = wp.zeros(2, dtype=wp.vec3, device="cpu")
+    wp.launch(edge_draws, 1, inputs=[tables, wp.uint64(state_of(top << 40)), out, points], device="cpu")
+    point, direction = points.numpy()
+    assert out.numpy()[0] == expected
+    assert 1.0 <= point[0] < 2.0
+    assert np.linalg.norm(direction) == pytest.approx(1.0) and direction[2] > 0

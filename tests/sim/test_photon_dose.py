@@ -8,6 +8,7 @@ import warp as wp
 import xraylib
 from slow_spheres import Water, absorbed_fraction
 
+from planardose.errors import InputError
 from planardose.image import Grid
 from planardose.library import DATA, Line, load_nuclide
 from planardose.physics.attenuation import mass_attenuation_cm2_g, mass_fractions
@@ -275,6 +276,25 @@ def test_split_launches_add_up_to_the_same_bits():
     for n in range(2):
         assert np.array_equal(whole[n], sum(p[n] for p in parts))
     assert whole[0].sum() > 0
+
+
+def test_short_launches_give_the_same_bits(monkeypatch):
+    setting = (*mixed_phantom(), LU.lines, 20_001, 11)
+    whole = photon_dose(*setting, threads=2)
+    monkeypatch.setattr("planardose.sim.device.LARGEST_LAUNCH", 170)
+    short = photon_dose(*setting, threads=2)
+    assert np.array_equal(whole.kev_per_decay, short.kev_per_decay) and whole.balance == short.balance
+    assert np.array_equal(whole.relative_error, short.relative_error)
+
+
+@pytest.mark.parametrize("part", ["_upload", "_Tallies"])
+def test_no_memory_is_told_in_one_line(monkeypatch, part):
+    def no_room(*_):
+        raise RuntimeError("Failed to allocate 8 bytes on device 'cuda:0'")
+
+    monkeypatch.setattr(module, part, no_room)
+    with pytest.raises(InputError, match="device cuda:0: not enough memory; expected coarser voxels; or use"):
+        photon_dose(*mixed_phantom(), LU.lines, 1e3, 11)
 
 
 def test_the_stated_errors_are_true_and_fall_with_the_root_of_photons():

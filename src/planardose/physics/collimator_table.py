@@ -19,7 +19,10 @@ from planardose.physics.collimator_grid import LAST_SHIFT, SHIFTS, Settings, sol
 from planardose.physics.compton import ELECTRON_REST_KEV
 from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays
 
-CODE = ("collimator_grid", "collimator_kernel", "collimator_trace", "lead", "lead_scatter_kernel", "photon_kernel")
+CODE = (
+    "collimator_grid", "collimator_kernel", "collimator_trace", "lead", "lead_scatter_kernel", "photon_kernel",
+    "warp_random",
+)  # fmt: skip
 DEFAULT = Settings()
 GEOMETRY = ("hole_mm", "septum_mm", "length_mm", "crystal_mm")  # of a camera, all that a table depends on
 

@@ -5,6 +5,7 @@ import warp as wp
 GAMMA = wp.constant(wp.uint64(0x9E3779B97F4A7C15))  # step from one draw's state to the next (SplitMix64)
 _MIX_A = wp.constant(wp.uint64(0xBF58476D1CE4E5B9))
 _MIX_B = wp.constant(wp.uint64(0x94D049BB133111EB))
+BELOW_ONE = wp.constant(1.0 - 2.0**-24)  # the largest float below 1; times a whole number, the largest below that
 
 
 @wp.func
@@ -18,7 +19,8 @@ def hash64(state: wp.uint64) -> wp.uint64:
 @wp.func
 def uniform(state: wp.uint64) -> float:
     """24 bits, never 0 or 1."""
-    return (float(hash64(state) >> wp.uint64(40)) + 0.5) * 5.9604644775390625e-08
+    # the last of all numbers would be rounded up to 1
+    return wp.min((float(hash64(state) >> wp.uint64(40)) + 0.5) * 5.9604644775390625e-08, BELOW_ONE)
 
 
 @wp.func

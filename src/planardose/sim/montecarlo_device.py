@@ -11,12 +11,13 @@ from planardose.errors import InputError
 from planardose.physics.form_factors import STEP, form_factors
 from planardose.physics.warp_runtime import load_kernel
 from planardose.sim import montecarlo_columns, montecarlo_kernel, montecarlo_track
+from planardose.sim.device import enough_memory, launches, short_of_memory
 from planardose.sim.heads import Raster
 from planardose.sim.montecarlo_tables import EnergyTables, Slots, emission_tables, majorant_per_mm
 
-LARGEST_LAUNCH = 2**28  # Warp counts the threads of a launch in 32 bits
 LARGEST_TALLY = 2**31 - 1  # the kernel counts its cells in 32 bits
 FORCED = 2.0  # `Heads.acceptance`
+LESS = "coarser voxels or fewer windows"
 log = logging.getLogger(__name__)
 
 
@@ -112,19 +113,22 @@ def upload_heads(setup: Setup, chosen: range, device: str) -> montecarlo_track.H
 class Tracker:
     """Follows histories on a device; integer tallies, one per thread, so that sums do not depend on who followed what.
 
-    Where the device's memory does not hold all heads at once, they are taken one after the other, with the same
-    histories: the same bits in twice the time or more.
+    Where the device's memory does not hold all heads at once, or their cells are too many to count, parts of them are
+    taken one after the other, with the same histories: the same bits in up to so many times the time.
     """
 
+    @enough_memory(LESS)
     def __init__(self, setup: Setup, device: str, threads: int):
         self.setup, self.device = setup, device
         self.threads = threads if device == "cpu" else 1
-        self.tables = upload_tables(setup, device)
-        self.parts = [range(len(setup.raster.heads))]
-        if int(np.prod(setup.shape[1:])) > LARGEST_TALLY:
+        self.cells = int(np.prod(setup.shape[1:]))
+        if self.cells > LARGEST_TALLY:
             cells = " x ".join(str(n) for n in setup.shape[1:])
-            raise InputError("grid", f"{cells} cells per head are too many", "coarser voxels or fewer windows")
+            raise InputError("grid", f"{cells} cells per head are too many", LESS)
+        self.at_once = min(max(1, setup.shape[0]), LARGEST_TALLY // self.cells)
+        self.tables = upload_tables(setup, device)
 
+    @enough_memory(LESS)
     def follow(self, seed: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores (H, S, L, U, K) and balance of the batch of histories first..last-1, in fixed point.
 
@@ -135,24 +139,22 @@ class Tracker:
         """
         while True:
             try:
-                parts = [self._follow(part, seed, first, last) for part in self.parts]
+                parts = [self._follow(part, seed, first, last) for part in self._parts()]
             except RuntimeError as fault:
-                if "allocate" not in str(fault):
+                if short_of_memory(fault) != self.device or self.at_once == 1:
                     raise
                 self._shrink()
             else:
                 return np.concatenate([p[0] for p in parts]), parts[0][1]
 
+    def _parts(self) -> list[range]:
+        heads = self.setup.shape[0]
+        return [range(h, min(h + self.at_once, heads)) for h in range(0, max(1, heads), self.at_once)]
+
     def _shrink(self) -> None:
-        heads = len(self.setup.raster.heads)
-        if len(self.parts) == heads:
-            raise InputError(
-                f"device {self.device}", "not enough memory for one head", "coarser voxels or fewer windows",
-                "or use the device cpu",
-            ) from None
-        log.warning("memory of %s is short: the heads are taken one after the other", self.device)
         self._held = None
-        self.parts = [range(h, h + 1) for h in range(heads)]
+        self.at_once = -(-self.at_once // 2)
+        log.warning("memory of %s is short: the heads are taken %d at a time", self.device, self.at_once)
 
     _held: tuple | None = None
 
@@ -161,8 +163,7 @@ class Tracker:
         if self._held is None or self._held[0] != part:
             self._held = None
             heads = upload_heads(self.setup, part, self.device)
-            size = len(part) * int(np.prod(self.setup.shape[1:]))
-            scores = [wp.zeros(size, dtype=wp.int64, device=self.device) for _ in range(self.threads)]
+            scores = [wp.zeros(len(part) * self.cells, dtype=wp.int64, device=self.device) for _ in range(self.threads)]
             entries = len(montecarlo_kernel.BALANCE)
             balances = [wp.zeros(entries, dtype=wp.int64, device=self.device) for _ in range(self.threads)]
             self._held = (part, heads, scores, balances)
@@ -175,9 +176,9 @@ class Tracker:
         def run(n: int) -> None:
             scores[n].zero_()
             balances[n].zero_()
-            for start in range(edges[n], edges[n + 1], LARGEST_LAUNCH):
+            for start, count in launches(edges[n], edges[n + 1]):
                 wp.launch(
-                    montecarlo_track.histories, dim=min(LARGEST_LAUNCH, edges[n + 1] - start), device=self.device,
+                    montecarlo_track.histories, dim=count, device=self.device,
                     inputs=[self.tables, heads, wp.uint64(seed), wp.uint64(first), wp.uint64(last - first),
                             wp.uint64(start), scores[n], balances[n]],
                 )  # fmt: skip
@@ -188,4 +189,7 @@ class Tracker:
             with ThreadPoolExecutor(self.threads) as pool:
                 list(pool.map(run, range(self.threads)))
         total = sum(s.numpy() for s in scores)
-        return total.reshape(len(part), *self.setup.shape[1:]), sum(b.numpy() for b in balances)
+        balance = sum(b.numpy() for b in balances)
+        # known without an addition per history, and the balance closes only if all of them were followed
+        balance[montecarlo_kernel.BALANCE.index("emitted")] = (last - first) * int(montecarlo_kernel.FIXED_POINT)
+        return total.reshape(len(part), *self.setup.shape[1:]), balance

@@ -10,6 +10,7 @@ import warp as wp
 
 from planardose.physics import photon_kernel
 from planardose.physics.photon_kernel import after_compton, momentum, read
+from planardose.physics.warp_random import BELOW_ONE as _BELOW_ONE
 from planardose.physics.warp_random import GAMMA as _GAMMA
 from planardose.physics.warp_random import hash64, isotropic, turned, uniform  # noqa: F401 (for kernels that use both)
 
@@ -124,7 +125,9 @@ def point_at(t: Tables, u: wp.float64, state: wp.uint64) -> wp.vec3:
     j = (flat // n_k) % n_j
     i = flat // (n_k * n_j)
     corner = wp.vec3(float(i), float(j), float(k))
-    return corner + wp.vec3(uniform(state), uniform(state + _GAMMA), uniform(state + _GAMMA + _GAMMA))
+    point = corner + wp.vec3(uniform(state), uniform(state + _GAMMA), uniform(state + _GAMMA + _GAMMA))
+    # single precision rounds points close to their voxel's far face up to it, and out of the grid
+    return wp.min(point, wp.vec3(float(t.density.shape[0]), float(n_j), float(n_k)) * _BELOW_ONE)
 
 
 @wp.func
@@ -149,8 +152,14 @@ def inside_grid(t: Tables, p: wp.vec3) -> bool:
 
 
 @wp.func
+def units(weight: float) -> wp.int64:
+    """A weight in the balance's fixed point."""
+    return wp.int64(weight * _FIXED + 0.5)
+
+
+@wp.func
 def credit(balance: wp.array(dtype=wp.int64), entry: int, weight: float):
-    wp.atomic_add(balance, entry, wp.int64(weight * _FIXED + 0.5))
+    wp.atomic_add(balance, entry, units(weight))
 
 
 @wp.func

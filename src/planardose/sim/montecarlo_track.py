@@ -27,6 +27,7 @@ from planardose.sim.montecarlo_kernel import (
     roulette,
     scatter,
     uniform64,
+    units,
 )
 
 wp.set_module_options({"enable_backward": False})
@@ -186,7 +187,7 @@ def histories(
     analog = heads.acceptance < 1.0
     weight = float(1.0)
     collisions = int(0)
-    credit(balance, 0, weight)
+    absorbed = wp.int64(0)  # added once: all histories of a GPU wait for the balance's few addresses
     while weight > 0.0:
         came_from = p
         p, mu, state = fly(t, p, d, energy, state)
@@ -204,13 +205,13 @@ def histories(
         if analog:
             state = state + _GAMMA
             if uniform(state) * weight > compton + coherent:
-                credit(balance, 1, weight)
+                absorbed += units(weight)
                 break
             compton = compton * weight / (compton + coherent)
             coherent = weight - compton
         else:
             detect(t, heads, tally, p, d, energy, compton, coherent)
-            credit(balance, 1, weight - compton - coherent)
+            absorbed += units(weight - compton - coherent)
         weight = compton + coherent
         energy, cosine, state = scatter(t, energy, compton / weight, state)
         if energy < t.first_kev:
@@ -219,4 +220,5 @@ def histories(
         d = turned(d, cosine, _TURN * uniform(state + _GAMMA))
         weight = roulette(balance, weight, uniform(state + _GAMMA * wp.uint64(2)))
         state = state + _GAMMA * wp.uint64(2)
+    wp.atomic_add(balance, 1, absorbed)
     wp.atomic_add(balance, 7, wp.int64(collisions))

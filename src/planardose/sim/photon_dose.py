@@ -20,13 +20,14 @@ from planardose.physics.form_factors import STEP, form_factors
 from planardose.physics.warp_runtime import load_kernel
 from planardose.sim import dose_kernel as kernel
 from planardose.sim import montecarlo_kernel
+from planardose.sim.device import enough_memory, launches
 from planardose.sim.dose_tables import HIGHEST_KEV, PATIENT, Matter, dose_cross_sections, dose_majorant_per_mm
 from planardose.sim.montecarlo_tables import emission_tables
 from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, SECONDS_PER_HOUR
 
 CUT_KEV = 5.0
 BATCHES = 16
-LARGEST_BATCH = 2**30  # photons of a launch; Warp counts threads in 31 bits
+LARGEST_BATCH = 2**30  # the fixed-point sums of so many photons stay within 63 bits
 GRAM_PER_KG = 1000.0
 
 
@@ -128,8 +129,9 @@ class _Tallies:
         def part(n: int) -> None:
             for one in self.sums[n]:
                 one.zero_()
-            wp.launch(kernel.dose_histories, dim=edges[n + 1] - edges[n], device=self.device,
-                      inputs=[tables, wp.uint64(seed), wp.uint64(edges[n]), *self.sums[n]])
+            for start, count in launches(edges[n], edges[n + 1]):
+                wp.launch(kernel.dose_histories, dim=count, device=self.device,
+                          inputs=[tables, wp.uint64(seed), wp.uint64(start), *self.sums[n]])
 
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(part, range(self.threads)))
@@ -171,6 +173,7 @@ def _check(partial_density: np.ndarray, source: np.ndarray, grid: Grid, lines: t
         raise ValueError(f"a line of {highest:g} keV lies above the cross sections, which end at {HIGHEST_KEV:g} keV")
 
 
+@enough_memory("coarser voxels")
 def photon_dose(
     partial_density: np.ndarray,
     source: np.ndarray,
@@ -219,6 +222,8 @@ def photon_dose(
     ValueError
         On shapes that disagree; a source or density that is negative, not finite or zero everywhere; no line, or one
         above 800 keV; a cut that is not positive.
+    InputError
+        If the device's memory does not hold the patient.
     """
     source = np.asarray(source, dtype=np.float64)
     _check(partial_density, source, grid, lines, cut_kev)
