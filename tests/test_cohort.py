@@ -89,6 +89,11 @@ def test_a_byte_order_mark_is_no_fault(sheet):
         ([{"injected_mbq": "7,4"}], ["P01 t24 injected_mbq", "'7,4'"]),
         ([{"residual_mbq": "7400"}], ["residual_mbq", "less than injected_mbq"]),
         ([{"calibration_cps_per_mbq": "0"}], ["calibration_cps_per_mbq", "above 0"]),
+        ([{"calibration_cps_per_mbq_u": "0.3"}], ["calibration_cps_per_mbq: empty cell beside its uncertainty"]),
+        (
+            [{"calibration_cps_per_mbq": "9.2", "calibration_cps_per_mbq_u": "5"}],
+            ["P01 t24 calibration_cps_per_mbq_u: 5 cps/MBq beside 9.2", "not per cent"],
+        ),
         ([{"injected_at": "yesterday"}], ["P01 t24 injected_at", "'yesterday'", "ISO 8601"]),
         ([{"acquired_at": "2026-01-05T08:00:00"}], ["P01 t24 acquired_at", "not after the injection"]),
         ([{"nuclide": "90Y"}], ["90Y", "177Lu"]),

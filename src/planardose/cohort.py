@@ -25,6 +25,7 @@ OPTIONAL = (
     "spect_bqml_per_count",
     "spect_at",
     "calibration_cps_per_mbq",
+    "calibration_cps_per_mbq_u",
     "residual_mbq",
     "weight_kg",
 )
@@ -33,7 +34,9 @@ FEWEST_HOURS = 12.0  # between two injections of a patient: closer ones are one,
 LONGEST_NAME = 255  # bytes: of a file or folder on Linux
 SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "prior_ct", "nuclide", "tracer")
 IMAGED = ("acquired_at", "spect_at")
-POSITIVE = ("injected_mbq", "calibration_cps_per_mbq", "weight_kg", "spect_bqml_per_count")
+POSITIVE = (
+    "injected_mbq", "calibration_cps_per_mbq", "calibration_cps_per_mbq_u", "weight_kg", "spect_bqml_per_count",
+)  # fmt: skip
 RANGES = {
     "injected_mbq": plausible.INJECTED_MBQ,
     "calibration_cps_per_mbq": plausible.CALIBRATION,
@@ -58,6 +61,7 @@ class Row:
     paths: dict[str, Path]
     acquired_at: datetime | None = None
     calibration_cps_per_mbq: float | None = None
+    calibration_cps_per_mbq_u: float | None = None
     residual_mbq: float = 0.0
     weight_kg: float | None = None
     utc_offset: timedelta | None = None
@@ -204,6 +208,7 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
     for column, allowed in RANGES.items():
         if column in numbers:
             allowed.check(numbers[column], f"{where} {column}")
+    _check_calibration(numbers, where)
     injected, times, offset = _times(cells, where)
     row = Row(
         patient=cells["patient"],
@@ -216,6 +221,7 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
         paths={c: (folder / cells[c]).absolute() for c in FILES if cells.get(c)},
         acquired_at=times.get("acquired_at"),
         calibration_cps_per_mbq=numbers.get("calibration_cps_per_mbq"),
+        calibration_cps_per_mbq_u=numbers.get("calibration_cps_per_mbq_u"),
         residual_mbq=numbers.get("residual_mbq", 0.0),
         weight_kg=numbers.get("weight_kg"),
         utc_offset=offset,
@@ -225,6 +231,18 @@ def _row(cells: dict[str, str], number: int, folder: Path) -> Row:
     for column, time in times.items():
         check_decay(row, time, column)
     return row
+
+
+def _check_calibration(numbers: dict[str, float], where: str) -> None:
+    """Refuse an uncertainty without its calibration, or one in per cent."""
+    u, value = numbers.get("calibration_cps_per_mbq_u"), numbers.get("calibration_cps_per_mbq")
+    if u is not None and value is None:
+        raise InputError(f"{where} calibration_cps_per_mbq", "empty cell beside its uncertainty", "the calibration")
+    if u is not None and u > plausible.MOST_CALIBRATION_U * value:
+        raise InputError(
+            f"{where} calibration_cps_per_mbq_u", f"{u:g} cps/MBq beside {value:g}",
+            f"at most {plausible.MOST_CALIBRATION_U:.0%} of it", "give cps/MBq, k = 1, not per cent",
+        )  # fmt: skip
 
 
 def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:

@@ -34,6 +34,7 @@ class Range:
 INJECTED_MBQ = Range(20.0, 50_000.0, "MBq", "give MBq, not GBq, kBq or Bq")
 WEIGHT_KG = Range(2.0, 400.0, "kg", "give kilograms")
 CALIBRATION = Range(0.5, 500.0, "cps/MBq", "give counts per second and MBq, per head")
+MOST_CALIBRATION_U = 0.3  # of the calibration: a standard uncertainty above it is one in per cent, or no calibration
 SOURCE_MBQ = Range(1.0, 50_000.0, "MBq", "give MBq, not GBq, kBq or Bq")
 PLANAR_PIXEL_MM = Range(0.4, 20.0, "mm", "give millimetres")
 PLANAR_EXTENT_MM = Range(100.0, 3000.0, "mm", "check pixel size and matrix")

@@ -91,7 +91,7 @@ DEPENDS = {
     "reconstruct": Depends(
         config=("methods", "dose_method", "reconstruction", "diffusion", "reinforce.steps", *HEAD),
         hand=("accept_gate",),
-        cells=("calibration_cps_per_mbq",),
+        cells=("calibration_cps_per_mbq", "calibration_cps_per_mbq_u"),
         catalogues=IMAGING,
     ),
     "compare_spect": Depends(
@@ -105,7 +105,7 @@ DEPENDS = {
     "absorbed_dose": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "report": Depends(
         config=("methods", "dose_method", "patients", *HEAD),
-        cells=(*INJECTION, "calibration_cps_per_mbq", "weight_kg", "tracer"),
+        cells=(*INJECTION, "calibration_cps_per_mbq", "calibration_cps_per_mbq_u", "weight_kg", "tracer"),
         catalogues=IMAGING,
         all_rows=True,
     ),

@@ -50,7 +50,7 @@ def seen_by(model, eye, projector, true) -> Setting:
     stack = np.array(images, dtype=np.float32)
     pair = PlanarPair(stack[:2], (eye.nuclide.photopeak,), (pixel, pixel), SECONDS, datetime(2026, 1, 5, 9), SECONDS,
                       more=MoreViews(ANGLES, stack[2:]))  # fmt: skip
-    return Setting(model, pair, projector, projector, "177Lu", "P01 t24", True, eye)
+    return Setting(model, pair, projector, projector, "177Lu", "P01 t24", True, 0.05, eye)
 
 
 def test_heads_clear_the_body_or_stand_where_told(model, faces):

@@ -15,6 +15,7 @@ from planardose.recon.uncertainty import (
     CLASSES,
     UNCALIBRATED,
     Terms,
+    calibration_relative_u,
     class_of,
     factors,
     fit_terms,
@@ -48,29 +49,30 @@ def test_parts_add_up_and_the_calibration_is_the_whole_of_it_for_a_perfect_fit(m
     activity = np.full(len(UPTAKE), 10.0)
     method = factors()["qplanar"]
     relative = np.array([method[class_of(o)].relative for o in model.organs])
-    for calibrated, share in ((True, CALIBRATED), (False, UNCALIBRATED)):
-        u = standard_uncertainty("qplanar", model, activity, terms(1e-9, 0, 1e9), NONE, calibrated).total_mbq
+    for told, share in (((9.2, None), CALIBRATED), ((None, None), UNCALIBRATED), ((9.0, 0.18), 0.02)):
+        calibration = calibration_relative_u(*told)
+        u = standard_uncertainty("qplanar", model, activity, terms(1e-9, 0, 1e9), NONE, calibration).total_mbq
         assert u == pytest.approx(10.0 * np.hypot(relative, share), rel=1e-6)
-    virtual = standard_uncertainty("qplanar", model, activity, terms(1e-9, 0, 1e9), NONE + 0.3, True).total_mbq
+    virtual = standard_uncertainty("qplanar", model, activity, terms(1e-9, 0, 1e9), NONE + 0.3, CALIBRATED).total_mbq
     assert virtual == pytest.approx(10.0 * np.hypot(relative, CALIBRATED), rel=1e-6)  # no factor for this method
 
 
 def test_an_empty_organ_keeps_an_uncertainty_and_one_out_of_sight_what_it_can_hold(model):
-    empty = standard_uncertainty("qplanar", model, NONE, terms(0.5, 1.0, 1e9), NONE, True)
+    empty = standard_uncertainty("qplanar", model, NONE, terms(0.5, 1.0, 1e9), NONE, CALIBRATED)
     assert (empty.total_mbq >= 0.5).all()
-    unseen = standard_uncertainty("qplanar", model, NONE, terms(np.inf, 0.0, 2.0), NONE, True)
+    unseen = standard_uncertainty("qplanar", model, NONE, terms(np.inf, 0.0, 2.0), NONE, CALIBRATED)
     limit = np.array([factors()["qplanar"][class_of(o)].limit for o in model.organs])
     assert unseen.total_mbq == pytest.approx(2.0 * limit)
 
 
 def test_the_part_of_one_time_point_is_less_than_all_and_free_of_the_calibration(model):
-    u = [standard_uncertainty("qplanar_mlem", model, 10 + NONE, terms(0.1, 1.0, 9.0), NONE, c) for c in (True, False)]
+    u = [standard_uncertainty("qplanar_mlem", model, 10 + NONE, terms(0.1, 1.0, 9.0), NONE, c) for c in (0.05, 0.15)]
     assert u[0].own_mbq == pytest.approx(u[1].own_mbq)
     assert (u[0].own_mbq < u[0].total_mbq).all() and (u[0].total_mbq < u[1].total_mbq).all()
 
 
 def test_a_method_without_factors_has_none(model):
-    assert np.isnan(standard_uncertainty("mlem", model, NONE, terms(1, 1, 1), NONE, True).total_mbq).all()
+    assert np.isnan(standard_uncertainty("mlem", model, NONE, terms(1, 1, 1), NONE, CALIBRATED).total_mbq).all()
 
 
 def test_spread_foretells_the_errors_of_refits_with_other_textures(model, projector, fitted, monkeypatch):

@@ -21,6 +21,7 @@ from planardose.recon.placement import Placement
 from planardose.recon.qplanar import fit_concentrations, model_errors
 from planardose.recon.register import middle_of
 from planardose.recon.tissues import Tissues, tissues_of
+from planardose.recon.uncertainty import calibration_relative_u
 from planardose.run import Run
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Setting:
     """One time point: patient model, planar pair, projector; `more` sees all views where there are others too.
 
     `for_networks` is the projector on the networks' device. Everything else stays on the CPU, so that the classical
-    methods give the same bytes on every machine of a cluster.
+    methods give the same bytes on every machine of a cluster. `calibration_u` is the scale's relative uncertainty.
     """
 
     model: PatientModel
@@ -42,6 +43,7 @@ class Setting:
     nuclide_name: str
     where: str
     calibrated: bool
+    calibration_u: float
     more: "AngledProjector | None" = None
 
     @cached_property
@@ -122,4 +124,5 @@ def load_setting(
 
         heads = all_heads(model, pair.more, faces, camera.couch_mm if head.couch else 0.0)
         more = AngledProjector(model, camera, nuclide, heads, scale, head.penetration)
-    return Setting(model, pair, projector, for_networks, row.nuclide, row.where, calibration is not None, more)
+    u = calibration_relative_u(calibration, row.calibration_cps_per_mbq_u)
+    return Setting(model, pair, projector, for_networks, row.nuclide, row.where, calibration is not None, u, more)

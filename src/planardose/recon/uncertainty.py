@@ -26,7 +26,7 @@ from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
 
 UNCALIBRATED = 0.15  # relative, without the site's calibration in air
-CALIBRATED = 0.05  # relative, with it: source activity, counts and positioning of an in-air calibration
+CALIBRATED = 0.05  # relative, where its own is not told: source activity, counts and positioning
 CLASSES = {
     "kidneys": ("kidney_left", "kidney_right"),
     "glands": (
@@ -97,9 +97,11 @@ def factors() -> dict[str, dict[str, Factors]]:
     return {m: own[other] for m, other in read["as"].items()} | own
 
 
-def calibration_relative_u(calibrated: bool) -> float:
-    """Relative uncertainty of the calibration, which all time points share."""
-    return CALIBRATED if calibrated else UNCALIBRATED
+def calibration_relative_u(cps_per_mbq: float | None, u: float | None) -> float:
+    """Relative uncertainty of the calibration, which all time points share, from the sheet's value and its own."""
+    if cps_per_mbq is None:
+        return UNCALIBRATED
+    return CALIBRATED if u is None else u / cps_per_mbq
 
 
 def fit_terms(model: PatientModel, counts_mbq: np.ndarray, spread_mbq: np.ndarray, total_mbq: float) -> Terms:
@@ -125,7 +127,7 @@ def model_variance(
 
 
 def standard_uncertainty(
-    method: str, model: PatientModel, activity: np.ndarray, terms: Terms, virtual: np.ndarray, calibrated: bool
+    method: str, model: PatientModel, activity: np.ndarray, terms: Terms, virtual: np.ndarray, calibration_u: float
 ) -> Uncertainty:
     """Uncertainty of the organ rows (O,) of a method; none for a method that `factors` does not have.
 
@@ -138,8 +140,8 @@ def standard_uncertainty(
     terms : Terms
     virtual : (O,) float
         Relative error of the method on the patient's virtual acquisitions, 0 where there is none.
-    calibrated : bool
-        The camera is calibrated on site.
+    calibration_u : float
+        Relative, of `calibration_relative_u`.
     """
     if method not in factors():
         return Uncertainty(*np.full((2, len(activity)), np.nan))
@@ -147,6 +149,6 @@ def standard_uncertainty(
     columns = (np.array([getattr(f, k) for f in own]) for k in Factors.__dataclass_fields__)
     relative, texture, limit, weight, shared = columns
     variance = model_variance(activity, terms, weight * virtual, relative, texture, limit)
-    total = np.sqrt(variance + (calibration_relative_u(calibrated) * activity) ** 2)
+    total = np.sqrt(variance + (calibration_u * activity) ** 2)
     there = np.isfinite(total) & (total > 0)
     return Uncertainty(np.where(there, total, np.nan), np.where(there, np.sqrt((1.0 - shared) * variance), np.nan))

@@ -128,7 +128,7 @@ class Estimates:
         """
         known = self.relative_u if method == "unet" else {}
         virtual = np.array([known.get(o, 0.0) for o in self.model.organs])
-        return standard_uncertainty(method, self.model, rows, self.terms, virtual, self.setting.calibrated)
+        return standard_uncertainty(method, self.model, rows, self.terms, virtual, self.setting.calibration_u)
 
     def conjugate_rows(self) -> np.ndarray:
         """(O,) MBq of the conjugate view; without a scatter window the scatter is the one modelled for QPlanar."""

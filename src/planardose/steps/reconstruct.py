@@ -17,7 +17,7 @@ from planardose.recon import gate
 from planardose.recon.organ_totals import in_ct
 from planardose.recon.projector import Projector
 from planardose.recon.setting import Setting, load_setting
-from planardose.recon.uncertainty import Uncertainty, calibration_relative_u
+from planardose.recon.uncertainty import Uncertainty
 from planardose.run import Run
 from planardose.steps.estimates import FALLBACK, Estimates
 from planardose.units import BQ_PER_MBQ, hours_between, rounded
@@ -115,7 +115,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         made_of = [*sources, *(run.path(k, patient=patient) for k in run.config.weights_of(method))]
         _write_map(run, run.path("map", method=method, **keys), setting, activity, method, made_of)
         if method in estimates.map_u:
-            u_map = np.hypot(estimates.map_u[method], calibration_relative_u(setting.calibrated) * activity)
+            u_map = np.hypot(estimates.map_u[method], setting.calibration_u * activity)
             _write_map(run, run.path("map_u", method=method, **keys), setting, u_map, method, made_of, QUANTITY_U)
         rows = estimates.fitted.rows(activity, estimates.fit)
         lines += _lines(setting.model, method, rows, estimates.uncertainty(method, rows))
@@ -133,7 +133,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         "MBq",
         sources,
         calibrated=setting.calibrated,
-        calibration_relative_u=calibration_relative_u(setting.calibrated),
+        calibration_relative_u=rounded(setting.calibration_u),
         uncertainty_terms=_terms(estimates),
         conjugate_view_scatter="energy windows" if estimates.has_scatter_window else "modelled",
         split_by_mbq_ml={o: rounded(c) for o, c in split},

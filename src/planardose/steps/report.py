@@ -119,6 +119,7 @@ def _scales(run: Run, patient: str) -> dict[str, dict]:
         scale = None if measured is None else Scale(measured, computed)
         found[row.timepoint] = {
             "measured_cps_per_mbq": measured,
+            "measured_cps_per_mbq_u": row.calibration_cps_per_mbq_u,
             "computed_cps_per_mbq": computed,
             "ratio": None if scale is None else float(f"{scale.ratio:.4g}"),
             "plausible": None if scale is None else scale.plausible,
@@ -130,7 +131,8 @@ def _scale_text(s: dict) -> str:
     measured, computed = s["measured_cps_per_mbq"], s["computed_cps_per_mbq"]
     if measured is None:
         return f"none; computed for the camera type, {computed:.3g} cps/MBq"
-    return f"{Scale(measured, computed)}; taken as ± {percent(calibration_relative_u(True))}"
+    u = calibration_relative_u(measured, s["measured_cps_per_mbq_u"])
+    return f"{Scale(measured, computed)}; taken as ± {percent(u)}"
 
 
 def _point(
