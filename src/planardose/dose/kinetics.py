@@ -161,6 +161,7 @@ def _with_uncertainty(
     """
     sigma, decay, n = data.independent_sigma(), np.exp2(-data.hours / t_eff), len(data.hours)
     jacobian = np.stack([decay, a0 * decay * math.log(2) * data.hours / t_eff**2], axis=1) / sigma[:, None]
+    # a half-life above the usual is not pulled, but its stated uncertainty is no wider than the usual spread
     known = np.diag([0.0, 1 / (t_eff * usual[1]) ** 2]) if usual else np.zeros((2, 2))
     covariance = np.linalg.pinv(jacobian.T @ jacobian + known, hermitian=True)
     gradient, tia = np.array([t_eff, a0]) / math.log(2), a0 * t_eff / math.log(2)
