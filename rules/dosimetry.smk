@@ -36,6 +36,7 @@ rule absorbed_dose:
     resources:
         mem_mb=3000,
         runtime=60,
+        gpu_jobs=PLAN.gpu_jobs,
     params:
         mark=mark("absorbed_dose"),
     shell:

@@ -38,14 +38,16 @@ from planardose.sim.activity import activity_map, sphere_fraction
 from planardose.sim.montecarlo import simulate_views
 from planardose.sim.tracer import exponentials_at, load_tracer
 from planardose.sim.uptake import CONCENTRATION, Sphere, draw_hidden, write_spheres
+from planardose.steps.demo_dose import true_dose_gy
 from planardose.steps.demo_images import MATRIX, SPEED_MM_S, dead_time, true_camera, windows
-from planardose.steps.demo_patient import CAMERA, NUCLIDE, TRACER, class_curves, dose_gy
+from planardose.steps.demo_patient import CAMERA, NUCLIDE, TRACER, class_curves
 from planardose.units import BQ_PER_MBQ
 
 HOURS = (4.0, 24.0, 96.0, 168.0)
 INJECTED_MBQ = 7400.0
 INJECTED_AT = datetime(2026, 2, 2, 10, 0)
 FACE_GAP_MM = (25.0, 60.0)
+PHOTONS = 3e6  # followed for the true dose
 IDENTITY = Identity(
     name="Silverlake^Ambrose", patient_id="MRN55512345", birth_date="19510607", sex="M", institution="Larkspur Hospital"
 )  # planted: must not show up in any output
@@ -162,13 +164,16 @@ class Patient:
         return PlanarPair(counts.astype(np.float32), windows(), pixel, exposure_s, start, duration_s, told)
 
     def write_truth(self, ct: Volume, labels: Volume, folder: Path) -> None:
-        """Activity per time point (Bq/mL), dose (Gy, electrons), labels with hidden lesions, organ table."""
+        """Activity per time point (Bq/mL), dose (Gy), labels with hidden lesions, organ table."""
         inside, grid = self.model.ct_slices, self.model.ct_grid
         ml, density = grid.voxel_ml, self.model.density[:, :, inside]
         share = self.model.fractions[..., inside] / np.maximum(self.model.fractions[..., inside].sum(axis=0), 1e-6)
         maps = {f"t{h:.0f}": self.at(h)[:, :, inside] for h in HOURS}
         tia = self.integral()[:, :, inside]
-        dose = dose_gy(tia / ml * 1e3, density, self.nuclide) * (self.model.fractions[..., inside].sum(axis=0) > 0)
+        seed = seed_for(self.seed, "real_ct dose", "R01")
+        whole = true_dose_gy(self.integral() / ml * 1e3, self.model.partial_density, self.model.grid, self.nuclide,
+                             PHOTONS, seed)  # fmt: skip
+        dose = whole[..., inside] * (self.model.fractions[..., inside].sum(axis=0) > 0)
         with_lesions = self.labels_with_lesions(labels)
         for name, mbq in maps.items():
             write_volume(folder / f"{name}_activity.nii.gz", self.on_labels(mbq, share, with_lesions))

@@ -124,6 +124,14 @@ class Reconstruction(Section):
     )
 
 
+class Dose(Section):
+    """Absorbed dose."""
+
+    photons: float = Field(
+        2e5, ge=0, le=1e9, description="photons followed from each organ's decays; 0: the electrons' dose alone"
+    )
+
+
 class Spect(Section):
     """Comparison with the sheet's SPECTs."""
 
@@ -190,6 +198,7 @@ class Config(Section):
     reinforce: Reinforce = Reinforce()
     registration: Registration = Registration()
     reconstruction: Reconstruction = Reconstruction()
+    dose: Dose = Dose()
     spect: Spect = Spect()
     patients: dict[Identifier, dict[Identifier, Hand]] = Field(
         default_factory=dict, description="per patient and time point: decisions by hand"

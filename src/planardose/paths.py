@@ -62,7 +62,7 @@ STEP_VERSIONS = {
     "reconstruct": 15,
     "compare_spect": 2,
     "fit_kinetics": 4,
-    "absorbed_dose": 3,
-    "report": 5,
+    "absorbed_dose": 4,
+    "report": 6,
     "report_cohort": 2,
 }

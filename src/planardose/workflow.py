@@ -102,9 +102,9 @@ DEPENDS = {
         catalogues=IMAGING,
     ),
     "fit_kinetics": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
-    "absorbed_dose": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
+    "absorbed_dose": Depends(config=("seed", "dose"), cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "report": Depends(
-        config=("methods", "dose_method", "patients", *HEAD),
+        config=("methods", "dose_method", "patients", "dose", *HEAD),
         cells=(*INJECTION, "calibration_cps_per_mbq", "calibration_cps_per_mbq_u", "weight_kg", "tracer"),
         catalogues=IMAGING,
         all_rows=True,

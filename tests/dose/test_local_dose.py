@@ -69,7 +69,8 @@ def test_volume_uncertainty_of_a_sphere():
     assert volume_relative_u(0.001, 3.0, 2.0) == 1.0 and math.isnan(volume_relative_u(0.0, 3.0, 2.0))
 
 
-def test_dose_uncertainty_adds_activity_and_mass():
-    assert dose_u_gy(4.0, 100.0, 10.0, 0.05, 0.04) == pytest.approx(math.hypot(0.4, 0.2))
-    assert math.isnan(dose_u_gy(4.0, 100.0, math.nan, 0.05, 0.04))
-    assert dose_u_gy(0.0, 0.0, 10.0, 0.05, 0.04) == pytest.approx(0.4)
+def test_dose_uncertainty_adds_activities_mass_and_statistics():
+    assert dose_u_gy(0.4, 0.0, 0.2, 0.0) == pytest.approx(math.hypot(0.4, 0.2))
+    assert dose_u_gy(0.3, 0.1, 0.2, 0.0) == dose_u_gy(0.4, 0.0, 0.2, 0.0)  # activities share the calibration
+    assert dose_u_gy(0.3, 0.1, 0.0, 0.3) == pytest.approx(0.5)
+    assert math.isnan(dose_u_gy(math.nan, 0.1, 0.2, 0.1))

@@ -143,7 +143,8 @@ def make_run(
     folder: Path, ids: list[str], calibrated: bool = False, cycles: int = 1, hours: dict | None = None, **config
 ) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
-    return Run(parse_config(config), load_cohort(sheet(folder, ids, calibrated, cycles, hours)), folder / "results")
+    cohort = load_cohort(sheet(folder, ids, calibrated, cycles, hours))
+    return Run(parse_config({"dose": {"photons": 1000}} | config), cohort, folder / "results")
 
 
 def fill_patient(

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planardose.dose.constants import dose_constants
 from planardose.io.views_file import load_views
 from planardose.learn import diffusion_infer
 from planardose.recon.projector import Projector
@@ -170,7 +169,7 @@ def test_scale_out_of_range_is_the_readers_business(cohort):
 
 def test_limits_are_stated(cohort):
     words = text_of(page(cohort))
-    for part in ("not measured by SPECT", "mono-exponential", "Photons are not included", "not that of the wall"):
+    for part in ("not measured by SPECT", "mono-exponential", "followed by Monte Carlo", "not that of the wall"):
         assert part in words
 
 
@@ -182,7 +181,9 @@ def test_limits_are_stated(cohort):
 )  # fmt: skip
 def test_what_is_missing_without_photons_is_that_of_the_nuclide(cohort, nuclide, percent, says: str, on_top: bool):
     summary = json.loads(cohort.path("summary", patient="P01").read_text())
-    assert summary["photons_missing_percent"] == dose_constants().missing_self_percent["177Lu"]
+    assert "photons_missing_percent" not in summary
+    assert not any("not included" in line for line in limits(summary, ""))
+    summary["config"]["dose"]["photons"] = 0
     summary |= {"nuclide": nuclide, "photons_missing_percent": percent}
     assert any(says in line for line in limits(summary, ""))
     assert any(says in n["text"] and n["kind"] == "bad" for n in _notes(summary, {})) == on_top

@@ -1,9 +1,7 @@
-"""Local electron deposition: all electron energy of a decay stays where it happened; photons are not included.
+"""Local electron deposition: all electron energy of a decay stays where it happened.
 
-Good for 177Lu and 161Tb, whose electrons travel less than a voxel and whose photons would add 1 to 7 % to an organ from
-its own activity. Those of 131I would add 16 % to a kidney and 35 % to the liver, and those of 99mTc, 123I and 111In
-about as much as the electrons or more (``data/dosimetry.yaml``), all with cross doses on top: the dose stated here is
-that much too low, and the report says so.
+Electrons of the therapy nuclides travel less than a voxel; about 1 % of 177Lu's leave a kidney through its surface,
+which is not counted. What the photons add is `planardose.sim.organ_photons`.
 """
 
 import numpy as np

@@ -7,8 +7,6 @@ of the sphere of equal volume has two edges, each known to a voxel (variance a^2
 
 import math
 
-import numpy as np
-
 
 def volume_relative_u(volume_ml: float, voxel_mm: float, edge_fwhm_mm: float) -> float:
     """Relative standard uncertainty of an organ's volume (and mass).
@@ -28,13 +26,17 @@ def volume_relative_u(volume_ml: float, voxel_mm: float, edge_fwhm_mm: float) ->
     return min(3 * u_mm / diameter_mm, 1.0)
 
 
-def dose_u_gy(
-    dose_gy: float, tia_mbq_h: float, tia_mbq_h_u: float, volume_relative: float, joule_per_kg_mbq_h: float
-) -> float:
-    """Uncertainty of a dose in Gy, activity and mass taken as independent; NaN without one of the activity.
+def dose_u_gy(own_gy: float, neighbours_gy: float, mass_gy: float, statistics_gy: float) -> float:
+    """Uncertainty of an organ's dose in Gy; NaN without one of its activity.
 
-    An organ without activity keeps the uncertainty of its activity.
+    Parameters
+    ----------
+    own_gy, neighbours_gy : float
+        By the time-integrated activity of the organ, and by those of all others through their photons. They share
+        calibration and anatomy, and are added as fully correlated.
+    mass_gy : float
+        By the organ's mass, taken as independent of the activities.
+    statistics_gy : float
+        Of the Monte Carlo.
     """
-    if not np.isfinite(tia_mbq_h_u) or not np.isfinite(volume_relative):
-        return math.nan
-    return math.hypot(tia_mbq_h_u * joule_per_kg_mbq_h, dose_gy * volume_relative)
+    return math.sqrt((own_gy + neighbours_gy) ** 2 + mass_gy**2 + statistics_gy**2)

@@ -141,9 +141,9 @@ def _notes(s: dict, retained: dict) -> list[dict]:
     """What the reader must know before the numbers."""
     above = ", ".join(f"{percent(share)} at {t}" for t, share in retained.items() if share > MOST_RETAINED)
     far = ", ".join(f"{x['ratio']:.2f} at {t}" for t, x in s["scale"].items() if x["plausible"] is False)
-    missing_photons, matter = words.photons(s)
+    photons, too_low = words.photons(s)
     notes = [
-        ("bad", words.PHOTONS_MATTER.format(missing_photons) if matter else ""),
+        ("bad", words.PHOTONS_MATTER.format(photons) if too_low else ""),
         ("bad", words.GATE_FAILED if s["gate"] == "failed" else ""),
         ("warn", f"{s['message'][0].upper()}{s['message'][1:]}." if s["message"] else ""),
         ("warn", "" if s["calibrated"] else words.NOT_CALIBRATED),
@@ -168,7 +168,8 @@ def _key_doses(s: dict) -> dict:
         for o in organs
     ]
     more = words.ADDED_CYCLES if len(s["cycles"]) > 1 else ""
-    return {"key_doses": rows, "key_note": words.KEY_NOTE + more}
+    photons = "by Monte Carlo" if s["config"]["dose"]["photons"] else "not included"
+    return {"key_doses": rows, "key_note": words.KEY_NOTE.format(photons) + more}
 
 
 def _dose_rows(page: PatientInput) -> dict:
@@ -192,6 +193,7 @@ def _dose_rows(page: PatientInput) -> dict:
                 "before": percent(f.before_fraction),
                 "beyond": percent(f.extrapolated_fraction),
                 "dose": with_u(d.dose_gy, d.dose_gy_u),
+                "photons": percent(d.photon_gy / d.dose_gy) if d.photon_gy else EMPTY,
                 "per_gbq": like_u(d.dose_gy_per_gbq, _per_gbq_u(d.dose_gy, d.dose_gy_u, d.dose_gy_per_gbq)),
                 "faint": d.organ == "remainder",
             }

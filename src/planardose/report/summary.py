@@ -15,6 +15,10 @@ from planardose.units import rounded
 
 # paths may hold names; other patients' decisions are not this patient's
 NOT_IN_SUMMARY = {"cohort": True, "results": True, "library": True, "patients": True, "segmentation": {"weights"}}
+DOSE_MODEL = {
+    True: "electrons deposited locally, photons by Monte Carlo",
+    False: "electrons deposited locally, photons not included",
+}
 SOFTWARE = (
     "numpy",
     "scipy",
@@ -44,7 +48,8 @@ def patient_summary(
     kinetics, doses : DataFrame
         The dose step's tables.
     **more
-        Further entries: energy, hashes, photons_missing_percent, scale (time point -> measured and computed
+        Further entries: energy, hashes, photons_missing_percent (where the dose lacks them),
+        scale (time point -> measured and computed
         sensitivity).
     """
     rows = run.cohort.rows_of(patient)
@@ -66,7 +71,7 @@ def patient_summary(
         "tia_outside_ct_mbq_h": float(f"{fits[fits.organ == OUTSIDE_CT].tia_mbq_h.sum():.8g}"),
         "dead_time_corrected": all(load_camera(r.camera).tau_in(nuclide.photopeak) is not None for r in rows),
         "flags": sorted({f for text in fits["flags"] for f in text.split(";") if f}),
-        "dose_model": "local electron deposition; photons not included",
+        "dose_model": DOSE_MODEL[run.config.dose.photons > 0],
         "kinetic_model": "mono-exponential",
         "planardose": planardose.__version__,
         "software": {"python": platform.python_version(), **{n: version(n) for n in SOFTWARE}},

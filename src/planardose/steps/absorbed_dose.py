@@ -1,5 +1,7 @@
 """Step absorbed-dose: dose map, and organ doses with uncertainty."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -13,7 +15,11 @@ from planardose.io.nifti import read_volume, write_volume
 from planardose.library import Nuclide, load_nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
+from planardose.physics.warp_runtime import warp_device
 from planardose.run import Run
+from planardose.seeds import seed_for
+from planardose.sim.organ_photons import OrganPhotons, organ_photons
+from planardose.sim.photon_dose import dose_gy
 from planardose.steps.cycle_points import read_rows
 
 COLUMNS = (
@@ -26,12 +32,14 @@ COLUMNS = (
     "dose_gy",
     "dose_gy_u",
     "dose_gy_per_gbq",
+    "photon_gy",
     "flags",
 )
+MASS_POWER = 2 / 3  # an organ's photon self-dose per decay goes as mass^-2/3, its electrons' as mass^-1
 
 
 def absorbed_dose(run: Run, patient: str) -> None:
-    """Local electron dose per voxel (all cycles) and per organ, method and cycle.
+    """Dose per voxel (all cycles) and per organ, method and cycle: electrons on the spot, photons by Monte Carlo.
 
     Writes `dose` (Gy) and `organ_doses`.
     """
@@ -39,7 +47,8 @@ def absorbed_dose(run: Run, patient: str) -> None:
     nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide)
     table = run.need("kinetics", "fit-kinetics", patient=patient)
     kinetics = read_rows(table, f"{patient} kinetics", "fit-kinetics").fillna({"flags": ""})
-    doses = _organ_doses(run, patient, model, nuclide, kinetics)
+    photons = _photons(run, patient, model, nuclide, kinetics)
+    doses = _organ_doses(run, patient, model, nuclide, kinetics, photons)
     output = run.path("organ_doses", patient=patient)
     with atomic(output) as temporary:
         doses.to_csv(temporary, index=False, float_format="%.8g")
@@ -47,42 +56,86 @@ def absorbed_dose(run: Run, patient: str) -> None:
     run.sidecar(
         output,
         "absorbed_dose",
-        "mean absorbed dose per organ, local electron deposition",
+        "mean absorbed dose per organ, electrons on the spot and photons by Monte Carlo",
         "Gy",
         [run.path("kinetics", patient=patient), run.path("model", patient=patient), labels],
+        photons_per_organ=run.config.dose.photons,
     )
-    _write_map(run, patient, model, nuclide)
+    _write_map(run, patient, model, nuclide, photons)
 
 
-def _organ_doses(run: Run, patient: str, model: PatientModel, nuclide: Nuclide, kinetics: pd.DataFrame) -> pd.DataFrame:
+def _photons(run: Run, patient: str, model: PatientModel, nuclide: Nuclide, kinetics: pd.DataFrame) -> OrganPhotons:
+    """What photons carry between the organs, and leave in the voxels by the method of the integral map, keV MBq h."""
+    source = run.need("tia", "fit-kinetics", patient=patient)
+    method = json.loads(source.with_name(source.name + ".json").read_text())["method"]
+    if not run.config.dose.photons:
+        return OrganPhotons.none(len(model.organs), model.grid)
+    totals = kinetics[kinetics.method == method].groupby("organ").tia_mbq_h.sum()
+    decays = totals.reindex(model.organs, fill_value=0.0).to_numpy()
+    seed = seed_for(run.config.seed, "absorbed_dose", patient)
+    return organ_photons(model, nuclide, decays, run.config.dose.photons, seed, warp_device(run.config.device))
+
+
+def _organ_doses(
+    run: Run, patient: str, model: PatientModel, nuclide: Nuclide, kinetics: pd.DataFrame, photons: OrganPhotons
+) -> pd.DataFrame:
     """One row per organ, method and cycle; activity out of the CT has no mass and no row."""
-    volumes = dict(zip(model.organs, model.volumes_ml(), strict=True))
-    masses = dict(zip(model.organs, model.masses_g(), strict=True))
+    volumes, masses = model.volumes_ml(), model.masses_g()
     administered = {run.cohort.cycle_of(r): r.administered_mbq / 1000 for r in run.cohort.rows_of(patient)}
     voxel_mm = _segmentation_voxel_mm(run, patient)
+    by_photons = _photon_doses(kinetics, model, photons)
     records = []
-    for row in kinetics.itertuples():
-        if row.organ == OUTSIDE_CT or masses[row.organ] <= 0:
+    for row, photon in zip(kinetics.itertuples(), by_photons.itertuples(), strict=True):
+        n = model.organs.index(row.organ)
+        if row.organ == OUTSIDE_CT or masses[n] <= 0:
             continue
-        volume, mass = volumes[row.organ], masses[row.organ]
-        dose = float(mean_dose_gy(row.tia_mbq_h, mass, nuclide))
-        relative = volume_relative_u(volume, voxel_mm, dose_constants().edge_fwhm_mm)
-        u = dose_u_gy(dose, row.tia_mbq_h, row.tia_mbq_h_u, relative, joule_per_mbq_h(nuclide) / (mass / 1000))
+        electrons = float(mean_dose_gy(row.tia_mbq_h, masses[n], nuclide))
+        per_mbq_h = joule_per_mbq_h(nuclide) / (masses[n] / 1000) + photon.own_per_mbq_h
+        of_mass = (electrons + MASS_POWER * photon.own_per_mbq_h * row.tia_mbq_h) * volume_relative_u(
+            volumes[n], voxel_mm, dose_constants().edge_fwhm_mm
+        )
+        u = dose_u_gy(per_mbq_h * row.tia_mbq_h_u, photon.neighbours_u, of_mass, photon.statistics)
+        dose = electrons + photon.gy
         records.append(
             (
                 row.organ,
                 row.method,
                 row.cycle,
-                volume,
-                mass,
+                volumes[n],
+                masses[n],
                 row.tia_mbq_h,
                 dose,
                 u,
                 dose / administered[row.cycle],
+                photon.gy,
                 _flags(row),
             )
         )
     return pd.DataFrame(records, columns=list(COLUMNS))
+
+
+def _photon_doses(kinetics: pd.DataFrame, model: PatientModel, photons: OrganPhotons) -> pd.DataFrame:
+    """For each row of the kinetics table the photons' dose (`gy`), all organs' together, and what goes into its
+    uncertainty: Gy per MBq h of the organ itself, the uncertainty by all other organs' activities, and that of the
+    Monte Carlo.
+    """
+    mass = np.where(np.array(model.organs) == OUTSIDE_CT, 0.0, model.masses_g())
+    gy, error = (dose_gy(kev, 1.0, mass) for kev in (photons.kev, photons.error_kev))  # (S, T), of 1 MBq h
+    own, found = np.diagonal(gy), []
+    for _, rows in kinetics.groupby(["method", "cycle"], sort=False):
+        at = [model.organs.index(organ) for organ in rows.organ]
+        tia, u = rows.tia_mbq_h.to_numpy(), rows.tia_mbq_h_u.fillna(0.0).to_numpy()
+        part = pd.DataFrame(
+            {
+                "gy": (tia @ gy[at])[at],
+                "own_per_mbq_h": own[at],
+                "neighbours_u": (u @ gy[at])[at] - u * own[at],
+                "statistics": np.sqrt(tia**2 @ error[at] ** 2)[at],
+            },
+            index=rows.index,
+        )
+        found.append(part)
+    return pd.concat(found).reindex(kinetics.index)
 
 
 def _flags(row) -> str:
@@ -96,22 +149,27 @@ def _segmentation_voxel_mm(run: Run, patient: str) -> float:
     return float(abs(np.linalg.det(affine[:3, :3]))) ** (1 / 3)
 
 
-def _write_map(run: Run, patient: str, model: PatientModel, nuclide: Nuclide) -> None:
-    """Write the dose map, with the energy set free and the energy that the map holds (J) beside it."""
+def _write_map(run: Run, patient: str, model: PatientModel, nuclide: Nuclide, photons: OrganPhotons) -> None:
+    """Write the dose map, with the electrons' energy set free and the energy that the map holds (J) beside it."""
     source = run.need("tia", "fit-kinetics", patient=patient)
     tia = read_volume(source, "time-integrated activity", "MBq.h/mL", f"{patient} integral map")
     density = model.density[..., model.ct_slices]
-    dose = dose_map_gy(tia.data, density, nuclide, dose_constants().density_floor_g_ml)
+    floor, ml = dose_constants().density_floor_g_ml, model.grid.voxel_ml
+    by_photons = dose_gy(photons.voxel_kev[..., model.ct_slices], 1.0, np.maximum(density, floor) * ml)
+    dose = dose_map_gy(tia.data, density, nuclide, floor) + by_photons
     output = run.path("dose", patient=patient)
     write_volume(output, Volume(dose, model.ct_grid, "absorbed dose", "Gy"))
-    released = float(tia.data.sum(dtype=np.float64)) * model.grid.voxel_ml * joule_per_mbq_h(nuclide)
-    energy = {"released_j": released, "deposited_j": deposited_joule(dose, density, model.grid.voxel_ml)}
+    energy = {
+        "released_j": float(tia.data.sum(dtype=np.float64)) * ml * joule_per_mbq_h(nuclide),
+        "photons_j": deposited_joule(by_photons, density, ml),
+        "deposited_j": deposited_joule(dose, density, ml),
+    }
     run.sidecar(
         output,
         "absorbed_dose",
-        "absorbed dose of all cycles, local electron deposition",
+        "absorbed dose of all cycles, electrons on the spot and photons by Monte Carlo",
         "Gy",
         [source, run.path("model", patient=patient)],
         energy=energy,
-        density_floor_g_ml=dose_constants().density_floor_g_ml,
+        density_floor_g_ml=floor,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import Phantom, Pose, Sampled, density_of_hu, draw_phantom
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import Identity
@@ -18,13 +19,13 @@ from planardose.seeds import rng_for, seed_for
 from planardose.sim.texture import WaveField
 from planardose.sim.tracer import exponentials_at, load_tracer
 from planardose.sim.uptake import draw_curves, share_allowed
-from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, MBQ_PER_KBQ, SECONDS_PER_HOUR
+from planardose.steps.demo_dose import true_dose_gy
+from planardose.units import BQ_PER_MBQ, MBQ_PER_KBQ
 
 NUCLIDE, TRACER, CAMERA = "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp"
 HOURS = ((4.0, 24.0, 96.0, 168.0), (24.0, 72.0, 168.0))  # nominal times of odd and even patients
 CT_SPACING_MM = (4.0, 4.0, 5.0)
 CT_MARGIN_MM = 28.0
-FLOOR_G_ML = 0.1  # density that a dose refers to at least: air inside the body
 EARLY_HOURS = (1.0, 2.0, 4.0, 8.0, 24.0)  # when the body holds most
 FIRST_DAY = datetime(2026, 1, 12, 9, 0)
 SURNAMES = (
@@ -226,20 +227,22 @@ def integrals_kbq_h_ml(patient: DemoPatient, classes: tuple[str, ...]) -> np.nda
     return np.array([float((patient.curves[c][0] / patient.curves[c][1]).sum()) for c in classes])
 
 
-def dose_gy(tia_kbq_h_ml: np.ndarray, density_g_ml: np.ndarray, nuclide: Nuclide) -> np.ndarray:
-    """Dose of electrons that stay in their voxel: decays per mL x energy / mass per mL, Gy."""
-    decays_per_ml = tia_kbq_h_ml * 1e3 * SECONDS_PER_HOUR
-    kg_per_ml = np.maximum(density_g_ml, FLOOR_G_ML) * 1e-3
-    return decays_per_ml * nuclide.electron_kev * JOULE_PER_KEV / kg_per_ml
+def _matter(truth: Truth) -> np.ndarray:
+    """(3, I, J, K) g/mL of the basis materials in the body, with the phantom's own density."""
+    mixture = partial_density_from_hu(truth.anatomy.sampled.hu)
+    return mixture * (truth.density * truth.anatomy.sampled.body / np.maximum(mixture.sum(axis=0), 1e-6))
 
 
-def write_truth(truth: Truth, folder: Path) -> None:
-    """``labels``, ``{timepoint}_activity`` (Bq/mL at mid-time), ``dose_gy`` on the CT's grid and ``organs.csv``."""
-    patient, classes = truth.patient, truth.anatomy.classes
-    nuclide, grid = load_nuclide(NUCLIDE), patient.grid
+def write_truth(truth: Truth, folder: Path, photons: float, seed: int) -> None:
+    """``labels``, ``{timepoint}_activity`` (Bq/mL at mid-time), ``dose_gy`` on the CT's grid and ``organs.csv``.
+
+    `photons` are followed for the dose, from the cohort's `seed`.
+    """
+    patient, classes, grid = truth.patient, truth.anatomy.classes, truth.patient.grid
     write_volume(folder / "labels.nii.gz", Volume(truth.anatomy.sampled.labels, grid, "labels", "1"), np.int16)
     integrals = integrals_kbq_h_ml(patient, classes)
-    dose = dose_gy(truth.map_of(integrals), truth.density, nuclide)
+    own_seed = seed_for(seed, "make_demo dose", patient.pseudonym)
+    dose = true_dose_gy(truth.map_of(integrals), _matter(truth), grid, load_nuclide(NUCLIDE), photons, own_seed)
     write_volume(folder / "dose_gy.nii.gz", Volume(dose, grid, "absorbed dose", "Gy"))
     known = {LESION_BASE + n: lesion.known for n, lesion in enumerate(patient.phantom.lesions, start=1)}
     table = pd.DataFrame({

@@ -49,6 +49,7 @@ class Settings:
     ct_mm: tuple[float, float, float] = CT_SPACING_MM
     sim_mm: float = 5.0
     histories: float = 5e5
+    photons: float = 3e6  # followed for the true dose
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _anatomy_job(out: Path, seed: int, number: int, settings: Settings) -> Measu
     """Write a patient's truth, CT, segmentation and lesions."""
     truth = truth_of(draw_patient(seed, number, settings.ct_mm))
     patient = truth.patient
-    write_truth(truth, out / "truth" / patient.pseudonym)
+    write_truth(truth, out / "truth" / patient.pseudonym, settings.photons, seed)
     folder = out / patient.folder
     images.write_ct_series(patient, truth, seed, folder / "ct")
     images.write_segmentation(patient, truth, seed, folder)

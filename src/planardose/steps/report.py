@@ -85,10 +85,10 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
         choice["network"] = _network_kept(run, patient)
     dose = run.need("dose", "absorbed-dose", patient=patient)
     energy = json.loads(dose.with_name(dose.name + ".json").read_text())["energy"]
-    scale = _scales(run, patient)
-    nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).name
-    more = {"photons_missing_percent": dose_constants().missing_self_percent.get(nuclide)}
-    more |= {"hashes": hashes, "energy": energy, "scale": scale}
+    more = {"hashes": hashes, "energy": energy, "scale": _scales(run, patient)}
+    if not run.config.dose.photons:
+        nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).name
+        more["photons_missing_percent"] = dose_constants().missing_self_percent.get(nuclide)
     summary = patient_summary(run, patient, gates, choice, kinetics, doses, **more)
     output = run.path("summary", patient=patient)
     write_text(output, json.dumps(summary, indent=1, sort_keys=True) + "\n")
