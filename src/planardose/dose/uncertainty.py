@@ -28,12 +28,24 @@ def volume_relative_u(volume_ml: float, voxel_mm: float, edge_fwhm_mm: float) ->
     return min(3 * u_mm / diameter_mm, 1.0)
 
 
-def dose_u_gy(
-    dose_gy: float, tia_mbq_h: float, tia_mbq_h_u: float, volume_relative: float, joule_per_kg_mbq_h: float
-) -> float:
-    """Uncertainty of a dose in Gy, activity and mass taken as independent; NaN without one of the activity.
+def dose_u_gy(dose_gy: float, tia_mbq_h_u: float, volume_relative: float, joule_per_kg_mbq_h: float) -> float:
+    """Standard uncertainty of a dose in Gy, activity and mass taken as independent.
 
-    An organ without activity keeps the uncertainty of its activity.
+    Parameters
+    ----------
+    dose_gy : float
+        Gy; 0 for an organ without activity, which keeps the uncertainty of its activity.
+    tia_mbq_h_u : float
+        Of the time-integrated activity, MBq h; NaN where there is none.
+    volume_relative : float
+        Relative uncertainty of the volume, as `volume_relative_u`.
+    joule_per_kg_mbq_h : float
+        Dose per time-integrated activity in this organ, J/kg per MBq h.
+
+    Returns
+    -------
+    float
+        Gy; NaN without an uncertainty of activity or volume.
     """
     if not np.isfinite(tia_mbq_h_u) or not np.isfinite(volume_relative):
         return math.nan

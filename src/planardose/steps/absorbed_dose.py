@@ -67,7 +67,7 @@ def _organ_doses(run: Run, patient: str, model: PatientModel, nuclide: Nuclide, 
         volume, mass = volumes[row.organ], masses[row.organ]
         dose = float(mean_dose_gy(row.tia_mbq_h, mass, nuclide))
         relative = volume_relative_u(volume, voxel_mm, dose_constants().edge_fwhm_mm)
-        u = dose_u_gy(dose, row.tia_mbq_h, row.tia_mbq_h_u, relative, joule_per_mbq_h(nuclide) / (mass / 1000))
+        u = dose_u_gy(dose, row.tia_mbq_h_u, relative, joule_per_mbq_h(nuclide) / (mass / 1000))
         records.append(
             (
                 row.organ,
