@@ -22,8 +22,8 @@ from planardose.patient_model import PatientModel
 from planardose.planar import VIEWS
 from planardose.recon.acquired import Acquired
 from planardose.recon.gate import GATE_ERROR, body_cells, ct_slices, deviance, strips_of
+from planardose.recon.matcher import unexplained
 from planardose.recon.qplanar import OrganFit, variance
-from planardose.recon.register import unexplained
 from planardose.recon.tissues import TISSUES
 
 BESIDE_CELLS = 20  # on each side of the grid: where a source beside the body is looked for

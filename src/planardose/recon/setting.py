@@ -17,9 +17,8 @@ from planardose.planar import PlanarPair
 from planardose.recon.acquired import Acquired, acquired_from, without_dead_time
 from planardose.recon.camera_views import CameraViews, Responses
 from planardose.recon.motion import brought_back, movable, moved_responses
-from planardose.recon.placement import Placement
+from planardose.recon.placement import Placement, middle_of
 from planardose.recon.qplanar import fit_concentrations, model_errors
-from planardose.recon.register import middle_of
 from planardose.recon.tissues import Tissues, tissues_of
 from planardose.recon.uncertainty import calibration_relative_u
 from planardose.run import Run
