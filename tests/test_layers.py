@@ -102,6 +102,7 @@ def import_cost(module: str) -> tuple[float, set[str]]:
         ("seeds", 0.3),
         ("paths", 0.3),
         ("cohort", 0.5),
+        ("sheet", 0.5),
         ("workflow", 0.5),
         ("cli", 0.3),
     ],

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from planardose.cohort import Row, load_cohort
+from planardose.cohort import Row
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.heads import face_positions_mm
@@ -26,6 +26,7 @@ from planardose.recon.matcher import Images
 from planardose.recon.projector import Projector
 from planardose.recon.register import register
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 from planardose.steps.register import check_misfit, check_outline, check_size

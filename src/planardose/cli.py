@@ -106,9 +106,9 @@ def _described(fault: Exception) -> str:
 
 def load_run(cohort: Path | None, config: Path | None, results: Path | None):
     """`planardose.run.Run` of the common options."""
-    from planardose.cohort import load_cohort
     from planardose.config import load_config
     from planardose.run import Run
+    from planardose.sheet import load_cohort
     from planardose.workflow import check_writable, use_library
 
     settings = load_config(config)

@@ -19,11 +19,12 @@ from typing import IO
 import yaml
 
 from planardose import library
-from planardose.cohort import Cohort, Row, load_cohort
+from planardose.cohort import Cohort, Row
 from planardose.config import Config, parse_config
 from planardose.errors import InputError
 from planardose.io.files import fingerprint, write_text
 from planardose.paths import LOCK, STEP_VERSIONS, TEMPLATES
+from planardose.sheet import load_cohort
 
 COHORT_VARIABLE = "PLANARDOSE_COHORT"
 PLACES = ("cohort", "results", "library")  # config keys that hold the user's paths

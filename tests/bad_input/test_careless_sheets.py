@@ -2,9 +2,9 @@
 
 import pytest
 
-from planardose.cohort import load_cohort
 from planardose.config import load_config, parse_config
 from planardose.errors import InputError
+from planardose.sheet import load_cohort
 from planardose.workflow import check_writable
 
 HEADER = "patient\ttimepoint\tct\tplanar\tnuclide\ttracer\tcamera\tinjected_mbq\tinjected_at"

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planardose.cohort import load_cohort
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
@@ -18,6 +17,7 @@ from planardose.io.nifti import read_volume, write_volume
 from planardose.patient_model import PatientModel
 from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid, smoothed
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps import demo_images as images
 from planardose.steps import demo_spect
 from planardose.steps.absorbed_dose import absorbed_dose

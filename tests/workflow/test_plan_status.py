@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from planardose.cohort import load_cohort
 from planardose.config import parse_config
 from planardose.jobs import OUTPUT, jobs_of
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.plan import plan
 from planardose.steps.status import status
 
