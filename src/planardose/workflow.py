@@ -281,7 +281,10 @@ def _with_companions(path: Path | None) -> list[Path | None]:
 
 
 def use_library(config: Config) -> None:
-    """Let `library` and all child processes see the config's library folders, before those of the environment."""
+    """Let `library` and all child processes see the config's library folders, before those of the environment.
+
+    A folder that is not there is refused with `InputError`.
+    """
     if config.library:
         if not all(Path(f).is_dir() for f in config.library):
             raise InputError("config library", "a folder that is not there", "folders with nuclides/, tracers/")
