@@ -52,7 +52,7 @@ STEPS = {  # in the order of the chain: what one job of the step covers, and wha
     "import_prior": (PATIENT, "Lay a prior PET or SPECT on the CT, where the sheet names one."),
     "sample_uptake": (PATIENT, "Draw virtual uptakes from the tracer's priors."),
     "project": (CHUNK, "Form Monte Carlo planar images of virtual uptakes."),
-    "train": (PATIENT, "Train the patient's network; resumes from its checkpoint."),
+    "train": (PATIENT, "Check the population network on the patient's virtual data, or train it; resumes."),
     "reinforce": (PATIENT, "Fine-tune the patient's network on a reward; resumes from its checkpoint."),
     "train_diffusion": (PATIENT, "Train the patient's diffusion model; resumes from its checkpoint."),
     "import_planar": (TIMEPOINT, "Read the planar images of a time point."),
