@@ -12,7 +12,7 @@ import planardose
 
 SOURCE = Path(planardose.__file__).parent
 STAGES = ("anatomy", "sim", "recon", "learn", "dose", "report")
-ABOVE = {"validation": 4, "steps": 5, "workflow": 6, "cli": 7}
+ABOVE = {"validation": 4, "steps": 5, "workflow": 6, "command": 7, "cli": 8}
 LEVEL = {"io": 1, "physics": 2, **dict.fromkeys(STAGES, 3), **ABOVE}  # core modules: 0
 SIDEWAYS = {("learn", "recon")}  # the network's base is a classical reconstruction
 
@@ -102,6 +102,7 @@ def import_cost(module: str) -> tuple[float, set[str]]:
         ("seeds", 0.3),
         ("paths", 0.3),
         ("cohort", 0.5),
+        ("sheet", 0.5),
         ("workflow", 0.5),
         ("cli", 0.3),
     ],

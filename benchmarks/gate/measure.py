@@ -21,7 +21,7 @@ from unittest.mock import patch
 import numpy as np
 from benchmarks.gate import plants
 
-from planardose.cohort import Row, load_cohort
+from planardose.cohort import Row
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
@@ -34,6 +34,7 @@ from planardose.recon.acquired import without_dead_time
 from planardose.recon.projector import Projector
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps import reconstruct as reconstruct_step
 from planardose.steps import register as register_step
 from planardose.steps.demo_patient import CAMERA

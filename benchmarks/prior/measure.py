@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from planardose.cohort import load_cohort
 from planardose.config import parse_config
 from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume
@@ -29,6 +28,7 @@ from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.recon.setting import load_setting
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.demo_prior import LESION_BASE, Look, prior_image
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar

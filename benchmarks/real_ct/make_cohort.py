@@ -66,7 +66,7 @@ def main() -> None:
     labels = read_segmentation(a.labels, ct.grid, "labels")
     model = build_model(ct, labels, a.fine_mm, "ct")
     patient = Patient(model, a.seed)
-    patient.write_truth(ct, labels, a.out / "truth" / "R01")
+    patient.write_truth(labels, a.out / "truth" / "R01")
     for hours in HOURS:
         pair = patient.sweep(hours, a.histories)
         write_planar(
@@ -163,7 +163,7 @@ class Patient:
         start = (INJECTED_AT + timedelta(hours=hours, seconds=-duration_s / 2)).replace(microsecond=0)
         return PlanarPair(counts.astype(np.float32), windows(), pixel, exposure_s, start, duration_s, told)
 
-    def write_truth(self, ct: Volume, labels: Volume, folder: Path) -> None:
+    def write_truth(self, labels: Volume, folder: Path) -> None:
         """Activity per time point (Bq/mL), dose (Gy), labels with hidden lesions, organ table."""
         inside, grid = self.model.ct_slices, self.model.ct_grid
         ml, density = grid.voxel_ml, self.model.density[:, :, inside]

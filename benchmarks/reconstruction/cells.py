@@ -22,12 +22,13 @@ from benchmarks.reconstruction.lifted_generic import load_lifted_generic, train_
 from benchmarks.reconstruction.provenance import commit, stamp
 from benchmarks.reconstruction.scoring import cell_rows
 
-from planardose.cohort import Cohort, load_cohort
+from planardose.cohort import Cohort
 from planardose.config import Config, parse_config
 from planardose.errors import InputError
 from planardose.io.files import write_text
 from planardose.io.nifti import read_volume
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 from planardose.steps.import_prior import import_prior

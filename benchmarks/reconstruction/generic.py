@@ -12,7 +12,7 @@ import torch
 from benchmarks.reconstruction.anatomies import BASE_SEED, Case
 from benchmarks.reconstruction.cohort import Fineness, write_case, write_sheet
 
-from planardose.cohort import Cohort, load_cohort
+from planardose.cohort import Cohort
 from planardose.config import Config
 from planardose.io.files import sha256_of
 from planardose.learn.device import products_of
@@ -26,6 +26,7 @@ from planardose.learn.weights_file import write_weights
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.seeds import seed_for
+from planardose.sheet import load_cohort
 from planardose.steps.import_ct import import_ct
 from planardose.steps.project import project
 from planardose.steps.sample_uptake import sample_uptake

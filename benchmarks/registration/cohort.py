@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from planardose.anatomy.phantom import PIVOT_MM, Pose
-from planardose.cohort import Row, load_cohort
+from planardose.cohort import Row
 from planardose.config import Config
 from planardose.frames import PlanarPose
 from planardose.library import load_camera
@@ -16,6 +16,7 @@ from planardose.patient_model import PatientModel
 from planardose.recon.projector import Projector
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.demo_images import sweep_grid
 from planardose.steps.demo_patient import DemoPatient, draw_patient
 from planardose.steps.import_ct import import_ct

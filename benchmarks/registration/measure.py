@@ -31,12 +31,13 @@ from planardose.config import Config
 from planardose.library import load_nuclide
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.recon.fine import place
+from planardose.recon.matcher import Images
 from planardose.recon.mlem import mlem
 from planardose.recon.motion import motion_prior
 from planardose.recon.organ_totals import split_map
 from planardose.recon.placement import Placement
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
-from planardose.recon.register import Images, register
+from planardose.recon.register import register
 from planardose.steps.evaluate import GROUPS
 
 WELL_KNOWN_MM = 3.0

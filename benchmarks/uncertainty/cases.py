@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from planardose.cohort import load_cohort
 from planardose.config import Config
 from planardose.recon.uncertainty import CALIBRATED, Terms, class_of, factors, model_variance
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.evaluate import organ_truth, true_anatomy
 
 FACTORS = ("relative", "texture", "limit", "virtual")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from planardose.cohort import Row, load_cohort
+from planardose.cohort import Row
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.heads import face_positions_mm
@@ -22,12 +22,14 @@ from planardose.io.planar_file import load_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.recon.likeness import fitted_size
+from planardose.recon.matcher import Images
 from planardose.recon.projector import Projector
-from planardose.recon.register import Images, check_misfit, register
+from planardose.recon.register import register
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
-from planardose.steps.register import MISFIT_LIMIT, check_outline, check_size
+from planardose.steps.register import check_misfit, check_outline, check_size
 from planardose.steps.segment import segment
 
 SHIFT_MM, TURN_DEG, CUT = 15.0, 2.0, 12  # CUT: pixel rows at each end that the displaced image does not fill
@@ -65,7 +67,7 @@ def verdict(model: PatientModel, total: np.ndarray, images: Images) -> tuple[str
     for name, check in (
         ("outline", lambda: check_outline(found.outline, "pair")),
         ("size", lambda: check_size(size, "pair")),
-        ("misfit", lambda: check_misfit(found.misfit_after, MISFIT_LIMIT, "pair")),
+        ("misfit", lambda: check_misfit(found.misfit_after, "pair")),
     ):
         try:
             check()

@@ -45,7 +45,7 @@ class CatalogueFile:
         return InputError(f"{self.where}, {key}", problem, expected, f"see {self.example}")
 
     def raw(self, key: str, default: object = NEEDED) -> object:
-        """Value as YAML gives it; the default stands for a missing key or null."""
+        """Value as YAML gives it; the default stands for a missing key or null, without one they are refused."""
         self.asked.add(key)
         value = self.content.get(key)
         if value is None:
@@ -55,7 +55,7 @@ class CatalogueFile:
         return value
 
     def text(self, key: str, default: object = NEEDED) -> str:
-        """Text, in one line."""
+        """Text, in one line; anything else, and empty text, is refused."""
         value = self.raw(key, default)
         if not isinstance(value, str) or not value.strip():
             raise self.fault(key, _seen(value), "text")
@@ -74,7 +74,7 @@ class CatalogueFile:
         return float(value)
 
     def pairs(self, key: str, default: object = NEEDED) -> tuple[tuple[float, float], ...]:
-        """List of pairs of numbers above 0."""
+        """List of pairs of numbers above 0; the default as it is, anything else refused."""
         value = self.raw(key, default)
         if value is default:
             return value

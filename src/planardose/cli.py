@@ -2,19 +2,28 @@
 
 import gc
 import json
-import logging
 import os
 import re
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from planardose.command import (
+    BAD_INPUT,
+    CohortOption,
+    ConfigOption,
+    DebugOption,
+    PatientOption,
+    ResultsOption,
+    TimepointOption,
+    faults,
+    load_run,
+    run_step,
+)
 
 # One thread per numeric library, whatever the machine: sums in another order would differ in the last digits.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -29,21 +38,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-BAD_INPUT, INTERNAL_FAULT = 2, 1
-GPU_FULL = ("the GPU has too little free memory", "a GPU that no other program fills",
-            "set a coarser grid_mm, train.batch: 1, or device: cpu")  # fmt: skip
 # Objects made between two searches for garbage: at Python's 700 the imports of torch and MONAI spend a seventh of their
 # time on searches that find nothing.
 GARBAGE_THRESHOLD = 50_000
-
-CohortOption = Annotated[
-    Path | None, typer.Option("--cohort", envvar="PLANARDOSE_COHORT", show_envvar=True, help="Cohort sheet (TSV).")
-]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Config (YAML); without it every default holds.")]
-ResultsOption = Annotated[Path | None, typer.Option("--results", help="Results folder; default: the config's.")]
-PatientOption = Annotated[str, typer.Option("--patient", help="Pseudonym in the sheet.")]
-TimepointOption = Annotated[str, typer.Option("--timepoint", help="Time point in the sheet.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault.")]
 
 PATIENT, TIMEPOINT, CHUNK = "patient", "timepoint", "chunk"
 STEPS = {  # in the order of the chain: what one job of the step covers, and what it does
@@ -52,7 +49,7 @@ STEPS = {  # in the order of the chain: what one job of the step covers, and wha
     "import_prior": (PATIENT, "Lay a prior PET or SPECT on the CT, where the sheet names one."),
     "sample_uptake": (PATIENT, "Draw virtual uptakes from the tracer's priors."),
     "project": (CHUNK, "Form Monte Carlo planar images of virtual uptakes."),
-    "train": (PATIENT, "Train the patient's network; resumes from its checkpoint."),
+    "train": (PATIENT, "Check the population network on the patient's virtual data, or train it; resumes."),
     "reinforce": (PATIENT, "Fine-tune the patient's network on a reward; resumes from its checkpoint."),
     "train_diffusion": (PATIENT, "Train the patient's diffusion model; resumes from its checkpoint."),
     "import_planar": (TIMEPOINT, "Read the planar images of a time point."),
@@ -69,77 +66,6 @@ def main() -> None:
     """Entry point of ``planardose``."""
     gc.set_threshold(GARBAGE_THRESHOLD)
     app()
-
-
-@contextmanager
-def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message: None) -> Iterator[None]:
-    """Turn a fault into one line on stderr and the contract's exit code; `note` gets the line as well."""
-    from planardose.errors import InputError
-
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("planardose").setLevel(logging.INFO)
-    try:
-        yield
-    except InputError as fault:
-        message, code = str(fault), BAD_INPUT
-    except Exception as fault:
-        if type(fault).__name__ == "OutOfMemoryError":  # torch's, of a GPU; to import it takes seconds
-            message, code = str(InputError(name, *GPU_FULL)), BAD_INPUT
-        else:
-            message, code = f"internal fault in {name}: {_described(fault)}; run again with --debug", INTERNAL_FAULT
-    else:
-        return
-    if debug:
-        traceback.print_exc()
-    typer.echo(f"planardose: {message}", err=True)
-    note(message)
-    raise typer.Exit(code)
-
-
-def _described(fault: Exception) -> str:
-    """One line about an exception, without paths: they may hold names."""
-    if isinstance(fault, OSError) and fault.strerror:
-        return f"{type(fault).__name__}: {fault.strerror}"
-    text = " ".join(str(fault).split())
-    return f"{type(fault).__name__}: {re.sub(r'[^ =:(]*/[^/]+/.*', 'PATH', text)}"[:300]
-
-
-def load_run(cohort: Path | None, config: Path | None, results: Path | None):
-    """`planardose.run.Run` of the common options."""
-    from planardose.cohort import load_cohort
-    from planardose.config import load_config
-    from planardose.run import Run
-    from planardose.workflow import check_writable, use_library
-
-    settings = load_config(config)
-    use_library(settings)
-    sheet = cohort or Path(settings.cohort)
-    folder = results or Path(settings.results)
-    check_writable(folder)
-    rows = load_cohort(sheet)
-    rows.check_decisions(settings.patients)
-    return Run(settings, rows, folder)
-
-
-def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str | None = None, **more) -> None:
-    """Run one step of a patient; a fault leaves a note in the results for the cohort page, success removes it."""
-    from planardose.io.files import write_text
-
-    place: list[Path] = []
-
-    def note(message: str) -> None:
-        if place:
-            with suppress(OSError):  # the fault itself is what the user must see
-                write_text(place[0], json.dumps({"step": name, "timepoint": timepoint, "message": message}) + "\n")
-
-    with faults(name, debug, note):
-        run = load_run(**options)
-        run.cohort.rows_of(patient)
-        where = "_".join(str(x) for x in (name, timepoint, *more.values()) if x is not None)
-        place.append(run.results / patient / "errors" / f"{where}.json")
-        step = getattr(import_module(f"planardose.steps.{name}"), name)
-        step(run, patient, *([timepoint] if timepoint else []), *more.values())
-        place[0].unlink(missing_ok=True)
 
 
 def _command(name: str, summary: str, example: str) -> Callable:

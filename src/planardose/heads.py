@@ -56,7 +56,7 @@ class Head:
 
 
 def body_extent_ap_mm(model: PatientModel) -> tuple[float, float]:
-    """RAS y (mm) of the body's most posterior and most anterior surface inside the CT."""
+    """RAS y (mm) of the body's most posterior and most anterior surface inside the CT; `InputError` without a body."""
     occupied = np.flatnonzero(model.body[:, :, model.ct_slices].any(axis=(0, 2)))
     if occupied.size == 0:
         raise InputError("patient model", "no body in the CT", "soft tissue above -500 HU")

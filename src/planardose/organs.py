@@ -39,16 +39,19 @@ def organ_table() -> tuple[Organ, ...]:
 
 @cache
 def name_of_label() -> dict[int, str]:
+    """Label -> TotalSegmentator's name; without lesions."""
     return {o.label: o.name for o in organ_table()}
 
 
 @cache
 def label_of_name() -> dict[str, int]:
+    """Inverse of `name_of_label`."""
     return {o.name: o.label for o in organ_table()}
 
 
 @cache
 def source_of_label() -> dict[int, str]:
+    """Label -> source class, which several labels may share; without lesions (`source_name`)."""
     return {o.label: o.source for o in organ_table()}
 
 
@@ -63,6 +66,7 @@ def lesion_name(number: int) -> str:
 
 
 def is_lesion(name: str) -> bool:
+    """Whether a source class is a lesion of the sheet's `lesions` map."""
     return name.startswith("lesion_")
 
 

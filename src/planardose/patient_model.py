@@ -32,6 +32,11 @@ class PatientModel:
         Number of slices beyond the CT at the (lower, upper) end of k.
     mass_g : (O,) float64 or None
         Mass of each organ by the CT's own voxels; None where there are none, as for organs that were drawn or split.
+
+    Raises
+    ------
+    ValueError
+        On shapes that do not fit each other, or a grid that is not RAS-aligned.
     """
 
     grid: Grid
@@ -92,6 +97,7 @@ class PatientModel:
         return (share * self.density).sum(axis=(1, 2, 3), dtype=np.float64) * self.grid.voxel_ml
 
     def save(self, path: Path) -> None:
+        """Write an NPZ atomically; masses are those of `masses_g`."""
         head = {"organs": self.organs, "margin": self.margin}
         with atomic(path) as temporary:
             np.savez_compressed(
@@ -105,6 +111,7 @@ class PatientModel:
 
     @classmethod
     def load(cls, path: Path) -> "PatientModel":
+        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as z:
             head = json.loads(str(z["head"]))
             fractions = z["fractions"]

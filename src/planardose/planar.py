@@ -14,7 +14,7 @@ SWEPT_S = 1.0  # a pair whose duration exceeds its exposure by more than this wa
 
 @dataclass(frozen=True, order=True)
 class EnergyWindow:
-    """Energy window with its edges in keV."""
+    """Energy window with its edges in keV; edges that are not 0 < low < high raise ValueError."""
 
     low_kev: float
     high_kev: float

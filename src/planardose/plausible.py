@@ -28,6 +28,7 @@ class Range:
 
     @property
     def text(self) -> str:
+        """The range in words, as a fault names what was expected."""
         return f"{self.low:g} to {self.high:g} {self.unit}"
 
 

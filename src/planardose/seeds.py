@@ -31,5 +31,5 @@ def seed_for(root: int, step: str, patient: str = "", index: int = 0) -> int:
 
 
 def rng_for(root: int, step: str, patient: str = "", index: int = 0) -> np.random.Generator:
-    """A numpy generator with the seed of `seed_for`."""
+    """A numpy generator with the seed of `seed_for`, whose arguments it takes."""
     return np.random.default_rng(seed_for(root, step, patient, index))

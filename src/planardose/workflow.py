@@ -19,11 +19,12 @@ from typing import IO
 import yaml
 
 from planardose import library
-from planardose.cohort import Cohort, Row, load_cohort
+from planardose.cohort import Cohort, Row
 from planardose.config import Config, parse_config
 from planardose.errors import InputError
 from planardose.io.files import fingerprint, write_text
 from planardose.paths import LOCK, STEP_VERSIONS, TEMPLATES
+from planardose.sheet import load_cohort
 
 COHORT_VARIABLE = "PLANARDOSE_COHORT"
 PLACES = ("cohort", "results", "library")  # config keys that hold the user's paths
@@ -280,7 +281,10 @@ def _with_companions(path: Path | None) -> list[Path | None]:
 
 
 def use_library(config: Config) -> None:
-    """Let `library` and all child processes see the config's library folders, before those of the environment."""
+    """Let `library` and all child processes see the config's library folders, before those of the environment.
+
+    A folder that is not there is refused with `InputError`.
+    """
     if config.library:
         if not all(Path(f).is_dir() for f in config.library):
             raise InputError("config library", "a folder that is not there", "folders with nuclides/, tracers/")

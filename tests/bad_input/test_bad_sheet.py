@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from imaging_scene import write_sheet
 
-from planardose.cohort import load_cohort
 from planardose.errors import InputError
+from planardose.sheet import load_cohort
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from planardose.cohort import load_cohort
 from planardose.config import load_config, parse_config
 from planardose.errors import InputError
+from planardose.sheet import load_cohort
 from planardose.workflow import check_writable
 
 HEADER = "patient\ttimepoint\tct\tplanar\tnuclide\ttracer\tcamera\tinjected_mbq\tinjected_at"
@@ -56,7 +56,7 @@ def test_config_files_that_cannot_be_read(tmp_path):
     assert "SECRET" not in str(fault.value)
 
 
-def test_numbers_that_are_none(tmp_path):
+def test_numbers_that_are_none():
     with pytest.raises(InputError, match="shift_mm"):
         parse_config({"patients": {"P01": {"t4": {"shift_mm": [float("nan"), 1.0]}}}})
 

@@ -9,7 +9,6 @@ import pydicom
 import pytest
 from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair, write_patient, write_sheet
 
-from planardose.cohort import load_cohort
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.io.dicom_common import Identity
@@ -17,6 +16,7 @@ from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_nm import write_planar
 from planardose.io.dicom_tomographic_write import write_pet, write_spect
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar

@@ -14,12 +14,12 @@ from benchmarks.reconstruction.anatomies import FIRST_SEED, SEEDS_PER_SPLIT, Cas
 from benchmarks.reconstruction.cohort import Fineness, planar_pair, seen, write_case, write_sheet
 from benchmarks.reconstruction.mismatch import DISTANCE_MM, FACTORS, SHIFT_MM, TURN_DEG, VARIANTS
 
-from planardose.cohort import load_cohort
 from planardose.config import Hand
 from planardose.io.ct import read_ct
 from planardose.io.nifti import read_volume
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera
+from planardose.sheet import load_cohort
 from planardose.steps.demo_patient import truth_of
 
 COARSE = Fineness(ct_mm=(10.0, 10.0, 10.0), sim_mm=14.0, histories=1e4)

@@ -182,7 +182,7 @@ def test_the_tables_name_every_method(finished):
                         "### Prior image and lesion masks"]  # fmt: skip
 
 
-def test_differences_are_those_to_the_sections_reference(finished):
+def test_differences_are_those_to_the_sections_reference():
     rows = pd.concat([rows_with(1.0, "resunet_generic"), rows_with(0.8, "resunet"), rows_with(0.5, "qplanar_mlem")])
     there = list(dict.fromkeys(rows.method))
     (section, methods), *more = [(s, m) for s, m in shown_sections(there) if "U-Net" in s.title]

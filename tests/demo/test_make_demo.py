@@ -9,13 +9,13 @@ import pydicom
 import pytest
 
 from planardose.anatomy.phantom import Pose
-from planardose.cohort import load_cohort
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.ct import read_ct
 from planardose.io.files import sha256_of
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera, load_nuclide
+from planardose.sheet import load_cohort
 from planardose.steps.demo_images import SOURCE_MBQ, perturbed_labels
 from planardose.steps.demo_patient import anatomy_on, concentrations_kbq_ml, draw_patient, integrals_kbq_h_ml, truth_of
 from planardose.steps.make_demo import Settings, make_demo

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from planardose import library
-from planardose.cohort import load_cohort
 from planardose.config import parse_config
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import Identity
@@ -15,6 +14,7 @@ from planardose.io.dicom_nm import write_planar
 from planardose.io.nifti import write_volume
 from planardose.planar import PlanarPair
 from planardose.run import Run
+from planardose.sheet import load_cohort
 
 CAMERA = library.load_camera("siemens_symbia_melp")
 LU = library.load_nuclide("177Lu")

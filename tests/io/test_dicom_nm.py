@@ -145,7 +145,7 @@ def test_without_detector_information_the_user_decides(edited, pair):
     np.testing.assert_array_equal(swapped[0], pair.counts[1])
 
 
-def test_missing_energy_windows_are_asked_for(edited, pair):
+def test_missing_energy_windows_are_asked_for(edited):
     def change(ds):
         del ds.EnergyWindowInformationSequence
 

@@ -71,7 +71,7 @@ def test_a_smooth_field_has_unit_variance_and_the_stated_length():
         assert np.mean(a * b) / np.mean(a * a) == pytest.approx(expected, abs=0.06)
 
 
-def test_views_are_disturbed_as_stated(data, monkeypatch):
+def test_views_are_disturbed_as_stated(monkeypatch):
     """Even views show the gain alone, a ramp the displacement; both views move alike, their gains differ."""
     shape = (2, 1, 30, 40)
     even, ramp = np.ones(shape), np.broadcast_to(np.arange(1.0, 41.0), shape)

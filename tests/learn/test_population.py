@@ -83,7 +83,7 @@ def test_fine_tuned_weights_are_kept_where_they_win(problem, started, tmp_path):
     assert problem.scores(network)[0] == pytest.approx(loss[PATIENT], rel=1e-6)
 
 
-def test_the_patients_network_is_half_way_between_population_and_fine_tuning(problem, started, tmp_path):
+def test_the_patients_network_is_half_way_between_population_and_fine_tuning(problem, started):
     network = new_network(len(CHANNELS), 4, 1)
     tuned = {k: v + 0.5 for k, v in started.items() if k != "scale"} | {"scale": started["scale"]}
     network.load_state_dict(tuned)

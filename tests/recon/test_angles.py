@@ -44,7 +44,7 @@ def test_adjoint_is_the_transpose(model, camera, nuclide):
     assert outside.any() and (projector.forward(x)[outside] == 0).all()
 
 
-def test_opposed_heads_are_the_planar_projector(model, projector, pair, activity):
+def test_opposed_heads_are_the_planar_projector(projector, pair, activity):
     """The finer columns of the comb change the kernel's second term: 1e-4."""
     theirs, ours = (p.forward(p.tensor(activity)).numpy() for p in (projector, pair))
     assert np.linalg.norm(ours - theirs) < 5e-4 * np.linalg.norm(theirs)

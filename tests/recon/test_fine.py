@@ -8,11 +8,11 @@ from planardose.frames import PlanarPose
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.recon.acquired import Acquired
 from planardose.recon.fine import place
+from planardose.recon.matcher import Images
 from planardose.recon.motion import brought_back, motion_prior, movable, moved_images, moved_responses
-from planardose.recon.placement import Placement
+from planardose.recon.placement import Placement, middle_of
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar
-from planardose.recon.register import Images, middle_of
 from planardose.recon.tissues import inner_part, tissues_of
 from planardose.sim.acquire import rates_on_pixels
 

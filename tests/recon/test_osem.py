@@ -85,7 +85,7 @@ def test_monte_carlo_spect_recovers_the_organs(model, camera, nuclide, activity)
     assert np.corrcoef(found[model.body], activity[model.body])[0, 1] > 0.95
 
 
-def test_wrong_calls_are_refused(rotating, model, activity):
+def test_wrong_calls_are_refused(rotating, activity):
     shape = tuple(rotating.seen.shape)
     with pytest.raises(ValueError, match="13 subsets"):
         osem(rotating, Acquired(np.ones(shape), np.zeros(shape), 1.0), activity, 1, 13)

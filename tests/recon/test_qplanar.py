@@ -104,7 +104,7 @@ def test_mlem_keeps_counts_and_raises_the_likelihood(model, projector, responses
     assert values == sorted(values)
 
 
-def test_arms_that_the_ct_does_not_show_change_neither_fit_nor_map(model, projector, nuclide, camera):
+def test_arms_that_the_ct_does_not_show_change_neither_fit_nor_map(model, projector):
     """Half as many counts again, beside the body: without the outline liver and map are off."""
     responses, of_body = projector.organ_responses(model.fractions), projector.of_body(model)
     counts = np.tensordot(TRUTH, responses.total, axes=1) * EXPOSURE_S

@@ -75,7 +75,7 @@ def test_a_method_without_factors_has_none(model):
     assert np.isnan(standard_uncertainty("mlem", model, NONE, terms(1, 1, 1), NONE, CALIBRATED).total_mbq).all()
 
 
-def test_spread_foretells_the_errors_of_refits_with_other_textures(model, projector, fitted, monkeypatch):
+def test_spread_foretells_the_errors_of_refits_with_other_textures(model, projector, fitted):
     """Textured maps, projected and fitted by the real non-negative fit: errors of the totals as large as foretold."""
     responses, fit = fitted
     cv = 0.2

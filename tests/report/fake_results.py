@@ -13,7 +13,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from planardose.cohort import load_cohort
 from planardose.config import parse_config
 from planardose.heads import face_positions_mm
 from planardose.image import Grid, Volume
@@ -29,6 +28,7 @@ from planardose.planar import PlanarPair
 from planardose.recon.organ_totals import split_map
 from planardose.recon.projector import Projector
 from planardose.run import Run
+from planardose.sheet import load_cohort
 
 HOURS = {"t04": 4.0, "t24": 24.0, "t72": 72.0, "t168": 168.0}
 INJECTED = datetime(2026, 3, 2, 9, 0)

@@ -51,7 +51,7 @@ def test_the_mixture_is_a_direct_simulation_within_error(patient, views):
     assert rate.sum(axis=(2, 3)) == pytest.approx(direct.rate.sum(axis=(2, 3)), rel=0.01)
 
 
-def test_the_stated_error_of_a_mixture_is_the_spread_of_seeds(patient, views):
+def test_the_stated_error_of_a_mixture_is_the_spread_of_seeds(patient):
     density, maps, grid = patient
     setting = (grid, CAMERA, LU, WINDOWS[:1], HEADS, 2e4)
     repeats = [organ_views(density, maps, *setting, (3 * n, 3 * n + 1, 3 * n + 2)).mixed(AMOUNTS) for n in range(12)]

@@ -207,7 +207,7 @@ def test_sphere_fraction_against_a_count_of_points(model):
     assert share.sum() == pytest.approx(expected.sum(), rel=0.02)
 
 
-def test_cortex_holds_more_than_medulla(model):
+def test_cortex_holds_more_than_medulla():
     grid = Grid.axis_aligned((14, 14, 24), 5.0, (0.0, 0.0, 0.0))
     i, j, k = np.meshgrid(*(grid.axis_mm(a) - grid.axis_mm(a).mean() for a in range(3)), indexing="ij")
     fraction = ((i / 27) ** 2 + (j / 27) ** 2 + (k / 52) ** 2 <= 1).astype(np.float32)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planardose.cohort import load_cohort
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
@@ -18,6 +17,7 @@ from planardose.io.nifti import read_volume, write_volume
 from planardose.patient_model import PatientModel
 from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid, smoothed
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps import demo_images as images
 from planardose.steps import demo_spect
 from planardose.steps.absorbed_dose import absorbed_dose
@@ -104,7 +104,7 @@ def value(t: pd.DataFrame, method: str, measure: str, organ: str = "body", colum
     return float(row[column].iloc[0])
 
 
-def test_maps_agree_with_the_spect_as_far_as_the_methods_are_good(run, made):
+def test_maps_agree_with_the_spect_as_far_as_the_methods_are_good(run):
     t, facts = table(run)
     # QPlanar knows the organs, MLEM from a flat start does not, an even body nothing
     for measure, sign in (("mae", 1), ("nrmse", 1), ("ssim", -1)):
@@ -163,7 +163,7 @@ def test_time_of_a_nifti_and_decay(run, made):
         read_spect(run_of(made, "timeless", **cells).cohort.row("P01", POINT))
 
 
-def test_what_cannot_be_is_refused_and_check_reads_the_files(run, made, tmp_path):
+def test_what_cannot_be_is_refused_and_check_reads_the_files(run, made):
     assert check(run) == []
     for cells, words in (
         ({"spect_bqml_per_count": ""}, "names no unit"),

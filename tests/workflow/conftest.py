@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planardose.cohort import REQUIRED
+from planardose.sheet import REQUIRED
 
 COLUMNS = (*REQUIRED, "segmentation")
 

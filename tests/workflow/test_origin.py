@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from planardose.cohort import load_cohort
 from planardose.errors import InputError
 from planardose.io.files import sha256_of
 from planardose.origin import MEMORY, check_origin
+from planardose.sheet import load_cohort
 
 HEADER = "patient timepoint ct planar nuclide tracer camera injected_mbq injected_at"
 ROW = "P01 t24 ct.nii.gz t24.npz Lu-177 177Lu-PSMA-617 siemens_symbia_melp {mbq} 2026-03-02T09:30:00"

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from planardose.cohort import load_cohort
 from planardose.config import parse_config
 from planardose.jobs import OUTPUT, jobs_of
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.plan import plan
 from planardose.steps.status import status
 
@@ -66,7 +66,7 @@ def test_the_status_tells_what_is_done_next_failed_and_finished(write_sheet, tmp
     assert "a run is working in the results folder now" not in status(run)
 
 
-def test_every_step_of_a_patient_has_an_output(write_sheet, tmp_path):
+def test_every_step_of_a_patient_has_an_output():
     from planardose.cli import STEPS
 
     assert set(OUTPUT) == set(STEPS)

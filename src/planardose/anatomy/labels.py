@@ -22,7 +22,13 @@ def names_table(path: Path) -> Path:
 
 
 def read_names(table: Path, where: str) -> dict[int, str]:
-    """Names of labels from a tab-separated table with the columns ``label`` and ``name``."""
+    """Names of labels from a tab-separated table with the columns ``label`` and ``name``.
+
+    Raises
+    ------
+    InputError
+        When the table cannot be read so, or holds a label twice; it names `where`, never the path.
+    """
     expected = "tab-separated columns 'label' and 'name', one row per label"
     try:
         with table.open(newline="", encoding="utf-8-sig") as f:
@@ -123,7 +129,14 @@ def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
 
 
 def add_lesions(labels: Volume, path: Path, where: str) -> Volume:
-    """Labels with the lesions of a map (one number per lesion) put over the organs as 1000 + number."""
+    """Labels with the lesions of a map (one number per lesion) put over the organs as 1000 + number.
+
+    Raises
+    ------
+    InputError
+        Unreadable, no label map, on another grid than the labels, a number above `LARGEST_LESION`, or one that the
+        labels hold already.
+    """
     lesions = _on_grid(_integers(read_volume(path, "lesion", "1", where), where), labels.grid, where).data
     if lesions.max() > LARGEST_LESION:
         raise InputError(where, f"lesion number {lesions.max()}", f"numbers from 1 to {LARGEST_LESION}, 0 elsewhere")

@@ -11,7 +11,7 @@ import numpy as np
 from planardose.anatomy.phantom_parts import Part, node_sites, parts_of, skeleton_sites
 from planardose.anatomy.phantom_shapes import Ellipsoid
 from planardose.image import Grid
-from planardose.organs import LESION_BASE, label_of_name
+from planardose.organs import LESION_BASE
 from planardose.units import sphere_radius_mm
 
 AIR_HU = -1000.0
@@ -222,13 +222,3 @@ def draw_phantom(
     parts = parts_of(_volume_factors(rng, scale, unusual), fat_mm, arms, phase)
     lesions = _draw_lesions(rng, known, hidden)
     return Phantom((*parts, *(_lesion_part(x, scale) for x in lesions)), scale, lesions)
-
-
-def label_volumes_ml(labels: np.ndarray, voxel_ml: float) -> dict[str, float]:
-    """Volume in mL per label name, for the labels that occur; lesions as ``lesion_n``."""
-    names = {v: k for k, v in label_of_name().items()}
-    found, counts = np.unique(labels[labels > 0], return_counts=True)
-    return {
-        names.get(int(v), f"lesion_{int(v) - LESION_BASE}"): float(n * voxel_ml)
-        for v, n in zip(found, counts, strict=True)
-    }

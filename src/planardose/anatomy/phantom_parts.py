@@ -18,7 +18,7 @@ TRUNK = (
 )  # fmt: skip
 WALL = tuple((z, a - 8.0, b - 8.0, c) for z, a, b, c in TRUNK if 280.0 <= z <= 630.0)  # outer surface of the rib cage
 CAVITY = tuple((z, a - 26.0, b - 24.0, c + 6.0) for z, a, b, c in TRUNK if 30.0 <= z <= 400.0)  # fat around the bowel
-MARROW, CORTICAL, SPONGIOSA = 1.0, 0.25, 1.0  # uptake of parts of bone relative to each other
+CORTICAL, SPONGIOSA = 0.25, 1.0  # uptake of parts of bone relative to each other
 FAT, MUSCLE = 0.35, 1.0  # uptake of parts of the remainder relative to each other
 
 

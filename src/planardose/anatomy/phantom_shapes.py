@@ -33,12 +33,14 @@ class Ellipsoid:
     tilt_deg: float = 0.0
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest x, y, z in mm: two of (3,)."""
         c, s = abs(np.cos(np.deg2rad(self.tilt_deg))), abs(np.sin(np.deg2rad(self.tilt_deg)))
         a, b, d = self.semi
         reach = np.array([np.hypot(c * a, s * d), b, np.hypot(s * a, c * d)])
         return np.array(self.centre) - reach, np.array(self.centre) + reach
 
     def inside(self, p: np.ndarray) -> np.ndarray:
+        """(N,) bool: which of the points (N, 3), mm, lie in it."""
         d = p - np.array(self.centre)
         c, s = np.cos(np.deg2rad(self.tilt_deg)), np.sin(np.deg2rad(self.tilt_deg))
         u, w = c * d[:, 0] + s * d[:, 2], -s * d[:, 0] + c * d[:, 2]

@@ -39,8 +39,11 @@ class _Bounds:
 
 @dataclass(frozen=True)
 class Curve:
-    """A fitted curve and its integral. Uncertainties are NaN where there is none; `flags` are keys of
-    `flags.FLAGS`."""
+    """A fitted curve and its integral, by the units of its fields' names.
+
+    `extrapolated_fraction` and `before_fraction` are the shares of the integral after the last point and before the
+    first. Uncertainties (k = 1) are NaN where there is none; `flags` are keys of `flags.FLAGS`.
+    """
 
     a0_mbq: float
     t_eff_h: float
@@ -68,6 +71,20 @@ def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -
     is known of organs in general (``usual_t_eff_h`` in ``data/dosimetry.yaml``), that knowledge enters the fit:
     it holds back fast clearance, which would let the activity at injection grow without limit. Slow clearance is held
     by the physical half-life, and an organ's usual one says nothing against it in a lesion or a thyroid.
+
+    Parameters
+    ----------
+    data : TimeActivity
+        Of one organ and cycle, one point or more.
+    half_life_h : float
+        Of the nuclide, h.
+    administered_mbq : float
+        MBq; no curve begins above it.
+
+    Returns
+    -------
+    Curve
+        Zero, flagged ``no_activity``, where every point is zero.
     """
     if not data.mbq.any():
         return _empty_curve(data, half_life_h)
@@ -155,21 +172,9 @@ def _least_squares(
 def _with_uncertainty(
     data: TimeActivity, bounds: _Bounds, a0: float, t_eff: float, flags: list[str], usual: tuple[float, float] | None
 ) -> Curve:
-    """The curve with uncertainties of T_eff and TIA: the points' own, and the part that they share.
-
-    The fit answers a change of the points by d(A0, T_eff) = C J' W dA; the shared part moves all of them together.
-    """
+    """The curve with uncertainties of T_eff and TIA: the points' own, and the part that they share."""
     sigma, decay, n = data.independent_sigma(), np.exp2(-data.hours / t_eff), len(data.hours)
-    jacobian = np.stack([decay, a0 * decay * math.log(2) * data.hours / t_eff**2], axis=1) / sigma[:, None]
-    # a half-life above the usual is not pulled, but its stated uncertainty is no wider than the usual spread
-    known = np.diag([0.0, 1 / (t_eff * usual[1]) ** 2]) if usual else np.zeros((2, 2))
-    covariance = np.linalg.pinv(jacobian.T @ jacobian + known, hermitian=True)
-    gradient, tia = np.array([t_eff, a0]) / math.log(2), a0 * t_eff / math.log(2)
-    own = np.array([covariance[1, 1], gradient @ covariance @ gradient])  # variances of T_eff and TIA
-    if usual or own[0] > (FIRST_ORDER * t_eff) ** 2:
-        own[1] = _far_end(data, bounds, tia, usual) ** 2
-    moved = covariance @ (jacobian.T / sigma) @ data.common()
-    shared = np.array([moved[1], gradient @ moved])
+    own, shared = _variances(data, bounds, a0, t_eff, usual)
     chi2 = float((((a0 * decay - data.mbq) / sigma) ** 2).sum())
     freedom = n - (1 if {"physical_limit", "shortest_limit", "half_life_assumed"} & set(flags) else 2)
     poor = freedom > 0 and chi2_distribution.sf(chi2, freedom) < dose_constants().poor_fit_probability
@@ -187,7 +192,7 @@ def _with_uncertainty(
         a0_mbq=a0,
         t_eff_h=t_eff,
         t_eff_h_u=float(t_eff_u),
-        tia_mbq_h=tia,
+        tia_mbq_h=a0 * t_eff / math.log(2),
         tia_mbq_h_u=float(tia_u),
         extrapolated_fraction=float(beyond),
         before_fraction=float(before),
@@ -195,6 +200,26 @@ def _with_uncertainty(
         chi2=chi2,
         flags=tuple(flags),
     )
+
+
+def _variances(
+    data: TimeActivity, bounds: _Bounds, a0: float, t_eff: float, usual: tuple[float, float] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of (T_eff, TIA): the variances (2,) by the points' own errors, and the changes (2,) by the error that they share.
+
+    The fit answers a change of the points by d(A0, T_eff) = C J' W dA; the shared part moves all of them together.
+    """
+    sigma, decay = data.independent_sigma(), np.exp2(-data.hours / t_eff)
+    jacobian = np.stack([decay, a0 * decay * math.log(2) * data.hours / t_eff**2], axis=1) / sigma[:, None]
+    # a half-life above the usual is not pulled, but its stated uncertainty is no wider than the usual spread
+    known = np.diag([0.0, 1 / (t_eff * usual[1]) ** 2]) if usual else np.zeros((2, 2))
+    covariance = np.linalg.pinv(jacobian.T @ jacobian + known, hermitian=True)
+    gradient, tia = np.array([t_eff, a0]) / math.log(2), a0 * t_eff / math.log(2)
+    own = np.array([covariance[1, 1], gradient @ covariance @ gradient])
+    if usual or own[0] > (FIRST_ORDER * t_eff) ** 2:
+        own[1] = _far_end(data, bounds, tia, usual) ** 2
+    moved = covariance @ (jacobian.T / sigma) @ data.common()
+    return own, np.array([moved[1], gradient @ moved])
 
 
 def _far_end(data: TimeActivity, bounds: _Bounds, tia: float, usual: tuple[float, float] | None) -> float:

@@ -56,7 +56,17 @@ def uid_of(*parts: object) -> str:
 
 
 def new_dataset(sop_class: str, instance_uid: str, identity: Identity, at: datetime) -> FileDataset:
-    """A data set with file meta, patient and study modules; `at` is the acquisition's start."""
+    """A data set with file meta, patient and study modules.
+
+    Parameters
+    ----------
+    sop_class, instance_uid : str
+        UIDs of the kind of object and of this one.
+    identity : Identity
+        Written into the patient module.
+    at : datetime
+        Start of the acquisition, written as the date and time of study, series, acquisition and content.
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = instance_uid
@@ -190,7 +200,13 @@ def numbers(ds: Dataset, name: str, count: int, where: str) -> tuple[float, ...]
 
 
 def rescale(ds: Dataset, where: str) -> tuple[float, float]:
-    """Slope and intercept from stored to real values: 1 and 0 where the header has none; no other than a rising one."""
+    """Slope and intercept from stored to real values: 1 and 0 where the header has none.
+
+    Raises
+    ------
+    InputError
+        When one of them is no number, or the slope is not above 0.
+    """
     slope = numbers(ds, "RescaleSlope", 1, where)[0] if ds.get("RescaleSlope") not in (None, "") else 1.0
     intercept = numbers(ds, "RescaleIntercept", 1, where)[0] if ds.get("RescaleIntercept") not in (None, "") else 0.0
     if slope <= 0:

@@ -16,7 +16,23 @@ ROUNDING_MM = 1.0  # at a corner: a quaternion of 32 bits turns by up to 0.0007
 
 
 def read_volume(path: Path, quantity: str, unit: str, where: str, dtype=np.float32) -> Volume:
-    """Read a 3D NIfTI, placed by its sform where it has one; faults name `where` (pseudonymous), never the path."""
+    """Read a 3D NIfTI, placed by its sform where it has one, else by its qform.
+
+    Parameters
+    ----------
+    path : Path
+    quantity, unit : str
+        What the values are, e.g. ``"CT number"`` and ``"HU"``: a NIfTI does not say.
+    where : str
+        Sheet row and column (pseudonymous), which faults name in place of the path.
+    dtype : dtype
+        Of the volume's data.
+
+    Raises
+    ------
+    InputError
+        Unreadable, no numbers, not three axes, no orientation in the header, or an affine that is none.
+    """
     try:
         image = nib.load(path)
         told = image.header["sform_code"] != 0 or image.header["qform_code"] != 0

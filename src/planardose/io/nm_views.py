@@ -96,7 +96,11 @@ def _by_hand(heads: list[Head], order: str, where: str) -> list[str]:
 
 
 def as_seen(image: np.ndarray, head: Head, view: str, believe: bool, where: str) -> np.ndarray:
-    """Image (rows, columns) turned so that row 0 is the head; `believe`: the orientation tells the views apart."""
+    """Image (rows, columns) turned so that row 0 is the head.
+
+    `believe`: the header's orientations are those of the views. Where they are not and the rows run towards the head,
+    left and right cannot be told, and the image is refused with `InputError`.
+    """
     if head.down is None or abs(head.down[2]) < 0.9 or head.down[2] < 0:
         return image
     if not believe or head.seen_from != view:

@@ -99,13 +99,7 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
     """
     meta = _read_json(path.with_suffix(".json"), where)
     counts = _read_counts(path, where)
-    for key in USER_KEYS:
-        if key not in meta:
-            raise InputError(
-                where,
-                f"key '{key}' is missing in the JSON",
-                f"keys {', '.join(USER_KEYS)}, and duration_s or seconds_per_row",
-            )
+    _check_keys(meta, where)
     order, angles = _view_order(meta["views"], where)
     views = len(VIEWS) + len(angles)
     windows = _windows(meta["windows_kev"], where)
@@ -119,13 +113,11 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
         )
     check_counts(counts, where)
     exposure_s, duration_s = _times(meta, counts.shape[2] * pixel_mm[0], camera, where)
-    distance, further = meta.get("detector_distance_mm"), [n for n in range(views) if n not in order]
-    faces = None
-    if distance is not None:
-        given = _numbers(distance, views, f"{where} detector_distance_mm")
-        for value in given:
-            plausible.HEAD_DISTANCE_MM.check(value, f"{where} detector_distance_mm")
-        distance, faces = (given[order[0]], given[order[1]]), tuple(given[n] for n in further)
+    distance, more = _distances(meta, views, where), None
+    if angles:
+        further = [n for n in range(views) if n not in order]
+        faces = None if distance is None else tuple(distance[n] for n in further)
+        more = MoreViews(tuple(angles), counts[further].astype(np.float32), faces)
     return PlanarPair(
         counts=counts[order].astype(np.float32),
         windows=windows,
@@ -133,8 +125,8 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
         exposure_s=exposure_s,
         acquired_at=parse_time(str(meta["acquired_at"]), f"{where} acquired_at"),
         duration_s=duration_s,
-        detector_distance_mm=distance,
-        more=MoreViews(tuple(angles), counts[further].astype(np.float32), faces) if further else None,
+        detector_distance_mm=None if distance is None else (distance[order[0]], distance[order[1]]),
+        more=more,
     )
 
 
@@ -184,6 +176,16 @@ def _read_json(path: Path, where: str) -> dict:
     return meta
 
 
+def _check_keys(meta: dict, where: str) -> None:
+    for key in USER_KEYS:
+        if key not in meta:
+            raise InputError(
+                where,
+                f"key '{key}' is missing in the JSON",
+                f"keys {', '.join(USER_KEYS)}, and duration_s or seconds_per_row",
+            )
+
+
 def _once(where: str, pairs: list[tuple[str, object]]) -> dict:
     """The mapping of a JSON object; a key that stands twice is refused: JSON's readers keep the last in silence."""
     found: dict[str, object] = {}
@@ -229,9 +231,7 @@ def _view_order(views: object, where: str) -> tuple[list[int], list[float]]:
     expected = 'views ["anterior", "posterior"], and angles in degrees of further views (0 anterior, 90 the right side)'
     missing = [v for v in VIEWS if v not in names]
     if missing:
-        raise InputError(
-            f"{where} views", f"the {missing[0]} view is missing, the file has {_told(names)}", expected
-        )
+        raise InputError(f"{where} views", f"the {missing[0]} view is missing, the file has {_told(names)}", expected)
     further = [v for v in names if v not in VIEWS]
     numbers = [v for v in further if isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)]
     if len(names) != len(VIEWS) + len(further) or len(numbers) != len(further):
@@ -258,6 +258,17 @@ def _numbers(values: object, n: int, where: str) -> tuple:
     return numbers
 
 
+def _distances(meta: dict, views: int, where: str) -> tuple[float, ...] | None:
+    """Distance of each view's collimator face from the body's axis, mm, in the file's order; None where not told."""
+    told, where = meta.get("detector_distance_mm"), f"{where} detector_distance_mm"
+    if told is None:
+        return None
+    given = _numbers(told, views, where)
+    for value in given:
+        plausible.HEAD_DISTANCE_MM.check(value, where)
+    return given
+
+
 def _times(meta: dict, length_mm: float, camera: Camera | None, where: str) -> tuple[float, float]:
     """(exposure, duration) in s of a static image (``duration_s``) or of a sweep (``seconds_per_row``)."""
     given = {k: meta[k] for k in ("duration_s", "seconds_per_row") if meta.get(k) is not None}
@@ -275,4 +286,3 @@ def _times(meta: dict, length_mm: float, camera: Camera | None, where: str) -> t
         return float(given["duration_s"]), float(given["duration_s"])
     exposure_s = float(given["seconds_per_row"])
     return exposure_s, float(given.get("duration_s", length_mm / axial_field_mm(camera, where) * exposure_s))
-

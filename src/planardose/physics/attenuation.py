@@ -23,11 +23,6 @@ def _table() -> dict[str, dict]:
     return yaml.safe_load((DATA / "physics" / "materials.yaml").read_text())["materials"]
 
 
-def material_names() -> tuple[str, ...]:
-    """Every material of ``data/physics/materials.yaml``."""
-    return tuple(_table())
-
-
 def density_g_ml(material: str) -> float:
     """Nominal density of a material, g/mL."""
     return float(_table()[material]["density_g_ml"])
@@ -53,7 +48,7 @@ def mass_attenuation_cm2_g(material: str, energy_kev: float | np.ndarray, proces
     Parameters
     ----------
     material : str
-        A name of `material_names`, e.g. ``"soft_tissue"``; others raise KeyError.
+        A name of ``data/physics/materials.yaml``, e.g. ``"soft_tissue"``; others raise KeyError.
     energy_kev : float or array
         Photon energy, keV, above 0.1.
     process : str

@@ -14,6 +14,7 @@ from scipy.ndimage import binary_dilation
 from planardose.organs import OUTSIDE_CT, REMAINDER
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
+from planardose.recon.gate import ct_slices
 
 EDGE = 0.25  # of the organ's largest thickness: the outline of its region
 RIM = 2  # cells of background around a region
@@ -26,7 +27,22 @@ def source_factor(mu_d: float) -> float:
 
 
 def conjugate_activity(ant: float, post: float, mu_t: float, mu_d: float, cps_per_mbq: float) -> float:
-    """Activity in MBq from net rates (cps) in both views; 0 when either is not positive."""
+    """Activity of a source from the geometric mean of both views.
+
+    Parameters
+    ----------
+    ant, post : float
+        Net rates of the anterior and the posterior view, cps, scatter and background taken off.
+    mu_t, mu_d : float
+        Optical thickness of the body, and of the source in it (dimensionless).
+    cps_per_mbq : float
+        Sensitivity of one head in air.
+
+    Returns
+    -------
+    float
+        MBq; 0 when either rate is not positive.
+    """
     if ant <= 0 or post <= 0:
         return 0.0
     return float(np.sqrt(ant * post * np.exp(mu_t)) * source_factor(mu_d) / cps_per_mbq)
@@ -66,16 +82,9 @@ def conjugate_view(model: PatientModel, acquired: Acquired, mu: np.ndarray, cps_
         transmission = float(np.average(np.exp(-optical[region]), weights=thickness[o][region]))
         out[o] = conjugate_activity(*rates, -np.log(transmission), mu_d, cps_per_mbq)
     inside = body > 0
-    inside[:, ~_in_ct(model)] = False
+    inside[:, ~ct_slices(model)] = False
     product = np.maximum(net[0], 0.0) * np.maximum(net[1], 0.0) * np.exp(optical)
     factors = np.array([source_factor(x) for x in optical[inside]])
     whole = float((np.sqrt(product[inside]) * factors).sum() / cps_per_mbq)
     out[model.organs.index(REMAINDER)] = max(whole - out.sum(), 0.0)
     return out
-
-
-def _in_ct(model: PatientModel) -> np.ndarray:
-    """(K,) bool."""
-    inside = np.zeros(model.grid.shape[2], dtype=bool)
-    inside[model.ct_slices] = True
-    return inside

@@ -22,8 +22,8 @@ from planardose.patient_model import PatientModel
 from planardose.planar import VIEWS
 from planardose.recon.acquired import Acquired
 from planardose.recon.gate import GATE_ERROR, body_cells, ct_slices, deviance, strips_of
+from planardose.recon.matcher import unexplained
 from planardose.recon.qplanar import OrganFit, variance
-from planardose.recon.register import unexplained
 from planardose.recon.tissues import TISSUES
 
 BESIDE_CELLS = 20  # on each side of the grid: where a source beside the body is looked for
@@ -143,6 +143,19 @@ def beside_share(
 
     What goes on along the side, such as an arm that the CT does not show, is no spot: of each slice, the median of the
     hottest spots of its side over `ALONG_MM` is taken off.
+
+    Parameters
+    ----------
+    body : (I, K) bool
+        Cells with body in sight.
+    inside : (K,) bool
+        Slices in the CT.
+    counts : (2, I + 2 `BESIDE_CELLS`, K) float
+        On `wide_grid`.
+    explained : (2, I, K) float
+        Counts that the organ-wise fit expects.
+    step_mm : float
+        Slice spacing, mm.
     """
     pad = ((BESIDE_CELLS, BESIDE_CELLS), (0, 0))
     # one cell around the body: what blur and a slightly wrong outline put there is no source

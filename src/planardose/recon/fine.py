@@ -15,19 +15,11 @@ from scipy.linalg import block_diag, cho_factor, cho_solve
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
 from planardose.planar import rebin
+from planardose.recon.gauss_newton import OUTLIER
+from planardose.recon.matcher import SEARCH_ERROR, Images, coarser, matched_cells, unexplained
 from planardose.recon.motion import Movable, motion_prior, movable, moved_images, moved_responses
-from planardose.recon.placement import Placement
+from planardose.recon.placement import Placement, about, middle_of
 from planardose.recon.qplanar import OrganFit, fit_concentrations, variance
-from planardose.recon.register import (
-    OUTLIER,
-    SEARCH_ERROR,
-    Images,
-    about,
-    coarser,
-    matched_cells,
-    middle_of,
-    unexplained,
-)
 
 HEAD_PRIOR = np.array([2.0, 2.0, 0.3])  # mm, mm, degrees: how far two heads are apart, standard deviations
 FIXED = 1e-6  # standard deviation of a parameter that is kept
@@ -54,9 +46,9 @@ class Fine:
     activity_u : (O,) float64
         Relative standard uncertainty of each organ's activity from the placement, unseen depth included.
     misfit : float
-        `register.unexplained` with the remainder split by tissue.
+        `matcher.unexplained` with the remainder split by tissue.
     counts, expected : (2, I, K) float64
-        All counts, and the fit to those of the `register.matched_cells`.
+        All counts, and the fit to those of the `matcher.matched_cells`.
     cost, square : float
         Penalised misfit, and the mean square (times `CORRELATED`) that it is counted in.
     """

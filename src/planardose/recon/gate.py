@@ -59,9 +59,15 @@ def strips_of(model: PatientModel) -> list[np.ndarray]:
 def check(
     model: PatientModel, counts: np.ndarray, expected: np.ndarray, limit: float, strip_limit: float = np.inf
 ) -> Gate:
-    """Compare measured and re-projected counts, both (2, I, K).
+    """Compare measured and re-projected counts.
 
-    `limit` is on the deviance over the whole body, `strip_limit` on that of the worst strip of a view.
+    Parameters
+    ----------
+    model : PatientModel
+    counts, expected : (2, I, K) float
+        Photopeak counts as measured, and as the map should give, scatter included.
+    limit, strip_limit : float
+        Largest deviance that passes: over the whole body, and of the worst strip of a view.
     """
     thickness = model.fractions.sum(axis=2, dtype=np.float64)
     body = body_cells(model)

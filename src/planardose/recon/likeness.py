@@ -10,18 +10,9 @@ import numpy as np
 
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
-from planardose.recon.register import (
-    CONVERGED,
-    LARGEST_STEP,
-    PROBE,
-    Images,
-    Matcher,
-    Steps,
-    about,
-    coarser,
-    gauss_newton,
-    middle_of,
-)
+from planardose.recon.gauss_newton import CONVERGED, LARGEST_STEP, PROBE, Steps, gauss_newton
+from planardose.recon.matcher import Images, Matcher, coarser
+from planardose.recon.placement import about, middle_of
 
 SIZE_PROBE, SIZE_STEP, SIZE_CONVERGED, SIZE_BOUND = 0.01, 0.05, 0.002, 0.25  # of the logarithm of a size
 

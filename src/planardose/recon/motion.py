@@ -86,7 +86,19 @@ def moved_images(images: np.ndarray, x_mm: float, z_mm: float, spacing_mm: np.nd
 
 
 def moved_responses(responses: np.ndarray, who: Movable, moves: Moves, spacing_mm: np.ndarray) -> np.ndarray:
-    """Responses (O, 2, I, K) with organs where they lay; their sum over organs stays the evenly filled body's."""
+    """Responses (O, 2, I, K) with organs where they lay; their sum over organs stays the evenly filled body's.
+
+    Parameters
+    ----------
+    responses : (O, 2, I, K) float
+        With every organ at its place in the CT.
+    who : Movable
+        Of the same model.
+    moves : mapping
+        Organ -> (x mm, z mm).
+    spacing_mm : (3,) float
+        Of the grid.
+    """
     if not moves:
         return responses
     out = responses.copy()

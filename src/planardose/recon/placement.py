@@ -5,7 +5,25 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from planardose.frames import PlanarPose
-from planardose.recon.register import about
+from planardose.image import Grid
+
+
+def about(pose: PlanarPose, centre: tuple[float, float], move: np.ndarray) -> PlanarPose:
+    """The pose moved by (x mm, z mm, degrees), turning about the point `centre` of RAS (x, z)."""
+    angle = np.deg2rad(move[2])
+    c, s = np.cos(angle), np.sin(angle)
+    x, z = pose.x_mm - centre[0], pose.z_mm - centre[1]
+    return PlanarPose(
+        float(c * x - s * z + centre[0] + move[0]),
+        float(s * x + c * z + centre[1] + move[1]),
+        float(pose.rotation_deg + move[2]),
+    )
+
+
+def middle_of(grid: Grid) -> tuple[float, float]:
+    """RAS (x, z) of the grid's middle, about which a pose turns while it is refined."""
+    x, z = (float(grid.axis_mm(a).mean()) for a in (0, 2))
+    return x, z
 
 
 @dataclass(frozen=True)
@@ -27,7 +45,7 @@ class Placement:
     organs: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def poses(self, centre: tuple[float, float]) -> tuple[PlanarPose, PlanarPose]:
-        """Of the anterior and the posterior view; `centre` as `register.middle_of` gives it."""
+        """Of the anterior and the posterior view; `centre` as `middle_of` gives it."""
         return self.pose, about(self.pose, centre, -np.array(self.head))
 
     def told(self) -> dict:

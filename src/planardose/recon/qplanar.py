@@ -60,6 +60,13 @@ def nonnegative_solution(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
     return nnls(lower.T, solve_triangular(lower, right, lower=True))[0]
 
 
+def _normal(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Normal matrix (O, O) of rows (O, P) with weights (P,), its diagonal raised so that it stays positive definite."""
+    normal = (rows * weights) @ rows.T
+    normal[np.diag_indices_from(normal)] *= 1 + 1e-9
+    return normal
+
+
 def fit_concentrations(
     counts: np.ndarray,
     responses: np.ndarray,
@@ -67,7 +74,7 @@ def fit_concentrations(
     model_error: float | np.ndarray = MODEL_ERROR,
     of_body: np.ndarray | None = None,
 ) -> OrganFit:
-    """Fit concentrations to counts.
+    """Fit concentrations to counts; an organ that the camera does not see gets 0, with infinite variance.
 
     Parameters
     ----------
@@ -98,14 +105,10 @@ def fit_concentrations(
     x = np.full(len(seen), max(y.sum() - a.sum(), 1.0) / max(len(seen), 1))
     for _ in range(ITERATIONS):
         weights = used / variance(x @ rows + a, relative)
-        normal = (rows * weights) @ rows.T
-        normal[np.diag_indices_from(normal)] *= 1 + 1e-9
-        x = nonnegative_solution(normal, (rows * weights) @ (y - a))
+        x = nonnegative_solution(_normal(rows, weights), (rows * weights) @ (y - a))
     expected = x @ rows + a
     weights = used / variance(expected, relative)
-    normal = (rows * weights) @ rows.T
-    normal[np.diag_indices_from(normal)] *= 1 + 1e-9
-    inverse = cho_solve(cho_factor(normal), np.eye(len(seen)))
+    inverse = cho_solve(cho_factor(_normal(rows, weights)), np.eye(len(seen)))
     covariance = np.diag(np.full(len(responses), np.inf))
     covariance[np.ix_(seen, seen)] = inverse / np.outer(scale, scale)
     concentrations = np.zeros(len(responses))

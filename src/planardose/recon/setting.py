@@ -17,9 +17,8 @@ from planardose.planar import PlanarPair
 from planardose.recon.acquired import Acquired, acquired_from, without_dead_time
 from planardose.recon.camera_views import CameraViews, Responses
 from planardose.recon.motion import brought_back, movable, moved_responses
-from planardose.recon.placement import Placement
+from planardose.recon.placement import Placement, middle_of
 from planardose.recon.qplanar import fit_concentrations, model_errors
-from planardose.recon.register import middle_of
 from planardose.recon.tissues import Tissues, tissues_of
 from planardose.recon.uncertainty import calibration_relative_u
 from planardose.run import Run
@@ -48,14 +47,17 @@ class Setting:
 
     @cached_property
     def responses(self) -> Responses:
+        """Of every organ of the model to the opposed pair, computed once."""
         return self.projector.organ_responses(self.model.fractions)
 
     @cached_property
     def tissues(self) -> Tissues:
+        """The model with its remainder split by tissue, and what that does to `responses`."""
         return tissues_of(self.projector, self.model, self.responses)
 
     @cached_property
     def of_body(self) -> np.ndarray:
+        """(2, I, K) bool: cells with body in sight."""
         return self.projector.of_body(self.model)
 
     def acquired(self, pose: PlanarPose) -> Acquired:
@@ -100,6 +102,11 @@ def load_setting(
     """Read the model and the imported planar pair, and set up the projector with the sheet's camera and calibration.
 
     `kind` is `Projector` for who needs more of it than the organs' responses: that takes torch, and has a `device`.
+
+    Raises
+    ------
+    InputError
+        If the model or the imported pair is missing, or the CT holds no body.
     """
     row = run.cohort.row(patient, timepoint)
     model = PatientModel.load(run.need("model", "segment", patient=patient))

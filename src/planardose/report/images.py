@@ -13,7 +13,7 @@ from planardose.image import Grid, Volume
 
 DISPLAY_MM = 4.0
 BODY_HU = (-400.0, 500.0)
-INK, FAINT = "#1d2733", "#6b7785"
+INK = "#1d2733"
 VIEW_NAMES = ("anterior", "posterior")
 
 matplotlib.rcParams.update(

@@ -97,7 +97,6 @@ def patient_html(page: PatientInput) -> str:
         "patient": s["patient"],
         "method": method_name(s["method"]),
         "cycles": len(s["cycles"]),
-        "left": [],
         "pills": status_pills(s),
         "notes": _notes(s, page.retained),
         "facts": page.facts,
@@ -301,6 +300,8 @@ def _inputs_cell(gate: dict) -> dict:
     if inputs["passed"]:
         return {"text": text, "kind": "good"}
     return {"text": f"{text}: {odd(inputs['worst'])}", "kind": "bad"}
+
+
 def _spect(section: SpectSection, used: str) -> dict:
     """Scores of every method and organ errors of all map methods beside a SPECT."""
     t, facts = section.table, section.facts

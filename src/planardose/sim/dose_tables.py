@@ -19,7 +19,7 @@ ROUNDING = 1e-5  # more than rounding can lose between bound and voxel
 class Matter:
     """The three basis materials of a density map, and the one whose bound electrons shape the scattering angles.
 
-    Names of `planardose.physics.attenuation.material_names`.
+    Names of ``data/physics/materials.yaml``.
     """
 
     basis: tuple[str, str, str] = MATERIALS

@@ -56,11 +56,6 @@ class PhotonDose:
     region_error_kev: np.ndarray
     balance: dict[str, float]
 
-    @property
-    def deposited_kev_per_decay(self) -> float:
-        """Energy left in the grid, from the balance."""
-        return sum(self.balance[part] for part in ("recoil", "photoabsorbed", "below_cut"))
-
 
 def dose_gy(kev_per_decay: np.ndarray, tia_mbq_h: float, mass_g: np.ndarray) -> np.ndarray:
     """Absorbed dose (Gy) of voxels or regions: energy per decay times the decays of the whole source, over mass.

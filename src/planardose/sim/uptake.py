@@ -1,5 +1,6 @@
 """Virtual uptakes: everything random about a sample is drawn here, into one row of a table, and used elsewhere."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +85,23 @@ def draw_hidden(
     administered_mbq: float,
     rng: np.random.Generator,
 ) -> list[Sphere]:
-    """Hidden lesions of one sample: spheres centred in the site organs that the model has, inside the CT."""
+    """Hidden lesions of one sample: spheres centred in the site organs that the model has, inside the CT.
+
+    Parameters
+    ----------
+    model : PatientModel
+    tracer : Tracer
+        Its `hidden` holds number, sites and volumes, its `lesions` the prior of their concentration.
+    hours, half_life_h : float
+        Time after the injection, and the nuclide's half-life, h.
+    administered_mbq : float
+    rng : Generator
+
+    Returns
+    -------
+    list of Sphere
+        Empty where none is drawn, or the model has none of the sites.
+    """
     hidden, sites = tracer.hidden, [s for s in tracer.hidden.sites if s in model.organs]
     sites = [s for s in sites if model.fractions[model.organs.index(s), :, :, model.ct_slices].max() > 0.5]
     number = min(int(rng.poisson(hidden.mean_number)), MAX_HIDDEN)
@@ -106,6 +123,28 @@ def draw_hidden(
     ]
 
 
+def _draw_concentrations(
+    model: PatientModel,
+    tracer: Tracer,
+    hours: float,
+    half_life_h: float,
+    administered_mbq: float,
+    rng: Callable[[str], np.random.Generator],
+) -> dict[str, float]:
+    """kBq/mL of every organ of the model, drawn group by group; `rng` gives each group its own generator."""
+    members: dict[Prior, list[str]] = {}
+    for organ in model.organs:
+        members.setdefault(tracer.prior_of(organ), []).append(organ)
+    drawn = {}
+    for prior, organs in members.items():
+        slots = prior.organs or tuple(organs)  # the whole group is drawn, whichever of its organs the model has
+        curves = draw_curves(prior, len(slots), tracer.reference_h, half_life_h, administered_mbq, rng(prior.name))
+        drawn |= {o: float(exponentials_at(*curves[slots.index(o)], hours)) for o in organs}
+    total_mbq = float(np.dot([drawn[o] for o in model.organs], model.volumes_ml())) * MBQ_PER_KBQ
+    share = share_allowed(total_mbq, hours, half_life_h, administered_mbq)
+    return {o: share * drawn[o] for o in model.organs}
+
+
 def _draw_row(
     model: PatientModel,
     tracer: Tracer,
@@ -116,6 +155,8 @@ def _draw_row(
     patient: str,
     sample: int,
 ) -> dict:
+    """All that is random about one sample; each part has its own generator, so that no draw moves another."""
+
     def rng(part: str) -> np.random.Generator:
         return rng_for(root, f"sample_uptake {part}", patient, sample)
 
@@ -132,26 +173,13 @@ def _draw_row(
         "medulla": general.uniform(*tracer.texture.medulla),
         "fat": general.uniform(*tracer.texture.fat),
     }
-    members: dict[Prior, list[str]] = {}
-    for organ in model.organs:
-        members.setdefault(tracer.prior_of(organ), []).append(organ)
-    drawn = {}
-    for prior, organs in members.items():
-        slots = prior.organs or tuple(organs)  # the whole group is drawn, whichever of its organs the model has
-        curves = draw_curves(
-            prior, len(slots), tracer.reference_h, nuclide.half_life_h, administered_mbq, rng(prior.name)
-        )
-        drawn |= {o: float(exponentials_at(*curves[slots.index(o)], hours)) for o in organs}
-    total_mbq = float(np.dot([drawn[o] for o in model.organs], model.volumes_ml())) * MBQ_PER_KBQ
-    share = share_allowed(total_mbq, hours, nuclide.half_life_h, administered_mbq)
-    row |= {CONCENTRATION + o: share * drawn[o] for o in model.organs}
+    drawn = _draw_concentrations(model, tracer, hours, nuclide.half_life_h, administered_mbq, rng)
+    row |= {CONCENTRATION + o: c for o, c in drawn.items()}
     spheres = draw_hidden(model, tracer, hours, nuclide.half_life_h, administered_mbq, rng("hidden"))
     return row | {"lesions": write_spheres(spheres)}
 
 
-def with_prior(
-    table: pd.DataFrame, contrasts: tuple[tuple[str, float], ...], root: int, patient: str
-) -> pd.DataFrame:
+def with_prior(table: pd.DataFrame, contrasts: tuple[tuple[str, float], ...], root: int, patient: str) -> pd.DataFrame:
     """The table of `draw_samples` with columns for a prior image: prior_weight, and the excess ``f_<n>`` of each focus.
 
     Parameters

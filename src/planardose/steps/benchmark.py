@@ -11,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import planardose
-from planardose.cohort import load_cohort
 from planardose.config import Config
 from planardose.jobs import Job, jobs_of
 from planardose.learn.device import device_of
 from planardose.run import Run
+from planardose.sheet import load_cohort
 from planardose.steps.make_demo import make_demo
 from planardose.steps.plan import columns
 

@@ -71,15 +71,7 @@ def calibrate(
         On an activity, time or uncertainty that cannot be, a missing photopeak window, no counts above background, or
         a sensitivity that no gamma camera has.
     """
-    if not (math.isfinite(activity_mbq) and activity_mbq > 0):
-        raise InputError("calibrate --activity-mbq", f"{activity_mbq:g} MBq", "a positive activity in MBq")
-    plausible.SOURCE_MBQ.check(activity_mbq, "calibrate --activity-mbq")
-    if not 0 <= activity_uncertainty < 1:
-        raise InputError(
-            "calibrate --activity-uncertainty", f"{activity_uncertainty:g}", "a fraction from 0 to below 1"
-        )
-    if head_order not in (None, *HEAD_ORDERS):
-        raise InputError("calibrate --head-order", f"'{head_order}'", f"one of {', '.join(HEAD_ORDERS)}")
+    _check_options(activity_mbq, activity_uncertainty, head_order)
     device, source = None if camera is None else load_camera(camera), load_nuclide(nuclide)
     pair = read_planar(planar, device, WHERE, Hand(head_order=head_order), "calibrate").pair
     check_photopeak(pair, source, WHERE)
@@ -108,6 +100,19 @@ def calibrate(
         "window_kev": [pair.windows[window].low_kev, pair.windows[window].high_kev],
         "acquired_at": pair.acquired_at.isoformat(),
     }
+
+
+def _check_options(activity_mbq: float, activity_uncertainty: float, head_order: str | None) -> None:
+    """Refuse options that cannot be, before any file is read."""
+    if not (math.isfinite(activity_mbq) and activity_mbq > 0):
+        raise InputError("calibrate --activity-mbq", f"{activity_mbq:g} MBq", "a positive activity in MBq")
+    plausible.SOURCE_MBQ.check(activity_mbq, "calibrate --activity-mbq")
+    if not 0 <= activity_uncertainty < 1:
+        raise InputError(
+            "calibrate --activity-uncertainty", f"{activity_uncertainty:g}", "a fraction from 0 to below 1"
+        )
+    if head_order not in (None, *HEAD_ORDERS):
+        raise InputError("calibrate --head-order", f"'{head_order}'", f"one of {', '.join(HEAD_ORDERS)}")
 
 
 def _on_one_clock(pair: PlanarPair, at: datetime) -> tuple[PlanarPair, datetime]:

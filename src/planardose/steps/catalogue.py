@@ -18,7 +18,7 @@ METHODS = {
     "qplanar": "organ concentrations that reproduce both views best (penalised likelihood), uniform in each organ",
     "qplanar_mlem": "qplanar as the starting point of a few MLEM iterations within the body",
     "mlem": "MLEM of the two views from a uniform body, without organs",
-    "unet": "the patient's own 3D network, trained on Monte Carlo data of this patient, on top of qplanar",
+    "unet": "3D network on top of qplanar: the population's, checked on the patient's virtual data, or trained on them",
     "diffusion": "mean of draws around the unet's map that explain both views, with their spread per voxel",
 }
 

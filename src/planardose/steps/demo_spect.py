@@ -12,10 +12,11 @@ import numpy as np
 
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import Pose
+from planardose.heads import Head
 from planardose.image import Grid, Volume
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_tomographic_write import write_spect
-from planardose.library import load_camera, load_nuclide
+from planardose.library import Camera, load_camera, load_nuclide
 from planardose.organs import REMAINDER, label_of_name
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
@@ -24,7 +25,15 @@ from planardose.recon.osem import even_start, osem
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.spect import SpectCounts, circular_orbit, spect_counts
 from planardose.steps.demo_images import CT_NOISE_HU, TrueCamera
-from planardose.steps.demo_patient import CAMERA, NUCLIDE, Acquisition, DemoPatient, anatomy_on, concentrations_kbq_ml
+from planardose.steps.demo_patient import (
+    CAMERA,
+    NUCLIDE,
+    Acquisition,
+    Anatomy,
+    DemoPatient,
+    anatomy_on,
+    concentrations_kbq_ml,
+)
 from planardose.steps.scores import collected, interval_overlap
 from planardose.units import BQ_PER_MBQ, MBQ_PER_KBQ
 
@@ -99,26 +108,17 @@ def spect_of(
     acquisition : Acquisition
     true : TrueCamera
     seed : int
-    settings : SpectSettings
+    settings : SpectSettings or None
+        None: the defaults.
     """
     s, pose = settings or SpectSettings(), pose_of(patient, acquisition, seed)
     grid, number = _box(patient, s.sim_mm), _number(patient, acquisition)
     anatomy, nuclide = anatomy_on(patient, grid, pose), load_nuclide(NUCLIDE)
     hours = acquisition.hours + LATER_H
-    mean = concentrations_kbq_ml(patient, anatomy.classes, hours)
-    mbq = mean * np.array([truth_totals.get(c, 0.0) for c in anatomy.classes]) * MBQ_PER_KBQ
-    low, high = patient.grid.bounds_mm()
-    z = grid.axis_mm(2) - pose.shift_mm[2]
-    in_ct = np.broadcast_to((z > low[2]) & (z < high[2]), grid.shape)
-    scale = mbq / np.maximum(anatomy.totals(anatomy.weight, in_ct), 1e-12)
-    activity = np.where(anatomy.sampled.body, scale[anatomy.index] * anatomy.weight, 0.0)
+    activity = _activity_mbq(patient, anatomy, grid, pose, truth_totals, hours)
     density = partial_density_from_hu(anatomy.sampled.hu) * anatomy.sampled.body
     middle = float(np.mean([_centre_z(anatomy.sampled.labels, grid, o) for o in MIDDLE]))
-    occupied = [np.flatnonzero(anatomy.sampled.body.any(axis=(1 - a, 2)))[[0, -1]] for a in (0, 1)]
-    centre = tuple(float(grid.axis_mm(a)[occupied[a]].mean()) for a in (0, 1))
-    # no limit across: the orbit's centre is the patient's
-    field = ((true.camera.field_mm[0], np.inf), (middle, 0.0))
-    heads = circular_orbit(anatomy.sampled.body, grid, s.views, centre, field)
+    heads = _heads(anatomy.sampled.body, grid, middle, true.camera, s.views)
     histories_seed = seed_for(seed, "make_demo spect", patient.pseudonym, number)
     rng = rng_for(seed, "make_demo spect scale", patient.pseudonym, number)
     taken = spect_counts(
@@ -132,6 +132,27 @@ def spect_of(
     start = patient.injected_at + timedelta(hours=hours, seconds=-0.5 * duration)
     truth = Volume(activity / grid.voxel_ml * BQ_PER_MBQ, grid, "activity concentration", "Bq/mL")
     return DemoSpect(volume, ct, truth, start.replace(microsecond=0), duration)
+
+
+def _activity_mbq(
+    patient: DemoPatient, anatomy: Anatomy, grid: Grid, pose: Pose, totals_ml: dict[str, float], hours: float
+) -> np.ndarray:
+    """(I, J, K) MBq per voxel at `hours` after injection: each class holds in the CT what its volume there does."""
+    mean = concentrations_kbq_ml(patient, anatomy.classes, hours)
+    mbq = mean * np.array([totals_ml.get(c, 0.0) for c in anatomy.classes]) * MBQ_PER_KBQ
+    low, high = patient.grid.bounds_mm()
+    z = grid.axis_mm(2) - pose.shift_mm[2]
+    in_ct = np.broadcast_to((z > low[2]) & (z < high[2]), grid.shape)
+    scale = mbq / np.maximum(anatomy.totals(anatomy.weight, in_ct), 1e-12)
+    return np.where(anatomy.sampled.body, scale[anatomy.index] * anatomy.weight, 0.0)
+
+
+def _heads(body: np.ndarray, grid: Grid, middle_z_mm: float, camera: Camera, views: int) -> tuple[Head, ...]:
+    """Heads around the body (I, J, K), their field centred on `middle_z_mm`."""
+    occupied = [np.flatnonzero(body.any(axis=(1 - a, 2)))[[0, -1]] for a in (0, 1)]
+    centre = tuple(float(grid.axis_mm(a)[occupied[a]].mean()) for a in (0, 1))
+    # no limit across: the orbit's centre is the patient's
+    return circular_orbit(body, grid, views, centre, ((camera.field_mm[0], np.inf), (middle_z_mm, 0.0)))
 
 
 def _centre_z(labels: np.ndarray, grid: Grid, organ: str) -> float:
@@ -169,9 +190,7 @@ def _reconstructed(taken: SpectCounts, ct: Volume, grid: Grid, scale: float, s: 
     slices = [g.axis_mm(2)[0] + g.spacing_mm[2] * (np.arange(g.shape[2] + 1) - 0.5) for g in (target, grid)]
     along = interval_overlap(*slices) / grid.spacing_mm[2]
     counts = across @ taken.counts @ along.T
-    projector = AngledProjector(
-        model, load_camera(CAMERA), load_nuclide(NUCLIDE), taken.heads, scale, columns=columns
-    )
+    projector = AngledProjector(model, load_camera(CAMERA), load_nuclide(NUCLIDE), taken.heads, scale, columns=columns)
     acquired = Acquired(counts, None, taken.seconds)
     found = osem(projector, acquired, even_start(projector, model, acquired), s.iterations, s.subsets)
     kept = found[:, :, BEYOND:-BEYOND] / target.voxel_ml * BQ_PER_MBQ

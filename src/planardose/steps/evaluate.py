@@ -132,7 +132,13 @@ def _used_labels(run: Run, patient: str, anatomy: TrueAnatomy) -> np.ndarray | N
 def organ_truth(
     run: Run, patient: str, timepoint: str, anatomy: TrueAnatomy, source: Path, rows: set[str]
 ) -> tuple[dict[str, float], Volume]:
-    """True activity in MBq per row of the organ table (`TrueAnatomy.activity_mbq`), and the map in `source`, Bq/mL."""
+    """True activity in MBq per row of the organ table (`TrueAnatomy.activity_mbq`), and the map in `source`, Bq/mL.
+
+    Raises
+    ------
+    InputError
+        When the map cannot be read or lies on another grid than the true labels.
+    """
     where = f"{patient} {timepoint} true activity"
     bq_ml = _aligned(source, where, "activity concentration", "Bq/mL", np.float64)
     if not bq_ml.grid.same_as(anatomy.labels.grid):

@@ -101,20 +101,21 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
             "correct injected_at, or give the true start in acquired_at",
         )
     check_decay(row, found.pair.acquired_at)
-    return replace(found, notes=(*found.notes, *_odd_numbers(found.pair, row)))
+    nuclide, camera = load_nuclide(row.nuclide), load_camera(row.camera)
+    peak = found.pair.window_index(nuclide.imaged_line().energy_kev)
+    computed = air_sensitivity_cps_per_mbq(camera, nuclide, found.pair.windows[peak])
+    seen = _share_seen(found.pair, row, peak, row.calibration_cps_per_mbq or computed)
+    _check_still(found.pair, camera, peak, where)
+    return replace(found, notes=(*found.notes, *_odd_numbers(found.pair, row, seen, computed)))
 
 
-def _odd_numbers(pair: PlanarPair, row: Row) -> list[str]:
-    """Notes on numbers that may be slips; refuses counts that the injected activity cannot give.
+def _share_seen(pair: PlanarPair, row: Row, peak: int, sensitivity: float) -> float:
+    """Photopeak counts over those of all the activity, decayed to mid-time, in air before both heads.
 
-    The bound is the counts of all the activity, decayed to mid-time, in air before both heads: attenuation takes away
-    more than scatter adds.
+    `sensitivity` is in cps/MBq per head. Far more than 1 is refused: attenuation takes away more than scatter adds.
     """
-    nuclide = load_nuclide(row.nuclide)
-    peak = pair.window_index(nuclide.imaged_line().energy_kev)
-    computed = air_sensitivity_cps_per_mbq(load_camera(row.camera), nuclide, pair.windows[peak])
-    sensitivity = row.calibration_cps_per_mbq or computed
-    left_mbq = row.administered_mbq * 0.5 ** (hours_between(row.injected_at, pair.mid_time) / nuclide.half_life_h)
+    hours = hours_between(row.injected_at, pair.mid_time)
+    left_mbq = row.administered_mbq * 0.5 ** (hours / load_nuclide(row.nuclide).half_life_h)
     seen = float(pair.counts[:, peak].sum(dtype=np.float64)) / (2 * sensitivity * pair.exposure_s * left_mbq)
     if seen > MOST_SEEN:
         raise InputError(
@@ -124,7 +125,11 @@ def _odd_numbers(pair: PlanarPair, row: Row) -> list[str]:
             f"at most {MOST_SEEN:g} times",
             "check injected_mbq, the times, the calibration and the exposure",
         )
-    _check_still(pair, load_camera(row.camera), peak, f"{row.where} planar")
+    return seen
+
+
+def _odd_numbers(pair: PlanarPair, row: Row, seen: float, computed: float) -> list[str]:
+    """Notes on numbers that may be slips; `seen` as `_share_seen`, `computed` cps/MBq per head of the camera."""
     notes = []
     broken = np.count_nonzero(pair.counts != np.rint(pair.counts)) / pair.counts.size
     if broken > BROKEN:
@@ -136,7 +141,7 @@ def _odd_numbers(pair: PlanarPair, row: Row) -> list[str]:
         notes.append(f"its counts are {100 * seen:.2g} % of the injected activity's: check injected_mbq and times")
     if pair.exposure_s < SHORT_S:
         notes.append(f"an exposure of {pair.exposure_s:g} s is short: is it in seconds?")
-    ratio = sensitivity / computed
+    ratio = (row.calibration_cps_per_mbq or computed) / computed
     if not 1 / ODD_CALIBRATION <= ratio <= ODD_CALIBRATION:
         notes.append(
             f"calibration_cps_per_mbq is {ratio:.2g} times the {computed:.3g} cps/MBq computed for the camera: is it "

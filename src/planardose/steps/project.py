@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pandas as pd
 
 from planardose.errors import InputError
 from planardose.heads import face_positions_mm
@@ -34,11 +35,8 @@ def project(run: Run, patient: str, chunk: int) -> None:
         If the chunk lies beyond the table, or an earlier output is missing.
     """
     sources = [run.need("model", "segment", patient=patient), run.need("samples", "sample-uptake", patient=patient)]
-    model, table, size = PatientModel.load(sources[0]), read_samples(sources[1]), run.config.projection.chunk
-    rows = table.iloc[chunk * size : (chunk + 1) * size].to_dict("records")
-    if chunk < 0 or not rows:
-        last = -(-len(table) // size) - 1
-        raise InputError(f"{patient} chunk {chunk}", f"the table has {len(table)} samples", f"a chunk from 0 to {last}")
+    model, table = PatientModel.load(sources[0]), read_samples(sources[1])
+    rows = _rows(table, chunk, run.config.projection.chunk, patient)
     first = min(run.cohort.rows_of(patient), key=lambda r: r.injected_at)
     camera, nuclide = load_camera(first.camera), load_nuclide(first.nuclide)
     windows = (nuclide.photopeak, *nuclide.scatter_windows)
@@ -65,16 +63,29 @@ def project(run: Run, patient: str, chunk: int) -> None:
             views=np.array([v.rate for v in views], dtype=np.float32),
             windows_kev=np.array(edges),
         )
-    more = {
-        "camera": first.camera,
-        "nuclide": nuclide.name,
-        "windows_kev": edges,
-        "face_mm": list(faces),
-        "penetration": wanted.penetration,
-        "couch_mm_aluminium": heads[1].aluminium_mm,
-        "histories": run.config.projection.histories,
-        "device": device.split(":")[0],
-        "relative_error": float(np.mean([v.clear_error for v in views])),
-        "photon_balance": {k: float(np.mean([v.balance[k] for v in views])) for k in views[0].balance},
-    }
-    run.sidecar(output, "project", "expected count rates", "cps", sources, **more)
+    run.sidecar(
+        output,
+        "project",
+        "expected count rates",
+        "cps",
+        sources,
+        camera=first.camera,
+        nuclide=nuclide.name,
+        windows_kev=edges,
+        face_mm=list(faces),
+        penetration=wanted.penetration,
+        couch_mm_aluminium=heads[1].aluminium_mm,
+        histories=wanted.histories,
+        device=device.split(":")[0],
+        relative_error=float(np.mean([v.clear_error for v in views])),
+        photon_balance={k: float(np.mean([v.balance[k] for v in views])) for k in views[0].balance},
+    )
+
+
+def _rows(table: pd.DataFrame, chunk: int, size: int, patient: str) -> list[dict]:
+    """The samples of a chunk; refuses one beyond the table."""
+    rows = table.iloc[chunk * size : (chunk + 1) * size].to_dict("records")
+    if chunk < 0 or not rows:
+        last = -(-len(table) // size) - 1
+        raise InputError(f"{patient} chunk {chunk}", f"the table has {len(table)} samples", f"a chunk from 0 to {last}")
+    return rows

@@ -102,32 +102,47 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     registration = _registration(run, patient, timepoint)
     setting = load_setting(run, patient, timepoint, Projector, _device(run))
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
-    estimates, gates, views, lines = Estimates(run, patient, timepoint, setting, registration), {}, {}, [COLUMNS]
+    estimates = Estimates(run, patient, timepoint, setting, registration)
     check_total(run.cohort.row(patient, timepoint), setting, estimates.total_mbq)
     if not estimates.has_scatter_window:
         log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
+    lines, views, gates = [COLUMNS], {}, {}
     for method in run.config.methods:
         if method == "conjugate_view":
-            rows = estimates.conjugate_rows()
-            lines += _lines(setting.model, method, rows)
+            lines += _lines(setting.model, method, estimates.conjugate_rows())
             continue
         activity = estimates.map(method)
-        made_of = [*sources, *(run.path(k, patient=patient) for k in run.config.weights_of(method))]
-        _write_map(run, run.path("map", method=method, **keys), setting, activity, method, made_of)
-        if method in estimates.map_u:
-            u_map = np.hypot(estimates.map_u[method], setting.calibration_u * activity)
-            _write_map(run, run.path("map_u", method=method, **keys), setting, u_map, method, made_of, QUANTITY_U)
+        _write_maps(run, keys, estimates, method, activity, sources)
         rows = estimates.fitted.rows(activity, estimates.fit)
         lines += _lines(setting.model, method, rows, estimates.uncertainty(method, rows))
         views[method] = estimates.expected(activity)
         gates[method] = estimates.checked(method, activity)
         log.info("%s %s %s: deviance %.2f", patient, timepoint, method, gates[method].deviance)
+    _write_organs(run, keys, estimates, lines, sources)
+    path = run.path("views", **keys)
+    save_views(path, estimates.measured.counts, views)
+    run.sidecar(path, "reconstruct", "measured and re-projected photopeak counts", "1", sources)
+    _write_prior(run, keys, estimates, sources)
+    _write_gate(run, keys, gates, estimates.consistency(), sources)
+
+
+def _write_maps(run: Run, keys: dict, estimates: Estimates, method: str, activity: np.ndarray, sources: list) -> None:
+    """A method's map (I, J, K) MBq per voxel, and that of its uncertainty where it has one."""
+    setting = estimates.setting
+    made_of = [*sources, *(run.path(k, patient=keys["patient"]) for k in run.config.weights_of(method))]
+    _write_map(run, run.path("map", method=method, **keys), setting, activity, method, made_of)
+    if method in estimates.map_u:
+        u_map = np.hypot(estimates.map_u[method], setting.calibration_u * activity)
+        _write_map(run, run.path("map_u", method=method, **keys), setting, u_map, method, made_of, QUANTITY_U)
+
+
+def _write_organs(run: Run, keys: dict, estimates: Estimates, lines: list[str], sources: list) -> None:
+    setting, path = estimates.setting, run.path("organs", **keys)
     split = zip(setting.model.organs, estimates.fitted.split(estimates.fit), strict=True)
-    table = run.path("organs", **keys)
-    with atomic(table) as temporary:
+    with atomic(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
     run.sidecar(
-        table,
+        path,
         "reconstruct",
         "organ activity at mid-time",
         "MBq",
@@ -139,11 +154,6 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         split_by_mbq_ml={o: rounded(c) for o, c in split},
         **({} if estimates.centre_y_mm is None else _views_told(setting, estimates.centre_y_mm)),
     )
-    path = run.path("views", **keys)
-    save_views(path, estimates.measured.counts, views)
-    run.sidecar(path, "reconstruct", "measured and re-projected photopeak counts", "1", sources)
-    _write_prior(run, keys, estimates, sources)
-    _write_gate(run, keys, gates, estimates.consistency(), sources)
 
 
 def _terms(estimates: Estimates) -> dict[str, dict[str, float | None]]:

@@ -13,10 +13,12 @@ from planardose.frames import PlanarPose
 from planardose.io.files import atomic, write_text
 from planardose.library import load_nuclide
 from planardose.physics.attenuation import linear_attenuation_per_mm
+from planardose.recon.arrangement import check_arrangement
 from planardose.recon.fine import Fine, place
 from planardose.recon.likeness import Size, fitted_size
+from planardose.recon.matcher import Images, Matcher
 from planardose.recon.placement import Placement
-from planardose.recon.register import LEAST_UNCERTAINTY_MM, Images, Matcher, check_arrangement, check_misfit
+from planardose.recon.register import LEAST_UNCERTAINTY_MM
 from planardose.recon.register import register as search
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
@@ -63,6 +65,18 @@ def check_size(size: Size, where: str) -> None:
                 "check that CT and planar show the same patient, and the pixel size; if you know that they do, give "
                 "patients.<id>.<timepoint>.same_patient: 'reason' in the config",
             )
+
+
+def check_misfit(misfit: float, where: str) -> None:
+    """Refuse a planar image that this anatomy cannot explain."""
+    if misfit > MISFIT_LIMIT:
+        raise InputError(
+            f"{where} planar",
+            f"{100 * misfit:.0f} % of its counts do not fit this patient's CT after registration",
+            f"at most {100 * MISFIT_LIMIT:.0f} %",
+            "check that CT and planar show the same patient and the views are not mirrored; or give "
+            "patients.<id>.<timepoint>.shift_mm in the config",
+        )
 
 
 def uncertainties(organs: tuple[str, ...], fine: Fine | None) -> dict:
@@ -126,14 +140,12 @@ def by_search(setting: Setting, images: Images, limits: Registration, same_patie
     """
     model, total, where = setting.model, setting.responses.total, setting.where
     found = search(model, total, images, limits.max_shift_mm, limits.max_rotation_deg)
-    check_arrangement(
-        model, total, images, limits.max_shift_mm, limits.max_rotation_deg, found.misfit_after, where
-    )
+    check_arrangement(model, total, images, limits.max_shift_mm, limits.max_rotation_deg, found.misfit_after, where)
     size = fitted_size(model, total, images, found.pose)
     if same_patient is None:
         check_outline(found.outline, where)
         check_size(size, where)
-    check_misfit(found.misfit_after, MISFIT_LIMIT, where)
+    check_misfit(found.misfit_after, where)
     mu = linear_attenuation_per_mm("water", load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
     fine = place(model, setting.tissues.responses.total, images, found.pose, mu, limits.max_rotation_deg)
     pose = fine.placement.pose

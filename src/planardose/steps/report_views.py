@@ -5,8 +5,8 @@ import numpy as np
 from planardose.io.views_file import load_views
 from planardose.patient_model import PatientModel
 from planardose.recon.gate import GATE_ERROR
+from planardose.recon.matcher import SEARCH_ERROR
 from planardose.recon.qplanar import variance
-from planardose.recon.register import SEARCH_ERROR
 from planardose.report.images import BeforeAfter, ViewPair
 from planardose.run import Run
 

@@ -55,7 +55,10 @@ def collected(per_ml: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
 
 
 def ssim(estimate: np.ndarray, truth: np.ndarray) -> float:
-    """Mean structural similarity, settings as `SSIM_SETTINGS`; windows that stick out of the box are left out."""
+    """Mean structural similarity of two maps (I, J, K), settings as `SSIM_SETTINGS`.
+
+    Windows that stick out of the box are left out.
+    """
     value_range = float(truth.max())
     c1, c2 = ((k * value_range) ** 2 for k in SSIM_K)
     n = SSIM_WINDOW**3
@@ -75,7 +78,7 @@ def ssim(estimate: np.ndarray, truth: np.ndarray) -> float:
 
 
 def map_scores(estimate: np.ndarray, truth: np.ndarray, body: np.ndarray) -> dict[str, float]:
-    """MAE and NRMSE over the body's voxels, both over the mean truth there, and SSIM in the whole box."""
+    """MAE and NRMSE over the voxels of `body`, both over the mean truth there, and SSIM in the whole box (I, J, K)."""
     error, mean = (estimate - truth)[body], float(truth[body].mean())
     return {
         "mae": float(np.abs(error).mean()) / mean,

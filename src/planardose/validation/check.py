@@ -82,7 +82,7 @@ class Check:
 
     @property
     def reference(self) -> float:
-        """Of the table of demands, or computed by the row."""
+        """Of the table of demands, or computed by the row; ValueError where neither has one."""
         known = self.found.reference if self.demand.reference is None else self.demand.reference
         if known is None:
             raise ValueError(f"{self.demand.name}: neither checks.tsv nor the row gives a reference")
@@ -90,7 +90,13 @@ class Check:
 
     @property
     def allowed(self) -> float:
-        """Largest difference from the reference that passes, in the row's unit."""
+        """Largest difference from the reference that passes, in the row's unit.
+
+        Raises
+        ------
+        ValueError
+            For a tolerance in standard uncertainties of a value that has none.
+        """
         if self.demand.kind == "sigma":
             if self.found.u_ours is None:
                 raise ValueError(f"{self.demand.name}: a tolerance in sigma needs an uncertainty")
@@ -105,7 +111,7 @@ class Check:
 
 @cache
 def demands() -> dict[str, Demand]:
-    """Every line of ``checks.tsv`` by name, in its order."""
+    """Every line of ``checks.tsv`` by name, in its order; ValueError where a name stands twice."""
     found = [
         Demand(
             r["name"], r["group"], r["quantity"], r["unit"],

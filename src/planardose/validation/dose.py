@@ -3,9 +3,9 @@
 from functools import partial
 
 from planardose.library import Line
-from planardose.sim.dose_checks import VOXELS_PER_RADIUS, sphere_absorbed_fraction
 from planardose.validation.check import Effort, Measured
 from planardose.validation.references import sphere_fraction
+from planardose.validation.water_sphere import VOXELS_PER_RADIUS, sphere_absorbed_fraction
 
 MASSES_G = (10, 100, 1000)
 COARSE = 8  # voxels per radius with fewer histories: their surface then takes 0.6 %

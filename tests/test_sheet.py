@@ -4,8 +4,8 @@ from datetime import datetime
 
 import pytest
 
-from planardose.cohort import load_cohort
 from planardose.errors import InputError
+from planardose.sheet import load_cohort
 
 COLUMNS = ("patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at")
 ROW = {

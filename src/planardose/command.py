@@ -1,0 +1,126 @@
+"""What the commands of `planardose.cli` share: common options, faults as one line, the run that they work on."""
+
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from planardose.run import Run
+
+BAD_INPUT, INTERNAL_FAULT = 2, 1
+GPU_FULL = ("the GPU has too little free memory", "a GPU that no other program fills",
+            "set a coarser grid_mm, train.batch: 1, or device: cpu")  # fmt: skip
+
+CohortOption = Annotated[
+    Path | None, typer.Option("--cohort", envvar="PLANARDOSE_COHORT", show_envvar=True, help="Cohort sheet (TSV).")
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Config (YAML); without it every default holds.")]
+ResultsOption = Annotated[Path | None, typer.Option("--results", help="Results folder; default: the config's.")]
+PatientOption = Annotated[str, typer.Option("--patient", help="Pseudonym in the sheet.")]
+TimepointOption = Annotated[str, typer.Option("--timepoint", help="Time point in the sheet.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault.")]
+
+
+@contextmanager
+def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message: None) -> Iterator[None]:
+    """Turn a fault into one line on stderr and the contract's exit code; `note` gets the line as well."""
+    from planardose.errors import InputError
+
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("planardose").setLevel(logging.INFO)
+    try:
+        yield
+    except InputError as fault:
+        message, code = str(fault), BAD_INPUT
+    except Exception as fault:
+        if type(fault).__name__ == "OutOfMemoryError":  # torch's, of a GPU; to import it takes seconds
+            message, code = str(InputError(name, *GPU_FULL)), BAD_INPUT
+        else:
+            message, code = f"internal fault in {name}: {_described(fault)}; run again with --debug", INTERNAL_FAULT
+    else:
+        return
+    if debug:
+        traceback.print_exc()
+    typer.echo(f"planardose: {message}", err=True)
+    note(message)
+    raise typer.Exit(code)
+
+
+def _described(fault: Exception) -> str:
+    """One line about an exception, without paths: they may hold names."""
+    if isinstance(fault, OSError) and fault.strerror:
+        return f"{type(fault).__name__}: {fault.strerror}"
+    text = " ".join(str(fault).split())
+    return f"{type(fault).__name__}: {re.sub(r'[^ =:(]*/[^/]+/.*', 'PATH', text)}"[:300]
+
+
+def load_run(cohort: Path | None, config: Path | None, results: Path | None) -> "Run":
+    """`planardose.run.Run` of the common options; config, library folders, results folder and sheet are checked.
+
+    Raises
+    ------
+    InputError
+        On the first fault of any of them.
+    """
+    from planardose.config import load_config
+    from planardose.run import Run
+    from planardose.sheet import load_cohort
+    from planardose.workflow import check_writable, use_library
+
+    settings = load_config(config)
+    use_library(settings)
+    sheet = cohort or Path(settings.cohort)
+    folder = results or Path(settings.results)
+    check_writable(folder)
+    rows = load_cohort(sheet)
+    rows.check_decisions(settings.patients)
+    return Run(settings, rows, folder)
+
+
+def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str | None = None, **more) -> None:
+    """Run one step of a patient; a fault leaves a note in the results for the cohort page, success removes it.
+
+    Parameters
+    ----------
+    name : str
+        Module and function of `planardose.steps`.
+    options : dict
+        Arguments of `load_run`.
+    debug : bool
+        Whether a fault shows its traceback.
+    patient, timepoint : str
+        For the step; no time point where it is the patient's.
+    **more
+        What else the step takes, in order (the chunk of `project`).
+
+    Raises
+    ------
+    typer.Exit
+        With the exit code of a fault, as `faults`.
+    """
+    from planardose.io.files import write_text
+
+    place: list[Path] = []
+
+    def note(message: str) -> None:
+        if place:
+            with suppress(OSError):  # the fault itself is what the user must see
+                write_text(place[0], json.dumps({"step": name, "timepoint": timepoint, "message": message}) + "\n")
+
+    with faults(name, debug, note):
+        run = load_run(**options)
+        run.cohort.rows_of(patient)
+        where = "_".join(str(x) for x in (name, timepoint, *more.values()) if x is not None)
+        place.append(run.results / patient / "errors" / f"{where}.json")
+        step = getattr(import_module(f"planardose.steps.{name}"), name)
+        step(run, patient, *([timepoint] if timepoint else []), *more.values())
+        place[0].unlink(missing_ok=True)

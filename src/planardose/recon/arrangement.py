@@ -1,0 +1,62 @@
+"""Whether the views of a planar pair are exchanged or mirrored; asked where the counts fit the CT oddly badly."""
+
+import numpy as np
+
+from planardose.errors import InputError
+from planardose.patient_model import PatientModel
+from planardose.recon.matcher import Images
+from planardose.recon.register import register
+
+SUSPICIOUS_MISFIT = 0.12  # above it the views may be exchanged or mirrored: seven right demo pairs have 0.03 to 0.11
+BY_KEY = "patients.<id>.<timepoint>.{} in the config puts them right"
+BY_HAND = "export the images as the camera saw them, or give patients.<id>.<timepoint>.shift_mm if they are right"
+CLEARLY_BETTER = 0.75  # of the misfit: another arrangement of the views below it is the right one
+
+
+def check_arrangement(
+    model: PatientModel,
+    responses: np.ndarray,
+    images: Images,
+    max_shift_mm: float,
+    max_rotation_deg: float,
+    misfit: float,
+    where: str,
+) -> None:
+    """Refuse views that would explain the counts clearly better with the heads exchanged, or one or both mirrored.
+
+    Takes three more searches, so it is asked only of a misfit above `SUSPICIOUS_MISFIT`.
+
+    Parameters
+    ----------
+    model, responses, images, max_shift_mm, max_rotation_deg
+        As for `register`.
+    misfit : float
+        Of the images as they are, at the pose that was found.
+    where : str
+        Sheet row, for errors.
+
+    Raises
+    ------
+    InputError
+        Naming what puts the views right.
+    """
+    if misfit <= SUSPICIOUS_MISFIT:
+        return
+    anterior, posterior = images.counts
+    arrangements = {
+        "with the two heads exchanged": (BY_KEY.format("head_order"), [posterior[::-1], anterior[::-1]]),
+        "with the posterior view mirrored": (BY_KEY.format("flip_posterior"), [anterior, posterior[::-1]]),
+        "with both views mirrored": (BY_HAND, [anterior[::-1], posterior[::-1]]),
+    }
+    rivals = []
+    for name, (do, counts) in arrangements.items():
+        rival = Images(np.stack(counts), images.pixel_mm)
+        rivals.append((register(model, responses, rival, max_shift_mm, max_rotation_deg).misfit_after, name, do))
+    other, name, do = min(rivals)
+    if other < CLEARLY_BETTER * misfit:
+        raise InputError(
+            f"{where} planar",
+            f"{100 * misfit:.0f} % of its counts do not fit this patient's CT, {100 * other:.0f} % {name}",
+            "the anterior and the posterior view as the camera sees them",
+            f"look at the images; {do}",
+        )
