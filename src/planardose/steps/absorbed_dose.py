@@ -14,7 +14,7 @@ from planardose.library import Nuclide, load_nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.run import Run
-from planardose.steps.cycle_points import read_rows
+from planardose.steps.result_table import read_rows
 
 COLUMNS = (
     "organ",
@@ -37,8 +37,7 @@ def absorbed_dose(run: Run, patient: str) -> None:
     """
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide)
-    table = run.need("kinetics", "fit-kinetics", patient=patient)
-    kinetics = read_rows(table, f"{patient} kinetics", "fit-kinetics").fillna({"flags": ""})
+    kinetics = read_rows(run, "kinetics", "fit-kinetics", patient=patient).fillna({"flags": ""})
     doses = _organ_doses(run, patient, model, nuclide, kinetics)
     output = run.path("organ_doses", patient=patient)
     with atomic(output) as temporary:
