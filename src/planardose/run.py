@@ -34,7 +34,7 @@ class Run:
         if not path.exists():
             expected = "the output of an earlier step"
             raise InputError(where, "not there yet", expected, f"run 'planardose {step}' first")
-        if not _whole(path):
+        if not is_whole(path):
             raise _damaged(where, step)
         return path
 
@@ -96,7 +96,7 @@ def _damaged(where: str, step: str) -> InputError:
     return InputError(where, "damaged", "a whole file", f"run 'planardose {step}' again")
 
 
-def _whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
     """Whether a file of the results was not cut off, as far as its kind tells: an archive ends with its directory."""
     if path.suffix == ".npz":
         return zipfile.is_zipfile(path)
