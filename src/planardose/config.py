@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from planardose.errors import InputError
-from planardose.strict_yaml import NotYaml, parse_yaml
+from planardose.strict_yaml import KeyTwice, NotYaml, parse_yaml
 
 Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "diffusion"]
 CLASSICAL = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem")
@@ -281,6 +281,21 @@ def check_config_files(paths: list[str | Path]) -> None:
     """Refuse files in which a key stands twice: Snakemake's own reader keeps the last in silence."""
     for path in paths:
         _content(Path(path), tabs=" ")  # Snakemake takes JSON indented with tabs, which is no YAML
+
+
+def check_config_words(words: list[str]) -> None:
+    """Refuse words of Snakemake's command line, as ``train={steps: 5, steps: 6}``, in which a key stands twice.
+
+    Text that is no YAML is Snakemake's to judge, as are all words that give no key of the config.
+    """
+    for key, _, text in (word.removeprefix("--config=").partition("=") for word in words):
+        try:
+            if key in Config.model_fields:
+                parse_yaml(text.strip("'\""))  # quotes that a shell has left, as Snakemake drops them
+        except KeyTwice as fault:
+            raise InputError(f"config {key}", fault.problem, "each key once, on the command line too") from None
+        except NotYaml:
+            continue
 
 
 def _content(path: Path, tabs: str = "\t") -> object:
