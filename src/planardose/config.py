@@ -156,6 +156,12 @@ class Hand(Section):
         min_length=8,
         description="reason why images that look like another patient's are this one's; printed in the report",
     )
+    accept_segmentation: str | None = Field(
+        None,
+        min_length=8,
+        description="reason why labels that do not fit the CT's numbers are its own, at any time point of the patient; "
+        "printed in the report",
+    )
 
     @model_validator(mode="after")
     def _rotation_with_shift(self):
@@ -251,6 +257,11 @@ class Config(Section):
 
     def hand(self, patient: str, timepoint: str) -> Hand:
         return self.patients.get(patient, {}).get(timepoint, Hand())
+
+    def shared_decision(self, patient: str, key: str):
+        """Value of a `Hand` key about what all time points of a patient share: the first that is given, or None."""
+        given = (getattr(hand, key) for hand in self.patients.get(patient, {}).values())
+        return next((value for value in given if value is not None), None)
 
 
 def parse_config(mapping: dict) -> Config:
