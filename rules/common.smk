@@ -8,7 +8,7 @@ from pathlib import Path
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 try:
-    from planardose.config import check_config_files
+    from planardose.config import check_config_files, check_config_words
     from planardose.errors import InputError
     from planardose.origin import check_origin
     from planardose.workflow import Plan
@@ -18,6 +18,7 @@ except ImportError as fault:
 try:
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
+        check_config_words(sys.argv)
     PLAN = Plan.load(config)
     if workflow.is_main_process:
         check_origin(PLAN.cohort, PLAN.results)

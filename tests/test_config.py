@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from planardose.config import Config, Hand, load_config, parse_config
+from planardose.config import Config, Hand, check_config_words, load_config, parse_config
 from planardose.errors import InputError
 from planardose.steps.catalogue import catalogue
 
@@ -88,6 +88,17 @@ def test_a_fault_names_its_key_in_one_line(mapping, named):
         parse_config(mapping)
     assert named in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("word", ["train={steps: 5, steps: 6}", "--config=train='{steps: 5, steps: 6}'"])
+def test_a_key_twice_in_a_word_of_the_command_line(word):
+    with pytest.raises(InputError, match="config train: key 'steps' stands twice; expected each key"):
+        check_config_words(["snakemake", word])
+
+
+@pytest.mark.parametrize("word", ["train={steps: 5}", "results=a: [b", "other={a: 1, a: 2}", "seed=3", "--cores"])
+def test_other_words_of_the_command_line_are_left_to_snakemake(word):
+    check_config_words(["snakemake", word])
 
 
 def test_config_file_that_is_no_yaml(tmp_path):

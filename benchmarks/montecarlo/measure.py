@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -21,6 +20,7 @@ import warp as wp
 
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
+from planardose.machine import load, processor
 from planardose.physics.warp_runtime import start_warp
 from planardose.sim import montecarlo
 from planardose.sim.heads import opposed_heads
@@ -71,11 +71,9 @@ def best(function, clock=time.process_time) -> float:
 
 
 def machine() -> None:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((x.split(":")[1].strip() for x in lines if "model name" in x), "unknown CPU")
     start_warp()
     gpu = wp.get_device("cuda:0").name if wp.is_cuda_available() else "none"
-    print(f"machine: {model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; GPU: {gpu}; "
+    print(f"machine: {processor()}, load {load():.1f}; GPU: {gpu}; "
           f"Python {platform.python_version()}, numpy {np.__version__}, warp {wp.__version__}")  # fmt: skip
 
 

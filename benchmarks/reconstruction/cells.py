@@ -29,6 +29,7 @@ from planardose.io.files import write_text
 from planardose.io.nifti import read_volume
 from planardose.run import Run
 from planardose.sheet import load_cohort
+from planardose.sidecar import read_sidecar
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 from planardose.steps.import_prior import import_prior
@@ -365,11 +366,9 @@ class Bench:
 
     def _kept(self, run: Run, group: Group) -> str:
         """What the patient's last training kept; empty without one."""
-        path = run.path(run.config.weights, patient=self.case.name)
-        told = path.with_name(path.name + ".json")
-        if not group.trained or not told.exists():
+        facts = read_sidecar(run.path(run.config.weights, patient=self.case.name))
+        if not group.trained or not facts:
             return ""
-        facts = json.loads(told.read_text())
         if "reinforce" in facts:
             return "reward stage" if facts["reinforce"]["kept"] else "before the reward stage"
         return facts["training"]["kept"]

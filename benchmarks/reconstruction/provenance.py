@@ -1,12 +1,13 @@
 """Which code made a number, on which machine, when."""
 
 import hashlib
-import os
 import platform
 import subprocess
 from datetime import date
 from functools import cache
 from pathlib import Path
+
+from planardose.machine import load, processor
 
 CLONE = Path(__file__).parents[2]
 
@@ -24,18 +25,9 @@ def commit() -> str:
     return f"{described}-dirty-{hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else described
 
 
-def machine() -> str:
-    """Processor, cores and load, without a host's name."""
-    model = ""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        model = next((x.split(":")[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")), "")
-    return f"{model or platform.machine()}, {os.cpu_count()} cores"
-
-
 def stamp() -> dict:
     """What every cell carries."""
     return {
-        "commit": commit(), "date": date.today().isoformat(), "machine": machine(),
-        "load": round(os.getloadavg()[0], 1), "python": platform.python_version(),
+        "commit": commit(), "date": date.today().isoformat(), "machine": processor(),
+        "load": load(), "python": platform.python_version(),
     }  # fmt: skip

@@ -1,6 +1,5 @@
 """Organ activities of a finished run beside the truth, with what their uncertainty is made of: one row per case."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from planardose.recon.uncertainty import CALIBRATED, Terms, class_of, factors, m
 from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.evaluate import organ_truth, true_anatomy
+from planardose.steps.result_table import read_rows
 
 FACTORS = ("relative", "texture", "limit", "virtual")
 TERMS = ("counts_mbq", "spread_mbq", "holds_mbq")
@@ -35,11 +35,11 @@ def organ_cases(cohort: Path, results: Path) -> pd.DataFrame:
 
 
 def _of(run: Run, cohort: Path, patient: str, timepoint: str, anatomy) -> pd.DataFrame:
-    path = run.path("organs", patient=patient, timepoint=timepoint)
-    table = pd.read_csv(path)
+    keys = {"patient": patient, "timepoint": timepoint}
+    table = read_rows(run, "organs", "reconstruct", **keys)
     source = cohort / "truth" / patient / f"{timepoint}_activity.nii.gz"
     truth = organ_truth(run, patient, timepoint, anatomy, source, set(table.organ))[0]
-    terms = json.loads(path.with_name(path.name + ".json").read_text())["uncertainty_terms"]
+    terms = run.told("organs", "reconstruct", **keys)["uncertainty_terms"]
     table = table[table.activity_mbq_u.notna() & table.organ.map(lambda o: truth.get(o, 0.0) > 0)].copy()
     for name in TERMS:
         table[name] = [np.inf if terms[o][name] is None else terms[o][name] for o in table.organ]

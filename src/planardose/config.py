@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from planardose.errors import InputError
-from planardose.strict_yaml import NotYaml, parse_yaml
+from planardose.strict_yaml import KeyTwice, NotYaml, parse_yaml
 
 Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "diffusion"]
 CLASSICAL = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem")
@@ -164,6 +164,12 @@ class Hand(Section):
         min_length=8,
         description="reason why images that look like another patient's are this one's; printed in the report",
     )
+    accept_segmentation: str | None = Field(
+        None,
+        min_length=8,
+        description="reason why labels that do not fit the CT's numbers are its own, at any time point of the patient; "
+        "printed in the report",
+    )
 
     @model_validator(mode="after")
     def _rotation_with_shift(self):
@@ -261,6 +267,11 @@ class Config(Section):
     def hand(self, patient: str, timepoint: str) -> Hand:
         return self.patients.get(patient, {}).get(timepoint, Hand())
 
+    def shared_decision(self, patient: str, key: str):
+        """Value of a `Hand` key about what all time points of a patient share: the first that is given, or None."""
+        given = (getattr(hand, key) for hand in self.patients.get(patient, {}).values())
+        return next((value for value in given if value is not None), None)
+
 
 def parse_config(mapping: dict) -> Config:
     """Validate a mapping; the first fault becomes one `InputError` line that names the key."""
@@ -290,6 +301,21 @@ def check_config_files(paths: list[str | Path]) -> None:
     """Refuse files in which a key stands twice: Snakemake's own reader keeps the last in silence."""
     for path in paths:
         _content(Path(path), tabs=" ")  # Snakemake takes JSON indented with tabs, which is no YAML
+
+
+def check_config_words(words: list[str]) -> None:
+    """Refuse words of Snakemake's command line, as ``train={steps: 5, steps: 6}``, in which a key stands twice.
+
+    Text that is no YAML is Snakemake's to judge, as are all words that give no key of the config.
+    """
+    for key, _, text in (word.removeprefix("--config=").partition("=") for word in words):
+        try:
+            if key in Config.model_fields:
+                parse_yaml(text.strip("'\""))  # quotes that a shell has left, as Snakemake drops them
+        except KeyTwice as fault:
+            raise InputError(f"config {key}", fault.problem, "each key once, on the command line too") from None
+        except NotYaml:
+            continue
 
 
 def _content(path: Path, tabs: str = "\t") -> object:

@@ -4,7 +4,6 @@ Snakemake reruns a job whose mark changed (`workflow`), but it remembers marks i
 or without its memory, it takes whatever stands in the results for done: another cohort's, with the same ids, too.
 """
 
-import json
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from planardose.errors import InputError
 from planardose.io.files import sha256_of
 from planardose.library import canonical_nuclide
 from planardose.paths import TEMPLATES
+from planardose.sidecar import read_object, read_sidecar
 
 MEMORY = Path(".snakemake/metadata")  # of the working folder
 WITH_INPUTS = ("ct", "labels", "planar", "prior")  # outputs whose sidecars hold the hashes of the sheet's files
@@ -57,12 +57,12 @@ def _differences(cohort: Cohort, results: Path, patient: str) -> Iterator[tuple[
     for key in WITH_INPUTS:
         for timepoint in rows if "{timepoint}" in TEMPLATES[key] else (first.timepoint,):
             path = results / TEMPLATES[key].format(patient=patient, timepoint=timepoint)
-            for entry in _read(path.with_name(path.name + ".json")).get("inputs", ()):
+            for entry in read_sidecar(path).get("inputs", ()):
                 column = entry.get("column")
                 file = rows[timepoint].paths.get(column)
                 if column and file is not None and file.exists() and sha256_of(file) != entry["sha256"]:
                     yield f"{patient} {column}", f"the results folder holds results of another {column}"
-    told = _read(results / TEMPLATES["summary"].format(patient=patient))
+    told = read_object(results / TEMPLATES["summary"].format(patient=patient))
     ours = {
         "nuclide": canonical_nuclide(first.nuclide), "tracer": first.tracer,
         "injections": sorted({(r.injected_at.isoformat(), round(r.administered_mbq, 6)) for r in rows.values()}),
@@ -78,12 +78,3 @@ def _injections(summary: dict) -> list:
         return sorted((c["injected_at"], round(c["administered_mbq"], 6)) for c in summary["cycles"].values())
     except (AttributeError, KeyError, TypeError):
         return []
-
-
-def _read(path: Path) -> dict:
-    """A JSON of the results; nothing where there is none, or one that another program wrote."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

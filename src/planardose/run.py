@@ -12,6 +12,7 @@ from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.files import sha256_of, write_text
 from planardose.paths import STEP_VERSIONS, TEMPLATES
+from planardose.sidecar import read_sidecar, sidecar_of
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,20 @@ class Run:
     def need(self, key: str, step: str, **wildcards) -> Path:
         """Path of an output of an earlier step; missing or cut off raises `InputError` that names the step to run."""
         path = self.path(key, **wildcards)
-        where = " ".join(str(x) for x in (wildcards.get("patient", "cohort"), wildcards.get("timepoint"), key) if x)
+        where = place_of(key, **wildcards)
         if not path.exists():
             expected = "the output of an earlier step"
             raise InputError(where, "not there yet", expected, f"run 'planardose {step}' first")
-        if not _whole(path):
-            raise InputError(where, "damaged", "a whole file", f"run 'planardose {step}' again")
+        if not is_whole(path):
+            raise _damaged(where, step)
         return path
+
+    def told(self, key: str, step: str, **wildcards) -> dict:
+        """What the sidecar of an output of an earlier step tells; missing or cut off raises as in `need`."""
+        found = read_sidecar(self.need(key, step, **wildcards))
+        if not found:
+            raise _damaged(f"{place_of(key, **wildcards)} sidecar", step)
+        return found
 
     def sheet_input(self, patient: str, column: str, timepoint: str | None = None) -> dict:
         """Sidecar entry of an input: sheet row, column and SHA-256, never the path."""
@@ -76,10 +84,19 @@ class Run:
             **more,
             "command": command_line(),
         }
-        write_text(output.with_name(output.name + ".json"), json.dumps(meta, indent=1, sort_keys=True) + "\n")
+        write_text(sidecar_of(output), json.dumps(meta, indent=1, sort_keys=True) + "\n")
 
 
-def _whole(path: Path) -> bool:
+def place_of(key: str, patient: str = "cohort", timepoint: str | None = None, **_) -> str:
+    """How messages name an output: patient, time point where it has one, key."""
+    return " ".join(x for x in (patient, timepoint, key) if x)
+
+
+def _damaged(where: str, step: str) -> InputError:
+    return InputError(where, "damaged", "a whole file", f"run 'planardose {step}' again")
+
+
+def is_whole(path: Path) -> bool:
     """Whether a file of the results was not cut off, as far as its kind tells: an archive ends with its directory."""
     if path.suffix == ".npz":
         return zipfile.is_zipfile(path)

@@ -14,6 +14,10 @@ class NotYaml(ValueError):
         self.problem, self.line = problem, line
 
 
+class KeyTwice(NotYaml):
+    """A key stands twice in one mapping."""
+
+
 def _check_keys(root: yaml.Node) -> None:
     """Refuse a key that stands twice, in the nodes as they were written: constructing them merges ``<<`` into them."""
     seen, todo = set(), [root]
@@ -33,7 +37,7 @@ def _check_mapping(node: yaml.MappingNode) -> None:
     names = set()
     for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
         if (key.tag, key.value) in names:
-            raise NotYaml(f"key '{key.value[:60]}' stands twice", key.start_mark.line + 1)
+            raise KeyTwice(f"key '{key.value[:60]}' stands twice", key.start_mark.line + 1)
         names.add((key.tag, key.value))
 
 
@@ -43,8 +47,9 @@ def parse_yaml(text: str) -> object:
     Raises
     ------
     NotYaml
-        If it is no YAML, holds a value that cannot be (a date in February's 30th, a number of thousands of digits),
-        or a key twice in one mapping.
+        If it is no YAML, or holds a value that cannot be (a date in February's 30th, a number of thousands of digits).
+    KeyTwice
+        If a key stands twice in one mapping.
     """
     try:
         loader = yaml.SafeLoader(text)

@@ -39,7 +39,7 @@ class Depends:
     config : tuple of str
         Keys of `Config`, whole sections or ``section.key``.
     hand : tuple of str
-        Keys of `config.Hand`, of the job's own time point.
+        Keys of `config.Hand`, of the job's own time point; of any of the patient's where the job has none.
     files, cells : tuple of str
         File columns, and other fields, of the sheet's rows.
     catalogues : tuple of str
@@ -73,7 +73,9 @@ DEPENDS = {
         cells=("acquired_at", *INJECTION, "utc_offset", "calibration_cps_per_mbq"),
         catalogues=IMAGING,
     ),
-    "segment": Depends(config=("segmentation", "grid_mm"), files=("segmentation", "lesions")),
+    "segment": Depends(
+        config=("segmentation", "grid_mm"), hand=("accept_segmentation",), files=("segmentation", "lesions")
+    ),
     "import_prior": Depends(files=("prior_image", "prior_ct")),
     "sample_uptake": Depends(config=("seed", "sampling"), cells=INJECTED, catalogues=("nuclides", "tracers")),
     "project": Depends(config=("seed", "projection"), catalogues=IMAGING),
@@ -232,9 +234,11 @@ class Plan:
         settings = self.config.model_dump(mode="json", include=_included(set(needs.config) - {"patients"}))
         if "patients" in needs.config and patient in self.config.patients:
             settings["patients"] = {t: h.model_dump(mode="json") for t, h in self.config.patients[patient].items()}
-        hand = (
-            self.config.hand(patient, timepoint).model_dump(mode="json", include=set(needs.hand)) if timepoint else {}
-        )
+        if timepoint:
+            hand = self.config.hand(patient, timepoint).model_dump(mode="json", include=set(needs.hand))
+        else:
+            shared = {k: self.config.shared_decision(patient, k) for k in needs.hand}
+            hand = {k: v for k, v in shared.items() if v is not None}
         start = [POPULATION.read_text()] if settings.get("train", {}).get("start") == "population" else []
         return [
             STEP_VERSIONS[step],

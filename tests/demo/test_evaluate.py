@@ -61,11 +61,13 @@ def _write_results(run: Run, activity: np.ndarray) -> None:
             rows.append(f"{name},{method},{volume},{factor * mbq},{u}")
     path = run.path("organs", patient="P01", timepoint="t24")
     path.write_text("\n".join(rows) + "\n")
+    run.sidecar(path, "reconstruct", "organ activities", "MBq")
     doses = run.path("organ_doses", patient="P01")
     doses.parent.mkdir(parents=True)
     doses.write_text(
         "organ,method,cycle,dose_gy,dose_gy_u\nliver,unet,1,1.5,0.4\nliver,unet,2,0.8,0.2\nkidney_left,unet,1,9,\n"
     )
+    run.sidecar(doses, "absorbed_dose", "organ doses", "Gy")
 
 
 def test_every_figure(run, tmp_path):
@@ -119,6 +121,19 @@ def test_a_hidden_lesion_counts_where_the_chain_has_its_place(run, tmp_path):
     liver = records[(records.measure == "activity_mbq") & (records.region == "liver")]
     hidden_mbq = 2**3 * FINE.voxel_ml * BQ_ML["lesion_2"] / 1e6
     assert liver.truth.to_numpy() == pytest.approx(6**3 * FINE.voxel_ml * 0.1 + hidden_mbq)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [("organs", "^P01 t24 organs: cut off, or changed .*; run 'planardose reconstruct' again$"),
+     ("organ_doses", "^P01 organ_doses: cut off, or changed .*; run 'planardose absorbed-dose' again$")],
+)  # fmt: skip
+def test_a_table_edited_by_hand_is_not_evaluated(run, tmp_path, key, says):
+    path = run.path(key, patient="P01", timepoint="t24")
+    path.write_text(path.read_text().replace("liver,unet", "spleen,unet"))
+    with pytest.raises(InputError, match=says):
+        evaluate(run, tmp_path / "truth")
+    assert not (run.results / "evaluation.csv").exists()
 
 
 def test_a_truth_of_another_cohort_is_told(run, tmp_path):

@@ -23,7 +23,8 @@ def cohort(tmp_path_factory):
     from planardose.steps.report import report
     from planardose.steps.report_cohort import report_cohort
 
-    hands = {"P02": {"t24": {"accept_gate": REASON, "shift_mm": (2.0, 5.0)}}}
+    looked = {"accept_segmentation": "effusion, outlines looked at"}
+    hands = {"P02": {"t24": {"accept_gate": REASON, "shift_mm": (2.0, 5.0), **looked}}}
     folder = tmp_path_factory.mktemp("jane_roe")
     run = fake.make_run(folder, ["P01", "P02", "P03", "P04"], hours=HOURS, patients=hands)
     for n, patient in enumerate(["P01", "P02"]):

@@ -107,6 +107,7 @@ def test_fallback_and_hand_decisions_are_shown(cohort):
     assert "fallback: QPlanar + MLEM" in words and "failed its re-projection gate at t168" in words
     assert "arms moved &lt;between&gt; the views" in html and "<between>" not in html
     assert "registration set by hand" in words
+    assert "t24: label map accepted" in words and "“effusion, outlines looked at”" in words
 
 
 def test_wrong_inputs_are_said_on_the_first_screen_and_no_dose_is_to_be_used(tmp_path):

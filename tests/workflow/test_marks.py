@@ -154,6 +154,8 @@ def test_hand_made_decisions_change_their_time_point_only(cohort, write_sheet):
     assert flipped == {("import_planar", "P01", "t24"), ("report", "P01", None)}
     shifted = changed(before, marks(patients={"P01": {"t24": {"shift_mm": [1, 2]}}}))
     assert shifted == {("register", "P01", "t24"), ("report", "P01", None)}
+    accepted = changed(before, marks(patients={"P01": {"t24": {"accept_segmentation": "looked at it"}}}))
+    assert accepted == {("segment", "P01", None), ("report", "P01", None)}
 
 
 def test_a_changed_organ_prior_changes_what_reads_it(cohort, write_sheet, monkeypatch):

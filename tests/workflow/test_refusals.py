@@ -43,6 +43,14 @@ def test_decisions_given_twice_in_a_configfile(write_sheet, workflow, tmp_path, 
     assert "config file: key 'patients' stands twice in line 4" in line and str(tmp_path) not in line
 
 
+@pytest.mark.parametrize("word", ["train={steps: 5, steps: 6}", "patients={'P01': {'t4': {}, 't4': {}}}"])
+def test_a_key_twice_in_a_word_of_the_command_line(write_sheet, workflow, tmp_path, word):
+    run = workflow(tmp_path, write_sheet(tmp_path, [("P01", "t4")]), config=(word,))
+    (line,) = refused(run(), tmp_path)
+    key, twice = word.split("=")[0], "steps" if "steps" in word else "t4"
+    assert f"config {key}: key '{twice}' stands twice; expected each key once" in line
+
+
 def test_a_configfile_in_json_indented_with_tabs_is_taken(write_sheet, workflow, tmp_path):
     mine = tmp_path / "mine.json"
     mine.write_text('{\n\t"methods": ["qplanar_mlem"]\n}\n')

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from planardose.errors import InputError
+from planardose.io.files import sha256_of
 from planardose.steps.verify import verify
 
 
@@ -50,6 +51,24 @@ def test_every_kind_of_number_must_be_equal(tmp_path):
         "P01/model/unet.safetensors.json",
     }
     assert any("line 2: A 'liver,1', B 'liver,1.0000001'" in d for d in differences)
+
+
+def test_a_file_that_is_not_what_its_step_wrote_is_told_also_where_both_folders_have_it(tmp_path):
+    a, b = results(tmp_path / "a"), results(tmp_path / "b")
+    table = "P01/recon/t4_organs.csv"
+    for folder in (a, b):
+        (folder / f"{table}.json").write_text(json.dumps({"sha256": sha256_of(folder / table)}))
+    assert verify(a, b)[1] == []
+    changed = "cut off, or changed after it was written, in {}; run its step again"
+    whole = (a / table).read_text()
+    (a / table).write_text(whole.replace("liver,1", "liver,2"))
+    assert verify(a, b)[1] == [f"{table}: {changed.format('A')}"]
+    (b / table).write_bytes((a / table).read_bytes())
+    assert verify(a, b)[1] == [f"{table}: {changed.format('A and B')}"]
+    for folder in (a, b):
+        (folder / table).write_text(whole)
+    (b / f"{table}.json").write_text('{"sha256": "')
+    assert verify(a, b)[1] == [f"{table}.json: {changed.format('B')}"]
 
 
 def test_a_missing_file_is_a_difference(tmp_path):

@@ -266,6 +266,7 @@ def _by_hand(s: dict) -> list[str]:
         "rotation_deg": "rotation set by hand: {} degrees",
         "accept_gate": "failed gate accepted: “{}”",
         "same_patient": "images accepted as this patient's: “{}”",
+        "accept_segmentation": "label map accepted as this CT's: “{}”",
         "windows_kev": "energy windows given by hand: {} keV",
     }
     return [

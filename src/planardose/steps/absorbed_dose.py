@@ -1,7 +1,5 @@
 """Step absorbed-dose: dose map, and organ doses with uncertainty."""
 
-import json
-
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -20,7 +18,7 @@ from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.sim.organ_photons import OrganPhotons, organ_photons
 from planardose.sim.photon_dose import dose_gy
-from planardose.steps.cycle_points import read_rows
+from planardose.steps.result_table import read_rows
 
 COLUMNS = (
     "organ",
@@ -45,8 +43,7 @@ def absorbed_dose(run: Run, patient: str) -> None:
     """
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide)
-    table = run.need("kinetics", "fit-kinetics", patient=patient)
-    kinetics = read_rows(table, f"{patient} kinetics", "fit-kinetics").fillna({"flags": ""})
+    kinetics = read_rows(run, "kinetics", "fit-kinetics", patient=patient).fillna({"flags": ""})
     photons = _photons(run, patient, model, nuclide, kinetics)
     doses = _organ_doses(run, patient, model, nuclide, kinetics, photons)
     output = run.path("organ_doses", patient=patient)
@@ -66,10 +63,9 @@ def absorbed_dose(run: Run, patient: str) -> None:
 
 def _photons(run: Run, patient: str, model: PatientModel, nuclide: Nuclide, kinetics: pd.DataFrame) -> OrganPhotons:
     """What photons carry between the organs, and leave in the voxels by the method of the integral map, keV MBq h."""
-    source = run.need("tia", "fit-kinetics", patient=patient)
-    method = json.loads(source.with_name(source.name + ".json").read_text())["method"]
     if not run.config.dose.photons:
         return OrganPhotons.none(len(model.organs), model.grid)
+    method = run.told("tia", "fit-kinetics", patient=patient)["method"]
     totals = kinetics[kinetics.method == method].groupby("organ").tia_mbq_h.sum()
     decays = totals.reindex(model.organs, fill_value=0.0).to_numpy()
     seed = seed_for(run.config.seed, "absorbed_dose", patient)

@@ -1,7 +1,5 @@
 """How long the steps take on this machine, on one synthetic patient: `planardose benchmark`."""
 
-import os
-import platform
 import subprocess
 import sys
 import time
@@ -14,6 +12,7 @@ import planardose
 from planardose.config import Config
 from planardose.jobs import Job, jobs_of
 from planardose.learn.device import device_of
+from planardose.machine import load, processor
 from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.make_demo import make_demo
@@ -36,7 +35,7 @@ def benchmark(config: Config, say: Callable[[str], None]) -> None:
     say : callable
         Prints a line.
     """
-    say(f"{_machine()}; {device_of(config.device)}; planardose {planardose.__version__}")
+    say(f"{processor()}, load {load():.1f}; {device_of(config.device)}; planardose {planardose.__version__}")
     with TemporaryDirectory() as folder:
         make_demo(Path(folder) / "demo", 1, SEED)
         whole = load_cohort(Path(folder) / "demo/cohort.tsv")
@@ -73,10 +72,3 @@ def _start_up() -> float:
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import planardose.cli, planardose.learn.infer"], check=True)
     return time.perf_counter() - began
-
-
-def _machine() -> str:
-    info, model = Path("/proc/cpuinfo"), ""
-    if info.exists():
-        model = next((x.split(":")[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")), "")
-    return f"{model or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"

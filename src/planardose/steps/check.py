@@ -6,7 +6,6 @@ from hashlib import sha256
 
 import numpy as np
 
-from planardose.anatomy.label_checks import check_matter
 from planardose.anatomy.labels import add_lesions, read_segmentation
 from planardose.cohort import Row
 from planardose.errors import InputError
@@ -18,6 +17,7 @@ from planardose.physics.sensitivity import scale_of
 from planardose.planar import EnergyWindow
 from planardose.run import Run
 from planardose.steps.import_planar import checked_pair
+from planardose.steps.own_labels import check_own_labels
 from planardose.steps.same_patient import check_same_patient
 from planardose.steps.spect_input import read_spect
 
@@ -55,7 +55,8 @@ def check(run: Run) -> list[str]:
 
 
 def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
-    paths = run.cohort.rows_of(patient)[0].paths
+    row = run.cohort.rows_of(patient)[0]
+    paths = row.paths
     ct = _tried(faults, read_ct, paths["ct"], f"{patient} ct")
     if ct is None:
         return
@@ -63,7 +64,7 @@ def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
     if "segmentation" in paths and run.config.segmentation.backend != "totalsegmentator":
         labels = _tried(faults, read_segmentation, paths["segmentation"], ct.grid, f"{patient} segmentation")
         if labels is not None:
-            _tried(faults, check_matter, ct, labels, f"{patient} segmentation")
+            _tried(faults, check_own_labels, run.config, row, ct, labels)
     elif run.config.segmentation.backend == "labels":
         faults.append(f"{patient} segmentation: empty cell; expected a label map, as segmentation.backend is 'labels'")
     if "prior_image" in paths:

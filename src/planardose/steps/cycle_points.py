@@ -2,16 +2,15 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from planardose.dose.time_activity import TimeActivity
 from planardose.errors import InputError
-from planardose.io.files import sha256_of
 from planardose.io.planar_file import load_pair
 from planardose.run import Run
+from planardose.steps.result_table import read_rows
 from planardose.units import hours_between
 
 OWN = "activity_mbq_u_own"
@@ -46,28 +45,6 @@ class CyclePoints:
         return all(OWN in t for t in self.tables)
 
 
-def read_rows(path: Path, where: str, step: str) -> pd.DataFrame:
-    """A table of the results as its step wrote it.
-
-    Raises
-    ------
-    InputError
-        If it does not have the hash in its sidecar: it was cut off or changed, which its rows need not show.
-    """
-    if sha256_of(path) != _told_hash(path):
-        raise InputError(where, "cut off, or changed after it was written", "the file whose sha256 its sidecar holds",
-                         f"run 'planardose {step}' again")  # fmt: skip
-    return pd.read_csv(path)
-
-
-def _told_hash(path: Path) -> str | None:
-    """The hash in the sidecar of a file; None where that cannot be read."""
-    try:
-        return json.loads(path.with_name(path.name + ".json").read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def read_gates(run: Run, patient: str) -> dict[str, dict]:
     """Time point -> verdict of its re-projection gate."""
     rows = run.cohort.rows_of(patient)
@@ -87,8 +64,9 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
     rows = [r for r in run.cohort.rows_of(patient) if run.cohort.cycle_of(r) == cycle]
     points = []
     for row in rows:
-        table = run.need("organs", "reconstruct", patient=patient, timepoint=row.timepoint)
-        pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
+        keys = {"patient": patient, "timepoint": row.timepoint}
+        table = read_rows(run, "organs", "reconstruct", **keys)
+        pair = load_pair(run.need("planar", "import-planar", **keys))
         hours = hours_between(row.injected_at, pair.mid_time)
         if hours <= 0:
             raise InputError(
@@ -97,9 +75,8 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
                 "a time after injected_at",
                 "correct injected_at or acquired_at in the sheet",
             )
-        found = read_rows(table, f"{row.where} organs", "reconstruct")
-        meta = json.loads(table.with_name(table.name + ".json").read_text())
-        points.append((hours, row.timepoint, found, meta["split_by_mbq_ml"]))
+        split = run.told("organs", "reconstruct", **keys)["split_by_mbq_ml"]
+        points.append((hours, row.timepoint, table, split))
     if len({frozenset(zip(t.organ, t.method, strict=True)) for _, _, t, _ in points}) > 1:
         told = f"{patient} cycle {cycle} organs"
         raise InputError(told, "time points with other rows than the others", "the same organs and methods at all",

@@ -13,6 +13,7 @@ from planardose.io.files import atomic
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
 from planardose.run import Run
+from planardose.steps.result_table import read_rows
 from planardose.steps.scores import SSIM_SETTINGS, collected, map_scores
 
 COLUMNS = ("patient", "timepoint", "method", "measure", "region", "value", "truth", "u")
@@ -84,7 +85,7 @@ def evaluate(run: Run, truth: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If no patient of the sheet has a truth and results.
+        If no patient of the sheet has a truth and results, or a table was changed after it was written.
     """
     records: list[tuple] = []
     for patient in run.cohort.patients:
@@ -147,7 +148,7 @@ def organ_truth(
 
 
 def _timepoint_records(run: Run, patient: str, timepoint: str, anatomy: TrueAnatomy, source: Path) -> list[tuple]:
-    organs = pd.read_csv(run.path("organs", patient=patient, timepoint=timepoint))
+    organs = read_rows(run, "organs", "reconstruct", patient=patient, timepoint=timepoint)
     truth, bq_ml = organ_truth(run, patient, timepoint, anatomy, source, set(organs.organ))
     records = [
         (patient, timepoint, r.method, "activity_mbq", r.organ, r.activity_mbq, truth[r.organ], r.activity_mbq_u)
@@ -197,11 +198,10 @@ def _mean_inside(estimate: np.ndarray, grid: Grid, inside: np.ndarray, bq_ml: Vo
 
 def _dose_records(run: Run, patient: str, source: Path) -> list[tuple]:
     """Organ doses of all cycles together; uncertainties of cycles are taken as fully correlated."""
-    path = run.path("organ_doses", patient=patient)
-    if not (path.is_file() and source.is_file()):
+    if not (run.path("organ_doses", patient=patient).is_file() and source.is_file()):
         return []
     truth = pd.read_csv(source).set_index("organ").dose_gy
-    doses = pd.read_csv(path).groupby(["organ", "method"], sort=False)
+    doses = read_rows(run, "organ_doses", "absorbed-dose", patient=patient).groupby(["organ", "method"], sort=False)
     summed = doses.agg(dose_gy=("dose_gy", "sum"), u=("dose_gy_u", lambda u: u.sum(skipna=False))).reset_index()
     return [
         (patient, "", r.method, "dose_gy", r.organ, r.dose_gy, truth[r.organ], r.u)

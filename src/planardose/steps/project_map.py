@@ -21,6 +21,7 @@ from planardose.patient_model import PatientModel
 from planardose.physics.warp_runtime import warp_device
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.run import command_line
+from planardose.sidecar import sidecar_of
 from planardose.sim.acquire import DeadTime, acquire
 from planardose.sim.heads import Head, opposed_heads
 from planardose.sim.montecarlo import Options, Views, simulate
@@ -176,4 +177,4 @@ def _sidecar(
         "histories": views.histories, "relative_error": views.clear_error, "photon_balance": views.balance,
         "rate_cps": views.rate.sum(axis=(2, 3)).tolist(), "unscattered_cps": views.primary.sum(axis=(2, 3)).tolist(),
     }  # fmt: skip
-    write_text(out.with_name(out.name + ".json"), json.dumps(meta, indent=1, sort_keys=True) + "\n")
+    write_text(sidecar_of(out), json.dumps(meta, indent=1, sort_keys=True) + "\n")

@@ -34,9 +34,10 @@ from planardose.report.summary import patient_summary
 from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, percent
 from planardose.run import Run
-from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates, read_rows
+from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
 from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
+from planardose.steps.result_table import read_rows
 from planardose.units import rounded
 
 CLEAR_MOVE = 2.0  # standard uncertainties
@@ -45,7 +46,7 @@ CLEAR_MOVE = 2.0  # standard uncertainties
 def report(run: Run, patient: str) -> None:
     """Write `summary` and the self-contained page `report`."""
     kinetics, doses = (
-        read_rows(run.need(key, step, patient=patient), f"{patient} {key}", step).fillna({"flags": ""})
+        read_rows(run, key, step, patient=patient).fillna({"flags": ""})
         for key, step in (("kinetics", "fit-kinetics"), ("organ_doses", "absorbed-dose"))
     )
     summary = _write_summary(run, patient, kinetics, doses)
@@ -84,7 +85,7 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     if run.config.weights in hashes:
         choice["network"] = _network_kept(run, patient)
     dose = run.need("dose", "absorbed-dose", patient=patient)
-    energy = json.loads(dose.with_name(dose.name + ".json").read_text())["energy"]
+    energy = run.told("dose", "absorbed-dose", patient=patient)["energy"]
     more = {"hashes": hashes, "energy": energy, "scale": _scales(run, patient)}
     if not run.config.dose.photons:
         nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).name
@@ -98,11 +99,9 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
 
 def _network_kept(run: Run, patient: str) -> str:
     """What training kept: the patient's own network, the population network, or the base alone (zero output)."""
-    weights = run.path("weights", patient=patient)
-    kept = json.loads(weights.with_name(weights.name + ".json").read_text())["training"]["kept"]
+    kept = run.told("weights", "train", patient=patient)["training"]["kept"]
     if run.config.weights == "reinforced":
-        stage = run.path("reinforced", patient=patient)
-        won = json.loads(stage.with_name(stage.name + ".json").read_text())["reinforce"]["kept"]
+        won = run.told("reinforced", "reinforce", patient=patient)["reinforce"]["kept"]
         kept += ", reinforced" if won else ""
     return kept
 
@@ -279,8 +278,7 @@ def _retained(cycles: list[CyclePoints], summary: dict) -> dict[str, float]:
 
 
 def _kinetics_note(run: Run, patient: str) -> str:
-    path = run.path("kinetics", patient=patient)
-    meta = json.loads(path.with_name(path.name + ".json").read_text())
+    meta = run.told("kinetics", "fit-kinetics", patient=patient)
     if "not separated" in meta["calibration"]:
         return words.NOT_SEPARATED
     residue = max(meta["residue_bound"].values(), default=0.0)

@@ -9,7 +9,7 @@ from planardose.io.files import atomic, write_text
 from planardose.paths import STEP_VERSIONS
 from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.run import Run
-from planardose.steps.cycle_points import read_rows
+from planardose.steps.result_table import read_rows
 
 COLUMNS = [
     "patient",
@@ -83,7 +83,7 @@ def _rows(run: Run, line: PatientLine) -> pd.DataFrame:
         return pd.DataFrame(
             [{"patient": line.patient, "status": line.status, "message": line.message}], columns=COLUMNS
         )
-    doses = read_rows(run.path("organ_doses", patient=line.patient), f"{line.patient} organ_doses", "absorbed-dose")
+    doses = read_rows(run, "organ_doses", "absorbed-dose", patient=line.patient)
     used = doses[doses.method == line.summary["method"]]
     added = {"patient": line.patient, "gate": line.summary["gate"], "status": line.status, "message": line.message}
     return used.assign(**added)[COLUMNS]

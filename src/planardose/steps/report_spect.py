@@ -1,7 +1,5 @@
 """What the patient's page shows of the comparisons with a SPECT."""
 
-import json
-
 import numpy as np
 
 from planardose.image import Volume
@@ -11,7 +9,7 @@ from planardose.recon.emission import smoothed
 from planardose.report.images import display_grid, resampled, spect_figure
 from planardose.report.patient_page import SpectSection
 from planardose.run import Run
-from planardose.steps.cycle_points import read_rows
+from planardose.steps.result_table import read_rows
 
 KBQ_PER_BQ = 1e-3
 
@@ -24,9 +22,8 @@ def spect_sections(run: Run, patient: str, model: PatientModel, ct: Volume, meth
 
 def _section(run: Run, patient: str, timepoint: str, model: PatientModel, ct: Volume, method: str) -> SpectSection:
     keys = {"patient": patient, "timepoint": timepoint}
-    table = run.need("spect", "compare-spect", **keys)
-    rows = read_rows(table, f"{patient} {timepoint} spect", "compare-spect")
-    facts = json.loads(table.with_name(table.name + ".json").read_text())
+    rows = read_rows(run, "spect", "compare-spect", **keys)
+    facts = run.told("spect", "compare-spect", **keys)
     spect = _read(run, "spect_map", "compare-spect", keys)
     ours = _read(run, "map", "reconstruct", keys | {"method": method})
     seen = np.any(spect.data > 0, axis=(0, 1))

@@ -3,13 +3,13 @@
 import numpy as np
 
 from planardose.anatomy.build import build_model
-from planardose.anatomy.label_checks import check_matter
 from planardose.anatomy.labels import add_lesions, labels_table, names_table, read_segmentation
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.files import sha256_of, write_text
 from planardose.io.nifti import read_volume, write_volume
 from planardose.run import Run
+from planardose.steps.own_labels import check_own_labels
 
 
 def _labels(run: Run, patient: str, ct: Volume) -> tuple[Volume, list, dict]:
@@ -36,13 +36,15 @@ def segment(run: Run, patient: str) -> None:
     Raises
     ------
     InputError
-        No segmentation, faults in the label map or the lesion map, missing TotalSegmentator weights.
+        No segmentation, faults in the label map or the lesion map, missing TotalSegmentator weights; as
+        `check_own_labels`.
     """
     source = run.need("ct", "import-ct", patient=patient)
     ct = read_volume(source, "CT number", "HU", f"{patient} ct", dtype=np.int16)
     labels, inputs, description = _labels(run, patient, ct)
-    check_matter(ct, labels, f"{patient} segmentation")
-    lesions = run.cohort.rows_of(patient)[0].paths.get("lesions")
+    row = run.cohort.rows_of(patient)[0]
+    check_own_labels(run.config, row, ct, labels)
+    lesions = row.paths.get("lesions")
     if lesions is not None:
         labels = add_lesions(labels, lesions, f"{patient} lesions")
         inputs.append(run.sheet_input(patient, "lesions"))

@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from planardose.errors import InputError
+from planardose.io.files import sha256_of
+from planardose.run import is_whole
+from planardose.sidecar import read_sidecar
 
 # Neither pages, pictures, logs, timings nor a training's resume point are promised to be equal.
 EXEMPT_SUFFIXES = (".html", ".png", ".log", ".pt")
 EXEMPT_FOLDERS = {"logs", "benchmarks"}
 EXEMPT_KEYS = {"command", "host", "created", "seconds", "device"}
+CHANGED = "cut off, or changed after it was written, in {}; run its step again"
 
 
 def verify(a: Path, b: Path) -> tuple[int, list[str]]:
-    """Compare all files of two results folders.
+    """Compare all files of two results folders, and each with the hash in its sidecar: equal copies may be damaged.
 
     Returns
     -------
@@ -35,7 +39,9 @@ def verify(a: Path, b: Path) -> tuple[int, list[str]]:
     differences += [f"{n}: only in B" for n in sorted(names[1] - names[0])]
     both = sorted(names[0] & names[1])
     for name in both:
-        differences += [f"{name}: {what}" for what in _differences(a / name, b / name)]
+        changed = [side for side, folder in (("A", a), ("B", b)) if _changed(folder / name)]
+        what = [CHANGED.format(" and ".join(changed))] if changed else _differences(a / name, b / name)
+        differences += [f"{name}: {x}" for x in what]
     return len(both), differences
 
 
@@ -47,6 +53,11 @@ def _exempt(name: str) -> bool:
 def _comparable(folder: Path) -> set[str]:
     files = (str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
     return {name for name in files if not _exempt(name)}
+
+
+def _changed(path: Path) -> bool:
+    """Whether a file is not what its step wrote: cut off, or without the hash that its sidecar holds."""
+    return not is_whole(path) or read_sidecar(path).get("sha256") not in (None, sha256_of(path))
 
 
 def _differences(a: Path, b: Path) -> Iterator[str]:

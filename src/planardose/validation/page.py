@@ -1,6 +1,5 @@
 """The validation page: what is checked, how well, on which machine, and how to make it again."""
 
-import os
 import platform
 from collections.abc import Iterable
 from datetime import date
@@ -11,6 +10,7 @@ from pathlib import Path
 import warp as wp
 
 from planardose.io.files import write_text
+from planardose.machine import processor
 from planardose.physics.warp_runtime import start_warp
 from planardose.validation import table
 from planardose.validation.check import Check, Effort
@@ -63,17 +63,10 @@ def machine() -> list[str]:
     cuda = [d.name for d in wp.get_cuda_devices()] if wp.is_cuda_available() else []
     versions = ", ".join(f"{p} {version(p)}" for p in PACKAGES)
     return [
-        f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+        f"{processor()}, {platform.system()}",
         f"GPU: {', '.join(cuda) or 'none'}; the rows ran on the CPU",
         f"Python {platform.python_version()}, {versions}",
     ]
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    named = [x.partition(":")[2].strip() for x in lines if x.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 def _table(checks: Iterable[Check]) -> list[str]:
