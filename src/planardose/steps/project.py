@@ -1,6 +1,7 @@
 """Step `project`: Monte Carlo views of one chunk of the patient's virtual uptakes."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.sim.activity import activity_map
 from planardose.sim.heads import opposed_heads
-from planardose.sim.montecarlo import Options, simulate
+from planardose.sim.montecarlo import Options, Views, simulate
 from planardose.steps.prior_samples import shapes_for_samples
 
 BATCHES = 4  # for the error estimate
@@ -55,14 +56,7 @@ def project(run: Run, patient: str, chunk: int) -> None:
         log.info("%s sample %d of %d", patient, int(row["sample"]) + 1, len(table))
     output = run.path("projections", patient=patient, chunk=chunk)
     edges = [[w.low_kev, w.high_kev] for w in windows]
-    with atomic(output) as temporary:
-        np.savez(
-            temporary,
-            samples=np.array([int(r["sample"]) for r in rows]),
-            activity=np.array(maps, dtype=np.float32),
-            views=np.array([v.rate for v in views], dtype=np.float32),
-            windows_kev=np.array(edges),
-        )
+    _save(output, rows, maps, views, edges)
     run.sidecar(
         output,
         "project",
@@ -80,6 +74,17 @@ def project(run: Run, patient: str, chunk: int) -> None:
         relative_error=float(np.mean([v.clear_error for v in views])),
         photon_balance={k: float(np.mean([v.balance[k] for v in views])) for k in views[0].balance},
     )
+
+
+def _save(path: Path, rows: list[dict], maps: list[np.ndarray], views: list[Views], edges: list[list[float]]) -> None:
+    with atomic(path) as temporary:
+        np.savez(
+            temporary,
+            samples=np.array([int(r["sample"]) for r in rows]),
+            activity=np.array(maps, dtype=np.float32),
+            views=np.array([v.rate for v in views], dtype=np.float32),
+            windows_kev=np.array(edges),
+        )
 
 
 def _rows(table: pd.DataFrame, chunk: int, size: int, patient: str) -> list[dict]:
