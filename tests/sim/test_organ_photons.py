@@ -37,7 +37,7 @@ def found(model):
 
 def test_what_stops_in_the_voxels_is_shared_out_among_the_organs(model, found):
     liver = model.organs.index("liver")
-    assert found.voxel_kev.sum() == pytest.approx(2 * found.kev[liver].sum(), rel=1e-6)
+    assert found.voxel_kev.sum() == pytest.approx(2 * found.kev[liver].sum(), rel=1e-5)
     assert 10 < found.kev[liver].sum() < LU.photon_kev, "about half of 33.5 keV per decay leaves the body"
 
 
@@ -83,7 +83,7 @@ def test_a_shared_voxel_gives_by_mass():
     density[1, :, 0, 0] = 0.26, 0.5 * 0.26 + 0.3 * 1.05
     model = PatientModel(grid, ("lungs", "liver"), fractions, density, mass_g=np.array([1.5 * 0.26, 0.3 * 1.05]))
     lung = 0.5 * 0.26 / (0.5 * 0.26 + 0.3 * 1.05)
-    assert mass_shares(model)[:, :, 0, 0] == pytest.approx(np.array([[1.0, lung], [0.0, 1 - lung]]), rel=1e-6)
+    assert mass_shares(model)[:, :, 0, 0] == pytest.approx(np.array([[1.0, lung], [0.0, 1 - lung]]), rel=1e-5)
 
 
 def test_equal_seeds_give_equal_bits_and_an_organ_keeps_its_own(model, found):

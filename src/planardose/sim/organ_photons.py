@@ -40,15 +40,15 @@ class OrganPhotons:
 
 
 def mass_shares(model: PatientModel) -> np.ndarray:
-    """(O, I, J, K) float64: share of each voxel's mass that belongs to each organ; 0 without matter.
+    """(O, I, J, K) float32: share of each voxel's mass that belongs to each organ; 0 without matter.
 
     Every organ has its mean density by the CT's voxels: shared by volume alone, a lung would take what its denser
     neighbours stop in the voxels of their common surface.
     """
-    density = model.masses_g() / np.maximum(model.volumes_ml(), 1e-12)
+    density = (model.masses_g() / np.maximum(model.volumes_ml(), 1e-12)).astype(np.float32)
     mass = model.fractions * density[:, None, None, None]
     total = mass.sum(axis=0)
-    return np.divide(mass, total, out=np.zeros(mass.shape), where=total > 0)
+    return np.divide(mass, total, out=np.zeros_like(mass), where=total > 0)
 
 
 def organ_photons(
