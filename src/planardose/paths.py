@@ -58,7 +58,7 @@ STEP_VERSIONS = {
     "train": 10,
     "reinforce": 6,
     "train_diffusion": 6,
-    "register": 8,
+    "register": 9,
     "reconstruct": 15,
     "compare_spect": 2,
     "fit_kinetics": 4,

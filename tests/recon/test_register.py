@@ -147,6 +147,7 @@ def test_mirrored_images_fit_worse(model, responses):
         ("head_order", "heads exchanged"),
         ("flip_posterior", "posterior view mirrored"),
         ("export the images", "both views mirrored"),
+        ("the head at the top", "both views turned upside down"),
     ],
 )
 def test_views_that_fit_better_otherwise_are_refused_with_what_helps(model, responses, helps, wrong):
@@ -156,6 +157,7 @@ def test_views_that_fit_better_otherwise_are_refused_with_what_helps(model, resp
         "heads exchanged": [posterior[::-1], anterior[::-1]],
         "posterior view mirrored": [anterior, posterior[::-1]],
         "both views mirrored": [anterior[::-1], posterior[::-1]],
+        "both views turned upside down": [anterior[::-1, ::-1], posterior[::-1, ::-1]],
     }[wrong]
     images = Images(np.stack(counts), right.pixel_mm)
     misfit = register(model, responses, images, 60.0, 3.0).misfit_after

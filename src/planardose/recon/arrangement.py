@@ -1,4 +1,4 @@
-"""Whether the views of a planar pair are exchanged or mirrored; asked where the counts fit the CT oddly badly."""
+"""Whether a pair's views are exchanged, mirrored or upside down; asked where the counts fit the CT oddly badly."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from planardose.recon.register import register
 
 SUSPICIOUS_MISFIT = 0.12  # above it the views may be exchanged or mirrored: seven right demo pairs have 0.03 to 0.11
 BY_KEY = "patients.<id>.<timepoint>.{} in the config puts them right"
-BY_HAND = "export the images as the camera saw them, or give patients.<id>.<timepoint>.shift_mm if they are right"
+BY_HAND = "export the images as the camera saw them, the head at the top, or give patients.<id>.<timepoint>.shift_mm if they are right"
 CLEARLY_BETTER = 0.75  # of the misfit: another arrangement of the views below it is the right one
 
 
@@ -22,9 +22,10 @@ def check_arrangement(
     misfit: float,
     where: str,
 ) -> None:
-    """Refuse views that would explain the counts clearly better with the heads exchanged, or one or both mirrored.
+    """Refuse views that would explain the counts clearly better with the heads exchanged, one or both mirrored, or both
+    upside down.
 
-    Takes three more searches, so it is asked only of a misfit above `SUSPICIOUS_MISFIT`.
+    Takes four more searches, so it is asked only of a misfit above `SUSPICIOUS_MISFIT`.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ def check_arrangement(
         "with the two heads exchanged": (BY_KEY.format("head_order"), [posterior[::-1], anterior[::-1]]),
         "with the posterior view mirrored": (BY_KEY.format("flip_posterior"), [anterior, posterior[::-1]]),
         "with both views mirrored": (BY_HAND, [anterior[::-1], posterior[::-1]]),
+        "with both views turned upside down": (BY_HAND, [anterior[::-1, ::-1], posterior[::-1, ::-1]]),
     }
     rivals = []
     for name, (do, counts) in arrangements.items():
