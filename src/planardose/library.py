@@ -14,10 +14,10 @@ import yaml
 
 from planardose import plausible
 from planardose.catalogue_file import CatalogueFile
+from planardose.data_table import DATA
 from planardose.errors import InputError, shown
 from planardose.planar import EnergyWindow
 
-DATA = Path(__file__).parent / "data"
 KINDS = ("nuclides", "cameras", "tracers")
 USER_FOLDERS_VARIABLE = "PLANARDOSE_LIBRARY"
 HIGHEST_LINE_KEV = 799.0  # the cross sections (xraylib) end at 800 keV

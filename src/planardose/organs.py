@@ -5,12 +5,11 @@
 several labels may share it (all bones are `skeleton`, all lung lobes `lungs`).
 """
 
-import csv
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-TABLE = Path(__file__).parent / "data" / "organs.tsv"
+from planardose.data_table import data_table
+
 LESION_BASE = 1000
 REMAINDER = "remainder"
 OUTSIDE_CT = "outside_ct"
@@ -30,11 +29,10 @@ class Organ:
 @cache
 def organ_table() -> tuple[Organ, ...]:
     """All rows of ``data/organs.tsv``."""
-    with TABLE.open(newline="") as f:
-        rows = csv.DictReader((x for x in f if not x.startswith("#")), delimiter="\t")
-        return tuple(
-            Organ(int(r["label"]), r["name"], r["source"], float(r["density_g_ml"]), r["colour"]) for r in rows
-        )
+    return tuple(
+        Organ(int(r["label"]), r["name"], r["source"], float(r["density_g_ml"]), r["colour"])
+        for r in data_table("organs.tsv")
+    )
 
 
 @cache

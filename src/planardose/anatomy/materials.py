@@ -1,22 +1,19 @@
 """CT numbers to matter: mass of adipose tissue, soft tissue and bone per volume (`patient_model.MATERIALS`)."""
 
-import csv
 from functools import cache
 
 import numpy as np
 
-from planardose.library import DATA
+from planardose.data_table import data_table
 from planardose.patient_model import MATERIALS
 
-TABLE = DATA / "hu_to_matter.tsv"
 HU_RANGE = (-1000, 3071)  # CT numbers outside carry no more information on tissue: they are taken at the nearer end
 
 
 @cache
 def matter_table() -> np.ndarray:
     """(3, N) float32, g/mL: partial densities at every integer CT number of `HU_RANGE` (source in the data file)."""
-    with TABLE.open(newline="") as f:
-        rows = list(csv.DictReader((line for line in f if not line.startswith("#")), delimiter="\t"))
+    rows = data_table("hu_to_matter.tsv")
     knots = np.array([float(r["hu"]) for r in rows])
     hu = np.arange(HU_RANGE[0], HU_RANGE[1] + 1)
     table = np.stack([np.interp(hu, knots, [float(r[m]) for r in rows]) for m in MATERIALS]).astype(np.float32)

@@ -4,6 +4,8 @@ A run that was killed goes on from its last checkpoint and ends with bitwise the
 of its step number, and nothing else is random.
 """
 
+import hashlib
+import json
 import logging
 import math
 import pickle
@@ -40,6 +42,11 @@ class Plan:
     learning_rate: float
     checkpoint_every: int
     fingerprint: str
+
+
+def fingerprint_of(decisive: dict | list) -> str:
+    """Hash of all that decides a training's weights, as JSON can hold it."""
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass

@@ -1,16 +1,14 @@
 """How many optimiser steps fit into ``train.minutes``: a fixed table, so that the same config trains the same steps."""
 
-import csv
 import logging
 import math
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from planardose.config import Train
+from planardose.data_table import data_table
 
 log = logging.getLogger(__name__)
-TABLE = Path(__file__).parent.parent / "data" / "training_speed.tsv"
 
 
 @dataclass(frozen=True)
@@ -27,10 +25,8 @@ class Speed:
 @cache
 def speed_table() -> tuple[Speed, ...]:
     """Rows of ``data/training_speed.tsv``."""
-    with TABLE.open(newline="") as f:
-        rows = csv.DictReader((x for x in f if not x.startswith("#")), delimiter="\t")
-        numbers = ("voxels", "width", "batch")
-        return tuple(Speed(r["device"], *(int(r[n]) for n in numbers), float(r["steps_per_minute"])) for r in rows)
+    rows, numbers = data_table("training_speed.tsv"), ("voxels", "width", "batch")
+    return tuple(Speed(r["device"], *(int(r[n]) for n in numbers), float(r["steps_per_minute"])) for r in rows)
 
 
 def steps_per_minute(device: str, voxels: int, width: int, batch: int) -> float:

@@ -1,16 +1,14 @@
 """Step `reinforce`: the patient's network fine-tuned on a reward (`learn.reward`); kept only where it wins."""
 
-import hashlib
-import json
 import logging
-import math
 from dataclasses import replace
 
 from planardose.io.files import sha256_of, write_text
 from planardose.learn.device import device_of, products_of
-from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
+from planardose.learn.loop import COLUMNS, Plan, Progress, fingerprint_of, fit, reproducible
 from planardose.learn.network import ResidualMap
 from planardose.learn.reward import Reinforcement
+from planardose.learn.training_table import table_text
 from planardose.learn.weights import check_fits, load_network
 from planardose.learn.weights_file import write_weights
 from planardose.paths import STEP_VERSIONS
@@ -49,7 +47,7 @@ def reinforce(run: Run, patient: str) -> None:
         stage = Reinforcement(make_problem(run, patient, device), tuple(sites))
         decisive = [STEP_VERSIONS["reinforce"], settings.model_dump(), run.config.train.model_dump(), run.config.seed]
         decisive += [patient, device, run.config.sampling.shift_mm, sorted(sites), [sha256_of(p) for p in sources]]
-        fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+        fingerprint = fingerprint_of(decisive)
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
         progress = fit(network, stage.batch_of, stage.cost, stage.scores, plan, checkpoint, acceptable=no_worse)
         organ_u = stage.problem.organ_relative_u(network)
@@ -72,8 +70,7 @@ def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progres
     facts |= {k: dict(zip(names, r[3:], strict=True)) for k, r in (("before", before), ("after", best))}
     weights, table = (run.path(k, patient=patient) for k in ("reinforced", "reinforcement_log"))
     write_weights(weights, network, replace(head, training={**head.training, "reinforce": facts}))
-    lines = [",".join("" if math.isnan(v) else f"{v:.8g}" for v in row) for row in progress.rows]
-    write_text(table, "\n".join([",".join(COLUMNS).replace("loss", "cost"), *lines]) + "\n")
+    write_text(table, table_text(tuple(c.replace("loss", "cost") for c in COLUMNS), progress.rows))
     run.sidecar(weights, "reinforce", "weights of the patient's network", "", sources, reinforce=facts,
                 organ_relative_u=head.organ_relative_u)  # fmt: skip
     run.sidecar(table, "reinforce", "costs and validation scores", "1", sources)

@@ -4,8 +4,6 @@ Where ``train.steps`` asks for it, it is trained on them too. It is not by defau
 nothing (docs/architecture.md).
 """
 
-import hashlib
-import json
 import logging
 import math
 import time
@@ -20,12 +18,13 @@ from planardose.learn.curve import plot_training
 from planardose.learn.dataset import chunk_paths, load_virtual_data
 from planardose.learn.device import device_of, products_of
 from planardose.learn.features import CHANNELS, FeatureMaker
-from planardose.learn.loop import COLUMNS, Plan, Progress, Scores, fit, reproducible
+from planardose.learn.loop import COLUMNS, Plan, Progress, Scores, fingerprint_of, fit, reproducible
 from planardose.learn.network import ResidualMap, new_network
 from planardose.learn.population import load_population
 from planardose.learn.problem import Problem
 from planardose.learn.segmentation_error import with_faults
 from planardose.learn.speed import training_steps
+from planardose.learn.training_table import table_text
 from planardose.learn.weights import Head
 from planardose.learn.weights_file import write_weights
 from planardose.library import load_camera, load_nuclide
@@ -131,7 +130,7 @@ def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], dev
         "start": start,
         "inputs": [sha256_of(path) for path in sources],
     }
-    fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    fingerprint = fingerprint_of(decisive)
     log.info("%s: %d steps on %s", patient, steps, device)
     return Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
 
@@ -198,12 +197,11 @@ def _table(progress: Progress, choice: dict) -> str:
     scores = choice["scores"]
     first = POPULATION if POPULATION in scores else TRAINING
     best = min(progress.rows, key=lambda r: r[3])[0]
-    rows = [([0.0, math.nan, math.nan, *scores[ZERO].values()], ZERO)]
-    rows += [(r, first if r[0] == 0 else TRAINING) for r in progress.rows]
+    rows = [(0.0, math.nan, math.nan, *scores[ZERO].values(), ZERO)]
+    rows += [(*r, first if r[0] == 0 else TRAINING) for r in progress.rows]
     if PATIENT in scores:
-        rows += [([best, math.nan, math.nan, *scores[PATIENT].values()], PATIENT)]
-    lines = [",".join(["" if math.isnan(v) else f"{v:.8g}" for v in row] + [name]) for row, name in rows]
-    return "\n".join([",".join((*COLUMNS, "network")), *lines]) + "\n"
+        rows += [(best, math.nan, math.nan, *scores[PATIENT].values(), PATIENT)]
+    return table_text((*COLUMNS, "network"), rows)
 
 
 def _write(run, patient, network, progress, plan, choice, organ_u, sources, seconds) -> None:

@@ -1,9 +1,6 @@
 """Step `train_diffusion`: the patient's own diffusion model around the U-Net's map, and the scales of its spread."""
 
-import hashlib
-import json
 import logging
-import math
 import time
 from pathlib import Path
 
@@ -15,7 +12,8 @@ from planardose.learn.device import device_of, products_of
 from planardose.learn.diffusion_problem import DiffusionProblem
 from planardose.learn.diffusion_weights import REFERENCE, DiffusionHead
 from planardose.learn.features import CHANNELS
-from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
+from planardose.learn.loop import COLUMNS, Plan, Progress, fingerprint_of, fit, reproducible
+from planardose.learn.training_table import table_text
 from planardose.learn.weights import load_network, unet_weights
 from planardose.learn.weights_file import write_weights
 from planardose.paths import STEP_VERSIONS
@@ -74,7 +72,7 @@ def _plan(run: Run, patient: str, sources: list[Path], device: str) -> Plan:
         "channels": CHANNELS,
         "inputs": [sha256_of(path) for path in sources],
     }
-    fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    fingerprint = fingerprint_of(decisive)
     log.info("%s: %d steps on %s", patient, diffusion.steps, device)
     return Plan(diffusion.steps, train.learning_rate, train.checkpoint_every, fingerprint)
 
@@ -126,8 +124,7 @@ def _write(
     keys = ("diffusion_weights", "diffusion_log", "diffusion_curve")
     weights, table, figure = (run.path(k, patient=patient) for k in keys)
     write_weights(weights, denoiser, head)
-    lines = [",".join("" if math.isnan(v) else f"{v:.8g}" for v in row) for row in progress.rows]
-    write_text(table, "\n".join([",".join(COLUMNS), *lines]) + "\n")
+    write_text(table, table_text(COLUMNS, progress.rows))
     untrained = {"zero output": dict(zip(COLUMNS, progress.rows[0], strict=True))}
     title = f"Training of {patient}'s diffusion: validation on uptakes that were not trained on"
     plot_training(figure, progress.rows, untrained, title)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from functools import cache
 
-from planardose.validation.references import read_table
+from planardose.data_table import data_table
 
-CHECKS = "checks.tsv"
+CHECKS = "validation/checks.tsv"
 COMPUTED = "computed"  # in place of a reference that a closed form or a separate calculation gives at run time
 KINDS = ("relative", "absolute", "sigma")
 
@@ -118,7 +118,7 @@ def demands() -> dict[str, Demand]:
             None if r["reference"] == COMPUTED else float(r["reference"]),
             float(r["tolerance"]), r["kind"], r["source"], r["analysis"] or "",
         )
-        for r in read_table(CHECKS)
+        for r in data_table(CHECKS)
     ]  # fmt: skip
     if len({d.name for d in found}) != len(found):
         raise ValueError("checks.tsv: a name stands twice")
