@@ -1,5 +1,6 @@
 """Planar NM files: orientation of both views, timing, and what real headers leave out."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -206,6 +207,17 @@ def test_a_multiple_static_technique_is_no_sweep(edited):
 def test_headers_that_cannot_be_used_are_named(edited, change, says: str):
     with pytest.raises(InputError, match=says):
         edited(change)
+
+
+def test_corrected_dead_time_is_taken_for_a_camera_that_states_none(tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    ds = pydicom.dcmread(tmp_path / "nm.dcm")
+    ds.CorrectedImage = ["UNIF", "DTIM"]
+    ds.save_as(tmp_path / "nm.dcm")
+    with pytest.raises(InputError, match="tau_us"):
+        read_planar(tmp_path / "nm.dcm", CAMERA, WHERE, key=KEY)
+    without = replace(CAMERA, tau_us=None, tau_by_kev=())
+    assert np.array_equal(read_planar(tmp_path / "nm.dcm", without, WHERE, key=KEY).pair.counts, pair.counts)
 
 
 def test_disagreeing_total_is_noted(edited):

@@ -78,7 +78,7 @@ def read_planar_dicom(
 def _pair_of(
     datasets: list[Dataset], camera: Camera | None, where: str, hand: Hand, key: str, acquired_at: datetime | None
 ) -> PlanarImport:
-    files = _nm_images(datasets, where)
+    files = _nm_images(datasets, camera, where)
     check_one_patient(files, where)
     every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
     heads, beside = without_more(every, hand, where, key)
@@ -113,7 +113,7 @@ def _pair_of(
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 
-def _nm_images(datasets: list[Dataset], where: str) -> list[Dataset]:
+def _nm_images(datasets: list[Dataset], camera: Camera | None, where: str) -> list[Dataset]:
     """Planar NM images in the order of series, instance and name (kept by the stable sort); copies of a file once."""
     images: list[Dataset] = []
     for ds in datasets:
@@ -133,7 +133,7 @@ def _nm_images(datasets: list[Dataset], where: str) -> list[Dataset]:
                 "a planar STATIC or WHOLE BODY acquisition",
                 "give the planar images, not a tomographic, dynamic or gated study",
             )
-        _check_uncorrected(ds, kind, where)
+        _check_uncorrected(ds, kind, camera, where)
     return sorted(images, key=lambda ds: (int(ds.get("SeriesNumber") or 0), int(ds.get("InstanceNumber") or 0)))
 
 
@@ -143,8 +143,11 @@ def _kind(ds: Dataset) -> list[str]:
     return [str(x).upper() for x in ([value] if isinstance(value, str) else value)]
 
 
-def _check_uncorrected(ds: Dataset, kind: list[str], where: str) -> None:
-    """Refuse images that are no counts of the patient's photons as the camera saw them."""
+def _check_uncorrected(ds: Dataset, kind: list[str], camera: Camera | None, where: str) -> None:
+    """Refuse images that are no counts of the patient's photons as the camera saw them.
+
+    Images with their dead time corrected are right for a camera whose file states none: nothing corrects them again.
+    """
     raw = "raw counts, corrected for uniformity and energy at most"
     if len(kind) > 3 and kind[3] == "TRANSMISSION":
         raise InputError(where, "a transmission image", "an emission image", "leave it out of the folder")
@@ -157,6 +160,13 @@ def _check_uncorrected(ds: Dataset, kind: list[str], where: str) -> None:
             f"CorrectedImage says that the images are corrected for {' and '.join(done)}",
             raw,
             "export them as they were acquired (all of that is corrected here), or give the counts as NPZ + JSON",
+        )
+    if "DTIM" in found and camera is not None and (camera.tau_us is not None or camera.tau_by_kev):
+        raise InputError(
+            where,
+            "CorrectedImage says that the images are corrected for dead time (DTIM), which is corrected here too",
+            raw,
+            "export them without it, or name a copy of the camera's file without tau_us and tau_by_kev",
         )
     if str(ds.get("SOPClassUID") or "") == SECONDARY_CAPTURE and int(ds.get("BitsStored") or 16) <= 8:
         total = str(ds.get("CountsAccumulated") or "")
