@@ -21,7 +21,7 @@ from planardose.io.dicom_common import (
 )
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_camera import camera_notes
-from planardose.io.nm_heads import Head, heads_of
+from planardose.io.nm_heads import Head, heads_of, with_common_windows
 from planardose.io.nm_more import more_views, without_more
 from planardose.io.nm_times import Timing, timing_of
 from planardose.io.nm_views import as_seen, orientation_notes, posterior_looks_mirrored, views_of
@@ -32,6 +32,7 @@ from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 __all__ = ["PlanarImport", "read_planar_dicom", "write_planar"]
 STILL_OR_SWEPT = ("STATIC", "WHOLE BODY")
 SAME_START_S = 300.0  # two one-head files that start further apart are not one acquisition
+SAME_PIXEL = 0.001  # relative difference of pixel sizes that headers round differently
 SAME_VISIT_S = 3600.0  # the same for views beside the pair, which follow it
 TWICE = {"DECY": "decay", "ATTN": "attenuation", "SCAT": "scatter"}  # CorrectedImage: what would be corrected twice
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -81,7 +82,7 @@ def _pair_of(
     files = _nm_images(datasets, camera, where)
     check_one_patient(files, where)
     every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
-    heads, beside = without_more(every, hand, where, key)
+    heads, beside = without_more(with_common_windows(every), hand, where, key)
     of_pair = sorted({h.file for h in heads})
     views, notes = views_of(heads, hand, where, key)
     believe, more = orientation_notes(heads, views, hand, key)
@@ -184,7 +185,7 @@ def _frames(heads: list[Head], views: list[str], believe: bool, where: str) -> d
     frames: dict[tuple[str, EnergyWindow], np.ndarray] = {}
     for head, view in zip(heads, views, strict=True):
         for window, image in head.frames:
-            slot = (view, EnergyWindow(round(window.low_kev, 3), round(window.high_kev, 3)))
+            slot = (view, window)
             if slot in frames:
                 raise InputError(
                     where,
@@ -215,7 +216,7 @@ def _assembled(frames: dict, where: str) -> tuple[np.ndarray, tuple[EnergyWindow
 
 def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple[float, float]:
     sizes = [numbers(ds, "PixelSpacing", 2, where) for ds in files]
-    if len({tuple(round(x, 4) for x in size) for size in sizes}) != 1:
+    if any(max(along) > (1 + SAME_PIXEL) * min(along) for along in zip(*sizes, strict=True)):
         raise InputError(
             where, f"PixelSpacing {sizes}", "one PixelSpacing (row, column) in mm", "or give the images as NPZ + JSON"
         )
