@@ -50,7 +50,7 @@ LOCK = ".lock"  # in the results folder, held while a run works there
 # Bumped only when a step's numbers or refusals change: a bump reruns the step, editing the package does not.
 STEP_VERSIONS = {
     "import_ct": 3,
-    "import_planar": 4,
+    "import_planar": 5,
     "segment": 4,
     "import_prior": 4,
     "sample_uptake": 1,
@@ -59,7 +59,7 @@ STEP_VERSIONS = {
     "reinforce": 6,
     "train_diffusion": 6,
     "register": 9,
-    "reconstruct": 15,
+    "reconstruct": 16,
     "compare_spect": 2,
     "fit_kinetics": 4,
     "absorbed_dose": 4,

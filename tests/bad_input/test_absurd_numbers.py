@@ -196,6 +196,7 @@ def test_another_camera_than_the_sheets_is_noted(tags: dict, says: str, tmp_path
         ({"ScanVelocity": 16.0, "ActualFrameDuration": None}, "ScanVelocity 16 mm/s; expected at most 10 mm/s"),
         ({"ScanLength": 90.0, "ScanVelocity": 0.2, "ActualFrameDuration": None}, "a sweep of 90 mm, less than 0.5 of"),
         ({"CorrectedImage": ["UNIF", "DECY", "SCAT"]}, "corrected for decay (DECY) and scatter (SCAT)"),
+        ({"CorrectedImage": ["UNIF", "DTIM"]}, "corrected for dead time (DTIM), which is corrected here too"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "WHOLE BODY", "TRANSMISSION"]}, "a transmission image"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "BitsStored": 8, "CountsAccumulated": ""}, "a secondary capture"),
     ],

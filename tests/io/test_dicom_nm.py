@@ -1,5 +1,7 @@
 """Planar NM files: orientation of both views, timing, and what real headers leave out."""
 
+from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -169,6 +171,64 @@ def test_frames_of_an_unknown_window_are_asked_for(edited, pair):
     np.testing.assert_array_equal(found.counts, pair.counts[:, :1])
 
 
+@pytest.mark.parametrize("limits", [[], [(0, 0)], [(100, 120), (180, 220)]])
+def test_an_energy_window_without_frames_may_be_anything(edited, pair, limits: list):
+    def change(ds):
+        item = Dataset()
+        item.EnergyWindowRangeSequence = [Dataset() for _ in limits]
+        for x, (low, high) in zip(item.EnergyWindowRangeSequence, limits, strict=True):
+            x.EnergyWindowLowerLimit, x.EnergyWindowUpperLimit = low, high
+        ds.EnergyWindowInformationSequence = [*ds.EnergyWindowInformationSequence, item]
+
+    assert edited(change).pair.windows == WINDOWS
+
+    def used(ds):
+        change(ds)
+        ds.EnergyWindowVector = [4 if w == 3 else w for w in ds.EnergyWindowVector]
+
+    with pytest.raises(InputError, match=rf"{KEY}\.windows_kev"):
+        edited(used)
+
+
+@pytest.mark.parametrize(("off_kev", "taken"), [(0.02, True), (0.3, False)])
+def test_heads_whose_window_edges_differ_a_little(edited, pair, off_kev: float, taken: bool):
+    def change(ds):
+        own = [deepcopy(item) for item in ds.EnergyWindowInformationSequence]
+        for item in own:
+            item.EnergyWindowRangeSequence[0].EnergyWindowLowerLimit += off_kev
+        ds.EnergyWindowInformationSequence = [*ds.EnergyWindowInformationSequence, *own]
+        ds.EnergyWindowVector = [
+            w + 3 * (d == 2) for w, d in zip(ds.EnergyWindowVector, ds.DetectorVector, strict=True)
+        ]
+
+    if taken:
+        found = edited(change).pair
+        assert found.windows == WINDOWS
+        assert np.array_equal(found.counts, pair.counts)
+    else:
+        with pytest.raises(InputError, match="has no frame in the window"):
+            edited(change)
+
+
+@pytest.mark.parametrize(("column_mm", "taken"), [(5.2003, True), (5.21, False)])
+def test_files_whose_pixel_sizes_differ_a_little(tmp_path: Path, pair, column_mm: float, taken: bool):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    (tmp_path / "heads").mkdir()
+    for head in (1, 2):
+        ds = pydicom.dcmread(tmp_path / "nm.dcm")
+        keep = [n for n, d in enumerate(ds.DetectorVector) if d == head]
+        _pixels(ds, lambda a, keep=keep: a[keep])
+        ds.NumberOfFrames, ds.NumberOfDetectors, ds.DetectorVector, ds.EnergyWindowVector = 3, 1, [1] * 3, [1, 2, 3]
+        ds.DetectorInformationSequence = [ds.DetectorInformationSequence[head - 1]]
+        ds.PixelSpacing = [4.8, column_mm if head == 2 else 5.2]
+        ds.save_as(tmp_path / "heads" / f"{head}.dcm")
+    if taken:
+        assert read_planar(tmp_path / "heads", CAMERA, WHERE, key=KEY).pair.pixel_mm == (4.8, 5.2)
+    else:
+        with pytest.raises(InputError, match="one PixelSpacing"):
+            read_planar(tmp_path / "heads", CAMERA, WHERE, key=KEY)
+
+
 def test_signed_pixels_and_a_file_per_head(tmp_path: Path, pair):
     write_planar(tmp_path / "nm.dcm", pair, CAMERA)
     for head in (1, 2):
@@ -192,6 +252,21 @@ def test_a_multiple_static_technique_is_no_sweep(edited):
         edited(change)
 
 
+def test_a_whole_body_technique_may_stand_there_twice(edited, pair):
+    assert edited(lambda ds: setattr(ds, "WholeBodyTechnique", ["1PS", "1PS"])).pair.duration_s == pair.duration_s
+    with pytest.raises(InputError, match=r"1PS.2PS is no continuous sweep"):
+        edited(lambda ds: setattr(ds, "WholeBodyTechnique", ["2PS", "1PS"]))
+
+
+def test_a_velocity_that_nothing_checks_or_that_is_slow_is_noted(edited):
+    def change(ds):
+        ds.ScanVelocity, ds.ActualFrameDuration = "0.267", None
+
+    notes = edited(change).notes
+    assert "no ActualFrameDuration in the header: nothing checks ScanVelocity 0.267 mm/s" in notes
+    assert "ScanVelocity 0.267 mm/s is slow: is it in cm/s?" in notes
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -206,6 +281,17 @@ def test_a_multiple_static_technique_is_no_sweep(edited):
 def test_headers_that_cannot_be_used_are_named(edited, change, says: str):
     with pytest.raises(InputError, match=says):
         edited(change)
+
+
+def test_corrected_dead_time_is_taken_for_a_camera_that_states_none(tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    ds = pydicom.dcmread(tmp_path / "nm.dcm")
+    ds.CorrectedImage = ["UNIF", "DTIM"]
+    ds.save_as(tmp_path / "nm.dcm")
+    with pytest.raises(InputError, match="tau_us"):
+        read_planar(tmp_path / "nm.dcm", CAMERA, WHERE, key=KEY)
+    without = replace(CAMERA, tau_us=None, tau_by_kev=())
+    assert np.array_equal(read_planar(tmp_path / "nm.dcm", without, WHERE, key=KEY).pair.counts, pair.counts)
 
 
 def test_disagreeing_total_is_noted(edited):

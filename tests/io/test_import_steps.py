@@ -7,10 +7,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from imaging_scene import INJECTED, ct_volume, planar_pair, write_patient
+from imaging_scene import CAMERA, INJECTED, LU, PLANTED, ct_volume, planar_pair, write_patient
 
+from planardose.io.dicom_nm import write_planar
 from planardose.io.nifti import write_volume
 from planardose.io.planar_file import load_pair
+from planardose.planar import EnergyWindow
 from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
@@ -54,7 +56,20 @@ def test_import_planar_keeps_counts_and_header_time(tmp_path: Path):
     assert pair.acquired_at == INJECTED + timedelta(hours=24)
     meta = _sidecar(output)
     assert meta["notes"] == []
+    assert meta["scatter_windows_kev"] == [[166.4, 187.2], [228.8, 249.6]]
     assert meta["inputs"][0]["row"] == "P01 t24"
+
+
+def test_the_other_photopeak_is_no_scatter_window(tmp_path: Path, caplog):
+    run = write_patient(tmp_path)
+    windows = (LU.photopeak, EnergyWindow(101.7, 124.3))
+    write_planar(tmp_path / "t24.dcm", planar_pair(windows=windows), CAMERA, identity=PLANTED)
+    import_planar(run, "P01", "t24")
+    says = "no scatter window: 101.7-124.3 keV does not touch the photopeak 187.2-228.8 keV or holds a line of 177Lu"
+    assert f"P01 t24 planar: {says}; all scatter is modelled" in caplog.text
+    meta = _sidecar(run.path("planar", patient="P01", timepoint="t24"))
+    assert meta["scatter_windows_kev"] == []
+    assert check(run) == []
 
 
 @pytest.mark.parametrize(("minutes", "noted"), [(3, False), (40, True)])

@@ -9,9 +9,9 @@ import pytest
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.image import Grid
-from planardose.library import load_camera
+from planardose.library import load_camera, load_nuclide
 from planardose.planar import EnergyWindow, PlanarPair
-from planardose.recon.acquired import acquired_from, triple_energy_window, without_dead_time
+from planardose.recon.acquired import acquired_from, neighbours, triple_energy_window, without_dead_time
 from planardose.recon.scatter import parameters
 from planardose.sim.acquire import DeadTime, acquire
 
@@ -21,9 +21,9 @@ PEAK, LOW, HIGH = EnergyWindow(187.2, 228.8), EnergyWindow(166.4, 187.2), Energy
 def test_trapezoid_closed_form_and_window_order():
     counts = np.array([900.0, 300.0, 40.0])[None, :, None, None] * np.ones((2, 3, 4, 5))
     expected = (300 / 20.8 + 40 / 20.8) * 41.6 / 2
-    assert triple_energy_window(counts, (PEAK, LOW, HIGH), 0) == pytest.approx(expected)
-    assert triple_energy_window(counts[:, ::-1], (HIGH, LOW, PEAK), 2) == pytest.approx(expected)
-    assert triple_energy_window(counts[:, :2], (PEAK, LOW), 0) == pytest.approx(300 / 20.8 * 41.6 / 2)
+    assert triple_energy_window(counts, (PEAK, LOW, HIGH), 0, [1, 2]) == pytest.approx(expected)
+    assert triple_energy_window(counts[:, ::-1], (HIGH, LOW, PEAK), 2, [1, 0]) == pytest.approx(expected)
+    assert triple_energy_window(counts[:, :2], (PEAK, LOW), 0, [1]) == pytest.approx(300 / 20.8 * 41.6 / 2)
 
 
 def test_smoothing_keeps_the_scatter_total(nuclide):
@@ -31,7 +31,7 @@ def test_smoothing_keeps_the_scatter_total(nuclide):
     counts = np.zeros((2, 3, 40, 60))
     counts[:, :, 15:25, 20:40] = rng.poisson(5.0, (2, 3, 10, 20))
     got = acquired_from(counts, (PEAK, LOW, HIGH), 20.0, nuclide, 10.0)
-    raw = parameters().energy_window_share * triple_energy_window(counts, (PEAK, LOW, HIGH), 0)
+    raw = parameters().energy_window_share * triple_energy_window(counts, (PEAK, LOW, HIGH), 0, [1, 2])
     assert got.scatter.sum() == pytest.approx(raw.sum(), rel=1e-6)
     assert got.scatter.max() < raw.max()
     assert np.array_equal(got.counts, counts[:, 0])
@@ -47,6 +47,34 @@ def test_without_a_window_beside_the_photopeak_there_is_no_scatter_estimate(nucl
     got = acquired_from(counts, (PEAK,), 20.0, nuclide, 10.0)
     assert got.scatter is None
     assert np.array_equal(got.counts, counts[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "edges", "beside"),
+    [
+        ("177Lu", [(187.2, 228.8), (166.4, 187.2), (228.8, 249.6), (101.7, 124.3)], [1, 2]),
+        ("177Lu", [(192.7, 224.0), (166.4, 187.2), (228.8, 249.6)], [1, 2]),  # 15 % photopeak: gaps of 5 keV
+        ("177Lu", [(187.2, 228.8), (101.7, 124.3)], []),  # the other photopeak
+        ("177Lu", [(187.2, 228.8), (101.7, 124.3), (89.0, 101.7), (124.3, 137.0)], []),  # and its scatter windows
+        ("177Lu", [(187.2, 228.8), (101.7, 124.3), (228.8, 249.6)], [2]),
+        ("177Lu", [(187.2, 228.8), (50.0, 60.0)], []),
+        ("111In", [(220.8, 269.9), (154.2, 188.4)], []),
+        ("111In", [(220.8, 269.9), (154.2, 218.0)], []),  # touches, and holds 171 keV
+        ("161Tb", [(67.5, 82.5), (43.0, 67.5)], []),
+        ("99mTc", [(126.5, 154.6), (60.0, 80.0)], []),
+    ],
+)
+def test_scatter_windows_touch_the_photopeak_and_hold_no_line_of_their_own(name: str, edges: list, beside: list):
+    windows = tuple(EnergyWindow(*e) for e in edges)
+    assert neighbours(windows, 0, load_nuclide(name)) == beside
+    got = acquired_from(np.ones((2, len(windows), 4, 4)), windows, 20.0, load_nuclide(name), 10.0)
+    assert (got.scatter is None) == (not beside)
+
+
+@pytest.mark.parametrize("name", ["111In", "123I", "131I", "161Tb", "177Lu", "99mTc"])
+def test_scatter_windows_of_the_catalogue_serve(name: str):
+    nuclide = load_nuclide(name)
+    assert neighbours((nuclide.photopeak, *nuclide.scatter_windows), 0, nuclide) == [1, 2]
 
 
 def test_dead_time_of_a_sweep_is_undone():

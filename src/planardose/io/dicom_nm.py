@@ -21,7 +21,7 @@ from planardose.io.dicom_common import (
 )
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_camera import camera_notes
-from planardose.io.nm_heads import Head, heads_of
+from planardose.io.nm_heads import Head, heads_of, with_common_windows
 from planardose.io.nm_more import more_views, without_more
 from planardose.io.nm_times import Timing, timing_of
 from planardose.io.nm_views import as_seen, orientation_notes, posterior_looks_mirrored, views_of
@@ -32,6 +32,7 @@ from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 __all__ = ["PlanarImport", "read_planar_dicom", "write_planar"]
 STILL_OR_SWEPT = ("STATIC", "WHOLE BODY")
 SAME_START_S = 300.0  # two one-head files that start further apart are not one acquisition
+SAME_PIXEL = 0.001  # relative difference of pixel sizes that headers round differently
 SAME_VISIT_S = 3600.0  # the same for views beside the pair, which follow it
 TWICE = {"DECY": "decay", "ATTN": "attenuation", "SCAT": "scatter"}  # CorrectedImage: what would be corrected twice
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -78,10 +79,10 @@ def read_planar_dicom(
 def _pair_of(
     datasets: list[Dataset], camera: Camera | None, where: str, hand: Hand, key: str, acquired_at: datetime | None
 ) -> PlanarImport:
-    files = _nm_images(datasets, where)
+    files = _nm_images(datasets, camera, where)
     check_one_patient(files, where)
     every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
-    heads, beside = without_more(every, hand, where, key)
+    heads, beside = without_more(with_common_windows(every), hand, where, key)
     of_pair = sorted({h.file for h in heads})
     views, notes = views_of(heads, hand, where, key)
     believe, more = orientation_notes(heads, views, hand, key)
@@ -113,7 +114,7 @@ def _pair_of(
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 
-def _nm_images(datasets: list[Dataset], where: str) -> list[Dataset]:
+def _nm_images(datasets: list[Dataset], camera: Camera | None, where: str) -> list[Dataset]:
     """Planar NM images in the order of series, instance and name (kept by the stable sort); copies of a file once."""
     images: list[Dataset] = []
     for ds in datasets:
@@ -133,7 +134,7 @@ def _nm_images(datasets: list[Dataset], where: str) -> list[Dataset]:
                 "a planar STATIC or WHOLE BODY acquisition",
                 "give the planar images, not a tomographic, dynamic or gated study",
             )
-        _check_uncorrected(ds, kind, where)
+        _check_uncorrected(ds, kind, camera, where)
     return sorted(images, key=lambda ds: (int(ds.get("SeriesNumber") or 0), int(ds.get("InstanceNumber") or 0)))
 
 
@@ -143,8 +144,11 @@ def _kind(ds: Dataset) -> list[str]:
     return [str(x).upper() for x in ([value] if isinstance(value, str) else value)]
 
 
-def _check_uncorrected(ds: Dataset, kind: list[str], where: str) -> None:
-    """Refuse images that are no counts of the patient's photons as the camera saw them."""
+def _check_uncorrected(ds: Dataset, kind: list[str], camera: Camera | None, where: str) -> None:
+    """Refuse images that are no counts of the patient's photons as the camera saw them.
+
+    Images with their dead time corrected are right for a camera whose file states none: nothing corrects them again.
+    """
     raw = "raw counts, corrected for uniformity and energy at most"
     if len(kind) > 3 and kind[3] == "TRANSMISSION":
         raise InputError(where, "a transmission image", "an emission image", "leave it out of the folder")
@@ -157,6 +161,13 @@ def _check_uncorrected(ds: Dataset, kind: list[str], where: str) -> None:
             f"CorrectedImage says that the images are corrected for {' and '.join(done)}",
             raw,
             "export them as they were acquired (all of that is corrected here), or give the counts as NPZ + JSON",
+        )
+    if "DTIM" in found and camera is not None and (camera.tau_us is not None or camera.tau_by_kev):
+        raise InputError(
+            where,
+            "CorrectedImage says that the images are corrected for dead time (DTIM), which is corrected here too",
+            raw,
+            "export them without it, or name a copy of the camera's file without tau_us and tau_by_kev",
         )
     if str(ds.get("SOPClassUID") or "") == SECONDARY_CAPTURE and int(ds.get("BitsStored") or 16) <= 8:
         total = str(ds.get("CountsAccumulated") or "")
@@ -174,7 +185,7 @@ def _frames(heads: list[Head], views: list[str], believe: bool, where: str) -> d
     frames: dict[tuple[str, EnergyWindow], np.ndarray] = {}
     for head, view in zip(heads, views, strict=True):
         for window, image in head.frames:
-            slot = (view, EnergyWindow(round(window.low_kev, 3), round(window.high_kev, 3)))
+            slot = (view, window)
             if slot in frames:
                 raise InputError(
                     where,
@@ -205,7 +216,7 @@ def _assembled(frames: dict, where: str) -> tuple[np.ndarray, tuple[EnergyWindow
 
 def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple[float, float]:
     sizes = [numbers(ds, "PixelSpacing", 2, where) for ds in files]
-    if len({tuple(round(x, 4) for x in size) for size in sizes}) != 1:
+    if any(max(along) > (1 + SAME_PIXEL) * min(along) for along in zip(*sizes, strict=True)):
         raise InputError(
             where, f"PixelSpacing {sizes}", "one PixelSpacing (row, column) in mm", "or give the images as NPZ + JSON"
         )

@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -17,6 +17,7 @@ VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
 }  # fmt: skip
 VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST)(?:ERIOR)?(?![A-Z])")
 ANGLE_TOLERANCE_DEG = 30.0
+SAME_EDGE_KEV = 0.1  # edges of one window: heads round them, or set them by their own energy calibration
 BESIDE = "beside"  # the view of a head that is neither anterior nor posterior
 PATIENT_AXES = {  # LPS
     "L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "F": (0, 0, -1), "H": (0, 0, 1),
@@ -94,8 +95,8 @@ def heads_of(ds: Dataset, file: int, windows_kev: tuple | None, where: str, key:
         )
     detector, told = detector or [1] * n, window
     window = told or [1] * n
-    windows = _windows(ds, max(window), windows_kev, where, key)
-    if told is None and len(set(windows)) > 1:
+    windows = _windows(ds, told, windows_kev, where, key)
+    if told is None and len(set(windows.values())) > 1:
         raise InputError(
             where,
             f"{len(windows)} energy windows and no EnergyWindowVector: the header does not say which frame is of which",
@@ -104,9 +105,23 @@ def heads_of(ds: Dataset, file: int, windows_kev: tuple | None, where: str, key:
         )
     single = len(set(detector)) == 1
     return [_head(ds, file, d, single,
-                  [(windows[w - 1], image) for x, w, image in zip(detector, window, images, strict=True) if x == d],
+                  [(windows[w], image) for x, w, image in zip(detector, window, images, strict=True) if x == d],
                   where)
             for d in sorted(set(detector))]  # fmt: skip
+
+
+def with_common_windows(heads: list[Head]) -> list[Head]:
+    """The heads, their windows rounded; one whose edges are within `SAME_EDGE_KEV` of an earlier one's is that one."""
+    known: list[EnergyWindow] = []
+
+    def common(window: EnergyWindow) -> EnergyWindow:
+        for w in known:
+            if max(abs(w.low_kev - window.low_kev), abs(w.high_kev - window.high_kev)) <= SAME_EDGE_KEV:
+                return w
+        known.append(EnergyWindow(round(window.low_kev, 3), round(window.high_kev, 3)))
+        return known[-1]
+
+    return [replace(h, frames=[(common(window), image) for window, image in h.frames]) for h in heads]
 
 
 def _images(ds: Dataset, where: str) -> np.ndarray:
@@ -129,31 +144,41 @@ def _vector(ds: Dataset, name: str, n: int, where: str) -> list[int] | None:
     return vector
 
 
-def _windows(ds: Dataset, needed: int, by_hand: tuple | None, where: str, key: str) -> list[EnergyWindow]:
+def _windows(
+    ds: Dataset, told: list[int] | None, by_hand: tuple | None, where: str, key: str
+) -> dict[int, EnergyWindow]:
+    """Windows by their number in the file: those that EnergyWindowVector (`told`) names, without it all there are."""
     do = f"decide with {key}.windows_kev, e.g. [[187.2, 228.8]]"
-    if by_hand is not None:
-        pairs = [tuple(w) for w in by_hand]
-    else:
-        pairs = []
-        for item in ds.get("EnergyWindowInformationSequence") or []:
-            ranges = [(x.get("EnergyWindowLowerLimit"), x.get("EnergyWindowUpperLimit"))
-                      for x in item.get("EnergyWindowRangeSequence") or []]  # fmt: skip
-            if len(ranges) > 1:
-                raise InputError(where, f"an energy window of {len(ranges)} ranges", "one range per window", do)
-            pairs += ranges or [(None, None)]
-    if len(pairs) < needed or any(low is None or high is None for low, high in pairs):
+    listed = (
+        [
+            [(x.get("EnergyWindowLowerLimit"), x.get("EnergyWindowUpperLimit"))
+             for x in item.get("EnergyWindowRangeSequence") or []]
+            for item in ds.get("EnergyWindowInformationSequence") or []
+        ]
+        if by_hand is None
+        else [[tuple(w)] for w in by_hand]
+    )  # fmt: skip
+    numbers = sorted(set(told or range(1, max(len(listed), 1) + 1)))
+    if by_hand is not None and len(by_hand) < numbers[-1]:
         raise InputError(
             where,
-            f"the edges of {needed} energy window{'s' * (needed > 1)} are not in the header"
-            if by_hand is None
-            else f"{len(pairs)} energy windows by hand for {needed} in the file",
+            f"{len(by_hand)} energy windows by hand for {numbers[-1]} in the file",
             "edges in keV for every window",
             do,
         )
-    try:
-        return [EnergyWindow(float(low), float(high)) for low, high in pairs]
-    except ValueError as fault:
-        raise InputError(where, str(fault), "0 < low < high in keV", do) from None
+    windows = {}
+    for n in numbers:
+        ranges = listed[n - 1] if n <= len(listed) else []
+        if len(ranges) > 1:
+            raise InputError(where, f"energy window {n} has {len(ranges)} ranges", "one range per window", do)
+        if not ranges or None in ranges[0]:
+            problem = f"the edges of energy window {n} are not in the header"
+            raise InputError(where, problem, "edges in keV for every window", do)
+        try:
+            windows[n] = EnergyWindow(*map(float, ranges[0]))
+        except ValueError as fault:
+            raise InputError(where, str(fault), "0 < low < high in keV", do) from None
+    return windows
 
 
 def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list, where: str) -> Head:

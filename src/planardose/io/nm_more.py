@@ -74,14 +74,13 @@ def more_views(
             notes.append(f"{name} has no image orientation to go by: {ASSUMED}")
         for window, image in head.frames:
             slot = frames.setdefault(round(head.angle_deg, 1), {})
-            rounded = EnergyWindow(round(window.low_kev, 3), round(window.high_kev, 3))
-            if rounded in slot:
+            if window in slot:
                 problem = f"{name} has several frames in the window {window.low_kev:g}-{window.high_kev:g} keV"
                 raise InputError(where, problem, "one frame per view and window", "give one acquisition")
             if image.shape != shape:
                 problem = f"{name} has {image.shape[0]} x {image.shape[1]} pixels"
                 raise InputError(where, problem, f"the pair's {shape[0]} x {shape[1]}", "leave the view out")
-            slot[rounded] = _as_seen(image, head, name, where) if believe else image
+            slot[window] = _as_seen(image, head, name, where) if believe else image
     for angle, slot in frames.items():
         if set(slot) != set(windows):
             problem = f"the view at {angle:g} degrees has other energy windows than the pair"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # the field is asked for where no DICOM is read
 SWEEPS = {"1PS": 1, "2PS": 2, "PCN": 1}  # PS3.3 C.8.4.9 WholeBodyTechnique: passes over the patient
 SHORTEST = 0.5  # of the camera's field: a sweep may count its travel alone
 FASTEST_MM_S = 10.0  # 60 cm/min; fast whole-body sweeps take 30
+SLOWEST_MM_S = 0.5  # noted below it: 3 cm/min
 DISAGREEMENT = 2.0  # header duration over length / velocity beyond which the velocity cannot be in mm/s
 
 
@@ -45,7 +46,9 @@ def timing_of(ds: "Dataset", camera: Camera | None, where: str) -> Timing:
         Where velocity or duration are missing or absurd, or the whole-body technique is no sweep (MSP).
     """
     kind = [str(x).upper() for x in ds.get("ImageType") or []]
-    technique = str(ds.get("WholeBodyTechnique") or "").upper()
+    told = ds.get("WholeBodyTechnique") or []
+    # a value per pass or head, usually all the same
+    technique = "\\".join(sorted({str(x).upper() for x in ([told] if isinstance(told, str) else told)}))
     seconds = float(ds.get("ActualFrameDuration") or 0) / 1000
     if "WHOLE BODY" not in kind and not technique and not ds.get("ScanVelocity"):
         if seconds <= 0:
@@ -78,6 +81,10 @@ def _sweep(
     velocity: float, length: float, seconds: float, passes: int, ds: "Dataset", camera: Camera, where: str
 ) -> Timing:
     notes = []
+    if seconds <= 0:
+        notes.append(f"no ActualFrameDuration in the header: nothing checks ScanVelocity {velocity:g} mm/s")
+    if velocity < SLOWEST_MM_S:
+        notes.append(f"ScanVelocity {velocity:g} mm/s is slow: is it in cm/s?")
     if length <= 0:
         length = int(ds.Rows) * float((ds.get("PixelSpacing") or [0])[0])
         notes.append(f"no ScanLength in the header: {length:g} mm taken from the matrix")

@@ -15,6 +15,8 @@ from planardose.planar import EnergyWindow, PlanarPair
 from planardose.recon.scatter import parameters as scatter_parameters
 
 SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy
+TOUCHING = 0.03  # of the line's energy: gap or overlap up to which a window lies beside the photopeak
+STRONG_LINE = 0.05  # of the imaged line's photons: a window with such a line holds more than scatter
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Acquired:
         Photopeak counts: of the anterior and posterior view, or of any views (`recon.angles`).
     scatter : (V, I, K) float64 or None
         Estimated counts among them that scattered in the patient (triple energy window); None where the acquisition has
-        no window beside the photopeak.
+        no scatter window (`neighbours`).
     exposure_s : float
         Seconds that each point was in the field of view.
     of_body : (V, I, K) bool or None
@@ -71,21 +73,32 @@ def without_dead_time(pair: PlanarPair, camera: Camera, peak: int) -> PlanarPair
     return replace(pair, counts=true(pair.counts), more=more)
 
 
-def neighbours(windows: tuple[EnergyWindow, ...], peak: int) -> list[int]:
-    """Indices of the windows just below and just above window `peak` (one or both may be missing)."""
-    below = [n for n, w in enumerate(windows) if w.high_kev <= windows[peak].centre_kev]
-    above = [n for n, w in enumerate(windows) if w.low_kev >= windows[peak].centre_kev]
+def neighbours(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -> list[int]:
+    """Indices of the scatter windows just below and just above window `peak` (one or both may be missing).
+
+    Scatter windows touch the photopeak, where the scatter is as in it, and hold no strong line of the nuclide: another
+    photopeak (113 keV beside 208 keV of 177Lu) is none.
+    """
+    line, top = nuclide.imaged_line(), windows[peak]
+    strong = [x.energy_kev for x in nuclide.lines if x.per_decay > STRONG_LINE * line.per_decay]
+    free = [n for n, w in enumerate(windows) if not any(w.contains(e) for e in strong)]
+    apart = TOUCHING * line.energy_kev
+    below = [n for n in free if abs(top.low_kev - windows[n].high_kev) <= apart]
+    above = [n for n in free if abs(windows[n].low_kev - top.high_kev) <= apart]
     nearest = [max(below, key=lambda n: windows[n].high_kev)] if below else []
     return nearest + ([min(above, key=lambda n: windows[n].low_kev)] if above else [])
 
 
-def triple_energy_window(counts: np.ndarray, windows: tuple[EnergyWindow, ...], peak: int) -> np.ndarray:
+def triple_energy_window(
+    counts: np.ndarray, windows: tuple[EnergyWindow, ...], peak: int, beside: list[int]
+) -> np.ndarray:
     """Scatter counts in window `peak` by the trapezoid below it (Ogawa 1991): (..., I, K) from (..., W, I, K).
 
-    With one neighbour only, the other side counts as empty (Ichihara's variant for the lower window).
+    With one window in `beside` (`neighbours`) only, the other side counts as empty (Ichihara's variant for the lower
+    window).
     """
     width = windows[peak].width_kev
-    return sum(counts[..., n, :, :] / windows[n].width_kev for n in neighbours(windows, peak)) * (width / 2)
+    return sum(counts[..., n, :, :] / windows[n].width_kev for n in beside) * (width / 2)
 
 
 def acquired_from(
@@ -131,10 +144,11 @@ def acquired_from(
         )
     peak = min(holding)[1]
     photopeak = np.array(counts[:, peak], dtype=np.float64)
-    if not neighbours(windows, peak):
+    beside = neighbours(windows, peak, nuclide)
+    if not beside:
         return Acquired(photopeak, None, float(exposure_s))
     sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
     share = scatter_parameters().energy_window_share
-    scatter = share * triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak)
+    scatter = share * triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak, beside)
     smooth = np.stack([gaussian_filter(view, sigma, mode="constant") for view in scatter])
     return Acquired(photopeak, smooth, float(exposure_s))

@@ -1,6 +1,7 @@
 """Step import-planar: the planar images of a sheet row become ``planar/{timepoint}.npz``."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,8 @@ from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
-from planardose.planar import VIEWS, PlanarPair
+from planardose.planar import VIEWS, EnergyWindow, PlanarPair
+from planardose.recon.acquired import neighbours
 from planardose.run import Run
 from planardose.steps.same_patient import check_same_patient
 from planardose.times import in_zone, offset_text
@@ -44,6 +46,8 @@ def import_planar(run: Run, patient: str, timepoint: str) -> None:
     found = checked_pair(run.config, row)
     for note in found.notes:
         log.warning("%s planar: %s", row.where, note)
+    beside = scatter_windows(found.pair, load_nuclide(row.nuclide))
+    log.info("%s planar: scatter windows: %s", row.where, _listed(beside) or "none")
     output = run.path("planar", patient=patient, timepoint=timepoint)
     save_pair(output, found.pair)
     run.sidecar(
@@ -54,6 +58,7 @@ def import_planar(run: Run, patient: str, timepoint: str) -> None:
         _inputs(run, row),
         views=["anterior", "posterior", *(found.pair.more.angles_deg if found.pair.more else ())],
         windows_kev=[[w.low_kev, w.high_kev] for w in found.pair.windows],
+        scatter_windows_kev=[[w.low_kev, w.high_kev] for w in beside],
         acquired_at=found.pair.acquired_at.isoformat(),
         exposure_s=found.pair.exposure_s,
         duration_s=found.pair.duration_s,
@@ -106,7 +111,31 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     computed = air_sensitivity_cps_per_mbq(camera, nuclide, found.pair.windows[peak])
     seen = _share_seen(found.pair, row, peak, row.calibration_cps_per_mbq or computed)
     _check_still(found.pair, camera, peak, where)
-    return replace(found, notes=(*found.notes, *_odd_numbers(found.pair, row, seen, computed)))
+    more = [*_scatter_notes(found.pair, nuclide, peak), *_odd_numbers(found.pair, row, seen, computed)]
+    return replace(found, notes=(*found.notes, *more))
+
+
+def scatter_windows(pair: PlanarPair, nuclide: Nuclide) -> list[EnergyWindow]:
+    """The windows from which the scatter in the photopeak is estimated."""
+    peak = pair.window_index(nuclide.imaged_line().energy_kev)
+    return [pair.windows[n] for n in neighbours(pair.windows, peak, nuclide)]
+
+
+def _listed(windows: Iterable[EnergyWindow]) -> str:
+    """Edges of windows in words."""
+    text = ", ".join(f"{w.low_kev:g}-{w.high_kev:g}" for w in windows)
+    return f"{text} keV" if text else ""
+
+
+def _scatter_notes(pair: PlanarPair, nuclide: Nuclide, peak: int) -> list[str]:
+    """A note where windows were acquired beside the photopeak and none of them tells its scatter."""
+    others = [w for n, w in enumerate(pair.windows) if n != peak]
+    if not others or neighbours(pair.windows, peak, nuclide):
+        return []
+    return [
+        f"no scatter window: {_listed(others)} does not touch the photopeak {_listed([pair.windows[peak]])} or holds a "
+        f"line of {nuclide.name}; all scatter is modelled"
+    ]
 
 
 def _share_seen(pair: PlanarPair, row: Row, peak: int, sensitivity: float) -> float:
