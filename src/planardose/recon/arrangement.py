@@ -9,7 +9,10 @@ from planardose.recon.register import register
 
 SUSPICIOUS_MISFIT = 0.12  # above it the views may be exchanged or mirrored: seven right demo pairs have 0.03 to 0.11
 BY_KEY = "patients.<id>.<timepoint>.{} in the config puts them right"
-BY_HAND = "export the images as the camera saw them, the head at the top, or give patients.<id>.<timepoint>.shift_mm if they are right"
+BY_HAND = (
+    "export the images as the camera saw them, the head at the top, or give patients.<id>.<timepoint>.shift_mm if they "
+    "are right"
+)
 CLEARLY_BETTER = 0.75  # of the misfit: another arrangement of the views below it is the right one
 
 
