@@ -76,6 +76,26 @@ def test_bad_names_tables(tmp_path, table, message):
     assert str(tmp_path) not in str(fault.value) and str(fault.value).startswith("P01 segmentation")
 
 
+@pytest.mark.parametrize("name", ["seg.csv", "seg.TXT", "seg.json", "seg.nii.tsv"])
+def test_a_names_table_under_another_name_is_refused_and_not_left_aside(tmp_path, name):
+    """Its labels would be read as TotalSegmentator's numbers: other organs."""
+    write_volume(tmp_path / "seg.nii.gz", labelled({5: LIVER}), dtype=np.int16)
+    (tmp_path / name).write_text("label,name\n5,spleen\n")
+    with pytest.raises(InputError, match=rf"names table: a file <stem>{name[3:].lower()} .* <stem>\.tsv with the tab"):
+        read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation")
+    (tmp_path / "seg.TSV").write_text("label\tname\n5\tspleen\n")
+    assert (read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation").data[LIVER] == 1).all()
+
+
+def test_a_small_organ_as_large_as_a_liver_is_another_numbering(tmp_path):
+    path, large = tmp_path / "seg.nii.gz", Grid(GRID.shape, GRID.ras_from_voxel @ np.diag([3.0, 3.0, 3.0, 1.0]))
+    write_volume(path, labelled({4: (slice(2, 9),) * 3}, large), dtype=np.int16)
+    with pytest.raises(InputError, match=r"label 4, gallbladder, has 1009 mL; expected at most 700 mL.*<stem>\.tsv"):
+        read_segmentation(path, large, "P01 segmentation")
+    path.with_name("seg.tsv").write_text("label\tname\n4\tgallbladder\n")
+    read_segmentation(path, large, "P01 segmentation")
+
+
 def test_bad_label_maps(tmp_path):
     path = tmp_path / "seg.nii.gz"
     shifted = GRID.ras_from_voxel.copy()

@@ -8,17 +8,28 @@ import numpy as np
 
 from planardose.anatomy.label_checks import check_labels, note_odd_lesions
 from planardose.anatomy.orient import onto
-from planardose.errors import InputError
+from planardose.errors import InputError, readable
 from planardose.image import Grid, Volume
+from planardose.io.files import NIFTI_SUFFIX, beside
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE, label_of_name, lesion_name, name_of_label, source_name
 
 LARGEST_LESION = 9999
+MISNAMED = (".csv", ".txt", ".json", ".nii.tsv", ".nii.gz.tsv")  # endings of tables that are not read
 
 
-def names_table(path: Path) -> Path:
-    """The names table that belongs to a label map: ``<stem>.tsv`` beside it."""
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+def _table_of(path: Path, where: str) -> Path | None:
+    """The names table ``<stem>.tsv``, if any; refuses one under another name, without which organs are exchanged."""
+    with readable(where):
+        tables, misnamed = beside(path, ".tsv"), beside(path, *MISNAMED)
+    if len(tables) > 1:
+        raise InputError(f"{where} names table", f"{len(tables)} files <stem>.tsv", "one", "keep the right one")
+    if not tables and misnamed:
+        ending = misnamed[0].name[len(NIFTI_SUFFIX.sub("", path.name)) :].lower()
+        raise InputError(f"{where} names table", f"a file <stem>{ending} beside the label map, which is not read",
+                         "<stem>.tsv with the tab-separated columns 'label' and 'name'",
+                         "convert and rename it, or move it elsewhere if the map has TotalSegmentator's numbers")  # fmt: skip
+    return tables[0] if tables else None
 
 
 def read_names(table: Path, where: str) -> dict[int, str]:
@@ -102,7 +113,7 @@ def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
     Parameters
     ----------
     path : Path
-        NIfTI; beside it, where there is one, the names table of `names_table`.
+        NIfTI; beside it, where there is one, the names table ``<stem>.tsv``.
     grid : Grid
         The CT's.
     where : str
@@ -116,13 +127,14 @@ def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
     Raises
     ------
     InputError
-        Unreadable, not a label map, on another grid, unknown labels or names, empty, or no person's (`label_checks`).
+        Unreadable, not a label map, on another grid, unknown labels or names, a names table under another file name,
+        empty, or no person's (`label_checks`).
     """
     raw = _on_grid(_integers(read_volume(path, "label", "1", where), where), grid, where)
     if not raw.data.any():
         raise InputError(where, "empty: all labels are 0", "organ labels")
-    table = names_table(path)
-    names = read_names(table, where) if table.is_file() else None
+    table = _table_of(path, where)
+    names = read_names(table, where) if table else None
     labels = Volume(_renumbered(raw.data, names, where), grid, "label", "1")
     check_labels(labels, names is None, where)
     return labels
