@@ -20,7 +20,8 @@ VERSION_1_ML = {"thyroid_gland": 100.0, "adrenal_gland_right": 25.0}
 # liver. Polycystic kidneys, giant spleens and a retention may be larger: a names table lifts these limits.
 MOST_ML = {
     "kidney_right": 1000.0, "kidney_left": 1000.0, "gallbladder": 700.0, "pancreas": 600.0,
-    "adrenal_gland_right": 500.0, "adrenal_gland_left": 500.0, "thyroid_gland": 700.0, "prostate": 600.0, "urinary_bladder": 2500.0,
+    "adrenal_gland_right": 500.0, "adrenal_gland_left": 500.0,
+    "thyroid_gland": 700.0, "prostate": 600.0, "urinary_bladder": 2500.0,
     "esophagus": 800.0, "trachea": 300.0, "duodenum": 700.0,
 }  # fmt: skip
 # Mean HU of an organ under its own outline. Outlines 25 mm off along z leave the skeleton 81 to 130 HU of 233 to 352,

@@ -28,7 +28,7 @@ def _table_of(path: Path, where: str) -> Path | None:
         ending = misnamed[0].name[len(NIFTI_SUFFIX.sub("", path.name)) :].lower()
         raise InputError(f"{where} names table", f"a file <stem>{ending} beside the label map, which is not read",
                          "<stem>.tsv with the tab-separated columns 'label' and 'name'",
-                         "convert and rename it, or move it elsewhere if the map has TotalSegmentator's numbers")  # fmt: skip
+                         "convert and rename it, or move it elsewhere if the numbers are TotalSegmentator's")  # fmt: skip
     return tables[0] if tables else None
 
 
