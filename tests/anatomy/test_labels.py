@@ -14,6 +14,7 @@ from planardose.cohort import Cohort, Row
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
+from planardose.io.dicom_common import ANONYMOUS, new_dataset, save_dataset
 from planardose.io.nifti import write_volume
 from planardose.organs import name_of_label
 from planardose.patient_model import PatientModel
@@ -64,7 +65,10 @@ def test_other_axis_order_is_turned(tmp_path, axes):
     [
         ("label\tname\n1\tleft kidny\n", r"organ 'left kidny' is not known.*kidney_left"),
         ("label\tname\n2\tliver\n", "label 1 has no row"),
-        ("label,name\n1,liver\n", "not readable"),
+        ("label,name\n1,liver\n", "no column 'label' .its columns: 'label,name'.*separate them by tabs"),
+        ("index\tname\n1\tliver\n", "no column 'label' .its columns: 'index', 'name'"),
+        ("Label\tname\n1\tliver\n", "no column 'label'"),
+        ("label\tname\nx\tliver\n", "label 'x'; expected a whole number on every row"),
         ("label\tname\n1\tliver\n1\tspleen\n", "twice"),
     ],
 )
@@ -94,6 +98,29 @@ def test_a_small_organ_as_large_as_a_liver_is_another_numbering(tmp_path):
         read_segmentation(path, large, "P01 segmentation")
     path.with_name("seg.tsv").write_text("label\tname\n4\tgallbladder\n")
     read_segmentation(path, large, "P01 segmentation")
+
+
+def test_an_empty_row_of_a_names_table_is_none(tmp_path):
+    write_volume(tmp_path / "seg.nii.gz", labelled({1: LIVER}), dtype=np.int16)
+    (tmp_path / "seg.tsv").write_text("label\tname\n1\tliver\n\t\n")
+    assert (read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation").data[LIVER] == 5).all()
+
+
+def test_masks_and_dicom_are_told_for_what_they_are(tmp_path):
+    where, masks = "P01 segmentation", tmp_path / "masks"
+    for name in ("liver", "spleen"):
+        write_volume(masks / f"{name}.nii.gz", labelled({1: LIVER}), dtype=np.int16)
+    with pytest.raises(InputError, match=r"a folder of 2 NIfTI files; .*TotalSegmentator --ml"):
+        read_segmentation(masks, GRID, where)
+    for modality in ("SEG", "RTSTRUCT"):
+        ds = new_dataset("1.2.840.10008.5.1.4.1.1.66.4", "2.25.1", ANONYMOUS, datetime(2026, 1, 1))
+        ds.Modality = modality
+        save_dataset(tmp_path / "dicom" / "1.dcm", ds)
+        for path in (tmp_path / "dicom", tmp_path / "dicom" / "1.dcm"):
+            with pytest.raises(InputError, match=rf"{modality}\); expected one NIfTI .*convert it"):
+                read_segmentation(path, GRID, where)
+    with pytest.raises(InputError, match="RTSTRUCT"):
+        add_lesions(labelled({5: LIVER}), tmp_path / "dicom", "P01 lesions")
 
 
 def test_bad_label_maps(tmp_path):
