@@ -17,7 +17,7 @@ def refuse_no_label_map(path: Path, where: str) -> None:
         masks = [f for f in files if f.name.lower().endswith((".nii", ".nii.gz"))]
         if path.is_dir() and masks:
             raise InputError(where, f"a folder of {len(masks)} NIfTI files", expected,
-                             "put them into one file with a number each: TotalSegmentator --ml writes it so")  # fmt: skip
+                             "give one file with a number for each: TotalSegmentator --ml")  # fmt: skip
         kind = next((k for k in map(_kind, files) if k), None)
     if kind is not None:
         found = DICOM_KINDS.get(kind, f"DICOM ({kind})")
