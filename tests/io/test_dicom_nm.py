@@ -329,3 +329,28 @@ def test_pictures_beside_the_images_are_left_out_with_a_note_and_alone_refused(t
     for n in range(len(pictures)):
         with pytest.raises(InputError):
             read_planar(tmp_path / f"picture{n}.dcm", CAMERA, WHERE, key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ((1, 1), "the first file, by file name, is that acquired at 09:30:00, beside 09:32:00"),
+        ((7, 3), "the first file is that with InstanceNumber 3, before 7"),
+    ],
+)
+def test_two_files_without_views_are_ordered_by_number_and_then_by_name(numbers, told, tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    (tmp_path / "heads").mkdir()
+    for head, name in enumerate(("img9", "img10")):
+        ds = pydicom.dcmread(tmp_path / "nm.dcm")
+        keep = [n for n, d in enumerate(ds.DetectorVector) if d == head + 1]
+        _pixels(ds, lambda a, keep=keep: a[keep])
+        ds.NumberOfFrames, ds.NumberOfDetectors, ds.DetectorVector, ds.EnergyWindowVector = 3, 1, [1] * 3, [1, 2, 3]
+        ds.InstanceNumber, ds.SOPInstanceUID = numbers[head], f"2.25.{head + 1}"
+        ds.AcquisitionTime = ("093000", "093200")[head]
+        del ds.DetectorInformationSequence
+        ds.save_as(tmp_path / "heads" / f"{name}.dcm")
+    found = read_planar(tmp_path / "heads", CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
+    first = 0 if numbers[0] <= numbers[1] else 1
+    np.testing.assert_array_equal(found.pair.counts[0], pair.counts[first])
+    assert f"head_order: {told}" in found.notes

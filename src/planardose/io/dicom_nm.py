@@ -84,6 +84,7 @@ def _pair_of(
     heads, beside = without_more(every, hand, where, key)
     of_pair = sorted({h.file for h in heads})
     views, notes = views_of(heads, hand, where, key)
+    notes += _order_notes([files[h.file] for h in heads], hand)
     believe, more = orientation_notes(heads, views, hand, key)
     frames = _frames(heads, views, believe, where)
     timings = [timing_of(ds, camera, where) for ds in files]
@@ -181,6 +182,21 @@ def _check_uncorrected(ds: Dataset, kind: list[str], where: str) -> None:
                 raw,
                 "export the NM images themselves, not a picture of them",
             )
+
+
+def _order_notes(files: list[Dataset], hand: Hand) -> list[str]:
+    """Which of two one-head files `head_order` took as the first; never its name, which may be a person's."""
+    if hand.head_order is None or len(files) != 2 or files[0] is files[1]:
+        return []
+    for name in ("SeriesNumber", "InstanceNumber"):
+        first, second = (int(ds.get(name) or 0) for ds in files)
+        if first != second:
+            return [f"head_order: the first file is that with {name} {first}, before {second}"]
+    first, second = map(datetime_of, files)
+    if first == second:
+        return ["head_order: the two files have one number and start: the first by file name was taken as the first"]
+    return [f"head_order: the first file, by file name, is that acquired at {first:%H:%M:%S}, beside {second:%H:%M:%S}"
+            if first and second else "head_order: the first file was chosen by file name"]  # fmt: skip
 
 
 def _frames(heads: list[Head], views: list[str], believe: bool, where: str) -> dict:
