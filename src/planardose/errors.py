@@ -1,7 +1,10 @@
 """The one exception that a user's input can cause."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+NUMBER_WITH_UNIT = re.compile(r"[\d.,]+ *(cps|cpm|counts|[kMG]?Bq)/([kMG]?Bq|s|min|h|mL)", re.IGNORECASE)
 
 
 @contextmanager
@@ -17,7 +20,8 @@ def readable(where: str) -> Iterator[None]:
 
 def shown(text: str) -> str:
     """A user's text for a message; what looks like a path is not repeated, as paths hold names."""
-    return "a path" if len(text) > 8 and ("/" in text or "\\" in text) else f"'{text[:60]}'"
+    path = len(text) > 8 and ("/" in text or "\\" in text) and not NUMBER_WITH_UNIT.fullmatch(text)
+    return "a path" if path else f"'{text[:60]}'"
 
 
 class InputError(Exception):

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -202,12 +203,19 @@ def _check_injections(rows: list[Row]) -> None:
                 f"the same injected_at on all rows of a cycle, and cycles at least {FEWEST_HOURS:g} h apart",
             )
     given: dict[datetime, float] = {}
+    left: dict[datetime, float] = {}
     for r in rows:
         if given.setdefault(r.injected_at, r.injected_mbq) != r.injected_mbq:
             raise InputError(
                 f"{r.where} injected_mbq",
                 f"{r.injected_mbq:g} MBq differs from another row of the same injection",
                 "one injected_mbq per injected_at",
+            )
+        if r.residual_mbq and left.setdefault(r.injected_at, r.residual_mbq) != r.residual_mbq:  # 0: not told here
+            raise InputError(
+                f"{r.where} residual_mbq",
+                f"{r.residual_mbq:g} MBq differs from {left[r.injected_at]:g} MBq on another row of the same injection",
+                "one residual_mbq per injected_at",
             )
 
 
@@ -253,8 +261,13 @@ def _without_empty_columns(lines: list[str]) -> list[str]:
 def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Number and cells, stripped, by column, of the sheet's lines that are not empty."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
+        content = path.read_bytes()
+        text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(
+            "cohort sheet", "letters that are not in UTF-8", "a tab-separated text file in UTF-8", "save it as UTF-8"
+        ) from None
+    except OSError as fault:
         raise InputError(
             "cohort sheet",
             type(fault).__name__,

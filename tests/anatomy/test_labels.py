@@ -14,6 +14,7 @@ from planardose.cohort import Cohort, Row
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
+from planardose.io.dicom_common import ANONYMOUS, new_dataset, save_dataset
 from planardose.io.nifti import write_volume
 from planardose.organs import name_of_label
 from planardose.patient_model import PatientModel
@@ -64,7 +65,10 @@ def test_other_axis_order_is_turned(tmp_path, axes):
     [
         ("label\tname\n1\tleft kidny\n", r"organ 'left kidny' is not known.*kidney_left"),
         ("label\tname\n2\tliver\n", "label 1 has no row"),
-        ("label,name\n1,liver\n", "not readable"),
+        ("label,name\n1,liver\n", "no column 'label' .its columns: 'label,name'.*separate them by tabs"),
+        ("index\tname\n1\tliver\n", "no column 'label' .its columns: 'index', 'name'"),
+        ("Label\tname\n1\tliver\n", "no column 'label'"),
+        ("label\tname\nx\tliver\n", "label 'x'; expected a whole number on every row"),
         ("label\tname\n1\tliver\n1\tspleen\n", "twice"),
     ],
 )
@@ -74,6 +78,49 @@ def test_bad_names_tables(tmp_path, table, message):
     with pytest.raises(InputError, match=message) as fault:
         read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation")
     assert str(tmp_path) not in str(fault.value) and str(fault.value).startswith("P01 segmentation")
+
+
+@pytest.mark.parametrize("name", ["seg.csv", "seg.TXT", "seg.json", "seg.nii.tsv"])
+def test_a_names_table_under_another_name_is_refused_and_not_left_aside(tmp_path, name):
+    """Its labels would be read as TotalSegmentator's numbers: other organs."""
+    write_volume(tmp_path / "seg.nii.gz", labelled({5: LIVER}), dtype=np.int16)
+    (tmp_path / name).write_text("label,name\n5,spleen\n")
+    with pytest.raises(InputError, match=rf"names table: a file <stem>{name[3:].lower()} .* <stem>\.tsv with the tab"):
+        read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation")
+    (tmp_path / "seg.TSV").write_text("label\tname\n5\tspleen\n")
+    assert (read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation").data[LIVER] == 1).all()
+
+
+def test_a_small_organ_as_large_as_a_liver_is_another_numbering(tmp_path):
+    path, large = tmp_path / "seg.nii.gz", Grid(GRID.shape, GRID.ras_from_voxel @ np.diag([3.0, 3.0, 3.0, 1.0]))
+    write_volume(path, labelled({4: (slice(2, 9),) * 3}, large), dtype=np.int16)
+    with pytest.raises(InputError, match=r"label 4, gallbladder, has 1009 mL; expected at most 700 mL.*<stem>\.tsv"):
+        read_segmentation(path, large, "P01 segmentation")
+    path.with_name("seg.tsv").write_text("label\tname\n4\tgallbladder\n")
+    read_segmentation(path, large, "P01 segmentation")
+
+
+def test_an_empty_row_of_a_names_table_is_none(tmp_path):
+    write_volume(tmp_path / "seg.nii.gz", labelled({1: LIVER}), dtype=np.int16)
+    (tmp_path / "seg.tsv").write_text("label\tname\n1\tliver\n\t\n")
+    assert (read_segmentation(tmp_path / "seg.nii.gz", GRID, "P01 segmentation").data[LIVER] == 5).all()
+
+
+def test_masks_and_dicom_are_told_for_what_they_are(tmp_path):
+    where, masks = "P01 segmentation", tmp_path / "masks"
+    for name in ("liver", "spleen"):
+        write_volume(masks / f"{name}.nii.gz", labelled({1: LIVER}), dtype=np.int16)
+    with pytest.raises(InputError, match=r"a folder of 2 NIfTI files; .*TotalSegmentator --ml"):
+        read_segmentation(masks, GRID, where)
+    for modality in ("SEG", "RTSTRUCT"):
+        ds = new_dataset("1.2.840.10008.5.1.4.1.1.66.4", "2.25.1", ANONYMOUS, datetime(2026, 1, 1))
+        ds.Modality = modality
+        save_dataset(tmp_path / "dicom" / "1.dcm", ds)
+        for path in (tmp_path / "dicom", tmp_path / "dicom" / "1.dcm"):
+            with pytest.raises(InputError, match=rf"{modality}\); expected one NIfTI .*convert it"):
+                read_segmentation(path, GRID, where)
+    with pytest.raises(InputError, match="RTSTRUCT"):
+        add_lesions(labelled({5: LIVER}), tmp_path / "dicom", "P01 lesions")
 
 
 def test_bad_label_maps(tmp_path):

@@ -41,6 +41,27 @@ def test_the_residue_may_stand_on_one_row_of_the_injection(tmp_path):
     assert [r.administered_mbq for r in load_cohort(sheet).rows] == [7360.0, 7360.0]
 
 
+def test_two_residues_of_one_injection_are_refused(tmp_path):
+    sheet = tmp_path / "sheet.tsv"
+    sheet.write_text(f"{HEADER}\tresidual_mbq\n{ROW}\t900\n{ROW.replace('t4', 't24')}\t50\n")
+    with pytest.raises(InputError, match="P01 t24 residual_mbq: 50 MBq differs from 900 MBq on another row"):
+        load_cohort(sheet)
+
+
+def test_encodings_of_spreadsheets(tmp_path):
+    sheet = tmp_path / "sheet.tsv"
+    text = f"{HEADER}\n{ROW.replace('/ct', '/Müller')}\n"
+    sheet.write_text(text, encoding="utf-16")  # Excel's "Unicode Text"
+    assert load_cohort(sheet).rows[0].paths["ct"].name == "Müller"
+    sheet.write_text(text, encoding="cp1252")
+    with pytest.raises(InputError, match=r"letters that are not in UTF-8; .*save it as UTF-8"):
+        load_cohort(sheet)
+
+
+def test_a_number_with_its_unit_is_no_path(tmp_path):
+    assert "'11.3 cps/MBq' is not a number" in refused(tmp_path, ROW.replace("7400", "11.3 cps/MBq"))
+
+
 def test_one_injection_has_one_activity(tmp_path):
     assert "injected_mbq" in refused(tmp_path, ROW, ROW.replace("t4", "t24").replace("7400", "7300"))
 

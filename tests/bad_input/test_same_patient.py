@@ -13,6 +13,7 @@ from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.io.dicom_common import Identity
 from planardose.io.dicom_ct import write_ct
+from planardose.io.dicom_headers import header_of
 from planardose.io.dicom_nm import write_planar
 from planardose.io.dicom_tomographic_write import write_pet, write_spect
 from planardose.run import Run
@@ -88,7 +89,7 @@ def test_without_a_ct_header_the_time_points_are_compared(tmp_path: Path):
     [
         ({"patient_id": "", "name": "Otherwise^Person"}, "PatientName"),
         ({"patient_id": "", "birth_date": "19490101"}, "PatientBirthDate"),
-        ({"name": "Otherwise^Person"}, "PatientName"),
+        ({"birth_date": "", "name": "Otherwise^Person"}, "PatientName"),
         ({"patient_id": "ID-774412"}, "PatientID"),
     ],
 )
@@ -116,6 +117,30 @@ def test_spellings_of_one_person_and_empty_identifiers_are_no_disagreement(other
     import_planar(run, "P01", "t24")
     import_planar(run, "P01", "t72")
     import_ct(run, "P01")
+
+
+def test_another_name_with_id_and_birth_date_is_only_told(tmp_path: Path, caplog):
+    run = run_with(tmp_path, t24=replace(PLANTED, name="Otherwise^Quentin"))
+    import_planar(run, "P01", "t24")
+    assert "P01 t24 planar: PatientName differs from that of the CT, where PatientID and" in caplog.text
+    assert not [s for s in SECRETS if s in caplog.text]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Müller^Jörg", "MUELLER^JOERG", True), ("O'Neil^Ann", "ONEIL^ANN", True),
+        ("Schmidt^Eva", "Schmitz^Eva", False),
+        ("Kern^Anna-Maria", "KERN^ANNAMARIA", True), ("Kern^Anna-Maria", "Kern^Anna Maria", True),
+    ],
+)  # fmt: skip
+def test_spellings_of_a_name(one: str, other: str, same: bool, tmp_path: Path):
+    headers = []
+    for n, name in enumerate((one, other)):
+        write_planar(tmp_path / f"{n}.dcm", planar_pair(), CAMERA, identity=Identity(patient_id=""))
+        edit(tmp_path / f"{n}.dcm", SpecificCharacterSet="ISO_IR 192", PatientName=name)
+        headers.append(header_of(tmp_path / f"{n}.dcm", "NM"))
+    assert headers[0].difference(headers[1]) == (None if same else "PatientName")
 
 
 def test_the_users_reason_is_accepted_and_kept_for_the_report(tmp_path: Path):

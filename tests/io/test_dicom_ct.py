@@ -184,6 +184,18 @@ def test_two_full_series_are_refused_with_their_sizes(tmp_path: Path):
         read_ct_series(tmp_path, "P01 ct")
 
 
+def test_of_many_series_a_few_are_listed(tmp_path: Path):
+    write_ct(tmp_path, _volume(np.eye(3)))
+    for n, file in enumerate(list(tmp_path.iterdir())):
+        ds = pydicom.dcmread(file)
+        for frame in range(40):
+            ds.FrameOfReferenceUID, ds.SOPInstanceUID = f"2.25.{frame + 1}", f"2.25.{n + 1}{frame:02d}"
+            ds.save_as(tmp_path / f"{n}_{frame}.dcm")
+    with pytest.raises(InputError, match=r"41 CT series .*, \.\.\.\)") as fault:
+        read_ct_series(tmp_path, "P01 ct")
+    assert len(str(fault.value)) < 300
+
+
 def test_two_reconstructions_at_the_same_positions_are_two_series(tmp_path: Path):
     write_ct(tmp_path / "a", _volume(np.eye(3)))
     for file in (tmp_path / "a").iterdir():

@@ -15,6 +15,7 @@ from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.dicom_common import datetime_of, odd_source_of_start
 from planardose.io.dicom_nm import write_planar
+from planardose.io.nm_heads import _view_of_text
 from planardose.io.nm_views import posterior_looks_mirrored
 from planardose.io.planar_in import read_planar
 from planardose.planar import PlanarPair
@@ -376,3 +377,66 @@ def test_a_one_sided_organ_tells_a_mirrored_view():
     ras = planar_pair().ras()[:, 0]
     assert not posterior_looks_mirrored(ras)
     assert posterior_looks_mirrored(np.stack([ras[0], ras[1, ::-1]]))
+
+
+@pytest.mark.parametrize(
+    ("text", "view"),
+    [
+        ("WB ANT", "anterior"), ("Posterior_view", "posterior"), ("LAO OBL ANT", None), ("ANT POST", None),
+        ("Antero-posterior", None), ("Postero-anterior", None), ("POSTEROANTERIOR", None),
+        ("Post-therapy WB", None), ("post therapy ANT", "anterior"), ("POST TX", None), ("WB post injection", None),
+        ("24h post p.i. POST", "posterior"), ("24h p.i. ANT", "anterior"), ("POST_INJ POSTERIOR", "posterior"),
+        ("POST INFERIOR", "posterior"), ("POST PINHOLE", "posterior"),
+    ],
+)  # fmt: skip
+def test_the_view_that_a_text_names(text: str, view: str | None):
+    assert _view_of_text(text) == view
+
+
+def test_pictures_beside_the_images_are_left_out_with_a_note_and_alone_refused(tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    pictures = [
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "BitsAllocated": 8, "BitsStored": 8},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.2", "BitsAllocated": 8, "BitsStored": 8},
+        {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "BitsAllocated": 8, "BitsStored": 8},
+        {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]},
+    ]
+    for n, tags in enumerate(pictures):
+        ds = pydicom.dcmread(tmp_path / "nm.dcm")
+        for name, value in tags.items():
+            setattr(ds, name, value)
+        ds.HighBit, ds.NumberOfFrames, ds.CountsAccumulated = ds.BitsStored - 1, 1, ""
+        ds.PhotometricInterpretation = "RGB" if ds.SamplesPerPixel == 3 else "MONOCHROME2"
+        ds.PixelData = bytes(ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsAllocated // 8)
+        ds.save_as(tmp_path / f"picture{n}.dcm")
+    found = read_planar(tmp_path, CAMERA, WHERE, key=KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert "4 pictures (screen or secondary capture) left out" in found.notes
+    for n in range(len(pictures)):
+        with pytest.raises(InputError):
+            read_planar(tmp_path / f"picture{n}.dcm", CAMERA, WHERE, key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ((1, 1), "the first file, by file name, is that acquired at 09:30:00, beside 09:32:00"),
+        ((7, 3), "the first file is that with InstanceNumber 3, before 7"),
+    ],
+)
+def test_two_files_without_views_are_ordered_by_number_and_then_by_name(numbers, told, tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    (tmp_path / "heads").mkdir()
+    for head, name in enumerate(("img9", "img10")):
+        ds = pydicom.dcmread(tmp_path / "nm.dcm")
+        keep = [n for n, d in enumerate(ds.DetectorVector) if d == head + 1]
+        _pixels(ds, lambda a, keep=keep: a[keep])
+        ds.NumberOfFrames, ds.NumberOfDetectors, ds.DetectorVector, ds.EnergyWindowVector = 3, 1, [1] * 3, [1, 2, 3]
+        ds.InstanceNumber, ds.SOPInstanceUID = numbers[head], f"2.25.{head + 1}"
+        ds.AcquisitionTime = ("093000", "093200")[head]
+        del ds.DetectorInformationSequence
+        ds.save_as(tmp_path / "heads" / f"{name}.dcm")
+    found = read_planar(tmp_path / "heads", CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
+    first = 0 if numbers[0] <= numbers[1] else 1
+    np.testing.assert_array_equal(found.pair.counts[0], pair.counts[first])
+    assert f"head_order: {told}" in found.notes

@@ -15,6 +15,15 @@ SAMPLED = 2e6  # voxels looked at: sides and sizes do not need all
 # In version 1 of TotalSegmentator label 17 was a lower lobe of the lung and label 8 the inferior vena cava. A goitre
 # may be as large as this thyroid, and a metastasis as this adrenal gland; both at once are another numbering.
 VERSION_1_ML = {"thyroid_gland": 100.0, "adrenal_gland_right": 25.0}
+# Volumes (mL) that no patient's organ reaches, from about ten times the reference adult's (ICRP 89 and 110: kidney 155,
+# pancreas 140, spleen 150, thyroid 20, adrenal 7, prostate 17, oesophagus 40, gallbladder and bile 70) down to a small
+# liver. Polycystic kidneys, giant spleens and a retention may be larger: a names table lifts these limits.
+MOST_ML = {
+    "kidney_right": 1000.0, "kidney_left": 1000.0, "gallbladder": 700.0, "pancreas": 600.0,
+    "adrenal_gland_right": 500.0, "adrenal_gland_left": 500.0,
+    "thyroid_gland": 700.0, "prostate": 600.0, "urinary_bladder": 2500.0,
+    "esophagus": 800.0, "trachea": 300.0, "duodenum": 700.0,
+}  # fmt: skip
 # Mean HU of an organ under its own outline. Outlines 25 mm off along z leave the skeleton 81 to 130 HU of 233 to 352,
 # and put the spleen at -190 or 122 HU (one real CT and two synthetic ones). Liver, spleen and kidneys have the limit of
 # bone: contrast agent, seen at 40 keV, takes them as far (kidneys of 550 HU), and misplaced outlines nowhere above it.
@@ -31,7 +40,7 @@ LARGE_LESION_ML = 1000.0  # noted above: `lesions` may hold the organs' map
 
 
 def check_labels(labels: Volume, numbered: bool, where: str) -> None:
-    """Refuse a map whose left and right are exchanged, or one in another numbering.
+    """Refuse a map whose left and right are exchanged, or one in another numbering, as its sizes show.
 
     Parameters
     ----------
@@ -45,8 +54,8 @@ def check_labels(labels: Volume, numbered: bool, where: str) -> None:
     Raises
     ------
     InputError
-        Two or more pairs of organs, and most of them, lie on the wrong side of each other; or sizes of version 1 of
-        TotalSegmentator's numbers.
+        Two or more pairs of organs, and most of them, lie on the wrong side of each other; or, without a names table,
+        sizes of version 1 of TotalSegmentator's numbers, or one above `MOST_ML`.
     """
     step = max(1, ceil((labels.data.size / SAMPLED) ** (1 / 3)))
     data = labels.data[::step, ::step, ::step]
@@ -55,11 +64,16 @@ def check_labels(labels: Volume, numbered: bool, where: str) -> None:
     _check_sides(data, labels.grid.ras_from_voxel[0, :3], names, where)
     if not numbered:
         return
-    ml = {name: float(counts[names[name]]) * step**3 * labels.grid.voxel_ml for name in VERSION_1_ML if name in names}
-    if len(ml) == len(VERSION_1_ML) and all(ml[name] > limit for name, limit in VERSION_1_ML.items()):
-        found = " and ".join(f"{name} of {volume:.0f} mL" for name, volume in ml.items())
+    ml = {name: float(counts[n]) * step**3 * labels.grid.voxel_ml for name, n in names.items()}
+    if all(ml.get(name, 0.0) > limit for name, limit in VERSION_1_ML.items()):
+        found = " and ".join(f"{name} of {ml[name]:.0f} mL" for name in VERSION_1_ML)
         raise InputError(where, found, "TotalSegmentator's numbers of task 'total', version 2",
                          "version 1 numbers otherwise: name the labels in a table <stem>.tsv (label, name)")
+    for name, limit in MOST_ML.items():
+        if ml.get(name, 0.0) > limit:
+            raise InputError(where, f"label {names[name]}, {name}, has {ml[name]:.0f} mL",
+                             f"at most {limit:.0f} mL, as labels are TotalSegmentator's numbers without a names table",
+                             "name the labels in a table <stem>.tsv (label, name), also if it is so large")  # fmt: skip
 
 
 def _check_sides(data: np.ndarray, x_of_step: np.ndarray, names: dict[str, int], where: str) -> None:

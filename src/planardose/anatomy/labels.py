@@ -8,17 +8,29 @@ import numpy as np
 
 from planardose.anatomy.label_checks import check_labels, note_odd_lesions
 from planardose.anatomy.orient import onto
-from planardose.errors import InputError
+from planardose.errors import InputError, readable, shown
 from planardose.image import Grid, Volume
+from planardose.io.files import NIFTI_SUFFIX, beside
+from planardose.io.label_file import refuse_no_label_map
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE, label_of_name, lesion_name, name_of_label, source_name
 
 LARGEST_LESION = 9999
+MISNAMED = (".csv", ".txt", ".json", ".nii.tsv", ".nii.gz.tsv")  # endings of tables that are not read
 
 
-def names_table(path: Path) -> Path:
-    """The names table that belongs to a label map: ``<stem>.tsv`` beside it."""
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+def _table_of(path: Path, where: str) -> Path | None:
+    """The names table ``<stem>.tsv``, if any; refuses one under another name, without which organs are exchanged."""
+    with readable(where):
+        tables, misnamed = beside(path, ".tsv"), beside(path, *MISNAMED)
+    if len(tables) > 1:
+        raise InputError(f"{where} names table", f"{len(tables)} files <stem>.tsv", "one", "keep the right one")
+    if not tables and misnamed:
+        ending = misnamed[0].name[len(NIFTI_SUFFIX.sub("", path.name)) :].lower()
+        raise InputError(f"{where} names table", f"a file <stem>{ending} beside the label map, which is not read",
+                         "<stem>.tsv with the tab-separated columns 'label' and 'name'",
+                         "convert and rename it, or move it away if the numbers are TotalSegmentator's")  # fmt: skip
+    return tables[0] if tables else None
 
 
 def read_names(table: Path, where: str) -> dict[int, str]:
@@ -32,9 +44,21 @@ def read_names(table: Path, where: str) -> dict[int, str]:
     expected = "tab-separated columns 'label' and 'name', one row per label"
     try:
         with table.open(newline="", encoding="utf-8-sig") as f:
-            rows = [(int(r["label"]), r["name"].strip()) for r in csv.DictReader(f, delimiter="\t")]
-    except (OSError, UnicodeDecodeError, KeyError, ValueError, AttributeError, TypeError, csv.Error) as fault:
+            reader = csv.DictReader(f, delimiter="\t")
+            lines = [r for r in reader if any(cell and cell.strip() for cell in r.values() if isinstance(cell, str))]
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise InputError(f"{where} names table", f"{type(fault).__name__}: not readable", expected) from None
+    missing = [c for c in ("label", "name") if c not in (reader.fieldnames or ())]
+    if missing:
+        columns = ", ".join(map(shown, (reader.fieldnames or ())[:6])) or "none"
+        raise InputError(f"{where} names table", f"no column '{missing[0]}' (its columns: {columns})", expected,
+                         "rename its columns, and separate them by tabs")  # fmt: skip
+    rows = []
+    for r in lines:
+        number = (r["label"] or "").strip()
+        if not number.isdecimal():
+            raise InputError(f"{where} names table", f"label {shown(number)}", "a whole number on every row")
+        rows.append((int(number), (r["name"] or "").strip()))
     if len({label for label, _ in rows}) != len(rows):
         raise InputError(f"{where} names table", "a label stands twice", expected)
     return dict(rows)
@@ -80,6 +104,11 @@ def _on_grid(volume: Volume, grid: Grid, where: str) -> Volume:
     return Volume(np.asfortranarray(found.data), grid, "label", "1")
 
 
+def _read_on_grid(path: Path, quantity: str, grid: Grid, where: str) -> Volume:
+    refuse_no_label_map(path, where)
+    return _on_grid(_integers(read_volume(path, quantity, "1", where), where), grid, where)
+
+
 def _renumbered(labels: np.ndarray, names: dict[int, str] | None, where: str) -> np.ndarray:
     """Our numbers (int16) for the labels of a map with a names table, or without one."""
     number = np.zeros(int(labels.max()) + 1, dtype=np.int16)
@@ -102,7 +131,7 @@ def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
     Parameters
     ----------
     path : Path
-        NIfTI; beside it, where there is one, the names table of `names_table`.
+        NIfTI; beside it, where there is one, the names table ``<stem>.tsv``.
     grid : Grid
         The CT's.
     where : str
@@ -116,13 +145,14 @@ def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
     Raises
     ------
     InputError
-        Unreadable, not a label map, on another grid, unknown labels or names, empty, or no person's (`label_checks`).
+        Unreadable, not a label map, on another grid, unknown labels or names, a names table under another file name,
+        empty, or no person's (`label_checks`).
     """
-    raw = _on_grid(_integers(read_volume(path, "label", "1", where), where), grid, where)
+    raw = _read_on_grid(path, "label", grid, where)
     if not raw.data.any():
         raise InputError(where, "empty: all labels are 0", "organ labels")
-    table = names_table(path)
-    names = read_names(table, where) if table.is_file() else None
+    table = _table_of(path, where)
+    names = read_names(table, where) if table else None
     labels = Volume(_renumbered(raw.data, names, where), grid, "label", "1")
     check_labels(labels, names is None, where)
     return labels
@@ -137,7 +167,7 @@ def add_lesions(labels: Volume, path: Path, where: str) -> Volume:
         Unreadable, no label map, on another grid than the labels, a number above `LARGEST_LESION`, or one that the
         labels hold already.
     """
-    lesions = _on_grid(_integers(read_volume(path, "lesion", "1", where), where), labels.grid, where).data
+    lesions = _read_on_grid(path, "lesion", labels.grid, where).data
     if lesions.max() > LARGEST_LESION:
         raise InputError(where, f"lesion number {lesions.max()}", f"numbers from 1 to {LARGEST_LESION}, 0 elsewhere")
     twice = sorted(set(np.unique(lesions[lesions > 0])) & set(np.unique(labels.data) - LESION_BASE))

@@ -94,7 +94,7 @@ def save_dataset(path: Path, ds: FileDataset) -> None:
 
 
 def read_datasets(path: Path, where: str) -> list[Dataset]:
-    """All DICOM objects of a file or of a folder and its subfolders (sorted by name), pixels not yet decoded.
+    """All DICOM objects of a file or of a folder and its subfolders (img9 before img10), pixels not yet decoded.
 
     Files that are no DICOM at all (notes, DICOMDIR, hidden files) are left out of a folder; an empty or broken DICOM
     file is refused, and a link to a file that is not there, which may be one.
@@ -108,7 +108,8 @@ def read_datasets(path: Path, where: str) -> list[Dataset]:
         raise InputError(where, "no such file or folder", "an existing path")
     if path.is_file():
         return [_read(path, where)]
-    files = sorted(f for f in path.rglob("*") if not f.name.startswith(".") and f.name != "DICOMDIR")
+    files = [f for f in path.rglob("*") if not f.name.startswith(".") and f.name != "DICOMDIR"]
+    files.sort(key=_natural)
     lost = [f for f in files if f.is_symlink() and not f.exists()]
     if lost:
         raise InputError(where, f"{len(lost)} of {len(files)} entries of the folder are links to files that are not "
@@ -118,6 +119,11 @@ def read_datasets(path: Path, where: str) -> list[Dataset]:
     if not found:
         raise InputError(where, f"no DICOM file among {len(files)} files of the folder", "a folder of DICOM files")
     return found
+
+
+def _natural(path: Path) -> list:
+    """Key that sorts img9 before img10."""
+    return [(int(x), "") if x.isdecimal() else (-1, x) for x in re.split(r"(\d+)", str(path))]
 
 
 def _looks_like_dicom(path: Path) -> bool:

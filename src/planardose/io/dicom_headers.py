@@ -3,6 +3,7 @@
 Identities are compared and forgotten: nothing here is written, logged or put into a message.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -31,16 +32,25 @@ class Header:
     def difference(self, other: "Header") -> str | None:
         """DICOM keyword of the first identifier that both have and that differs; None where they agree.
 
-        Ids are equal whatever their case, blanks and leading zeros. Names are compared as sets of words without case,
-        accents and order, and one may hold more words than the other (a middle name, a title).
+        Ids are equal whatever their case, blanks and leading zeros. A name counts only where id or birth date is
+        missing: with both, another one is a spelling or a married name (`same_name`).
         """
         if self.patient_id and other.patient_id and self.patient_id != other.patient_id:
             return "PatientID"
         if self.birth_date and other.birth_date and self.birth_date != other.birth_date:
             return "PatientBirthDate"
-        if self.name and other.name and not (self.name <= other.name or other.name <= self.name):
-            return "PatientName"
-        return None
+        vouched = all((self.patient_id, other.patient_id, self.birth_date, other.birth_date))
+        return None if vouched or self.same_name(other) else "PatientName"
+
+    def same_name(self, other: "Header") -> bool:
+        """Whether the names agree, as far as both have one.
+
+        They are sets of words without case, accents, umlauts, punctuation and order. One may hold more words than the
+        other (a middle name, a title), or join them otherwise (Anna-Maria, Annamaria).
+        """
+        if self.name <= other.name or other.name <= self.name:
+            return True
+        return sorted("".join(self.name)) == sorted("".join(other.name))
 
 
 def _plain(text: object) -> str:
@@ -50,9 +60,10 @@ def _plain(text: object) -> str:
 
 
 def _words(name: object) -> frozenset[str]:
-    """Words of a person's name; the words that anonymisers write do not count."""
-    letters = "".join(c if c.isalnum() else " " for c in _plain(name))
-    return frozenset(letters.split()) - DUMMY_NAMES
+    """Words of a person's name, Mueller as Müller; the words that anonymisers write do not count."""
+    joined = re.sub("['`\N{RIGHT SINGLE QUOTATION MARK}]", "", _plain(name))
+    letters = "".join(c if c.isalnum() else " " for c in joined)
+    return frozenset(re.sub(r"([AOU])E", r"\1", word) for word in set(letters.split()) - DUMMY_NAMES)
 
 
 def _files(path: Path) -> list[Path]:

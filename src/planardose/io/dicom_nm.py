@@ -79,12 +79,13 @@ def read_planar_dicom(
 def _pair_of(
     datasets: list[Dataset], camera: Camera | None, where: str, hand: Hand, key: str, acquired_at: datetime | None
 ) -> PlanarImport:
-    files = _nm_images(datasets, camera, where)
+    files, left_out = _nm_images(datasets, camera, where)
     check_one_patient(files, where)
     every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
     heads, beside = without_more(with_common_windows(every), hand, where, key)
     of_pair = sorted({h.file for h in heads})
     views, notes = views_of(heads, hand, where, key)
+    notes += _order_notes([files[h.file] for h in heads], hand)
     believe, more = orientation_notes(heads, views, hand, key)
     frames = _frames(heads, views, believe, where)
     timings = [timing_of(ds, camera, where) for ds in files]
@@ -109,13 +110,16 @@ def _pair_of(
     )
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
-    notes += [*by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
+    notes += [*left_out, *by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
     notes += [*_count_notes(files, whole), *camera_notes(files, camera)]
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 
-def _nm_images(datasets: list[Dataset], camera: Camera | None, where: str) -> list[Dataset]:
-    """Planar NM images in the order of series, instance and name (kept by the stable sort); copies of a file once."""
+def _nm_images(datasets: list[Dataset], camera: Camera | None, where: str) -> tuple[list[Dataset], list[str]]:
+    """Planar NM images in the order of series, instance and name, and notes; copies of a file once.
+
+    Pictures of images are left out where images are beside them; alone they are refused, or used if they hold counts.
+    """
     images: list[Dataset] = []
     for ds in datasets:
         if str(ds.get("Modality") or "NM") == "NM" and "PixelData" in ds and not any(ds == other for other in images):
@@ -125,6 +129,9 @@ def _nm_images(datasets: list[Dataset], camera: Camera | None, where: str) -> li
         raise InputError(
             where, f"no NM image among {len(datasets)} DICOM files (modalities {seen})", "planar NM images"
         )
+    measured = [ds for ds in images if not _is_picture(ds)]
+    pictures = len(images) - len(measured) if measured else 0
+    images = measured or images
     for ds in images:
         kind = _kind(ds)
         if len(kind) > 2 and kind[2] not in STILL_OR_SWEPT:
@@ -135,7 +142,15 @@ def _nm_images(datasets: list[Dataset], camera: Camera | None, where: str) -> li
                 "give the planar images, not a tomographic, dynamic or gated study",
             )
         _check_uncorrected(ds, kind, camera, where)
-    return sorted(images, key=lambda ds: (int(ds.get("SeriesNumber") or 0), int(ds.get("InstanceNumber") or 0)))
+    notes = [f"{pictures} picture{'s' * (pictures > 1)} (screen or secondary capture) left out"] if pictures else []
+    return sorted(images, key=lambda ds: (int(ds.get("SeriesNumber") or 0), int(ds.get("InstanceNumber") or 0))), notes
+
+
+def _is_picture(ds: Dataset) -> bool:
+    """Whether an image shows a screen or a page rather than counts, as far as the header says."""
+    sop_class = str(ds.get("SOPClassUID") or "")
+    captured = sop_class == SECONDARY_CAPTURE or sop_class.startswith(f"{SECONDARY_CAPTURE}.")
+    return captured or int(ds.get("SamplesPerPixel") or 1) != 1 or "SCREEN SAVE" in _kind(ds)
 
 
 def _kind(ds: Dataset) -> list[str]:
@@ -178,6 +193,21 @@ def _check_uncorrected(ds: Dataset, kind: list[str], camera: Camera | None, wher
                 raw,
                 "export the NM images themselves, not a picture of them",
             )
+
+
+def _order_notes(files: list[Dataset], hand: Hand) -> list[str]:
+    """Which of two one-head files `head_order` took as the first; never its name, which may be a person's."""
+    if hand.head_order is None or len(files) != 2 or files[0] is files[1]:
+        return []
+    for name in ("SeriesNumber", "InstanceNumber"):
+        first, second = (int(ds.get(name) or 0) for ds in files)
+        if first != second:
+            return [f"head_order: the first file is that with {name} {first}, before {second}"]
+    first, second = map(datetime_of, files)
+    if first == second:
+        return ["head_order: the two files have one number and start: the first by file name was taken as the first"]
+    return [f"head_order: the first file, by file name, is that acquired at {first:%H:%M:%S}, beside {second:%H:%M:%S}"
+            if first and second else "head_order: the first file was chosen by file name"]  # fmt: skip
 
 
 def _frames(heads: list[Head], views: list[str], believe: bool, where: str) -> dict:

@@ -13,6 +13,7 @@ from planardose.image import Grid, Volume
 from planardose.io.dicom_common import check_one_patient, numbers, pixels, rescale
 
 FEWEST_SLICES = 3  # a group with fewer is a scout or a screen shot where a larger group stands beside it
+LISTED = 4  # series that a message describes
 POSITION_TOLERANCE = 0.05  # of the spacing: headers round positions
 GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 
@@ -114,7 +115,8 @@ def _one_series(slices: list[Dataset], noun: str, where: str) -> list[Dataset]:
         groups += series if len(positions) < len(group) or _interleaved(series) else [group]
     large = [g for g in groups if len(g) >= FEWEST_SLICES] or groups
     if len(large) > 1:
-        found = ", ".join(f"{len(g)} slices of {g[0].Rows}x{g[0].Columns}" for g in large)
+        found = ", ".join(f"{len(g)} slices of {g[0].Rows}x{g[0].Columns}" for g in large[:LISTED])
+        found += ", ..." * (len(large) > LISTED)
         raise InputError(
             where,
             f"{len(large)} {noun} series in one folder ({found})",

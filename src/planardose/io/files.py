@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+NIFTI_SUFFIX = re.compile(r"(\.nii)?(\.gz)?$", re.IGNORECASE)
 
 
 @contextmanager
@@ -35,11 +38,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
+def beside(path: Path, *endings: str) -> list[Path]:
+    """Files in a NIfTI's folder that are called as it is, but with one of these endings, in any case."""
+    stem = NIFTI_SUFFIX.sub("", path.name)
+    wanted = {(stem + ending).casefold() for ending in endings}
+    return sorted(f for f in path.parent.iterdir() if f != path and f.name.casefold() in wanted and f.is_file())
+
+
 def companions(path: Path) -> list[Path]:
     """Files that belong to an input: the JSON of an NPZ, the names table of a label map."""
-    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    beside = path.with_name(stem + {".npz": ".json"}.get(path.suffix, ".tsv"))
-    return [beside] if beside != path and beside.is_file() else []
+    if path.suffix == ".npz":
+        return [f for f in [path.with_suffix(".json")] if f.is_file()]
+    return beside(path, ".tsv") if path.is_file() and ".nii" in path.name.lower() else []
 
 
 def fingerprint(path: Path | None) -> str:

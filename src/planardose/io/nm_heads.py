@@ -16,6 +16,10 @@ VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
     "399001007": "posterior", "G-5216": "posterior",
 }  # fmt: skip
 VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST)(?:ERIOR)?(?![A-Z])")
+NO_VIEW = re.compile(r"OBL|(?<![A-Z])(ANTERO|POSTERO)")  # "postero-anterior" is a beam's direction: PA
+AFTER = re.compile(  # Latin "post": after
+    r"(?<![A-Z])POST[ -]*((THERAP|TREAT|PROC|INJ|INFUS|ADMIN|OPERAT)[A-Z]*|(TX|RX|OP|P\.?I)(?![A-Z]))"
+)
 ANGLE_TOLERANCE_DEG = 30.0
 SAME_EDGE_KEV = 0.1  # edges of one window: heads round them, or set them by their own energy calibration
 BESIDE = "beside"  # the view of a head that is neither anterior nor posterior
@@ -239,7 +243,6 @@ def _view_of_code(item: Dataset) -> str | None:
 
 
 def _view_of_text(text: str) -> str | None:
-    if "OBL" in text.upper():
-        return None
-    found = {word for word in VIEW_WORD.findall(text.upper().replace("_", " "))}
+    plain = AFTER.sub("", text.upper().replace("_", " "))
+    found = set() if NO_VIEW.search(plain) else set(VIEW_WORD.findall(plain))
     return {"ANT": "anterior", "POST": "posterior"}[found.pop()] if len(found) == 1 else None

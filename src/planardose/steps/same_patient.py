@@ -1,11 +1,14 @@
 """Do the CT and the other images of a patient's rows belong together, as far as their headers say?"""
 
+import logging
+
 from planardose.cohort import Row
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.dicom_headers import Header, header_of
 from planardose.times import offset_text
 
+log = logging.getLogger(__name__)
 MODALITIES = {"prior_image": ("PT", "NM"), "prior_ct": ("CT",), "spect": ("NM", "PT"), "spect_ct": ("CT",)}
 
 
@@ -62,6 +65,9 @@ def _compare(own: Header, other: Header, name: str, row: Row, column: str) -> No
             "correct the sheet; if you know that they are the same person, "
             f"set patients.{row.patient}.{row.timepoint}.same_patient: 'reason' in the config",
         )
+    if not own.same_name(other):
+        log.warning("%s %s: PatientName differs from that of %s, where PatientID and PatientBirthDate agree: another "
+                    "spelling, or another name of one person?", row.where, column, name)  # fmt: skip
 
 
 def _compare_clocks(own: Header, others: dict[str, Header], row: Row) -> None:

@@ -3,10 +3,10 @@
 import numpy as np
 
 from planardose.anatomy.build import build_model
-from planardose.anatomy.labels import add_lesions, labels_table, names_table, read_segmentation
+from planardose.anatomy.labels import add_lesions, labels_table, read_segmentation
 from planardose.errors import InputError
 from planardose.image import Volume
-from planardose.io.files import sha256_of, write_text
+from planardose.io.files import companions, sha256_of, write_text
 from planardose.io.nifti import read_volume, write_volume
 from planardose.run import Run
 from planardose.steps.own_labels import check_own_labels
@@ -21,8 +21,8 @@ def _labels(run: Run, patient: str, ct: Volume) -> tuple[Volume, list, dict]:
         raise InputError(f"{patient} segmentation", "empty cell", "a label map, as segmentation.backend is 'labels'")
     if given is not None and choice.backend != "totalsegmentator":
         labels = read_segmentation(given, ct.grid, f"{patient} segmentation")
-        table = names_table(given)
-        named = {"names_table_sha256": sha256_of(table)} if table.is_file() else {}
+        table = next(iter(companions(given)), None)
+        named = {"names_table_sha256": sha256_of(table)} if table else {}
         return labels, [run.sheet_input(patient, "segmentation")], {"backend": "labels", **named}
     from planardose.anatomy.totalseg import segment_ct  # torch and nnU-Net: not for runs with given labels
 
