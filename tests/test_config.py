@@ -128,3 +128,9 @@ def test_method_of_the_dose_map(methods, dose_method, expected):
     config = parse_config({"methods": methods, "dose_method": dose_method})
     assert config.map_method == expected
     assert config.needs_training == ("unet" in methods)
+
+
+def test_a_few_photons_are_refused():
+    assert parse_config({"dose": {"photons": 0}}).dose.photons == 0
+    with pytest.raises(InputError, match=r"config dose.photons: .*0, or 1000 and more"):
+        parse_config({"dose": {"photons": 5}})

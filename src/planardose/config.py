@@ -131,6 +131,14 @@ class Dose(Section):
         2e5, ge=0, le=1e9, description="photons followed from each organ's decays; 0: the electrons' dose alone"
     )
 
+    @field_validator("photons")
+    @classmethod
+    def _enough(cls, photons: float) -> float:
+        """Fewer tell nothing, not even their own error."""
+        if 0 < photons < 1000:
+            raise ValueError("0, or 1000 and more")
+        return photons
+
 
 class Spect(Section):
     """Comparison with the sheet's SPECTs."""

@@ -33,7 +33,7 @@ COLUMNS = (
     "photon_gy",
     "flags",
 )
-MASS_POWER = 2 / 3  # an organ's photon self-dose per decay goes as mass^-2/3, its electrons' as mass^-1
+MASS_POWER = 2 / 3  # self-dose per decay goes as mass^-2/3 by photons (Snyder 1970), as mass^-1 by electrons
 
 
 def absorbed_dose(run: Run, patient: str) -> None:
@@ -53,7 +53,7 @@ def absorbed_dose(run: Run, patient: str) -> None:
     run.sidecar(
         output,
         "absorbed_dose",
-        "mean absorbed dose per organ, electrons on the spot and photons by Monte Carlo",
+        "mean absorbed dose per organ",
         "Gy",
         [run.path("kinetics", patient=patient), run.path("model", patient=patient), labels],
         photons_per_organ=run.config.dose.photons,
@@ -163,9 +163,10 @@ def _write_map(run: Run, patient: str, model: PatientModel, nuclide: Nuclide, ph
     run.sidecar(
         output,
         "absorbed_dose",
-        "absorbed dose of all cycles, electrons on the spot and photons by Monte Carlo",
+        "absorbed dose of all cycles",
         "Gy",
         [source, run.path("model", patient=patient)],
         energy=energy,
         density_floor_g_ml=floor,
+        photons_per_organ=run.config.dose.photons,
     )
