@@ -131,6 +131,7 @@ def test_another_name_with_id_and_birth_date_is_only_told(tmp_path: Path, caplog
     [
         ("Müller^Jörg", "MUELLER^JOERG", True), ("O'Neil^Ann", "ONEIL^ANN", True),
         ("Schmidt^Eva", "Schmitz^Eva", False),
+        ("Kern^Noel", "Kern^Leon", False),
         ("Kern^Anna-Maria", "KERN^ANNAMARIA", True), ("Kern^Anna-Maria", "Kern^Anna Maria", True),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import permutations
 from pathlib import Path
 
 import pydicom
@@ -14,6 +15,7 @@ import pydicom
 from planardose.io.dicom_common import utc_offset_of
 
 TAGS = ["PatientID", "PatientName", "PatientBirthDate", "Modality", "TimezoneOffsetFromUTC", "SpecificCharacterSet"]
+MOST_WORDS = 10  # in two names that are compared joined in every order
 DUMMY_NAMES = frozenset({"ANONYMOUS", "ANONYMIZED", "ANONYMISED", "ANON", "UNKNOWN", "PATIENT", "NONAME", "NAME", "NO"})
 
 
@@ -50,7 +52,11 @@ class Header:
         """
         if self.name <= other.name or other.name <= self.name:
             return True
-        return sorted("".join(self.name)) == sorted("".join(other.name))
+        if sorted("".join(self.name)) != sorted("".join(other.name)) or len(self.name | other.name) > MOST_WORDS:
+            return False
+        # the same letters: the same name joined otherwise, or an anagram (Noel, Leon), which is another one
+        ours, theirs = ({"".join(words) for words in permutations(h.name)} for h in (self, other))
+        return not ours.isdisjoint(theirs)
 
 
 def _plain(text: object) -> str:
