@@ -72,6 +72,7 @@ test-dicom: setup
 lint: setup
 	$(BIN)/ruff check src tests $(wildcard benchmarks)
 	$(BIN)/snakefmt --check -l 120 Snakefile rules
+	@! git grep -nE '^(<{7}|>{7}) ' || { echo "make lint: what a merge left behind" >&2; exit 1; }
 
 # into the folder where Snakemake looks for profiles by name; nothing there is replaced
 link-profiles:
