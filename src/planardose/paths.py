@@ -63,6 +63,6 @@ STEP_VERSIONS = {
     "compare_spect": 3,
     "fit_kinetics": 4,
     "absorbed_dose": 4,
-    "report": 6,
+    "report": 7,
     "report_cohort": 2,
 }

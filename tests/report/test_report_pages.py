@@ -190,6 +190,12 @@ def test_what_is_missing_without_photons_is_that_of_the_nuclide(cohort, nuclide,
     assert any(says in n["text"] and n["kind"] == "bad" for n in _notes(summary, {})) == on_top
 
 
+def test_what_blurred_photons_lack_is_told_with_what_it_was_measured_for(cohort):
+    """The figure is that of one nuclide and voxel, and the page may be another's."""
+    (line,) = [x for x in limits(json.loads(cohort.path("summary", patient="P01").read_text()), "") if "20 to 40" in x]
+    assert "measured, with 177Lu in voxels of 10 mm" in line
+
+
 def test_dead_time_is_told_as_it_was_corrected(cohort):
     summary = json.loads(cohort.path("summary", patient="P01").read_text())
     assert summary["dead_time_corrected"] is True

@@ -22,7 +22,8 @@ DOSE_MAP = (
 PHOTONS = (
     "Electrons deposit their energy in the voxel where the decay happened. The photons of all lines are followed by "
     "Monte Carlo through the CT's tissues, from each organ as if it were evenly filled, down to 5 keV; of glands and "
-    "small lesions, which the voxels blur, the part of their own photons comes out 20 to 40 % too low."
+    "small lesions, which the voxels blur, the part of their own photons comes out too low (by 20 to 40 % where it was "
+    "measured, with 177Lu in voxels of 10 mm)."
 )
 NO_PHOTONS = "Electrons deposit their energy in the voxel where the decay happened. Photons are not included: {}"
 SELF_DOSE = (
