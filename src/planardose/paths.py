@@ -64,5 +64,5 @@ STEP_VERSIONS = {
     "fit_kinetics": 4,
     "absorbed_dose": 4,
     "report": 7,
-    "report_cohort": 2,
+    "report_cohort": 3,
 }

@@ -13,8 +13,10 @@ from planardose.io.views_file import load_views
 from planardose.learn import diffusion_infer
 from planardose.recon.projector import Projector
 from planardose.recon.setting import load_setting
+from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.report.limits import limits
 from planardose.report.patient_page import _notes
+from planardose.report.summary import DOSE_MODEL
 from planardose.report.text import with_u
 from planardose.run import Run
 from planardose.steps.absorbed_dose import absorbed_dose
@@ -280,6 +282,13 @@ def test_cohort_page_links_reports_and_names_failures(cohort):
     assert 'href="P01/report.html"' in html and 'href="P03/report.html"' not in html
     assert "the posterior view is missing" in html and "&lt;both&gt;" in html
     assert 'id="cohort-chart"' in html
+
+
+@pytest.mark.parametrize("photons", [True, False])
+def test_cohort_page_says_what_its_doses_hold(cohort, photons: bool):
+    summary = json.loads(cohort.path("summary", patient="P01").read_text()) | {"dose_model": DOSE_MODEL[photons]}
+    words = text_of(cohort_html([PatientLine("P01", "ok", "", summary)], pd.read_csv(cohort.path("cohort_table"))))
+    assert ("photons by Monte Carlo" in words, "photons not included" in words) == (photons, not photons)
 
 
 def test_cohort_without_any_success(tmp_path):

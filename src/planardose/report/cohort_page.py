@@ -40,6 +40,7 @@ def cohort_html(lines: list[PatientLine], table: pd.DataFrame) -> str:
         "rows": [_row(x, list(columns)) for x in lines],
         "pills": [{"kind": KIND_OF_STATUS[s], "text": f"{n} {s}"} for s, n in counts.items() if n],
         "notes": _notes(lines),
+        "dose_model": " or ".join(sorted({x.summary["dose_model"] for x in lines if x.summary})),
         "chart": Markup(cohort_chart(dosed, "cohort-chart")) if len(dosed) else "",
     }
     return render("cohort.html.j2", context)
