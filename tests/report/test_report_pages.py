@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.dose.flags import FLAGS
 from planardose.io.views_file import load_views
 from planardose.learn import diffusion_infer
 from planardose.recon.projector import Projector
@@ -87,6 +88,25 @@ def test_first_screen_says_what_matters(cohort):
     result = ("U-Net", "gate passed", "not calibrated on this camera", "Kidney, left", "Lesion 1")
     for words in (*patient, *result):
         assert words in first.replace("\u202f", " "), words
+
+
+@pytest.mark.parametrize("flag", ["mostly_extrapolated", "poor_fit", "half_life_assumed", "rising"])
+def test_first_screen_marks_the_organs_whose_curve_is_weak(tmp_path, flag: str):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"])
+    fake.fill_patient(run, "P01")
+    fit_kinetics(run, "P01")
+    absorbed_dose(run, "P01")
+    table = run.path("organ_doses", patient="P01")
+    doses = pd.read_csv(table).fillna({"flags": ""})
+    doses.loc[doses.organ == "kidney_left", "flags"] = flag
+    doses.loc[doses.organ != "kidney_left", "flags"] = ""
+    doses.to_csv(table, index=False)
+    run.sidecar(table, "absorbed_dose", "mean absorbed dose per organ", "Gy")
+    report(run, "P01")
+    first, later = page(run).split('<section id="maps">')
+    for part in (first, later.split('<section id="curves">')[0]):
+        assert "Kidney, left <sup>a</sup>" in part and f"<sup>a</sup> {FLAGS[flag]}" in part
+        assert "Kidney, right <sup>" not in part
 
 
 def test_doses_on_the_page_are_those_of_the_table(cohort):

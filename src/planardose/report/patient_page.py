@@ -9,6 +9,7 @@ from markupsafe import Markup
 from planardose.organs import colour_of
 from planardose.report import limits as words
 from planardose.report.charts import curve_rows
+from planardose.report.remarks import Remarks, split
 from planardose.report.render import render
 from planardose.report.summary import odd
 from planardose.report.text import (
@@ -92,7 +93,7 @@ class PatientInput:
 
 def patient_html(page: PatientInput) -> str:
     """The page as HTML text."""
-    s = page.summary
+    s, remarks = page.summary, Remarks.of(_used(page), page.flag_texts)
     context = {
         "patient": s["patient"],
         "method": method_name(s["method"]),
@@ -100,11 +101,11 @@ def patient_html(page: PatientInput) -> str:
         "pills": status_pills(s),
         "notes": _notes(s, page.retained),
         "facts": page.facts,
-        **_key_doses(s),
+        **_key_doses(page, remarks),
         "activity_picture": page.pictures["activity"],
         "dose_picture": page.pictures["dose"],
         "training": page.pictures["training"],
-        **_dose_rows(page),
+        **_dose_rows(page, remarks),
         **_methods(page),
         "curves": _curves(page),
         **_activities(page),
@@ -153,12 +154,21 @@ def _notes(s: dict, retained: dict) -> list[dict]:
     return [{"kind": k, "text": t} for k, t in notes if t]
 
 
-def _key_doses(s: dict) -> dict:
+def _used(page: PatientInput) -> pd.DataFrame:
+    """Doses by the method that is reported."""
+    return page.doses[page.doses.method == page.summary["method"]]
+
+
+def _key_doses(page: PatientInput, remarks: Remarks) -> dict:
+    """Rows of the first screen, all cycles together, and the remarks on them."""
+    s, used = page.summary, _used(page)
+    flags = {organ: set().union(*map(split, texts)) for organ, texts in used.groupby("organ")["flags"]}
     organs = sorted((o for o in s["organs"] if is_key(o["organ"])), key=lambda o: organ_order(o["organ"]))
     top = max((o["dose_gy"] for o in organs), default=0.0) or 1.0
     rows = [
         {
             "organ": organ_name(o["organ"]),
+            "remarks": remarks.beside(flags[o["organ"]]),
             "colour": colour_of(o["organ"]),
             "dose": with_u(o["dose_gy"], o["dose_gy_u"]),
             "per_gbq": like_u(o["dose_gy_per_gbq"], _per_gbq_u(o["dose_gy"], o["dose_gy_u"], o["dose_gy_per_gbq"])),
@@ -168,23 +178,24 @@ def _key_doses(s: dict) -> dict:
     ]
     more = words.ADDED_CYCLES if len(s["cycles"]) > 1 else ""
     photons = "by Monte Carlo" if s["config"]["dose"]["photons"] else "not included"
-    return {"key_doses": rows, "key_note": words.KEY_NOTE.format(photons) + more}
+    return {
+        "key_doses": rows,
+        "key_remarks": remarks.meanings(set().union(*(flags[o["organ"]] for o in organs))),
+        "key_note": words.KEY_NOTE.format(photons) + more,
+    }
 
 
-def _dose_rows(page: PatientInput) -> dict:
-    """Rows of the dose table, and the remarks that their letters stand for."""
-    method = page.summary["method"]
+def _dose_rows(page: PatientInput, remarks: Remarks) -> dict:
+    """Rows of the dose table, and all remarks."""
+    method, used = page.summary["method"], _used(page)
     fits = page.kinetics[page.kinetics.method == method].set_index(["organ", "cycle"])
-    used = page.doses[page.doses.method == method]
-    flags = sorted({x for text in used["flags"] for x in text.split(";") if x})
-    letters = dict(zip(flags, "abcdefghijklmnop", strict=False))
     rows = []
     for d in sorted(used.itertuples(), key=lambda r: (organ_order(r.organ), r.cycle)):
         f = fits.loc[(d.organ, d.cycle)]
         rows.append(
             {
                 "organ": organ_name(d.organ),
-                "remarks": ", ".join(sorted(letters[x] for x in d.flags.split(";") if x)),
+                "remarks": remarks.beside(split(d.flags)),
                 "cycle": d.cycle,
                 "mass": number(d.mass_g),
                 "t_eff": with_u(f.t_eff_h, f.t_eff_h_u),
@@ -197,7 +208,7 @@ def _dose_rows(page: PatientInput) -> dict:
                 "faint": d.organ == "remainder",
             }
         )
-    return {"doses": rows, "remarks": [(letters[x], page.flag_texts.get(x, x)) for x in flags]}
+    return {"doses": rows, "remarks": remarks.meanings(set(remarks.letters))}
 
 
 def _per_gbq_u(dose_gy, u_gy, per_gbq) -> float | None:
