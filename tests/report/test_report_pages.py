@@ -90,6 +90,12 @@ def test_first_screen_says_what_matters(cohort):
         assert words in first.replace("\u202f", " "), words
 
 
+def test_dose_per_administered_activity_says_what_its_uncertainty_lacks(cohort):
+    first, later = page(cohort).split('<section id="maps">')
+    for part in (first, later.split('<section id="curves">')[0]):
+        assert "uncertainty of the administered activity is not in Gy/GBq" in part
+
+
 @pytest.mark.parametrize("flag", ["mostly_extrapolated", "poor_fit", "half_life_assumed", "rising"])
 def test_first_screen_marks_the_organs_whose_curve_is_weak(tmp_path, flag: str):
     run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"])

@@ -74,7 +74,8 @@ ONE_POINT = (
     "One time point only: its half-life is assumed, as Hänscheid's approximation does (equal to the time after "
     "injection), within what the nuclide and the administered activity allow."
 )
-KEY_NOTE = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons {}."
+KEY_NOTE = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons {}. "
+PER_GBQ = "The uncertainty of the administered activity is not in Gy/GBq."
 PHOTONS_MATTER = "These doses are too low. {}"
 MATTERS = 0.1  # added to the liver's self-dose, or photon over electron energy where that is not known
 ADDED_CYCLES = " Cycles are added; their uncertainties add fully."

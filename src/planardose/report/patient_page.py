@@ -181,7 +181,7 @@ def _key_doses(page: PatientInput, remarks: Remarks) -> dict:
     return {
         "key_doses": rows,
         "key_remarks": remarks.meanings(set().union(*(flags[o["organ"]] for o in organs))),
-        "key_note": words.KEY_NOTE.format(photons) + more,
+        "key_note": words.KEY_NOTE.format(photons) + words.PER_GBQ + more,
     }
 
 
@@ -208,7 +208,7 @@ def _dose_rows(page: PatientInput, remarks: Remarks) -> dict:
                 "faint": d.organ == "remainder",
             }
         )
-    return {"doses": rows, "remarks": remarks.meanings(set(remarks.letters))}
+    return {"doses": rows, "per_gbq_note": words.PER_GBQ, "remarks": remarks.meanings(set(remarks.letters))}
 
 
 def _per_gbq_u(dose_gy, u_gy, per_gbq) -> float | None:
