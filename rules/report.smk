@@ -6,6 +6,7 @@ rule report:
         spects_of_patient,
         ct=PLAN.path("ct"),
         model=PLAN.path("model"),
+        labels=PLAN.path("labels"),
         curve=PLAN.path("training_curve") if PLAN.config.needs_training else [],
         kinetics=PLAN.path("kinetics"),
         dose=PLAN.path("dose"),

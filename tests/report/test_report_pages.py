@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 
 from planardose.dose.flags import FLAGS
+from planardose.image import Grid, Volume
+from planardose.io.nifti import read_volume, write_volume
 from planardose.io.views_file import load_views
 from planardose.learn import diffusion_infer
+from planardose.organs import label_of_name
 from planardose.recon.projector import Projector
 from planardose.recon.setting import load_setting
 from planardose.report.cohort_page import PatientLine, cohort_html
@@ -25,6 +28,7 @@ from planardose.steps.estimates import Estimates
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.report import _moves, report
 from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_cohort
+from planardose.steps.report_marks import CUT, MARKS, SMALL_LESION, marked, organs_cut
 from planardose.steps.report_views import views_of
 
 # as the contract's checker looks for it
@@ -88,6 +92,36 @@ def test_first_screen_says_what_matters(cohort):
     result = ("U-Net", "gate passed", "not calibrated on this camera", "Kidney, left", "Lesion 1")
     for words in (*patient, *result):
         assert words in first.replace("\u202f", " "), words
+
+
+def test_rows_that_the_ct_cuts_and_tiny_lesions_are_marked(cohort):
+    """The skeleton of the cohort's CT is drawn into its last slice here, the lesion is 17 mL."""
+    labels = read_volume(cohort.path("labels", patient="P01"), "labels", "1", "P01 labels", np.int16)
+    assert organs_cut(labels) == set()
+    labels.data[10:12, 10, -1] = label_of_name()["skull"]
+    data, affine = labels.data.transpose(2, 0, 1), labels.grid.ras_from_voxel[:, [2, 0, 1, 3]]
+    turned = Volume(data, Grid(data.shape, affine), "labels", "1")
+    assert organs_cut(labels) == organs_cut(turned) == {"skeleton"}
+    doses = pd.read_csv(cohort.path("organ_doses", patient="P01")).fillna({"flags": ""})
+    found = marked(doses.assign(flags="rising"), {"skeleton"}).set_index("organ")["flags"]
+    assert set(found["skeleton"]) == {f"rising;{CUT}"} and set(found["lesion_1"]) == {"rising"}
+    small = marked(doses.assign(volume_ml=1.9, flags=""), set()).set_index("organ")["flags"]
+    assert set(small["lesion_1"]) == {SMALL_LESION} and set(small["kidney_left"]) == {""}
+
+
+def test_an_organ_cut_by_the_ct_is_marked_on_the_first_screen(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"])
+    fake.fill_patient(run, "P01")
+    path = run.path("labels", patient="P01")
+    labels = read_volume(path, "labels", "1", "P01 labels", np.int16)
+    labels.data[40, 28, 0] = label_of_name()["liver"]
+    write_volume(path, labels, np.int16)
+    fit_kinetics(run, "P01")
+    absorbed_dose(run, "P01")
+    report(run, "P01")
+    first = page(run).split('<section id="maps">')[0]
+    letter = re.search(rf"<sup>(.)</sup> {MARKS[CUT]}", first)[1]
+    assert re.findall(rf"</span>(\w+) <sup>[^<]*{letter}</sup>", first) == ["Liver"]
 
 
 def test_dose_per_administered_activity_says_what_its_uncertainty_lacks(cohort):

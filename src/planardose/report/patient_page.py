@@ -66,13 +66,13 @@ class PatientInput:
     activities : DataFrame
         organ, method, cycle, timepoint, hours, activity_mbq, activity_mbq_u, volume_ml.
     kinetics, doses : DataFrame
-        The dose step's tables.
+        The dose step's tables; the page's own marks stand among the doses' flags.
     facts : tuple of (label, text)
         Of the treatment, for the first screen.
     pictures : dict
         Data URIs: ``activity``, ``dose``, and ``training`` or None.
     flag_texts : dict
-        Words for the flags of the tables.
+        Words for these flags and marks.
     retained : dict
         Time point -> share of the administered activity found, decay-corrected to injection.
     spects : tuple of SpectSection

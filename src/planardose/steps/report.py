@@ -35,6 +35,7 @@ from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, percent
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
+from planardose.steps.report_marks import MARKS, marked, organs_cut
 from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
 from planardose.steps.result_table import read_rows
@@ -62,10 +63,10 @@ def report(run: Run, patient: str) -> None:
         ),
         activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
-        doses=doses,
+        doses=marked(doses, organs_cut(_labels(run, patient))),
         facts=_facts(run, patient, summary),
         pictures=_pictures(run, patient, model, cycles, summary["method"]),
-        flag_texts=FLAGS,
+        flag_texts=FLAGS | MARKS,
         retained=_retained(cycles, summary),
         kinetics_note=_kinetics_note(run, patient),
         spects=spect_sections(run, patient, model, _ct(run, patient), summary["method"]),
@@ -258,6 +259,10 @@ def _pictures(run: Run, patient: str, model: PatientModel, cycles: list[CyclePoi
 
 def _ct(run: Run, patient: str) -> Volume:
     return read_volume(run.need("ct", "import-ct", patient=patient), "CT", "HU", f"{patient} ct")
+
+
+def _labels(run: Run, patient: str) -> Volume:
+    return read_volume(run.need("labels", "segment", patient=patient), "labels", "1", f"{patient} labels", np.int16)
 
 
 def _hollow(model: PatientModel) -> Volume:
