@@ -45,6 +45,8 @@ ORGANS = {  # centre (x, y, z) mm, semi-axes mm, kBq/mL at injection, effective 
 }
 REMAINDER = (28, 27.0)
 CALIBRATION_U = 0.15
+CLIPPED = {"hu_range": [-1024, 3071], "voxels_above": 0, "voxels_below": 12}
+SEGMENTED = {"backend": "totalsegmentator", "totalsegmentator": "2.10.0", "tasks": ["total"], "fastest": False}
 
 
 def ellipsoid(grid: Grid, centre, axes) -> np.ndarray:
@@ -157,7 +159,9 @@ def fill_patient(
     model = build_model(fine, labels, 2, 3)
     hu = np.where(body_of(fine), 30.0, -1000.0) + np.where(labels == 29, 400, 0) + rng.normal(0, 12, fine.shape)
     write_volume(run.path("ct", patient=patient), Volume(hu, fine, "CT", "HU"), np.int16)
+    run.sidecar(run.path("ct", patient=patient), "import_ct", "CT number", "HU", clipped=CLIPPED)
     write_volume(run.path("labels", patient=patient), Volume(labels, fine, "labels", "1"), np.int16)
+    run.sidecar(run.path("labels", patient=patient), "segment", "organ label", "1", **SEGMENTED)
     write_text(run.path("labels_table", patient=patient), "label\tname\tsource\tvolume_ml\n5\tliver\tliver\t1700\n")
     model.save(run.path("model", patient=patient))
     _training(run, patient, rng)
@@ -190,6 +194,8 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
     )
     where = {"patient": row.patient, "timepoint": row.timepoint}
     save_pair(run.path("planar", **where), pair)
+    told = {"notes": [], "scatter_windows_kev": [[w.low_kev, w.high_kev] for w in windows[1:]]}
+    run.sidecar(run.path("planar", **where), "import_planar", "counts", "1", **told)
     centre = [float(model.grid.axis_mm(a).mean()) for a in (0, 2)]
     pose = {
         "x_mm": centre[0],

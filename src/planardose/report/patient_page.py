@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from planardose.organs import colour_of
 from planardose.report import limits as words
+from planardose.report.basis import Basis, basis_context
 from planardose.report.charts import curve_rows
 from planardose.report.remarks import Remarks, split
 from planardose.report.render import render
@@ -88,6 +89,7 @@ class PatientInput:
     flag_texts: dict
     retained: dict
     kinetics_note: str
+    basis: Basis
     spects: tuple[SpectSection, ...] = ()
 
 
@@ -102,6 +104,7 @@ def patient_html(page: PatientInput) -> str:
         "notes": _notes(s, page.retained),
         "facts": page.facts,
         **_key_doses(page, remarks),
+        **basis_context(page.basis),
         "activity_picture": page.pictures["activity"],
         "dose_picture": page.pictures["dose"],
         "training": page.pictures["training"],

@@ -35,6 +35,7 @@ from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, percent
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
+from planardose.steps.report_basis import basis_of, dead_time_loss, scatter_windows
 from planardose.steps.report_marks import MARKS, marked, organs_cut
 from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
@@ -54,6 +55,7 @@ def report(run: Run, patient: str) -> None:
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     cycles = read_cycles(run, patient)
     views = {n: views_of(run, patient, n, summary["method"], model) for c in cycles for n in c.names}
+    cut = organs_cut(_labels(run, patient))
     page = PatientInput(
         summary=summary,
         points=tuple(
@@ -63,7 +65,8 @@ def report(run: Run, patient: str) -> None:
         ),
         activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
-        doses=marked(doses, organs_cut(_labels(run, patient))),
+        doses=marked(doses, cut),
+        basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), cut),
         facts=_facts(run, patient, summary),
         pictures=_pictures(run, patient, model, cycles, summary["method"]),
         flag_texts=FLAGS | MARKS,
@@ -107,6 +110,11 @@ def _network_kept(run: Run, patient: str) -> str:
     return kept
 
 
+def _of(table: pd.DataFrame, summary: dict) -> pd.DataFrame:
+    """Rows of the method that is reported."""
+    return table[table.method == summary["method"]]
+
+
 def _scales(run: Run, patient: str) -> dict[str, dict]:
     """Time point -> the sheet's calibration beside the computed sensitivity, in the acquired photopeak window."""
     found = {}
@@ -142,16 +150,18 @@ def _point(
     name, row = points.names[n], run.cohort.row(patient, points.names[n])
     pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=name))
     pose = json.loads(run.need("registration", "register", patient=patient, timepoint=name).read_text())
-    camera, distance = load_camera(row.camera), pair.detector_distance_mm
+    camera, distance, lost = load_camera(row.camera), pair.detector_distance_mm, dead_time_loss(pair, row)
     facts = (
         ("After injection", hours_text(points.hours[n])),
         ("Start of acquisition", f"{pair.acquired_at:%Y-%m-%d %H:%M}"),
         ("Camera", f"{camera.vendor}, {camera.collimator}, {camera.crystal_mm:g} mm NaI"),
         ("Windows, keV", "; ".join(f"{w.low_kev:g}–{w.high_kev:g}" for w in pair.windows)),
+        ("Scatter windows, keV", scatter_windows(run, patient, name)),
         ("Exposure of a point, duration", f"{pair.exposure_s:.0f} s, {pair.duration_s / 60:.1f} min"),
         ("Matrix, pixel", f"{pair.counts.shape[2]} × {pair.counts.shape[3]}, {pair.pixel_mm[0]:.2f} mm"),
         ("Collimator to body axis", "not stated" if distance is None else f"{distance[0]:.0f} / {distance[1]:.0f} mm"),
         ("Photopeak counts, ant. / post.", " / ".join(number(float(c.sum()), 3) for c in views.measured)),
+        ("Counts lost by dead time", "not known" if lost is None else percent(lost, 1)),
         ("Calibration, per head in air", _scale_text(scale)),
         ("Position x, z; rotation", f"{pose['x_mm']:.1f}, {pose['z_mm']:.1f} mm; {pose['rotation_deg']:.2f}°"),
         ("Position found", _found(pose)),

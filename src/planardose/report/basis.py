@@ -1,0 +1,37 @@
+"""The section that says what the doses rest on: inputs, plausibility, and parts of the uncertainty."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from planardose.report.text import organ_name, percent
+
+LEAST = 0.001  # no part is nothing: less reads as below one per cent
+PARTS = ("calibration", "anatomy", "curve", "mass", "dose")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the section shows.
+
+    Parameters
+    ----------
+    facts : tuple of (label, text)
+    notes : tuple of str
+        That the import of CT and images recorded.
+    parts : DataFrame
+        organ, and relative standard uncertainties `PARTS` of the first cycle.
+    """
+
+    facts: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    parts: pd.DataFrame = field(repr=False)
+
+
+def basis_context(basis: Basis) -> dict:
+    """Values of the template."""
+    rows = [
+        {"organ": organ_name(r.organ), "cells": [percent(max(getattr(r, part), LEAST)) for part in PARTS]}
+        for r in basis.parts.itertuples()
+    ]
+    return {"basis": basis.facts, "import_notes": basis.notes, "parts": rows}

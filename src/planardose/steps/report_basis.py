@@ -1,0 +1,138 @@
+"""What the patient's page tells of what the doses rest on: read from sidecars and tables of the steps before."""
+
+import math
+
+import pandas as pd
+
+from planardose.cohort import Row
+from planardose.dose.constants import dose_constants
+from planardose.dose.uncertainty import volume_relative_u
+from planardose.dose.uncertainty_parts import uncertainty_parts
+from planardose.io.planar_file import load_pair
+from planardose.library import load_camera, load_nuclide
+from planardose.organs import REMAINDER
+from planardose.planar import PlanarPair
+from planardose.recon.acquired import without_dead_time
+from planardose.recon.uncertainty import calibration_relative_u
+from planardose.report.basis import PARTS, Basis
+from planardose.report.text import is_key, number, organ_name, organ_order, percent
+from planardose.run import Run
+from planardose.steps.absorbed_dose import segmentation_voxel_mm
+from planardose.steps.cycle_points import CyclePoints
+
+
+def basis_of(
+    run: Run, patient: str, cycles: list[CyclePoints], kinetics: pd.DataFrame, doses: pd.DataFrame, cut: set[str]
+) -> Basis:
+    """The section's content; `kinetics` and `doses` are the rows of the reported method, `cut` as `organs_cut`."""
+    notes = _import_notes(run, patient)
+    nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide)
+    facts = [
+        ("Outlines", _outlines(run.told("labels", "segment", patient=patient))),
+        ("Cut by the CT's end", _listed(sorted(cut - {REMAINDER}, key=organ_order)) or "no organ"),
+        ("Scatter", _scatter(run, patient)),
+        ("Dead time", _dead_time(run, patient)),
+        ("Energy of a decay", f"{nuclide.electron_kev:g} keV as electrons, {nuclide.photon_kev:g} keV as photons"),
+        ("Activity at injection", _at_injection(cycles, kinetics)),
+        ("Integral of all organs", _integral(cycles, kinetics, nuclide.half_life_h)),
+        *([] if notes else [("Notes of the import", "none")]),
+    ]
+    return Basis(tuple(facts), notes, _parts(run, patient, cycles[0], kinetics, doses))
+
+
+def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
+    """Share of the photopeak counts that dead time took and the reconstruction put back; None where not known."""
+    camera = load_camera(row.camera)
+    peak = pair.window_index(load_nuclide(row.nuclide).imaged_line().energy_kev)
+    if camera.tau_in(pair.windows[peak]) is None:
+        return None
+    true = without_dead_time(pair, camera, peak)
+    return 1.0 - float(pair.counts[:, peak].sum(dtype=float) / true.counts[:, peak].sum(dtype=float))
+
+
+def scatter_windows(run: Run, patient: str, timepoint: str) -> str:
+    """Windows beside the photopeak in words, or ``none``."""
+    told = run.told("planar", "import-planar", patient=patient, timepoint=timepoint)
+    return "; ".join(f"{low:g}–{high:g}" for low, high in told["scatter_windows_kev"]) or "none"
+
+
+def _outlines(told: dict) -> str:
+    """Where labels and lesions come from, by the sidecar of the labels."""
+    given = {x["column"]: x["sha256"] for x in told["inputs"] if "column" in x}
+    if told["backend"] == "labels":
+        text = f"label map of the sheet ({given['segmentation'][:8]}…)"
+    else:
+        coarse = ", its 6 mm model" if told["fastest"] else ""
+        text = f"TotalSegmentator {told['totalsegmentator']} ({', '.join(told['tasks'])}{coarse})"
+    return f"{text}; lesions {'of the sheet' if 'lesions' in given else 'not outlined'}"
+
+
+def _listed(organs: list[str]) -> str:
+    return "; ".join(organ_name(o).lower() for o in organs).capitalize()
+
+
+def _scatter(run: Run, patient: str) -> str:
+    names = [r.timepoint for r in run.cohort.rows_of(patient)]
+    without = [n for n in names if scatter_windows(run, patient, n) == "none"]
+    if not without:
+        return "modelled, checked by windows beside the photopeak"
+    return f"modelled, no window beside the photopeak checks it{_at(without, names)}"
+
+
+def _dead_time(run: Run, patient: str) -> str:
+    rows = run.cohort.rows_of(patient)
+    pairs = [load_pair(run.need("planar", "import-planar", patient=patient, timepoint=r.timepoint)) for r in rows]
+    found = {r.timepoint: dead_time_loss(p, r) for r, p in zip(rows, pairs, strict=True)}
+    if None in found.values():
+        return f"not corrected{_at([t for t, lost in found.items() if lost is None], list(found))}"
+    most = max(found, key=lambda t: found[t])
+    return f"corrected, at most {percent(found[most], 1)} of the counts{_at([most], list(found))}"
+
+
+def _at(some: list[str], names: list[str]) -> str:
+    """`` at t4`` for some of the time points, nothing for all."""
+    return "" if len(some) == len(names) else f" at {', '.join(some)}"
+
+
+def _at_injection(cycles: list[CyclePoints], kinetics: pd.DataFrame) -> str:
+    """By the curves of all rows, the part beyond the CT with them."""
+    found = {c.cycle: kinetics[kinetics.cycle == c.cycle].a0_mbq.sum() for c in cycles}
+    shares = [f"{number(found[c.cycle])} MBq ({percent(found[c.cycle] / c.administered_mbq)})" for c in cycles]
+    return f"{', '.join(shares)} of the administered, by all curves"
+
+
+def _integral(cycles: list[CyclePoints], kinetics: pd.DataFrame, half_life_h: float) -> str:
+    """Of all rows, against the administered activity that stays in the body."""
+    most = {c.cycle: c.administered_mbq * half_life_h / math.log(2) for c in cycles}
+    shares = [percent(kinetics[kinetics.cycle == n].tia_mbq_h.sum() / most[n]) for n in most]
+    return f"{', '.join(shares)} of what physical decay alone would give"
+
+
+def _import_notes(run: Run, patient: str) -> tuple[str, ...]:
+    """Notes in the sidecars of CT and images, those of several time points once."""
+    clipped, found = run.told("ct", "import-ct", patient=patient)["clipped"], {}
+    for row in run.cohort.rows_of(patient):
+        for note in run.told("planar", "import-planar", patient=patient, timepoint=row.timepoint)["notes"]:
+            found.setdefault(note, []).append(row.timepoint)
+    above = f"CT: {clipped['voxels_above']} voxels above {clipped['hu_range'][1]} HU, as metal gives, are set to that"
+    return (*([above] if clipped["voxels_above"] else []), *(f"{', '.join(at)}: {x}" for x, at in found.items()))
+
+
+def _parts(
+    run: Run, patient: str, points: CyclePoints, kinetics: pd.DataFrame, doses: pd.DataFrame
+) -> pd.DataFrame:
+    """Relative uncertainties of the key organs' doses in a cycle, by what they are made of."""
+    rows = [run.cohort.row(patient, n) for n in points.names]
+    calibration = max(calibration_relative_u(r.calibration_cps_per_mbq, r.calibration_cps_per_mbq_u) for r in rows)
+    fits = kinetics[kinetics.cycle == points.cycle].set_index("organ")
+    voxel_mm, edge_mm, records = segmentation_voxel_mm(run, patient), dose_constants().edge_fwhm_mm, []
+    for d in sorted(doses[doses.cycle == points.cycle].itertuples(), key=lambda d: organ_order(d.organ)):
+        fit = fits.loc[d.organ]
+        if not is_key(d.organ) or not fit.tia_mbq_h:
+            continue
+        integral_u, data = fit.tia_mbq_h_u / fit.tia_mbq_h, points.series(d.organ, d.method)
+        of = uncertainty_parts(data, fit.t_eff_h, integral_u, calibration)
+        if of is not None:
+            mass = volume_relative_u(d.volume_ml, voxel_mm, edge_mm)
+            records.append((d.organ, of.calibration, of.anatomy, of.curve, mass, d.dose_gy_u / d.dose_gy))
+    return pd.DataFrame(records, columns=["organ", *PARTS])

@@ -1,0 +1,105 @@
+"""What the page says of what its doses rest on: as sidecars and tables hold it."""
+
+import json
+import math
+import re
+import shutil
+
+import fake_results as fake
+import pandas as pd
+import pytest
+
+from planardose.io.planar_file import load_pair
+from planardose.run import Run
+from planardose.sidecar import sidecar_of
+from planardose.steps import report_basis
+from planardose.steps.cycle_points import read_cycles
+from planardose.steps.report_basis import _import_notes, _outlines, _scatter, basis_of, dead_time_loss
+
+GIVEN = [{"row": "P01 t24", "column": c, "sha256": c[:4] * 16} for c in ("segmentation", "lesions")]
+
+
+def used(run, key):
+    return pd.read_csv(run.path(key, patient="P01")).query("method == 'unet'").fillna({"flags": ""})
+
+
+@pytest.fixture(scope="module")
+def basis(cohort):
+    return basis_of(cohort, "P01", read_cycles(cohort, "P01"), used(cohort, "kinetics"), used(cohort, "organ_doses"),
+                    {"skeleton", "liver", "remainder"})  # fmt: skip
+
+
+@pytest.fixture
+def copy(cohort, tmp_path):
+    shutil.copytree(cohort.results, tmp_path / "results")
+    return Run(cohort.config, cohort.cohort, tmp_path / "results")
+
+
+def tell(run, key, **more):
+    """Change what the sidecar of an output tells."""
+    keys = {"timepoint": more.pop("timepoint")} if "timepoint" in more else {}
+    path = sidecar_of(run.path(key, patient="P01", **keys))
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+
+
+def test_page_shows_the_section_after_the_first_screen(cohort, basis):
+    html = cohort.path("report", patient="P01").read_text()
+    section = html.split('<section id="basis">')[1].split('<section id="maps">')[0]
+    assert [m for m in re.findall(r'<section id="(\w+)">', html)][:3] == ["summary", "basis", "maps"]
+    for label, text in basis.facts:
+        if label != "Cut by the CT's end":
+            assert f"<dt>{label}</dt><dd>{text}</dd>" in section
+    assert "<td>Kidney, left</td><td>15 %</td>" in section
+
+
+def test_facts_are_those_of_the_tables(cohort, basis):
+    facts, fits = dict(basis.facts), used(cohort, "kinetics")
+    assert facts["Outlines"] == "TotalSegmentator 2.10.0 (total); lesions not outlined"
+    assert facts["Cut by the CT's end"] == "Liver; skeleton"
+    assert facts["Energy of a decay"].startswith("147.9 keV as electrons")
+    share = fits.a0_mbq.sum() / 7400
+    assert f"({100 * share:.0f} %) of the administered" in facts["Activity at injection"]
+    most = 7400 * 159.528 / math.log(2)
+    assert facts["Integral of all organs"].startswith(f"{100 * fits.tia_mbq_h.sum() / most:.0f} % of")
+    assert facts["Notes of the import"] == "none"
+
+
+def test_outlines_of_the_sheet():
+    told = {"backend": "labels", "inputs": [{"output": "P01/anatomy/ct.nii.gz", "sha256": "0" * 64}, *GIVEN]}
+    assert _outlines(told) == "label map of the sheet (segmsegm…); lesions of the sheet"
+    coarse = fake.SEGMENTED | {"fastest": True, "inputs": GIVEN[1:]}
+    assert _outlines(coarse) == "TotalSegmentator 2.10.0 (total, its 6 mm model); lesions of the sheet"
+
+
+def test_notes_of_several_time_points_stand_once(copy):
+    tell(copy, "planar", timepoint="t24", notes=["the start is read from X", "pixels saturated"])
+    tell(copy, "planar", timepoint="t168", notes=["the start is read from X"])
+    tell(copy, "ct", clipped=fake.CLIPPED | {"voxels_above": 7})
+    metal, *others = _import_notes(copy, "P01")
+    assert metal.startswith("CT: 7 voxels above 3071 HU")
+    assert others == ["t24, t168: the start is read from X", "t24: pixels saturated"]
+
+
+def test_a_missing_scatter_window_is_told(copy):
+    assert _scatter(copy, "P01") == "modelled, checked by windows beside the photopeak"
+    tell(copy, "planar", timepoint="t168", scatter_windows_kev=[])
+    assert _scatter(copy, "P01") == "modelled, no window beside the photopeak checks it at t168"
+
+
+def test_dead_time_is_told_by_its_size(copy, monkeypatch):
+    row = copy.cohort.row("P01", "t24")
+    pair = load_pair(copy.path("planar", patient="P01", timepoint="t24"))
+    lost = dead_time_loss(pair, row)
+    busiest = pair.counts[:, 0].sum(axis=(1, 2)).max() / pair.exposure_s  # all of a view at once: an upper limit
+    assert 0 < lost < 1 - math.exp(-busiest * 4.6e-6 * 1.2)
+    assert f"at most {100 * lost:.1f} % of the counts at t24" in report_basis._dead_time(copy, "P01")
+    monkeypatch.setattr(report_basis, "dead_time_loss", lambda pair, row: None)
+    assert report_basis._dead_time(copy, "P01") == "not corrected"
+
+
+def test_parts_of_the_uncertainty_add_up_to_the_doses(basis):
+    parts = basis.parts.set_index("organ")
+    assert list(parts.index)[:2] == ["kidney_left", "kidney_right"] and "lesion_1" in parts.index
+    assert "skeleton" not in parts.index and (parts.calibration == 0.15).all()
+    for p in parts.itertuples():
+        assert math.hypot(p.calibration, p.anatomy, p.curve, p.mass) == pytest.approx(p.dose, rel=0.05), p.Index
