@@ -55,7 +55,7 @@ def test_page_shows_the_section_after_the_first_screen(cohort, basis):
 def test_facts_are_those_of_the_tables(cohort, basis):
     facts, fits = dict(basis.facts), used(cohort, "kinetics")
     assert facts["Outlines"] == "TotalSegmentator 2.10.0 (total); lesions not outlined"
-    assert facts["Cut by the CT's end"] == "Liver; skeleton"
+    assert facts["Cut by the CT's end"] == "liver; skeleton"
     assert facts["Energy of a decay"].startswith("147.9 keV as electrons")
     share = fits.a0_mbq.sum() / 7400
     assert f"({100 * share:.0f} %) of the administered" in facts["Activity at injection"]

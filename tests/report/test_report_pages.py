@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from datetime import datetime, timedelta
 
 import fake_results as fake
 import numpy as np
@@ -36,6 +37,7 @@ EXTERNAL = re.compile(r"""<(?:script|img|link|iframe)[^>]+(?:src|href)=["'](?!da
 REASON = "arms moved <between> the views"
 SECTIONS = (
     "summary",
+    "basis",
     "maps",
     "doses",
     "curves",
@@ -46,6 +48,7 @@ SECTIONS = (
     "training",
     "limits",
     "provenance",
+    "review",
 )
 
 
@@ -122,6 +125,16 @@ def test_an_organ_cut_by_the_ct_is_marked_on_the_first_screen(tmp_path):
     first = page(run).split('<section id="maps">')[0]
     letter = re.search(rf"<sup>(.)</sup> {MARKS[CUT]}", first)[1]
     assert re.findall(rf"</span>(\w+) <sup>[^<]*{letter}</sup>", first) == ["Liver"]
+
+
+def test_page_has_its_date_and_a_place_to_sign(cohort):
+    html = page(cohort)
+    (made,) = set(re.findall(r"report of (\d{4}-\d\d-\d\d \d\d:\d\d)", html))
+    written = datetime.fromtimestamp(cohort.path("report", patient="P01").stat().st_mtime)
+    assert abs(written - datetime.fromisoformat(made)) < timedelta(minutes=3)
+    sections = re.findall(r'<section id="(\w+)">', html)
+    assert sections[-1] == "review"
+    assert re.findall(r"<span>(\w+)</span>", html.split('id="review"')[1]) == ["Name", "Signature", "Date"]
 
 
 def test_dose_per_administered_activity_says_what_its_uncertainty_lacks(cohort):

@@ -76,6 +76,10 @@ class PatientInput:
         Words for these flags and marks.
     retained : dict
         Time point -> share of the administered activity found, decay-corrected to injection.
+    kinetics_note : str
+        What the curve fits add to the limits, or empty.
+    made : str
+        Date and time of the report.
     spects : tuple of SpectSection
     """
 
@@ -90,6 +94,7 @@ class PatientInput:
     retained: dict
     kinetics_note: str
     basis: Basis
+    made: str
     spects: tuple[SpectSection, ...] = ()
 
 
@@ -98,6 +103,7 @@ def patient_html(page: PatientInput) -> str:
     s, remarks = page.summary, Remarks.of(_used(page), page.flag_texts)
     context = {
         "patient": s["patient"],
+        "made": page.made,
         "method": method_name(s["method"]),
         "cycles": len(s["cycles"]),
         "pills": status_pills(s),

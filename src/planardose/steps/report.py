@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ def report(run: Run, patient: str) -> None:
         activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
         doses=marked(doses, cut),
+        made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), cut),
         facts=_facts(run, patient, summary),
         pictures=_pictures(run, patient, model, cycles, summary["method"]),

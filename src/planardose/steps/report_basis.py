@@ -68,7 +68,7 @@ def _outlines(told: dict) -> str:
 
 
 def _listed(organs: list[str]) -> str:
-    return "; ".join(organ_name(o).lower() for o in organs).capitalize()
+    return "; ".join(organ_name(o).lower() for o in organs)
 
 
 def _scatter(run: Run, patient: str) -> str:
