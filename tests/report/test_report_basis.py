@@ -83,7 +83,7 @@ def test_notes_of_several_time_points_stand_once(copy):
 def test_a_missing_scatter_window_is_told(copy):
     assert _scatter(copy, "P01") == "modelled, checked by windows beside the photopeak"
     tell(copy, "planar", timepoint="t168", scatter_windows_kev=[])
-    assert _scatter(copy, "P01") == "modelled, no window beside the photopeak checks it at t168"
+    assert _scatter(copy, "P01") == "modelled; no window beside the photopeak at t168 checks it"
 
 
 def test_dead_time_is_told_by_its_size(copy, monkeypatch):

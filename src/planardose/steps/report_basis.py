@@ -76,7 +76,7 @@ def _scatter(run: Run, patient: str) -> str:
     without = [n for n in names if scatter_windows(run, patient, n) == "none"]
     if not without:
         return "modelled, checked by windows beside the photopeak"
-    return f"modelled, no window beside the photopeak checks it{_at(without, names)}"
+    return f"modelled; no window beside the photopeak{_at(without, names)} checks it"
 
 
 def _dead_time(run: Run, patient: str) -> str:
