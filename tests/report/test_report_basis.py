@@ -6,10 +6,13 @@ import re
 import shutil
 
 import fake_results as fake
+import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
+from planardose.organs import label_of_name
 from planardose.run import Run
 from planardose.sidecar import sidecar_of
 from planardose.steps import report_basis
@@ -25,8 +28,10 @@ def used(run, key):
 
 @pytest.fixture(scope="module")
 def basis(cohort):
-    return basis_of(cohort, "P01", read_cycles(cohort, "P01"), used(cohort, "kinetics"), used(cohort, "organ_doses"),
-                    {"skeleton", "liver", "remainder"})  # fmt: skip
+    labels = read_volume(cohort.path("labels", patient="P01"), "labels", "1", "P01 labels", np.int16)
+    labels.data[40:43, 28, 0] = [label_of_name()[name] for name in ("skull", "liver", "spinal_cord")]
+    tables = used(cohort, "kinetics"), used(cohort, "organ_doses")
+    return basis_of(cohort, "P01", read_cycles(cohort, "P01"), *tables, labels)
 
 
 @pytest.fixture

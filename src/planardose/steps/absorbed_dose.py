@@ -78,7 +78,7 @@ def _organ_doses(
     """One row per organ, method and cycle; activity out of the CT has no mass and no row."""
     volumes, masses = model.volumes_ml(), model.masses_g()
     administered = {run.cohort.cycle_of(r): r.administered_mbq / 1000 for r in run.cohort.rows_of(patient)}
-    voxel_mm = segmentation_voxel_mm(run, patient)
+    voxel_mm = _segmentation_voxel_mm(run, patient)
     by_photons = _photon_doses(kinetics, model, photons)
     records = []
     for row, photon in zip(kinetics.itertuples(), by_photons.itertuples(), strict=True):
@@ -139,7 +139,7 @@ def _flags(row) -> str:
     return ";".join([*flags, *(["contents_not_wall"] if row.organ in dose_constants().contents else [])])
 
 
-def segmentation_voxel_mm(run: Run, patient: str) -> float:
+def _segmentation_voxel_mm(run: Run, patient: str) -> float:
     """Edge of a cube of the volume of a voxel of the label map, mm."""
     affine = nib.load(run.need("labels", "segment", patient=patient)).affine
     return float(abs(np.linalg.det(affine[:3, :3]))) ** (1 / 3)

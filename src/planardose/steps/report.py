@@ -56,7 +56,7 @@ def report(run: Run, patient: str) -> None:
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     cycles = read_cycles(run, patient)
     views = {n: views_of(run, patient, n, summary["method"], model) for c in cycles for n in c.names}
-    cut = organs_cut(_labels(run, patient))
+    labels = _labels(run, patient)
     page = PatientInput(
         summary=summary,
         points=tuple(
@@ -66,9 +66,9 @@ def report(run: Run, patient: str) -> None:
         ),
         activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
-        doses=marked(doses, cut),
+        doses=marked(doses, organs_cut(labels)),
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
-        basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), cut),
+        basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), labels),
         facts=_facts(run, patient, summary),
         pictures=_pictures(run, patient, model, cycles, summary["method"]),
         flag_texts=FLAGS | MARKS,

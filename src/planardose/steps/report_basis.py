@@ -8,6 +8,7 @@ from planardose.cohort import Row
 from planardose.dose.constants import dose_constants
 from planardose.dose.uncertainty import volume_relative_u
 from planardose.dose.uncertainty_parts import uncertainty_parts
+from planardose.image import Volume
 from planardose.io.planar_file import load_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.organs import REMAINDER
@@ -17,19 +18,19 @@ from planardose.recon.uncertainty import calibration_relative_u
 from planardose.report.basis import PARTS, Basis
 from planardose.report.text import is_key, number, organ_name, organ_order, percent
 from planardose.run import Run
-from planardose.steps.absorbed_dose import segmentation_voxel_mm
 from planardose.steps.cycle_points import CyclePoints
+from planardose.steps.report_marks import organs_cut
 
 
 def basis_of(
-    run: Run, patient: str, cycles: list[CyclePoints], kinetics: pd.DataFrame, doses: pd.DataFrame, cut: set[str]
+    run: Run, patient: str, cycles: list[CyclePoints], kinetics: pd.DataFrame, doses: pd.DataFrame, labels: Volume
 ) -> Basis:
-    """The section's content; `kinetics` and `doses` are the rows of the reported method, `cut` as `organs_cut`."""
-    notes = _import_notes(run, patient)
+    """The section's content; `kinetics` and `doses` are the rows of the reported method."""
+    notes, cut = _import_notes(run, patient), organs_cut(labels) - {REMAINDER}
     nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide)
     facts = [
         ("Outlines", _outlines(run.told("labels", "segment", patient=patient))),
-        ("Cut by the CT's end", _listed(sorted(cut - {REMAINDER}, key=organ_order)) or "no organ"),
+        ("Cut by the CT's end", _listed(sorted(cut, key=organ_order)) or "no organ"),
         ("Scatter", _scatter(run, patient)),
         ("Dead time", _dead_time(run, patient)),
         ("Energy of a decay", f"{nuclide.electron_kev:g} keV as electrons, {nuclide.photon_kev:g} keV as photons"),
@@ -37,7 +38,7 @@ def basis_of(
         ("Integral of all organs", _integral(cycles, kinetics, nuclide.half_life_h)),
         *([] if notes else [("Notes of the import", "none")]),
     ]
-    return Basis(tuple(facts), notes, _parts(run, patient, cycles[0], kinetics, doses))
+    return Basis(tuple(facts), notes, _parts(run, patient, cycles[0], kinetics, doses, labels))
 
 
 def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
@@ -119,13 +120,13 @@ def _import_notes(run: Run, patient: str) -> tuple[str, ...]:
 
 
 def _parts(
-    run: Run, patient: str, points: CyclePoints, kinetics: pd.DataFrame, doses: pd.DataFrame
+    run: Run, patient: str, points: CyclePoints, kinetics: pd.DataFrame, doses: pd.DataFrame, labels: Volume
 ) -> pd.DataFrame:
     """Relative uncertainties of the key organs' doses in a cycle, by what they are made of."""
     rows = [run.cohort.row(patient, n) for n in points.names]
     calibration = max(calibration_relative_u(r.calibration_cps_per_mbq, r.calibration_cps_per_mbq_u) for r in rows)
     fits = kinetics[kinetics.cycle == points.cycle].set_index("organ")
-    voxel_mm, edge_mm, records = segmentation_voxel_mm(run, patient), dose_constants().edge_fwhm_mm, []
+    voxel_mm, edge_mm, records = (1000 * labels.grid.voxel_ml) ** (1 / 3), dose_constants().edge_fwhm_mm, []
     for d in sorted(doses[doses.cycle == points.cycle].itertuples(), key=lambda d: organ_order(d.organ)):
         fit = fits.loc[d.organ]
         if not is_key(d.organ) or not fit.tia_mbq_h:
