@@ -259,6 +259,7 @@ def _tables(run, row, model, truth, rng, fallback, noise) -> None:
         "activity per organ",
         "MBq",
         [run.path("model", patient=row.patient)],
+        calibration_relative_u=CALIBRATION_U,
         split_by_mbq_ml=dict(zip(model.organs, truth.tolist(), strict=True)),
     )
     verdicts |= {

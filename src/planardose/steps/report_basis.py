@@ -14,7 +14,6 @@ from planardose.library import load_camera, load_nuclide
 from planardose.organs import REMAINDER
 from planardose.planar import PlanarPair
 from planardose.recon.acquired import without_dead_time
-from planardose.recon.uncertainty import calibration_relative_u
 from planardose.report.basis import PARTS, Basis
 from planardose.report.text import is_key, number, organ_name, organ_order, percent
 from planardose.run import Run
@@ -123,8 +122,8 @@ def _parts(
     run: Run, patient: str, points: CyclePoints, kinetics: pd.DataFrame, doses: pd.DataFrame, labels: Volume
 ) -> pd.DataFrame:
     """Relative uncertainties of the key organs' doses in a cycle, by what they are made of."""
-    rows = [run.cohort.row(patient, n) for n in points.names]
-    calibration = max(calibration_relative_u(r.calibration_cps_per_mbq, r.calibration_cps_per_mbq_u) for r in rows)
+    told = [run.told("organs", "reconstruct", patient=patient, timepoint=n) for n in points.names]
+    calibration = max(x["calibration_relative_u"] for x in told)
     fits = kinetics[kinetics.cycle == points.cycle].set_index("organ")
     voxel_mm, edge_mm, records = (1000 * labels.grid.voxel_ml) ** (1 / 3), dose_constants().edge_fwhm_mm, []
     for d in sorted(doses[doses.cycle == points.cycle].itertuples(), key=lambda d: organ_order(d.organ)):
