@@ -68,9 +68,10 @@ def import_planar(run: Run, patient: str, timepoint: str) -> None:
 
 
 def _inputs(run: Run, row: Row) -> list[dict]:
-    """Sidecar entries of the images, and of the JSON beside an NPZ."""
+    """Sidecar entries of the images, and of the file that belongs to them: JSON and NPZ, whichever the sheet names."""
     beside = [
-        {"row": row.where, "column": "planar (JSON)", "sha256": sha256_of(f)} for f in companions(row.paths["planar"])
+        {"row": row.where, "column": f"planar ({f.suffix[1:].upper()})", "sha256": sha256_of(f)}
+        for f in companions(row.paths["planar"])
     ]
     return [run.sheet_input(row.patient, "planar", row.timepoint), *beside]
 
