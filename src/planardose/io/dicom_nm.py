@@ -11,7 +11,6 @@ from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.dicom_common import (
-    check_one_patient,
     datetime_of,
     numbers,
     odd_source_of_start,
@@ -19,6 +18,7 @@ from planardose.io.dicom_common import (
     read_datasets,
     understood,
 )
+from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_camera import camera_notes
 from planardose.io.nm_heads import Head, heads_of, with_common_windows
