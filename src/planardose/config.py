@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from planardose.errors import InputError
+from planardose.plausible import EXPOSURE_S
 from planardose.strict_yaml import KeyTwice, NotYaml, parse_yaml
 
 Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "diffusion"]
@@ -159,6 +160,13 @@ class Hand(Section):
         None,
         min_length=1,
         description="edges of the file's energy windows in keV, in order, where the header does not give every frame's",
+    )
+    seconds_per_row: float | None = Field(
+        None,
+        ge=EXPOSURE_S.low,
+        le=EXPOSURE_S.high,
+        description="of a sweep: seconds that each row was in the field (field length / scan speed), where the header "
+        "does not tell or is wrong",
     )
     shift_mm: tuple[float, float] | None = Field(
         None, description="RAS (x, z) of the image centre in mm: replaces the registration"

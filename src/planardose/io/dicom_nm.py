@@ -88,11 +88,12 @@ def _pair_of(
     notes += _order_notes([files[h.file] for h in heads], hand)
     believe, more = orientation_notes(heads, views, hand, key)
     frames = _frames(heads, views, believe, where)
-    timings = [timing_of(ds, camera, where) for ds in files]
+    counts, windows = _assembled(frames, where)
+    pixel_mm = _pixel_mm(files, counts.shape[-2:], where)
+    timings = [timing_of(ds, camera, where, key, hand.seconds_per_row) for ds in files]
     timing = _one_timing(timings, of_pair, where)
     plausible.EXPOSURE_S.check(timing.exposure_s, f"{where} exposure")
     plausible.DURATION_S.check(timing.duration_s, f"{where} duration")
-    counts, windows = _assembled(frames, where)
     further, more_notes = more_views(beside, windows, counts.shape[-2:], believe, where)
     whole = counts if further is None else np.concatenate([counts, further.counts])
     check_counts(whole, where)
@@ -101,7 +102,7 @@ def _pair_of(
     pair = PlanarPair(
         counts=counts,
         windows=windows,
-        pixel_mm=_pixel_mm(files, counts.shape[-2:], where),
+        pixel_mm=pixel_mm,
         exposure_s=timing.exposure_s,
         acquired_at=start,
         duration_s=timing.duration_s,

@@ -26,8 +26,8 @@ def read_planar(
         if path.suffix.lower() not in (".npz", ".json"):
             return read_planar_dicom(path, camera, where, hand, key, acquired_at)
         pair = read_user_pair(path.with_suffix(".npz"), camera, where)
-    unused = [name for name in ("head_order", "windows_kev") if getattr(hand, name) is not None]
-    notes = [f"{name} by hand has no effect: the JSON names views and windows" for name in unused]
+    unused = [name for name in ("head_order", "windows_kev", "seconds_per_row") if getattr(hand, name) is not None]
+    notes = [f"{name} by hand has no effect: the JSON names views, windows and times" for name in unused]
     if hand.flip_posterior:
         return PlanarImport(flipped(pair), (*notes, "flip_posterior true by hand"))
     return PlanarImport(pair, tuple(notes))

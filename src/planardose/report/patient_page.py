@@ -267,6 +267,7 @@ def _by_hand(s: dict) -> list[str]:
         "accept_gate": "failed gate accepted: “{}”",
         "same_patient": "images accepted as this patient's: “{}”",
         "accept_segmentation": "label map accepted as this CT's: “{}”",
+        "seconds_per_row": "seconds of each row in the sweep's field given by hand: {}",
         "windows_kev": "energy windows given by hand: {} keV",
     }
     return [
