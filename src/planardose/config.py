@@ -153,6 +153,7 @@ class Hand(Section):
     """What the user decides for one time point, because the header cannot or the user knows better."""
 
     flip_posterior: bool | None = Field(None, description="mirror the posterior view left-right before use")
+    upside_down: bool = Field(False, description="the images have the feet at the top: turn every view by 180 degrees")
     head_order: Literal["anterior_first", "posterior_first"] | None = Field(
         None, description="which head's frames come first in the file"
     )

@@ -67,7 +67,7 @@ LOOP = ("train.threads", "train.batch", "train.segmentations", "train.learning_r
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
-        hand=("flip_posterior", "head_order", "windows_kev", "seconds_per_row", "same_patient"),
+        hand=("flip_posterior", "upside_down", "head_order", "windows_kev", "seconds_per_row", "same_patient"),
         files=("planar",),
         cells=("acquired_at", *INJECTION, "utc_offset", "calibration_cps_per_mbq"),
         catalogues=IMAGING,

@@ -356,6 +356,12 @@ def flipped(pair: PlanarPair) -> PlanarPair:
     return replace(pair, counts=counts)
 
 
+def turned(pair: PlanarPair) -> PlanarPair:
+    """The pair with every view, those beside it too, turned by 180 degrees in its plane."""
+    more = None if pair.more is None else replace(pair.more, counts=pair.more.counts[..., ::-1, ::-1].copy())
+    return replace(pair, counts=pair.counts[..., ::-1, ::-1].copy(), more=more)
+
+
 def _count_notes(files: list[Dataset], counts: np.ndarray) -> list[str]:
     """Notes on derived images, totals and saturation."""
     derived = any("DERIVED" in _kind(ds) for ds in files)

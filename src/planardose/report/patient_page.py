@@ -261,6 +261,7 @@ def _acquisition(page: PatientInput) -> list[tuple[str, list[str]]]:
 def _by_hand(s: dict) -> list[str]:
     words = {
         "flip_posterior": "posterior view mirrored: {}",
+        "upside_down": "images turned by 180 degrees: {}",
         "head_order": "order of the heads: {}",
         "shift_mm": "registration set by hand, image centre at (x, z) = {} mm",
         "rotation_deg": "rotation set by hand: {} degrees",
