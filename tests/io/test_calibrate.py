@@ -134,3 +134,17 @@ def test_a_static_source_needs_no_camera_but_a_sweep_does(tmp_path: Path):
     write_planar(tmp_path / "sweep.dcm", planar_pair(), CAMERA)
     with pytest.raises(InputError, match="name the camera"):
         calibrate(tmp_path / "sweep.dcm", 50.0, START)
+
+
+def test_what_the_importer_notes_reaches_the_user(tmp_path: Path, caplog):
+    """How the views lie does not change their sums, so nothing is said or refused about it."""
+    path = _source(tmp_path)
+    assert calibrate(path, 50.0, START)["notes"] == [] and not caplog.records
+    ds = pydicom.dcmread(path)
+    ds.ImageType = ["DERIVED", *ds.ImageType[1:]]
+    for item in ds.DetectorInformationSequence:
+        del item.ImageOrientationPatient
+    ds.save_as(path)
+    notes = calibrate(path, 50.0, START)["notes"]
+    assert notes == ["ImageType says DERIVED: are these the counts as they were acquired?"]
+    assert f"calibrate --planar: {notes[0]}" in caplog.text

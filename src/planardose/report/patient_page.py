@@ -261,12 +261,14 @@ def _acquisition(page: PatientInput) -> list[tuple[str, list[str]]]:
 def _by_hand(s: dict) -> list[str]:
     words = {
         "flip_posterior": "posterior view mirrored: {}",
+        "upside_down": "images turned by 180 degrees: {}",
         "head_order": "order of the heads: {}",
         "shift_mm": "registration set by hand, image centre at (x, z) = {} mm",
         "rotation_deg": "rotation set by hand: {} degrees",
         "accept_gate": "failed gate accepted: “{}”",
         "same_patient": "images accepted as this patient's: “{}”",
         "accept_segmentation": "label map accepted as this CT's: “{}”",
+        "seconds_per_row": "seconds of each row in the sweep's field given by hand: {}",
         "windows_kev": "energy windows given by hand: {} keV",
     }
     return [

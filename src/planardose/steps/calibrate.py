@@ -63,7 +63,8 @@ def calibrate(
         ``background_counts``, ``rate_cps``; ``calibration_cps_per_mbq`` with ``_u``, the mean per head for the sheet;
         ``computed_cps_per_mbq``, ``measured_over_computed`` and ``scale_plausible``, whether that ratio is in the range
         of ``data/physics/calibration.yaml`` (a warning is logged otherwise), None without a camera; ``activity_mbq`` at
-        mid-time; ``dead_time_loss`` at the photopeak rate, None where unknown.
+        mid-time; ``dead_time_loss`` at the photopeak rate, None where unknown; ``notes`` on what the header left open
+        or was decided by hand, which are logged as well.
 
     Raises
     ------
@@ -73,7 +74,11 @@ def calibrate(
     """
     _check_options(activity_mbq, activity_uncertainty, head_order)
     device, source = None if camera is None else load_camera(camera), load_nuclide(nuclide)
-    pair = read_planar(planar, device, WHERE, Hand(head_order=head_order), "calibrate").pair
+    hand = Hand(head_order=head_order, flip_posterior=False)  # how the views lie does not change their sums
+    found = read_planar(planar, device, WHERE, hand, "calibrate")
+    pair, notes = found.pair, [note for note in found.notes if "flip_posterior" not in note]
+    for note in notes:
+        log.warning("%s: %s", WHERE, note)
     check_photopeak(pair, source, WHERE)
     pair, at = _on_one_clock(pair, at)
     _check_apart(at, pair, source)
@@ -99,6 +104,7 @@ def calibrate(
         "nuclide": source.name,
         "window_kev": [pair.windows[window].low_kev, pair.windows[window].high_kev],
         "acquired_at": pair.acquired_at.isoformat(),
+        "notes": notes,
     }
 
 
