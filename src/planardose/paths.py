@@ -59,10 +59,10 @@ STEP_VERSIONS = {
     "reinforce": 6,
     "train_diffusion": 6,
     "register": 9,
-    "reconstruct": 16,
+    "reconstruct": 17,
     "compare_spect": 3,
     "fit_kinetics": 4,
     "absorbed_dose": 4,
-    "report": 6,
+    "report": 7,
     "report_cohort": 2,
 }

@@ -58,7 +58,7 @@ def test_scale_is_judged_and_dead_time_told(tmp_path: Path, caplog):
     assert 0 < rate * 4.6e-6 < found["dead_time_loss"] < 1.01 * rate * 4.6e-6
     found = calibrate(path, 25.0, START, CAMERA.name)
     assert found["scale_plausible"] is False
-    assert "ratio 1.56, outside 0.70-1.10" in caplog.text
+    assert "ratio 1.56, outside 0.60-1.10" in caplog.text
     assert calibrate(path, 25.0, START)["scale_plausible"] is None
 
 

@@ -58,8 +58,9 @@ GATE_FAILED = (
     "without finding out why. See the measured and re-projected views."
 )
 NOT_CALIBRATED = (
-    "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with at "
-    "least 15 % uncertainty that all time points share."
+    "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with 30 % "
+    "uncertainty that all time points share. Published calibrations (177Lu, Symbia, medium energy) are 21 to 24 % "
+    "lower than computed: without one, activities and doses tend to be too low."
 )
 SCALE = (
     "The site's calibration is far from the sensitivity computed for the camera (measured / computed {}): check its "
