@@ -182,6 +182,20 @@ def test_contrast_and_metal_take_the_organs_density(caplog):
     assert model.density.max() < 1.1
 
 
+def test_a_kidneys_cyst_is_not_of_the_kidney():
+    """A cyst takes up nothing: with it the kidney's mass would be too high, and its dose too low."""
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    for kidney, cyst in ((2, 24), (3, 23)):
+        label = np.where(labels.data == 5, kidney, labels.data)
+        inside = np.flatnonzero(label == kidney)
+        without = build_model(ct, Volume(label, ct.grid, "label", "1"), 10.0)
+        label[np.unravel_index(inside[: len(inside) // 4], label.shape)] = cyst
+        model = build_model(ct, Volume(label, ct.grid, "label", "1"), 10.0)
+        assert model.organs == without.organs == (source_of_label()[kidney], "lungs", "remainder")
+        assert model.masses_g()[0] == pytest.approx(0.75 * without.masses_g()[0], rel=1e-3)
+        assert model.masses_g().sum() == pytest.approx(without.masses_g().sum())
+
+
 def test_lesions_are_organs_of_their_own():
     ct, labels = phantom(ct_grid(np.eye(3)))
     label = labels.data.copy()
