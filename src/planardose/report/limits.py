@@ -41,8 +41,9 @@ UNCERTAINTIES = (
     "Uncertainties (k = 1) of activities hold the counts, uneven uptake in the organ and its neighbours, and what "
     "synthetic patients with imperfect segmentations showed for this class of organ; the calibration is added. Most "
     "of it is shared by all time points and does not average down. Doses add the fit and the organ's volume by the "
-    "EANM guide's edge model, which takes every organ as a sphere: too little for skeleton, muscle and bowel. They do "
-    "not hold errors of the curve's shape, or of a segmentation worse than those."
+    "EANM guide's edge model, which takes every organ as a sphere: too little for skeleton, muscle and bowel. Edges of "
+    "lesions are taken as blurred by {lesion_mm:g} mm (dose.lesion_edge_fwhm_mm). They do not hold errors of the "
+    "curve's shape, or of a segmentation worse than those."
 )
 DEAD_TIME = "Dead time is corrected with the paralysable model on the photopeak rate, along the sweep."
 NO_DEAD_TIME = (
@@ -107,7 +108,8 @@ def limits(summary: dict, kinetics_note: str) -> list[str]:
     """Sentences that fit this patient; `kinetics_note` is what the curve fits add, or empty."""
     dead_time = DEAD_TIME if summary["dead_time_corrected"] else NO_DEAD_TIME
     several = SEVERAL_CYCLES if len(summary["cycles"]) > 1 else ""
+    uncertainties = UNCERTAINTIES.format(lesion_mm=summary["config"]["dose"]["lesion_edge_fwhm_mm"])
     found = (
-        MAP, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, UNCERTAINTIES, dead_time, MOMENT, kinetics_note, several,
+        MAP, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, uncertainties, dead_time, MOMENT, kinetics_note, several,
     )  # fmt: skip
     return [line for line in found if line]
