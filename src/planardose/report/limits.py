@@ -51,8 +51,8 @@ NO_DEAD_TIME = (
     "missing in the first hours after a therapy activity, about 2 % at 24 h."
 )
 MOMENT = (
-    "Activities refer to the middle of the acquisition; decay during it is neglected (far below 0.1 % for half an "
-    "hour)."
+    "Activities refer to the middle of the acquisition; decay during it is neglected, which is up to {:.2g} % where "
+    "the body is seen first or last."
 )
 GATE_FAILED = (
     "The activity map does not explain the measured counts (re-projection gate failed): do not use these doses "
@@ -108,8 +108,9 @@ def limits(summary: dict, kinetics_note: str) -> list[str]:
     """Sentences that fit this patient; `kinetics_note` is what the curve fits add, or empty."""
     dead_time = DEAD_TIME if summary["dead_time_corrected"] else NO_DEAD_TIME
     several = SEVERAL_CYCLES if len(summary["cycles"]) > 1 else ""
+    moment = MOMENT.format(max(0.01, 100 * summary["decay_neglected"]))  # of a static image less: no 8.8e-06 %
     uncertainties = UNCERTAINTIES.format(lesion_mm=summary["config"]["dose"]["lesion_edge_fwhm_mm"])
     found = (
-        MAP, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, uncertainties, dead_time, MOMENT, kinetics_note, several,
+        MAP, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, uncertainties, dead_time, moment, kinetics_note, several,
     )  # fmt: skip
     return [line for line in found if line]
