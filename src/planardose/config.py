@@ -131,6 +131,13 @@ class Dose(Section):
     photons: float = Field(
         2e5, ge=0, le=1e9, description="photons followed from each organ's decays; 0: the electrons' dose alone"
     )
+    lesion_edge_fwhm_mm: float = Field(
+        2.0,
+        ge=0,
+        le=30,
+        description="blur of an edge in the image that the lesions were drawn on, mm FWHM: 2 on a CT, about 6 on a "
+        "PET; part of their dose's uncertainty",
+    )
 
     @field_validator("photons")
     @classmethod

@@ -115,7 +115,7 @@ def test_check_warns_of_a_calibration_far_from_the_computed(calibration: str, wa
     run = write_patient(tmp_path, row={"calibration_cps_per_mbq": calibration})
     assert check(run) == []
     assert ("P01 t24 calibration_cps_per_mbq: " in caplog.text) == warned
-    assert ("outside 0.70-1.10; check value, camera and window" in caplog.text) == warned
+    assert ("outside 0.60-1.10; check value, camera and window" in caplog.text) == warned
 
 
 def test_check_is_silent_on_good_input_and_lists_every_fault(tmp_path: Path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from planardose.organs import sources
+from planardose.physics.sensitivity import uncalibrated_relative_u
 from planardose.recon import texture_error
 from planardose.recon.acquired import Acquired
 from planardose.recon.qplanar import qplanar
@@ -13,7 +14,6 @@ from planardose.recon.texture_error import texture_spread
 from planardose.recon.uncertainty import (
     CALIBRATED,
     CLASSES,
-    UNCALIBRATED,
     Terms,
     calibration_relative_u,
     class_of,
@@ -49,7 +49,7 @@ def test_parts_add_up_and_the_calibration_is_the_whole_of_it_for_a_perfect_fit(m
     activity = np.full(len(UPTAKE), 10.0)
     method = factors()["qplanar"]
     relative = np.array([method[class_of(o)].relative for o in model.organs])
-    for told, share in (((9.2, None), CALIBRATED), ((None, None), UNCALIBRATED), ((9.0, 0.18), 0.02)):
+    for told, share in (((9.2, None), CALIBRATED), ((None, None), uncalibrated_relative_u()), ((9.0, 0.18), 0.02)):
         calibration = calibration_relative_u(*told)
         u = standard_uncertainty("qplanar", model, activity, terms(1e-9, 0, 1e9), NONE, calibration).total_mbq
         assert u == pytest.approx(10.0 * np.hypot(relative, share), rel=1e-6)

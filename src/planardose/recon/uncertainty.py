@@ -24,8 +24,8 @@ import yaml
 from planardose.library import DATA
 from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
+from planardose.physics.sensitivity import uncalibrated_relative_u
 
-UNCALIBRATED = 0.15  # relative, without the site's calibration in air
 CALIBRATED = 0.05  # relative, where its own is not told: source activity, counts and positioning
 CLASSES = {
     "kidneys": ("kidney_left", "kidney_right"),
@@ -100,7 +100,7 @@ def factors() -> dict[str, dict[str, Factors]]:
 def calibration_relative_u(cps_per_mbq: float | None, u: float | None) -> float:
     """Relative uncertainty of the calibration, which all time points share, from the sheet's value and its own."""
     if cps_per_mbq is None:
-        return UNCALIBRATED
+        return uncalibrated_relative_u()
     return CALIBRATED if u is None else u / cps_per_mbq
 
 
