@@ -14,7 +14,7 @@ class DoseConstants:
 
     shortest_t_eff_h: float
     relative_sigma_without_u: float
-    usual_t_eff_h: tuple[float, float]
+    usual_t_bio_h: tuple[float, float]
     poor_fit_probability: float
     density_floor_g_ml: float
     edge_fwhm_mm: float
