@@ -66,11 +66,12 @@ class Curve:
 def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -> Curve:
     """Fit the mono-exponential to one or more points.
 
-    Two points determine it exactly (within the bounds); one point gives Haenscheid's TIA = A(t) 2t / ln 2 (Haenscheid
-    et al., J Nucl Med 2018;59:75), which is the curve with T_eff = t. Where the points tell less of the half-life than
-    is known of the biological one of organs in general (`UsualHalfLife`), that knowledge enters the fit:
-    it holds back fast clearance, which would let the activity at injection grow without limit. Slow clearance is held
-    by the physical half-life, and an organ's usual one says nothing against it in a lesion or a thyroid.
+    Two points determine it exactly (within the bounds). One point near the usual half-life gives Haenscheid's TIA =
+    A(t) 2t / ln 2 (Haenscheid et al., J Nucl Med 2018;59:75), which is the curve with T_eff = t; an earlier or later
+    one the curve with the usual half-life. Where several points tell less of the half-life than is known of the
+    biological one of organs in general (`UsualHalfLife`), that knowledge enters the fit: it holds back fast clearance,
+    which would let the activity at injection grow without limit. Slow clearance is held by the physical half-life, and
+    an organ's usual one says nothing against it in a lesion or a thyroid.
 
     Parameters
     ----------
@@ -235,33 +236,28 @@ def _far_end(data: TimeActivity, bounds: _Bounds, tia: float, usual: UsualHalfLi
     return float(distance[left > 0].max())
 
 
-def single_point_relative_u(hours: float, half_life_h: float, taken_h: float) -> float:
-    """Relative uncertainty of the one-point integral with the half-life `taken_h`, as the true one is not known.
-
-    The integral by a half-life T is A 2^(t / T) T / ln 2. This is what |truth / estimate - 1| stays below in 68.3 % of
-    the usual half-lives: small near t = T_eff to 2 T_eff, several hundred per cent for a scan of the first hours or
-    after many half-lives. (The rms would be ruled by the shortest half-lives.)
-    """
-    true = UsualHalfLife.of(half_life_h).quantiles()
-    ratio = np.exp2(hours / true - hours / taken_h) * true / taken_h
-    return float(np.quantile(np.abs(ratio - 1.0), 0.683))
-
-
 def _single_point(data: TimeActivity, bounds: _Bounds) -> Curve:
-    """Haenscheid's integral of one point; what is not known of the half-life adds to the point's own uncertainty.
+    """One point: Haenscheid's T_eff = t where that is near enough, else the median of the half-lives that can be.
 
-    Where T_eff = t cannot be, the nearest half-life is taken that can: the physical one after that time, and a longer
-    one where the point holds more than half of the administered activity, which can only have cleared slowly.
+    The integral by a half-life T is A 2^(t / T) T / ln 2, which is smallest at T = t ln 2: T_eff = t gives nearly the
+    smallest integral that any half-life gives, and is far too low for a scan of the first hours or after many
+    half-lives. Half-lives that would need more at the injection than was administered cannot be.
     """
     t, a = float(data.hours[0]), float(data.mbq[0])
     halvings = math.log2(bounds.administered / a)  # from the administered activity to the point: no more are possible
-    t_eff = min(t / min(halvings, 1.0), bounds.longest) if halvings > 0 else bounds.longest
+    shortest = t / halvings if halvings > 0 else math.inf
+    usual, (early, late) = UsualHalfLife.of(bounds.longest), dose_constants().haenscheid_t_over_t_eff
+    possible = usual.quantiles(shortest)
+    assumed = not (early <= t / usual.median_h <= late and shortest <= t <= bounds.longest)
+    t_eff = float(np.median(possible)) if assumed else t
     a0 = min(a * 2 ** (t / t_eff), bounds.administered)
     tia = a0 * t_eff / math.log(2)
-    relative = math.hypot(float(data.mbq_u[0]) / a, single_point_relative_u(t, bounds.longest, t_eff))
+    # what |truth / estimate - 1| stays below in 68.3 % of the half-lives: the rms would be ruled by the shortest
+    ratios = np.exp2(t / possible - t / t_eff) * possible / t_eff
+    relative = math.hypot(float(data.mbq_u[0]) / a, float(np.quantile(np.abs(ratios - 1.0), 0.683)))
     found = {
         "administered_limit": a0 >= bounds.administered * (1 - 1e-12), "single_point": True,
-        "no_uncertainty": not data.has_uncertainty,
+        "half_life_assumed": assumed, "no_uncertainty": not data.has_uncertainty,
     }  # fmt: skip
     return Curve(
         a0_mbq=a0,

@@ -8,7 +8,7 @@ all effective half-lives are then a little below the physical one, as they are.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from planardose.dose.constants import dose_constants
 
@@ -45,14 +45,22 @@ class UsualHalfLife:
 
     def below_median(self, t_eff_h: np.ndarray | float) -> np.ndarray | float:
         """How many spreads the biological part of an effective half-life is below its median, negative; else 0."""
-        retained = np.maximum(1 - t_eff_h / self.physical_h, 1e-12)  # T_eff / T_bio; at the physical half-life none
-        return np.minimum(np.log(t_eff_h / retained / self.biological_h) / self.spread, 0.0)
+        return np.minimum(self._spreads(t_eff_h), 0.0)
 
     def relative_spread(self, t_eff_h: float) -> float:
         """Standard deviation of the logarithm of T_eff about `t_eff_h`; above the median that at the median."""
         return self.spread * (1 - min(t_eff_h, self.median_h) / self.physical_h)
 
-    def quantiles(self) -> np.ndarray:
-        """(`DRAWS`,) h: effective half-lives of equal probability, rising."""
-        biological = self.biological_h * np.exp(self.spread * ndtri((np.arange(DRAWS) + 0.5) / DRAWS))
+    def quantiles(self, shortest_h: float) -> np.ndarray:
+        """(`DRAWS`,) h: effective half-lives of equal probability among those above `shortest_h`, rising.
+
+        All are the physical one where `shortest_h` is no less.
+        """
+        above = ndtr(-self._spreads(shortest_h)) * (np.arange(DRAWS)[::-1] + 0.5) / DRAWS
+        biological = self.biological_h * np.exp(-self.spread * ndtri(above))
         return 1 / (1 / biological + 1 / self.physical_h)
+
+    def _spreads(self, t_eff_h: np.ndarray | float) -> np.ndarray | float:
+        """How many spreads the biological part of an effective half-life is above its median."""
+        retained = np.maximum(1 - t_eff_h / self.physical_h, 1e-12)  # T_eff / T_bio; at the physical half-life none
+        return np.log(t_eff_h / retained / self.biological_h) / self.spread

@@ -70,8 +70,9 @@ TOO_MUCH = (
     "activity and the times."
 )
 ONE_POINT = (
-    "One time point only: its half-life is assumed, as Hänscheid's approximation does (equal to the time after "
-    "injection), within what the nuclide and the administered activity allow."
+    "One time point only, which does not tell the half-life: taken is the time after injection, as Hänscheid's "
+    "approximation does, where that is near the half-life that is usual for organs with this nuclide, and else the "
+    "usual one."
 )
 KEY_NOTE = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons {}."
 PHOTONS_MATTER = "These doses are too low. {}"
