@@ -59,7 +59,7 @@ STEP_VERSIONS = {
     "reinforce": 6,
     "train_diffusion": 6,
     "register": 9,
-    "reconstruct": 16,
+    "reconstruct": 17,
     "compare_spect": 3,
     "fit_kinetics": 5,
     "absorbed_dose": 4,

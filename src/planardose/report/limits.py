@@ -40,9 +40,9 @@ CONTENTS = (
 UNCERTAINTIES = (
     "Uncertainties (k = 1) of activities hold the counts, uneven uptake in the organ and its neighbours, and what "
     "synthetic patients with imperfect segmentations showed for this class of organ; the calibration is added. Most "
-    "of it is shared by all time points and does not average down. Doses add the fit and the organ's volume by the "
-    "EANM guide's edge model, which takes every organ as a sphere: too little for skeleton, muscle and bowel. They do "
-    "not hold errors of the curve's shape, or of a segmentation worse than those."
+    "of it but the counts is shared by all time points and does not average down. Doses add the fit and the organ's "
+    "volume by the EANM guide's edge model, which takes every organ as a sphere: too little for skeleton, muscle and "
+    "bowel. They do not hold errors of the curve's shape, or of a segmentation worse than those."
 )
 DEAD_TIME = "Dead time is corrected with the paralysable model on the photopeak rate, along the sweep."
 NO_DEAD_TIME = (
