@@ -8,6 +8,7 @@ FLAGS = {
     "rising": "activity rises between the points: uptake, which the curve does not have",
     "mostly_extrapolated": "more than half of the integral lies before the first or after the last of several points",
     "administered_limit": "activity at injection limited to the administered activity",
+    "earlier_cycle": "more than 2 % of the integral is what the cycle before left behind: counted in both cycles",
     "poor_fit": "a single exponential does not describe the points; uncertainty scaled up",
     "no_activity": "no activity found",
     "no_uncertainty": "the method states no uncertainty; points weighted alike",

@@ -88,7 +88,10 @@ SPECT = (
     "body; place: {place}."
 )
 RESIDUE = "At most {} % of an earlier cycle's activity can be left (physical decay only)."
-SEVERAL_CYCLES = "Every cycle is fitted on its own; what an earlier cycle left behind is not subtracted."
+SEVERAL_CYCLES = (
+    "Every cycle is fitted on its own; what an earlier cycle left behind is not subtracted and counts again, with a "
+    "remark where it is more than 2 % of the integral."
+)
 
 
 def photons(summary: dict) -> tuple[str, bool]:
