@@ -20,6 +20,7 @@ STARTS = 50  # half-lives among which the fit starts at the best
 VISIBLE = 1.5  # own uncertainties above zero: two points beyond that make a half-life
 MOSTLY = 0.5  # of the integral outside the points: flagged
 FIRST_ORDER = 0.35  # of T_eff: an uncertainty of T_eff up to which the integral is taken as linear in it
+LIMITS = frozenset({"physical_limit", "shortest_limit"})  # flags of a half-life that is a bound's, not the points'
 AT_BOUND = 1e-3  # relative distance at which the optimiser (an interior-point method) is taken to have reached a bound
 
 
@@ -85,22 +86,15 @@ def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -
     Returns
     -------
     Curve
-        Zero, flagged ``no_activity``, where every point is zero.
+        Zero, flagged ``no_activity``, where every point is zero. A half-life at one of its limits has no uncertainty.
     """
     if not data.mbq.any():
         return _empty_curve(data, half_life_h)
     bounds = _Bounds.of(half_life_h, administered_mbq)
     if len(data.hours) == 1:
         return _single_point(data, bounds)
-    curve = _fitted(data, bounds, usual=None)
-    usual = UsualHalfLife.of(half_life_h)
-    visible = np.count_nonzero(data.mbq > VISIBLE * data.independent_sigma())
-    undetermined = visible < 2 or curve.t_eff_h_u > usual.spread * curve.t_eff_h
-    if not (data.has_uncertainty and undetermined):
-        return curve
-    rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
-    known = _fitted(data, bounds, usual)
-    return replace(known, flags=tuple(dict.fromkeys((*known.flags, *rising))))
+    curve = _several_points(data, bounds)
+    return replace(curve, t_eff_h_u=math.nan) if LIMITS & set(curve.flags) else curve
 
 
 def amplitude_weights(data: TimeActivity, t_eff_h: float) -> np.ndarray:
@@ -124,10 +118,25 @@ def _integral_weights(data: TimeActivity, t_eff_h: float, tia_mbq_h: float) -> n
     return weights * (tia_mbq_h / total) if total > 0 else weights
 
 
+def _several_points(data: TimeActivity, bounds: _Bounds) -> Curve:
+    """The fit of the points, with the usual half-life where they hardly tell one."""
+    curve = _fitted(data, bounds, usual=None)
+    usual = UsualHalfLife.of(bounds.longest)
+    visible = np.count_nonzero(data.mbq > VISIBLE * data.independent_sigma())
+    undetermined = visible < 2 or curve.t_eff_h_u > usual.spread * curve.t_eff_h
+    if not (data.has_uncertainty and undetermined):
+        return curve
+    rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
+    known = _fitted(data, bounds, usual)
+    return replace(known, flags=tuple(dict.fromkeys((*known.flags, *rising))))
+
+
 def _fitted(data: TimeActivity, bounds: _Bounds, usual: UsualHalfLife | None) -> Curve:
     """The weighted, bounded fit, with what is usual where it is given."""
     a0, t_eff, flags = _least_squares(data, bounds, usual)
-    return _with_uncertainty(data, bounds, a0, t_eff, [*flags, *(["half_life_assumed"] if usual else [])], usual)
+    if usual and t_eff < usual.median_h:  # above the median nothing was held back
+        flags = [*flags, "half_life_assumed"]
+    return _with_uncertainty(data, bounds, a0, t_eff, flags, usual)
 
 
 def _least_squares(
@@ -172,7 +181,7 @@ def _with_uncertainty(
     sigma, decay, n = data.independent_sigma(), np.exp2(-data.hours / t_eff), len(data.hours)
     own, shared = _variances(data, bounds, a0, t_eff, usual)
     chi2 = float((((a0 * decay - data.mbq) / sigma) ** 2).sum())
-    freedom = n - (1 if {"physical_limit", "shortest_limit", "half_life_assumed"} & set(flags) else 2)
+    freedom = n - (1 if (LIMITS | {"half_life_assumed"}) & set(flags) else 2)
     poor = freedom > 0 and chi2_distribution.sf(chi2, freedom) < dose_constants().poor_fit_probability
     rising = ["rising"] if poor and "physical_limit" in flags else []
     if not data.has_uncertainty:
