@@ -196,6 +196,18 @@ def test_cycles_are_fitted_apart_and_their_doses_add(tmp_path):
     assert image(two, "dose").get_fdata() == pytest.approx(2 * image(one, "dose").get_fdata(), rel=1e-3, abs=1e-9)
     residue = sidecar(two, "kinetics")["residue_bound"]
     assert residue["2"] == pytest.approx(0.013, abs=5e-4)
+    assert not table(two, "kinetics")["flags"].str.contains("earlier_cycle").any()
+
+
+def test_cycles_close_together_are_flagged_in_the_later_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(fake, "CYCLE_DAYS", 7)
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"], cycles=2)
+    fake.fill_patient(run, "P01", noise=1e-6)
+    fit_kinetics(run, "P01")
+    kinetics = table(run, "kinetics").set_index(["cycle", "organ"])
+    slow = [o for o, (_, _, _, t_eff) in fake.ORGANS.items() if t_eff > 40.0]
+    assert len(slow) == 2 and all("earlier_cycle" in kinetics["flags"][2, o] for o in slow)
+    assert not kinetics.loc[1, "flags"].fillna("").str.contains("earlier_cycle").any()
 
 
 def test_single_time_point_runs_and_says_so(tmp_path):

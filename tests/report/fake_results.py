@@ -45,6 +45,7 @@ ORGANS = {  # centre (x, y, z) mm, semi-axes mm, kBq/mL at injection, effective 
 }
 REMAINDER = (28, 27.0)
 CALIBRATION_U = 0.15
+CYCLE_DAYS = 42  # between injections
 
 
 def ellipsoid(grid: Grid, centre, axes) -> np.ndarray:
@@ -118,7 +119,7 @@ def sheet(folder: Path, patients: list[str], calibrated: bool, cycles: int = 1, 
         for c in range(cycles):
             for t in hours or HOURS:
                 name = t if c == 0 else f"c{c + 1}{t}"
-                when = (INJECTED + timedelta(days=42 * c)).isoformat()
+                when = (INJECTED + timedelta(days=CYCLE_DAYS * c)).isoformat()
                 lines.append(
                     [
                         p,

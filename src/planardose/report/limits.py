@@ -40,10 +40,10 @@ CONTENTS = (
 UNCERTAINTIES = (
     "Uncertainties (k = 1) of activities hold the counts, uneven uptake in the organ and its neighbours, and what "
     "synthetic patients with imperfect segmentations showed for this class of organ; the calibration is added. Most "
-    "of it is shared by all time points and does not average down. Doses add the fit and the organ's volume by the "
-    "EANM guide's edge model, which takes every organ as a sphere: too little for skeleton, muscle and bowel. Edges of "
-    "lesions are taken as blurred by {lesion_mm:g} mm (dose.lesion_edge_fwhm_mm). They do not hold errors of the "
-    "curve's shape, or of a segmentation worse than those."
+    "of it but the counts is shared by all time points and does not average down. Doses add the fit and the organ's "
+    "volume by the EANM guide's edge model, which takes every organ as a sphere: too little for skeleton, muscle and "
+    "bowel. Edges of lesions are taken as blurred by {lesion_mm:g} mm (dose.lesion_edge_fwhm_mm). They do not hold "
+    "errors of the curve's shape, or of a segmentation worse than those."
 )
 DEAD_TIME = "Dead time is corrected with the paralysable model on the photopeak rate, along the sweep."
 NO_DEAD_TIME = (
@@ -72,8 +72,9 @@ TOO_MUCH = (
     "activity and the times."
 )
 ONE_POINT = (
-    "One time point only: its half-life is assumed, as Hänscheid's approximation does (equal to the time after "
-    "injection), within what the nuclide and the administered activity allow."
+    "One time point only, which does not tell the half-life: taken is the time after injection, as Hänscheid's "
+    "approximation does, where that is near the half-life that is usual for organs with this nuclide, and else the "
+    "usual one."
 )
 KEY_NOTE = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons {}."
 PHOTONS_MATTER = "These doses are too low. {}"
@@ -89,7 +90,10 @@ SPECT = (
     "body; place: {place}."
 )
 RESIDUE = "At most {} % of an earlier cycle's activity can be left (physical decay only)."
-SEVERAL_CYCLES = "Every cycle is fitted on its own; what an earlier cycle left behind is not subtracted."
+SEVERAL_CYCLES = (
+    "Every cycle is fitted on its own; what an earlier cycle left behind is not subtracted and counts again, with a "
+    "remark where it is more than 2 % of the integral."
+)
 
 
 def photons(summary: dict) -> tuple[str, bool]:

@@ -187,7 +187,7 @@ def _dose_rows(page: PatientInput) -> dict:
                 "remarks": ", ".join(sorted(letters[x] for x in d.flags.split(";") if x)),
                 "cycle": d.cycle,
                 "mass": number(d.mass_g),
-                "t_eff": with_u(f.t_eff_h, f.t_eff_h_u),
+                "t_eff": _half_life(f),
                 "tia": with_u(f.tia_mbq_h, f.tia_mbq_h_u),
                 "before": percent(f.before_fraction),
                 "beyond": percent(f.extrapolated_fraction),
@@ -198,6 +198,12 @@ def _dose_rows(page: PatientInput) -> dict:
             }
         )
     return {"doses": rows, "remarks": [(letters[x], page.flag_texts.get(x, x)) for x in flags]}
+
+
+def _half_life(fit) -> str:
+    """Effective half-life of a row of the kinetics table, h; at a limit it has no uncertainty and says so."""
+    at_limit = {"physical_limit", "shortest_limit"} & set(fit["flags"].split(";"))
+    return f"{number(fit.t_eff_h, 4)} (limit)" if at_limit else with_u(fit.t_eff_h, fit.t_eff_h_u)
 
 
 def _per_gbq_u(dose_gy, u_gy, per_gbq) -> float | None:
