@@ -78,6 +78,7 @@ def test_snakemakes_words_become_values():
         ({"methods": ["magic"]}, "config methods.0"),
         ({"patients": {"../x": {}}}, "config patients"),
         ({"patients": {"P01": {24: {"flip_posterior": True}}}}, "put it in quotes"),
+        ({"patients": {"P01": {"t4": {"seconds_per_row": 1.4}}}}, "config patients.P01.t4.seconds_per_row"),
         ({"patients": {"P01": {"t4": {"accept_gate": "ok"}}}}, "config patients.P01.t4.accept_gate"),
         ({"patients": {"P01": {"t4": {"rotation_deg": "0.5", "shift_mm": "null"}}}},
          "config patients.P01.t4: Value error, rotation_deg needs shift_mm beside it"),

@@ -7,8 +7,9 @@ Per method and class of organs the factors `relative`, `texture`, `limit` and `v
 `planardose.recon.uncertainty` maximise the likelihood of the errors under Student's t with 5 degrees of freedom (a few
 bad organs must not rule), and are then scaled together so that the medians and the 95th percentiles of the errors in
 units of u come out right on the whole (their geometric mean). `shared` is the correlation of these errors between time
-points of one organ. Classes with few cases are drawn towards what all classes of the method together say. A method with
-fewer than 12 patients takes the factors of `qplanar_mlem`. Never run it on a cohort that coverage is then tested on.
+points of one organ, over what it would be if all of the variance but that of the counts were shared. Classes with few
+cases are drawn towards what all classes of the method together say. A method with fewer than 12 patients takes the
+factors of `qplanar_mlem`. Never run it on a cohort that coverage is then tested on.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from cases import organ_cases, variance_of
+from cases import counting_of, organ_cases, variance_of
 from scipy.optimize import minimize
 
 from planardose.library import DATA
@@ -67,14 +68,27 @@ def stretched(cases: pd.DataFrame, factors: np.ndarray) -> np.ndarray:
 
 
 def shared_part(cases: pd.DataFrame, factors: np.ndarray) -> float:
-    """Mean product of the normalised errors of two time points of an organ, over their mean square; in 0 to 1."""
-    z = np.clip(cases.error / np.sqrt(variance_of(cases, *factors) + NOTHING), -4, 4)
-    pairs, squares = [], []
-    for _, one in z.groupby([cases.patient, cases.organ]):
-        if len(one) > 1:
-            pairs.append((one.sum() ** 2 - (one**2).sum()) / (len(one) * (len(one) - 1)))
-            squares.append((one**2).mean())
-    return float(np.clip(np.mean(pairs) / np.mean(squares), 0.0, 0.99))
+    """What time points of an organ share of the variance without that of the counts; in 0 to 1.
+
+    The mean product of the normalised errors of two time points, over their mean square and over the same product where
+    all of the variance but that of the counts is shared.
+    """
+    variance = variance_of(cases, *factors) + NOTHING
+    z = np.clip(cases.error / np.sqrt(variance), -4, 4)
+    fully = np.sqrt(np.clip(1 - counting_of(cases, *factors[1:3]) / variance, 0, 1))
+    pairs, most, squares = [], [], []
+    for _, rows in cases.groupby(["patient", "organ"]).groups.items():
+        if len(rows) > 1:
+            pairs.append(_mean_product(z[rows]))
+            most.append(_mean_product(fully[rows]))
+            squares.append((z[rows] ** 2).mean())
+    return float(np.clip(np.mean(pairs) / np.mean(most) / np.mean(squares), 0.0, 0.99))
+
+
+def _mean_product(values: pd.Series) -> float:
+    """Mean product of two different values."""
+    n = len(values)
+    return (values.sum() ** 2 - (values**2).sum()) / (n * (n - 1))
 
 
 def learnt(cases: pd.DataFrame) -> dict[str, dict[str, float]]:

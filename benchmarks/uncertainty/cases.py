@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from planardose.config import Config
-from planardose.recon.uncertainty import CALIBRATED, Terms, class_of, factors, model_variance
+from planardose.recon.uncertainty import CALIBRATED, Terms, class_of, counting_variance, factors, model_variance
 from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.evaluate import organ_truth, true_anatomy
 from planardose.steps.result_table import read_rows
 
 FACTORS = ("relative", "texture", "limit", "virtual")
-TERMS = ("counts_mbq", "spread_mbq", "holds_mbq")
+TERMS = ("counts_mbq", "counting_mbq", "spread_mbq", "holds_mbq")
 LEAST_LESION_ML = 2.0
 
 
@@ -61,6 +61,16 @@ def present_u(cases: pd.DataFrame) -> np.ndarray:
 
 def variance_of(cases: pd.DataFrame, relative, texture, limit, virtual=0.0) -> np.ndarray:
     """(N,) MBq^2: model variance of the cases for given factors; the calibration is not in it."""
-    terms = Terms(*(cases[t].to_numpy() for t in TERMS))
+    terms = terms_of(cases)
     shown = virtual * cases.virtual.to_numpy()
     return model_variance(cases.activity.to_numpy(), terms, shown, relative, texture, limit)
+
+
+def terms_of(cases: pd.DataFrame) -> Terms:
+    """Terms of the cases, each (N,)."""
+    return Terms(*(cases[t].to_numpy() for t in TERMS))
+
+
+def counting_of(cases: pd.DataFrame, texture, limit) -> np.ndarray:
+    """(N,) MBq^2: what counting statistics make of `variance_of`."""
+    return counting_variance(terms_of(cases), texture, limit)

@@ -1,4 +1,5 @@
-"""How many planar images of another patient the registration refuses by the body alone, and how many right ones.
+"""How many planar images of another patient the registration refuses by the body alone, how many right ones, and the
+misfits that the limits of the registration were set by.
 
     planardose make-demo demo7 --seed 7; planardose make-demo demo21 --seed 21
     python benchmarks/wrong_pairs/measure.py demo7 demo21
@@ -9,6 +10,7 @@ Takes some 8 s a pair on one core: half an hour for two cohorts of three.
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +61,18 @@ def displaced(images: Images, x_mm: float, z_mm: float, turn_deg: float) -> Imag
     return Images(np.stack(moved)[:, :, CUT:-CUT], images.pixel_mm)
 
 
-def verdict(model: PatientModel, total: np.ndarray, images: Images) -> tuple[str, float, float]:
-    """What refuses the pair (empty: nothing), and its size across and along."""
+@dataclass(frozen=True)
+class Verdict:
+    """What refuses a pair (empty: nothing), and what was judged."""
+
+    refused: str
+    misfit: float
+    across: float
+    along: float
+
+
+def verdict(model: PatientModel, total: np.ndarray, images: Images) -> Verdict:
+    """The registration's judgement of a pair."""
     limits = Config().registration
     found = register(model, total, images, limits.max_shift_mm, limits.max_rotation_deg)
     size, refused = fitted_size(model, total, images, found.pose), []
@@ -73,7 +85,7 @@ def verdict(model: PatientModel, total: np.ndarray, images: Images) -> tuple[str
             check()
         except InputError:
             refused.append(name)
-    return "+".join(refused), size.across, size.along
+    return Verdict("+".join(refused), found.misfit_after, size.across, size.along)
 
 
 def images_of(run: Run, row: Row) -> tuple[Images, tuple[float, float] | None]:
@@ -84,7 +96,7 @@ def images_of(run: Run, row: Row) -> tuple[Images, tuple[float, float] | None]:
 
 def main(demos: list[Path]) -> None:
     runs = [prepared(d) for d in demos]
-    tally: dict[str, list[int]] = {}
+    tally: dict[str, list[Verdict]] = {}
     for ct_run in runs:
         for patient in ct_run.cohort.patients:
             model = PatientModel.load(ct_run.path("model", patient=patient))
@@ -100,14 +112,15 @@ def main(demos: list[Path]) -> None:
                     moves = [(a * SHIFT_MM, b * SHIFT_MM, c * TURN_DEG) for a, b, c in SIGNS]
                     cases += [("right, displaced", displaced(images, *move)) for move in moves]
                 for name, shown in cases:
-                    refused, across, along = verdict(model, total, shown)
-                    count = tally.setdefault(name, [0, 0])
-                    count[0] += bool(refused)
-                    count[1] += 1
+                    v = verdict(model, total, shown)
+                    tally.setdefault(name, []).append(v)
                     where = f"{ct_run.results.parent.name}/{patient} {run.results.parent.name}/{row.where}"
-                    print(f"{where}: {name}, {across:.3f} {along:.3f} {refused or 'accepted'}", flush=True)
-    for name, (refused, number) in tally.items():
-        print(f"{name}: {refused} of {number} refused")
+                    judged = f"misfit {v.misfit:.3f}, size {v.across:.3f} {v.along:.3f}"
+                    print(f"{where}: {name}, {judged}, {v.refused or 'accepted'}", flush=True)
+    for name, found in tally.items():
+        misfits = [v.misfit for v in found]
+        print(f"{name}: {sum(bool(v.refused) for v in found)} of {len(found)} refused, "
+              f"misfit {min(misfits):.3f} to {max(misfits):.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from planardose.errors import InputError
+from planardose.plausible import EXPOSURE_S
 from planardose.strict_yaml import KeyTwice, NotYaml, parse_yaml
 
 Method = Literal["conjugate_view", "qplanar", "qplanar_mlem", "mlem", "unet", "diffusion"]
@@ -130,6 +131,13 @@ class Dose(Section):
     photons: float = Field(
         2e5, ge=0, le=1e9, description="photons followed from each organ's decays; 0: the electrons' dose alone"
     )
+    lesion_edge_fwhm_mm: float = Field(
+        2.0,
+        ge=0,
+        le=30,
+        description="blur of an edge in the image that the lesions were drawn on, mm FWHM: 2 on a CT, about 6 on a "
+        "PET; part of their dose's uncertainty",
+    )
 
     @field_validator("photons")
     @classmethod
@@ -152,6 +160,7 @@ class Hand(Section):
     """What the user decides for one time point, because the header cannot or the user knows better."""
 
     flip_posterior: bool | None = Field(None, description="mirror the posterior view left-right before use")
+    upside_down: bool = Field(False, description="the images have the feet at the top: turn every view by 180 degrees")
     head_order: Literal["anterior_first", "posterior_first"] | None = Field(
         None, description="which head's frames come first in the file"
     )
@@ -159,6 +168,13 @@ class Hand(Section):
         None,
         min_length=1,
         description="edges of the file's energy windows in keV, in order, where the header does not give every frame's",
+    )
+    seconds_per_row: float | None = Field(
+        None,
+        ge=EXPOSURE_S.low,
+        le=EXPOSURE_S.high,
+        description="of a sweep: seconds that each row was in the field (field length / scan speed), where the header "
+        "does not tell or is wrong",
     )
     shift_mm: tuple[float, float] | None = Field(
         None, description="RAS (x, z) of the image centre in mm: replaces the registration"

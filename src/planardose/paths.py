@@ -51,7 +51,7 @@ LOCK = ".lock"  # in the results folder, held while a run works there
 STEP_VERSIONS = {
     "import_ct": 4,
     "import_planar": 5,
-    "segment": 5,
+    "segment": 6,
     "import_prior": 5,
     "sample_uptake": 1,
     "project": 3,
@@ -59,10 +59,10 @@ STEP_VERSIONS = {
     "reinforce": 6,
     "train_diffusion": 6,
     "register": 9,
-    "reconstruct": 16,
+    "reconstruct": 17,
     "compare_spect": 3,
-    "fit_kinetics": 4,
+    "fit_kinetics": 5,
     "absorbed_dose": 4,
-    "report": 7,
+    "report": 8,
     "report_cohort": 3,
 }

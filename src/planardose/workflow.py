@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -68,7 +67,7 @@ LOOP = ("train.threads", "train.batch", "train.segmentations", "train.learning_r
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
-        hand=("flip_posterior", "head_order", "windows_kev", "same_patient"),
+        hand=("flip_posterior", "upside_down", "head_order", "windows_kev", "seconds_per_row", "same_patient"),
         files=("planar",),
         cells=("acquired_at", *INJECTION, "utc_offset", "calibration_cps_per_mbq"),
         catalogues=IMAGING,
@@ -262,7 +261,7 @@ class Plan:
         return [
             row.where if needs.all_rows else row.patient,
             {c: str(getattr(row, c)) for c in needs.cells},
-            {c: [fingerprint(p) for p in _with_companions(row.paths.get(c))] for c in needs.files},
+            {c: fingerprint(row.paths.get(c)) for c in needs.files},
             {k: [name, library.entry_path(k, name).read_text()] for k, name in entries.items()},
         ]
 
@@ -274,14 +273,6 @@ def _included(keys: set[str]) -> dict:
         section, _, part = key.partition(".")
         out[section] = True if not part or out.get(section) is True else {*out.get(section, ()), part}
     return out
-
-
-def _with_companions(path: Path | None) -> list[Path | None]:
-    """An input and what the contract puts beside it: the names of a label map, the description of a planar NPZ."""
-    if path is None:
-        return [None]
-    stem = re.sub(r"(\.nii(\.gz)?|\.npz)$", "", path.name)
-    return [path, *(path.with_name(stem + suffix) for suffix in (".tsv", ".json"))]
 
 
 def use_library(config: Config) -> None:

@@ -176,10 +176,57 @@ def test_contrast_and_metal_take_the_organs_density(caplog):
         corrupted = Volume(hu, ct.grid, "CT number", "HU")
         model = build_model(corrupted, Volume(label, ct.grid, "label", "1"), 10.0, "P01 ct")
     assert "P01 ct: contrast medium in liver" in caplog.text and "1 voxels above 2500 HU taken as metal" in caplog.text
-    half_60_hu = partial_density_from_hu(np.array(60.0)).sum()
-    mass = model.density[model.fractions[0] > 0.999]
-    assert mass.size and mass.mean() == pytest.approx(0.5 * (1.05 + half_60_hu), abs=0.002)
+    assert model.masses_g()[0] / model.volumes_ml()[0] == pytest.approx(1.05, abs=0.002)
     assert model.density.max() < 1.1
+
+
+@pytest.mark.parametrize(("organ", "own"), [(5, 1.05), (1, 1.06), (2, 1.05), (51, 1.06), (17, 1.05)])
+def test_weak_enhancement_takes_the_organs_density_too(organ: int, own: float, caplog):
+    """A portal venous liver has 100 to 120 HU, which the calibration takes for 1.08 to 1.12 g/mL, in part bone."""
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    labels = Volume(np.where(labels.data == 5, organ, labels.data), ct.grid, "label", "1")
+    noise = np.random.default_rng(3).normal(0.0, 12.0, ct.grid.shape)
+
+    def built(hu: float) -> PatientModel:
+        caplog.clear()
+        enhanced = np.where(labels.data == organ, hu + noise, ct.data)
+        return build_model(Volume(enhanced, ct.grid, "CT number", "HU"), labels, 10.0, "P01 ct")
+
+    for hu in (85.0, 110.0):
+        model = built(hu)
+        n = model.organs.index(source_of_label()[organ])
+        assert model.masses_g()[n] / model.volumes_ml()[n] == pytest.approx(own, abs=0.002)
+        assert model.partial_density[2, model.fractions[n] > 0.999].max() == 0  # no bone
+        assert ("contrast medium in" in caplog.text) == (organ != 17)  # the thyroid's own iodine
+    plain = partial_density_from_hu(np.array(65.0)).sum()
+    model = built(65.0)
+    assert model.masses_g()[n] / model.volumes_ml()[n] == pytest.approx(plain, abs=0.003) and not caplog.text
+
+
+def test_gas_beside_contrast_medium_stays_gas():
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    labels = Volume(np.where(labels.data == 5, 20, labels.data), ct.grid, "label", "1")
+    hu, colon = ct.data.copy(), np.argwhere(labels.data == 20)
+    third = len(colon) // 3
+    hu[tuple(colon[:third].T)], hu[tuple(colon[third:].T)] = -900, 250
+    model = build_model(Volume(hu, ct.grid, "CT number", "HU"), labels, 10.0)
+    gas = partial_density_from_hu(np.array(-900.0)).sum()
+    n = model.organs.index("colon")
+    assert model.masses_g()[n] / model.volumes_ml()[n] == pytest.approx(gas / 3 + 2 * 1.05 / 3, abs=0.003)
+
+
+def test_a_kidneys_cyst_is_not_of_the_kidney():
+    """A cyst takes up nothing: with it the kidney's mass would be too high, and its dose too low."""
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    for kidney, cyst in ((2, 24), (3, 23)):
+        label = np.where(labels.data == 5, kidney, labels.data)
+        inside = np.flatnonzero(label == kidney)
+        without = build_model(ct, Volume(label, ct.grid, "label", "1"), 10.0)
+        label[np.unravel_index(inside[: len(inside) // 4], label.shape)] = cyst
+        model = build_model(ct, Volume(label, ct.grid, "label", "1"), 10.0)
+        assert model.organs == without.organs == (source_of_label()[kidney], "lungs", "remainder")
+        assert model.masses_g()[0] == pytest.approx(0.75 * without.masses_g()[0], rel=1e-3)
+        assert model.masses_g().sum() == pytest.approx(without.masses_g().sum())
 
 
 def test_lesions_are_organs_of_their_own():

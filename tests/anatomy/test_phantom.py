@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from planardose.anatomy.corrupted import Corruption
+from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import (
     PIVOT_MM,
     RANGE_ML,
@@ -12,7 +14,7 @@ from planardose.anatomy.phantom import (
     draw_phantom,
 )
 from planardose.anatomy.phantom_shapes import Ellipsoid, Tube
-from planardose.image import Grid
+from planardose.image import Grid, Volume
 from planardose.organs import label_of_name
 from planardose.seeds import rng_for
 
@@ -51,6 +53,19 @@ def test_organ_volumes_are_those_of_adults(sampled):
     assert 35 <= mass_kg <= 90  # without arms and lower legs
     for bone in ("vertebrae_L3", "vertebrae_T6", "rib_left_7", "hip_right", "femur_left", "skull", "sacrum", "sternum"):
         assert volume[bone] > 5
+
+
+def test_only_the_thyroid_is_taken_for_an_organ_with_iodine(sampled, caplog):
+    """The other organs keep the density of their CT numbers; the thyroid's comes near to the phantom's own."""
+    _, grid, anatomy = sampled
+    hu = anatomy.hu + np.random.default_rng(1).normal(0.0, 14.0, grid.shape)
+    ct, labels = Volume(hu, grid, "CT number", "HU"), Volume(anatomy.labels, grid, "label", "1")
+    corruption = Corruption(ct, labels, "P01 ct")
+    thyroid = label_of_name()["thyroid_gland"]
+    assert list(np.flatnonzero(corruption.contrast)) == [thyroid] and not caplog.text
+    here = anatomy.labels == thyroid
+    found = partial_density_from_hu(corruption.trusted_hu(hu[here], anatomy.labels[here])).sum(axis=0).mean()
+    assert found == pytest.approx(density_of_hu(anatomy.hu[here]).mean(), rel=0.01)
 
 
 def test_organs_lie_on_their_side(sampled):

@@ -86,17 +86,18 @@ def test_two_patients_in_one_ct_folder(tmp_path: Path):
     def spoil(folder):
         write_ct(folder / "ct" / "more", ct_volume(1), replace(PLANTED, name="Other^Patient", patient_id="9"), seed=9)
 
-    assert "the files are of 2 patients (patient ids differ)" in _line(tmp_path, import_ct, spoil)
+    assert "the files are of several patients (PatientID differs)" in _line(tmp_path, import_ct, spoil)
 
 
 def test_two_patients_in_one_planar_folder(tmp_path: Path):
     def spoil(folder):
         (folder / "nm").mkdir()
         shutil.copy(folder / "t24.dcm", folder / "nm" / "a.dcm")
-        write_planar(folder / "nm" / "b.dcm", planar_pair(), CAMERA, identity=replace(PLANTED, name="Other^Patient"))
+        stranger = replace(PLANTED, name="Other^Patient", birth_date="")
+        write_planar(folder / "nm" / "b.dcm", planar_pair(), CAMERA, identity=stranger)
 
     message = _line(tmp_path, import_planar, spoil, {"planar": "nm"})
-    assert "the files are of 2 patients (patient names differ)" in message
+    assert "the files are of several patients (PatientName differs)" in message
 
 
 @pytest.mark.parametrize("keep", [0, 60, 700, -4000])

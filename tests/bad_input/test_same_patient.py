@@ -144,6 +144,23 @@ def test_spellings_of_a_name(one: str, other: str, same: bool, tmp_path: Path):
     assert headers[0].difference(headers[1]) == (None if same else "PatientName")
 
 
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        ({"PatientName": "Żebrowski^Quentin-Maria", "PatientBirthDate": ""}, False),
+        ({"PatientID": "00 id-774411"}, False),
+        ({"PatientName": "Anonymous", "PatientBirthDate": ""}, False),
+        ({"PatientName": "Otherwise^Quentin"}, True),
+    ],
+)
+def test_the_files_of_one_folder_are_compared_as_those_of_two(tags: dict, told: bool, tmp_path: Path, caplog):
+    run = run_with(tmp_path)
+    edit(sorted((tmp_path / "ct").iterdir())[3], SpecificCharacterSet="ISO_IR 192", **tags)
+    import_ct(run, "P01")
+    assert ("P01 ct: PatientName differs between its files, where PatientID and" in caplog.text) == told
+    assert not [s for s in SECRETS if s in caplog.text]
+
+
 def test_the_users_reason_is_accepted_and_kept_for_the_report(tmp_path: Path):
     reason = {"patients": {"P01": {"t24": {"same_patient": "id changed at the merger"}}}}
     run = run_with(tmp_path, t24=STRANGER, config=reason)

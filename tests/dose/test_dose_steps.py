@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import fake_results as fake
 import nibabel as nib
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.config import parse_config
 from planardose.dose.constants import dose_constants
 from planardose.dose.local import joule_per_mbq_h
 from planardose.dose.method_choice import common_method, gate_verdict
@@ -129,6 +131,23 @@ def test_a_neighbours_activity_makes_a_dose_uncertain(clean):
     assert 1.02 * electrons < spleen.dose_gy_u < electrons + 0.4 * spleen.photon_gy
 
 
+def test_lesions_drawn_on_a_blurred_image_have_a_less_certain_mass(tmp_path):
+    """Electrons alone: dose and integral's part stay, the edge's part is the EANM guide's for the blur of a PET."""
+    on_pet = fake.make_run(tmp_path, ["P01"], methods=["qplanar"], dose={"photons": 0, "lesion_edge_fwhm_mm": 6.0})
+    chain(on_pet)
+    wide = table(on_pet, "organ_doses").set_index("organ")
+    on_ct = replace(on_pet, config=parse_config({"methods": ["qplanar"], "dose": {"photons": 0}}))
+    absorbed_dose(on_ct, "P01")
+    narrow = table(on_ct, "organ_doses").set_index("organ")
+    organs = [o for o in wide.index if o != "lesion_1"]
+    assert wide.loc[organs].equals(narrow.loc[organs])
+    lesion = wide.loc["lesion_1"]
+    edges = [lesion.dose_gy * volume_relative_u(lesion.volume_ml, 5.0, mm) for mm in (6.0, 2.0)]
+    more = lesion.dose_gy_u**2 - narrow.loc["lesion_1"].dose_gy_u ** 2
+    assert lesion.dose_gy == narrow.loc["lesion_1"].dose_gy
+    assert more == pytest.approx(edges[0] ** 2 - edges[1] ** 2, rel=1e-4) and edges[0] > 1.5 * edges[1]
+
+
 def test_tables_have_the_contracts_columns_and_units(clean):
     run, _ = clean
     doses = table(run, "organ_doses")
@@ -177,6 +196,18 @@ def test_cycles_are_fitted_apart_and_their_doses_add(tmp_path):
     assert image(two, "dose").get_fdata() == pytest.approx(2 * image(one, "dose").get_fdata(), rel=1e-3, abs=1e-9)
     residue = sidecar(two, "kinetics")["residue_bound"]
     assert residue["2"] == pytest.approx(0.013, abs=5e-4)
+    assert not table(two, "kinetics")["flags"].str.contains("earlier_cycle").any()
+
+
+def test_cycles_close_together_are_flagged_in_the_later_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(fake, "CYCLE_DAYS", 7)
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"], cycles=2)
+    fake.fill_patient(run, "P01", noise=1e-6)
+    fit_kinetics(run, "P01")
+    kinetics = table(run, "kinetics").set_index(["cycle", "organ"])
+    slow = [o for o, (_, _, _, t_eff) in fake.ORGANS.items() if t_eff > 40.0]
+    assert len(slow) == 2 and all("earlier_cycle" in kinetics["flags"][2, o] for o in slow)
+    assert not kinetics.loc[1, "flags"].fillna("").str.contains("earlier_cycle").any()
 
 
 def test_single_time_point_runs_and_says_so(tmp_path):

@@ -268,10 +268,33 @@ def test_a_velocity_that_nothing_checks_or_that_is_slow_is_noted(edited):
     assert "ScanVelocity 0.267 mm/s is slow: is it in cm/s?" in notes
 
 
+def test_seconds_per_row_by_hand_where_the_header_tells_no_speed_or_a_wrong_one(edited, pair):
+    hand = Hand(seconds_per_row=pair.exposure_s)
+    start = replace(pair, counts=np.concatenate([pair.counts, np.zeros_like(pair.counts), pair.counts], axis=-2))
+    matrix_s = start.counts.shape[-2] * pair.pixel_mm[0] / CAMERA.field_mm[0] * pair.exposure_s
+
+    def silent(ds):
+        del ds.ScanVelocity
+
+    def still(ds):
+        del ds.ScanVelocity, ds.ScanLength, ds.WholeBodyTechnique
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "STATIC", "EMISSION"]
+
+    def wrong(ds):
+        ds.ScanVelocity, ds.ActualFrameDuration = "12", 60000
+
+    for change, duration_s in ((silent, pair.duration_s), (still, matrix_s), (wrong, pair.duration_s)):
+        found = edited(change, hand, start)
+        assert found.pair.exposure_s == pair.exposure_s and found.pair.is_swept
+        assert found.pair.duration_s == pytest.approx(duration_s)
+        assert f"seconds_per_row {pair.exposure_s:g} by hand" in found.notes
+        assert any("ActualFrameDuration says 60 s" in note for note in found.notes) == (change is wrong)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda ds: delattr(ds, "ScanVelocity"), "without ScanVelocity"),
+        (lambda ds: delattr(ds, "ScanVelocity"), rf"without ScanVelocity.* decide with {KEY}.seconds_per_row, or"),
         (lambda ds: setattr(ds, "ScanVelocity", "12"), "a velocity in mm/s"),
         (lambda ds: delattr(ds, "PixelSpacing"), "PixelSpacing is missing"),
         (lambda ds: delattr(ds, "DetectorVector"), "no DetectorVector"),

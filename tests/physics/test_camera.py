@@ -10,7 +10,13 @@ from planardose.library import load_camera, load_nuclide
 from planardose.physics.collimator import fwhm_mm, geometric_efficiency, hexagon_autocorrelation, magnification
 from planardose.physics.detector import detection_efficiency, energy_fwhm_kev
 from planardose.physics.head_response import head_kernel, point_kernel
-from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq, line_sensitivities_cps_per_mbq
+from planardose.physics.sensitivity import (
+    air_sensitivity_cps_per_mbq,
+    line_sensitivities_cps_per_mbq,
+    plausible_ratios,
+    scale_of,
+    uncalibrated_relative_u,
+)
 from planardose.planar import EnergyWindow
 from planardose.sim.heads import Head, Raster, opposed_heads
 from planardose.sim.montecarlo_tables import Slots
@@ -130,6 +136,17 @@ def test_air_sensitivity_with_penetration():
     line = int(np.argmax(parts))
     assert LU.lines[line].energy_kev == 208.37
     assert parts[line] > 0.99 * parts.sum()
+
+
+@pytest.mark.parametrize("measured", [9.03, 9.15, 9.36])
+def test_published_calibrations_are_plausible_and_held_by_the_uncertainty_without_one(measured):
+    """Symbia MELP, 177Lu, per head: well inside the range, and less than 1.1 standard uncertainties off."""
+    scale = scale_of(measured, MELP, LU, LU.photopeak)
+    low, high = plausible_ratios()
+    assert 1.2 * low < scale.ratio < high / 1.2
+    assert not scale_of(2 * measured, MELP, LU, LU.photopeak).plausible
+    too_low = 1 / scale.ratio - 1  # of the activity found with the computed sensitivity
+    assert 0.8 < too_low / uncalibrated_relative_u() < 1.1
 
 
 @pytest.mark.parametrize("distance", [0.0, 100.0, 250.0])

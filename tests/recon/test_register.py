@@ -147,7 +147,7 @@ def test_mirrored_images_fit_worse(model, responses):
         ("head_order", "heads exchanged"),
         ("flip_posterior", "posterior view mirrored"),
         ("export the images", "both views mirrored"),
-        ("the head at the top", "both views turned upside down"),
+        ("upside_down", "both views turned upside down"),
     ],
 )
 def test_views_that_fit_better_otherwise_are_refused_with_what_helps(model, responses, helps, wrong):

@@ -47,6 +47,7 @@ REMAINDER = (28, 27.0)
 CALIBRATION_U = 0.15
 CLIPPED = {"hu_range": [-1024, 3071], "voxels_above": 0, "voxels_below": 12}
 SEGMENTED = {"backend": "totalsegmentator", "totalsegmentator": "2.10.0", "tasks": ["total"], "fastest": False}
+CYCLE_DAYS = 42  # between injections
 
 
 def ellipsoid(grid: Grid, centre, axes) -> np.ndarray:
@@ -120,7 +121,7 @@ def sheet(folder: Path, patients: list[str], calibrated: bool, cycles: int = 1, 
         for c in range(cycles):
             for t in hours or HOURS:
                 name = t if c == 0 else f"c{c + 1}{t}"
-                when = (INJECTED + timedelta(days=42 * c)).isoformat()
+                when = (INJECTED + timedelta(days=CYCLE_DAYS * c)).isoformat()
                 lines.append(
                     [
                         p,

@@ -2,8 +2,10 @@
 
 import math
 
+import pandas as pd
 import pytest
 
+from planardose.report.patient_page import _half_life
 from planardose.report.text import method_name, number, organ_name, organ_order, percent, with_u
 
 
@@ -43,3 +45,9 @@ def test_names_and_order():
         ["remainder", "outside_ct", "liver", "lesion_10", "lesion_2", "colon", "kidney_right"], key=organ_order
     )
     assert found == ["kidney_right", "lesion_2", "lesion_10", "liver", "colon", "remainder", "outside_ct"]
+
+
+def test_a_half_life_at_its_limit_is_printed_as_that():
+    fit = pd.Series({"t_eff_h": 159.528, "t_eff_h_u": float("nan"), "flags": "rising;physical_limit"})
+    assert _half_life(fit) == "159.5 (limit)"
+    assert _half_life(pd.Series({"t_eff_h": 41.23, "t_eff_h_u": 3.21, "flags": "poor_fit"})) == "41.2 ± 3.2"

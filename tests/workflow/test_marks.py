@@ -147,6 +147,21 @@ def test_inputs_and_what_stands_beside_them(cohort, write_sheet, name, expected)
     assert changed(before, marks()) == {expected}
 
 
+def test_images_of_a_sheet_that_names_their_json(cohort, write_sheet):
+    write_sheet(cohort, ROWS[:1], planar="in/P01/t4.json")
+    (cohort / "in/P01/t4.json").write_bytes(b"facts")
+    before = marks(ROWS[:1])
+    (cohort / "in/P01/t4.npz").write_bytes(b"other counts")
+    assert changed(before, marks(ROWS[:1])) == {("import_planar", "P01", "t4")}
+
+
+def test_a_file_beside_a_label_map_that_nothing_reads_reruns_nothing(cohort, write_sheet):
+    write_sheet(cohort, ROWS)
+    before = marks()
+    (cohort / "in/P01/labels.json").write_bytes(b"a viewer's settings")
+    assert marks() == before
+
+
 def test_hand_made_decisions_change_their_time_point_only(cohort, write_sheet):
     write_sheet(cohort, ROWS)
     before = marks()

@@ -14,7 +14,9 @@ class DoseConstants:
 
     shortest_t_eff_h: float
     relative_sigma_without_u: float
-    usual_t_eff_h: tuple[float, float]
+    usual_t_bio_h: tuple[float, float]
+    haenscheid_t_over_t_eff: tuple[float, float]
+    residue_flagged: float
     poor_fit_probability: float
     density_floor_g_ml: float
     edge_fwhm_mm: float

@@ -1,13 +1,14 @@
 """What the flags of the kinetics and dose tables mean, in words for the reader of a report."""
 
 FLAGS = {
-    "single_point": "one time point: half-life assumed; half-lives spread, its uncertainty is not symmetric",
+    "single_point": "one time point: all of the integral is extrapolated, with an uncertainty that is not symmetric",
     "physical_limit": "clearance not distinguishable from zero: effective half-life set to the physical one",
     "shortest_limit": "half-life at the lower bound of the fit",
-    "half_life_assumed": "the points do not tell the half-life: clearance much faster than usual is held back",
+    "half_life_assumed": "the points do not tell the half-life: that of organs in general enters",
     "rising": "activity rises between the points: uptake, which the curve does not have",
-    "mostly_extrapolated": "more than half of the integral lies before the first or after the last point",
+    "mostly_extrapolated": "more than half of the integral lies before the first or after the last of several points",
     "administered_limit": "activity at injection limited to the administered activity",
+    "earlier_cycle": "more than 2 % of the integral is what the cycle before left behind: counted in both cycles",
     "poor_fit": "a single exponential does not describe the points; uncertainty scaled up",
     "no_activity": "no activity found",
     "no_uncertainty": "the method states no uncertainty; points weighted alike",

@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 
 import lmfit
 import numpy as np
-from scipy.special import ndtri
 from scipy.stats import chi2 as chi2_distribution
 
 from planardose.dose.constants import dose_constants
 from planardose.dose.time_activity import TimeActivity
+from planardose.dose.usual_half_life import UsualHalfLife
 
 STARTS = 50  # half-lives among which the fit starts at the best
 VISIBLE = 1.5  # own uncertainties above zero: two points beyond that make a half-life
 MOSTLY = 0.5  # of the integral outside the points: flagged
 FIRST_ORDER = 0.35  # of T_eff: an uncertainty of T_eff up to which the integral is taken as linear in it
+LIMITS = frozenset({"physical_limit", "shortest_limit"})  # flags of a half-life that is a bound's, not the points'
 AT_BOUND = 1e-3  # relative distance at which the optimiser (an interior-point method) is taken to have reached a bound
 
 
@@ -66,11 +67,12 @@ class Curve:
 def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -> Curve:
     """Fit the mono-exponential to one or more points.
 
-    Two points determine it exactly (within the bounds); one point gives Haenscheid's TIA = A(t) 2t / ln 2 (Haenscheid
-    et al., J Nucl Med 2018;59:75), which is the curve with T_eff = t. Where the points tell less of the half-life than
-    is known of organs in general (``usual_t_eff_h`` in ``data/dosimetry.yaml``), that knowledge enters the fit:
-    it holds back fast clearance, which would let the activity at injection grow without limit. Slow clearance is held
-    by the physical half-life, and an organ's usual one says nothing against it in a lesion or a thyroid.
+    Two points determine it exactly (within the bounds). One point near the usual half-life gives Haenscheid's TIA =
+    A(t) 2t / ln 2 (Haenscheid et al., J Nucl Med 2018;59:75), which is the curve with T_eff = t; an earlier or later
+    one the curve with the usual half-life. Where several points tell less of the half-life than is known of the
+    biological one of organs in general (`UsualHalfLife`), that knowledge enters the fit: it holds back fast clearance,
+    which would let the activity at injection grow without limit. Slow clearance is held by the physical half-life, and
+    an organ's usual one says nothing against it in a lesion or a thyroid.
 
     Parameters
     ----------
@@ -84,22 +86,15 @@ def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -
     Returns
     -------
     Curve
-        Zero, flagged ``no_activity``, where every point is zero.
+        Zero, flagged ``no_activity``, where every point is zero. A half-life at one of its limits has no uncertainty.
     """
     if not data.mbq.any():
         return _empty_curve(data, half_life_h)
     bounds = _Bounds.of(half_life_h, administered_mbq)
     if len(data.hours) == 1:
         return _single_point(data, bounds)
-    curve = _fitted(data, bounds, usual=None)
-    usual = dose_constants().usual_t_eff_h
-    visible = np.count_nonzero(data.mbq > VISIBLE * data.independent_sigma())
-    undetermined = visible < 2 or curve.t_eff_h_u > usual[1] * curve.t_eff_h
-    if not (data.has_uncertainty and undetermined):
-        return curve
-    rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
-    known = _fitted(data, bounds, usual)
-    return replace(known, flags=tuple(dict.fromkeys((*known.flags, *rising))))
+    curve = _several_points(data, bounds)
+    return replace(curve, t_eff_h_u=math.nan) if LIMITS & set(curve.flags) else curve
 
 
 def amplitude_weights(data: TimeActivity, t_eff_h: float) -> np.ndarray:
@@ -123,19 +118,29 @@ def _integral_weights(data: TimeActivity, t_eff_h: float, tia_mbq_h: float) -> n
     return weights * (tia_mbq_h / total) if total > 0 else weights
 
 
-def _fitted(data: TimeActivity, bounds: _Bounds, usual: tuple[float, float] | None) -> Curve:
-    """The weighted, bounded fit; `usual` is (median h, standard deviation of the logarithm) of half-lives, or None."""
+def _several_points(data: TimeActivity, bounds: _Bounds) -> Curve:
+    """The fit of the points, with the usual half-life where they hardly tell one."""
+    curve = _fitted(data, bounds, usual=None)
+    usual = UsualHalfLife.of(bounds.longest)
+    visible = np.count_nonzero(data.mbq > VISIBLE * data.independent_sigma())
+    undetermined = visible < 2 or curve.t_eff_h_u > usual.spread * curve.t_eff_h
+    if not (data.has_uncertainty and undetermined):
+        return curve
+    rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
+    known = _fitted(data, bounds, usual)
+    return replace(known, flags=tuple(dict.fromkeys((*known.flags, *rising))))
+
+
+def _fitted(data: TimeActivity, bounds: _Bounds, usual: UsualHalfLife | None) -> Curve:
+    """The weighted, bounded fit, with what is usual where it is given."""
     a0, t_eff, flags = _least_squares(data, bounds, usual)
-    return _with_uncertainty(data, bounds, a0, t_eff, [*flags, *(["half_life_assumed"] if usual else [])], usual)
-
-
-def _faster_than_usual(t_eff_h: np.ndarray | float, usual: tuple[float, float]) -> np.ndarray | float:
-    """How many spreads of `usual` a half-life is below its median, negative; 0 above it."""
-    return np.minimum(np.log(t_eff_h / usual[0]) / usual[1], 0.0)
+    if usual and t_eff < usual.median_h:  # above the median nothing was held back
+        flags = [*flags, "half_life_assumed"]
+    return _with_uncertainty(data, bounds, a0, t_eff, flags, usual)
 
 
 def _least_squares(
-    data: TimeActivity, bounds: _Bounds, usual: tuple[float, float] | None
+    data: TimeActivity, bounds: _Bounds, usual: UsualHalfLife | None
 ) -> tuple[float, float, list[str]]:
     """A0 in MBq, T_eff in h and flags."""
     sigma = data.independent_sigma()
@@ -146,7 +151,7 @@ def _least_squares(
 
     def residual(rate: float) -> np.ndarray:
         points = (amplitude(rate) * np.exp(-rate * data.hours) - data.mbq) / sigma
-        return np.append(points, _faster_than_usual(math.log(2) / rate, usual)) if usual else points
+        return np.append(points, usual.below_median(math.log(2) / rate)) if usual else points
 
     # points near zero can leave several minima: the lowest is looked for before it is refined
     candidates = np.geomspace(slowest * (1 + 2 * AT_BOUND), fastest * (1 - 2 * AT_BOUND), STARTS)
@@ -170,13 +175,13 @@ def _least_squares(
 
 
 def _with_uncertainty(
-    data: TimeActivity, bounds: _Bounds, a0: float, t_eff: float, flags: list[str], usual: tuple[float, float] | None
+    data: TimeActivity, bounds: _Bounds, a0: float, t_eff: float, flags: list[str], usual: UsualHalfLife | None
 ) -> Curve:
     """The curve with uncertainties of T_eff and TIA: the points' own, and the part that they share."""
     sigma, decay, n = data.independent_sigma(), np.exp2(-data.hours / t_eff), len(data.hours)
     own, shared = _variances(data, bounds, a0, t_eff, usual)
     chi2 = float((((a0 * decay - data.mbq) / sigma) ** 2).sum())
-    freedom = n - (1 if {"physical_limit", "shortest_limit", "half_life_assumed"} & set(flags) else 2)
+    freedom = n - (1 if (LIMITS | {"half_life_assumed"}) & set(flags) else 2)
     poor = freedom > 0 and chi2_distribution.sf(chi2, freedom) < dose_constants().poor_fit_probability
     rising = ["rising"] if poor and "physical_limit" in flags else []
     if not data.has_uncertainty:
@@ -203,7 +208,7 @@ def _with_uncertainty(
 
 
 def _variances(
-    data: TimeActivity, bounds: _Bounds, a0: float, t_eff: float, usual: tuple[float, float] | None
+    data: TimeActivity, bounds: _Bounds, a0: float, t_eff: float, usual: UsualHalfLife | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of (T_eff, TIA): the variances (2,) by the points' own errors, and the changes (2,) by the error that they share.
 
@@ -212,7 +217,7 @@ def _variances(
     sigma, decay = data.independent_sigma(), np.exp2(-data.hours / t_eff)
     jacobian = np.stack([decay, a0 * decay * math.log(2) * data.hours / t_eff**2], axis=1) / sigma[:, None]
     # a half-life above the usual is not pulled, but its stated uncertainty is no wider than the usual spread
-    known = np.diag([0.0, 1 / (t_eff * usual[1]) ** 2]) if usual else np.zeros((2, 2))
+    known = np.diag([0.0, 1 / (t_eff * usual.relative_spread(t_eff)) ** 2]) if usual else np.zeros((2, 2))
     covariance = np.linalg.pinv(jacobian.T @ jacobian + known, hermitian=True)
     gradient, tia = np.array([t_eff, a0]) / math.log(2), a0 * t_eff / math.log(2)
     own = np.array([covariance[1, 1], gradient @ covariance @ gradient])
@@ -222,7 +227,7 @@ def _variances(
     return own, np.array([moved[1], gradient @ moved])
 
 
-def _far_end(data: TimeActivity, bounds: _Bounds, tia: float, usual: tuple[float, float] | None) -> float:
+def _far_end(data: TimeActivity, bounds: _Bounds, tia: float, usual: UsualHalfLife | None) -> float:
     """Distance in MBq h of the integral from the farthest one that points and `usual` allow at one standard deviation.
 
     Where the points hardly bend the curve, a first-order covariance would be a guess. All half-lives and amplitudes
@@ -233,43 +238,35 @@ def _far_end(data: TimeActivity, bounds: _Bounds, tia: float, usual: tuple[float
     deviation = 1 / np.sqrt(((decay / sigma) ** 2).sum(axis=1))
     a0 = np.minimum(deviation**2 * (decay * data.mbq / sigma**2).sum(axis=1), bounds.administered)
     squares = ((a0[:, None] * decay - data.mbq) ** 2 / sigma**2).sum(axis=1)
-    squares += _faster_than_usual(t, usual) ** 2 if usual else 0.0
+    squares += usual.below_median(t) ** 2 if usual else 0.0
     left = np.maximum(1 - (squares - squares.min()), 0)  # for the amplitude, which is linear
     a0_u = np.minimum(np.sqrt(left) * deviation, bounds.administered)
     distance = np.abs(a0 * t / math.log(2) - tia) + a0_u * t / math.log(2)
     return float(distance[left > 0].max())
 
 
-def single_point_relative_u(hours: float, half_life_h: float, taken_h: float) -> float:
-    """Relative uncertainty of the one-point integral with the half-life `taken_h`, as the true one is not known.
-
-    The integral by a half-life T is A 2^(t / T) T / ln 2. This is what |truth / estimate - 1| stays below in 68.3 % of
-    the log-normal spread of effective half-lives in ``data/dosimetry.yaml``, cut at the physical one: small near
-    t = T_eff to 2 T_eff, several hundred per cent for a scan of the first hours or after many half-lives. (The rms
-    would be ruled by the shortest half-lives.)
-    """
-    median, spread = dose_constants().usual_t_eff_h
-    z = ndtri((np.arange(1000) + 0.5) / 1000)
-    true = np.minimum(median * np.exp(spread * z), half_life_h)
-    ratio = np.exp2(hours / true - hours / taken_h) * true / taken_h
-    return float(np.quantile(np.abs(ratio - 1.0), 0.683))
-
-
 def _single_point(data: TimeActivity, bounds: _Bounds) -> Curve:
-    """Haenscheid's integral of one point; what is not known of the half-life adds to the point's own uncertainty.
+    """One point: Haenscheid's T_eff = t where that is near enough, else the median of the half-lives that can be.
 
-    Where T_eff = t cannot be, the nearest half-life is taken that can: the physical one after that time, and a longer
-    one where the point holds more than half of the administered activity, which can only have cleared slowly.
+    The integral by a half-life T is A 2^(t / T) T / ln 2, which is smallest at T = t ln 2: T_eff = t gives nearly the
+    smallest integral that any half-life gives, and is far too low for a scan of the first hours or after many
+    half-lives. Half-lives that would need more at the injection than was administered cannot be.
     """
     t, a = float(data.hours[0]), float(data.mbq[0])
     halvings = math.log2(bounds.administered / a)  # from the administered activity to the point: no more are possible
-    t_eff = min(t / min(halvings, 1.0), bounds.longest) if halvings > 0 else bounds.longest
+    shortest = t / halvings if halvings > 0 else math.inf
+    usual, (early, late) = UsualHalfLife.of(bounds.longest), dose_constants().haenscheid_t_over_t_eff
+    possible = usual.quantiles(shortest)
+    assumed = not (early <= t / usual.median_h <= late and shortest <= t <= bounds.longest)
+    t_eff = float(np.median(possible)) if assumed else t
     a0 = min(a * 2 ** (t / t_eff), bounds.administered)
     tia = a0 * t_eff / math.log(2)
-    relative = math.hypot(float(data.mbq_u[0]) / a, single_point_relative_u(t, bounds.longest, t_eff))
+    # what |truth / estimate - 1| stays below in 68.3 % of the half-lives: the rms would be ruled by the shortest
+    ratios = np.exp2(t / possible - t / t_eff) * possible / t_eff
+    relative = math.hypot(float(data.mbq_u[0]) / a, float(np.quantile(np.abs(ratios - 1.0), 0.683)))
     found = {
         "administered_limit": a0 >= bounds.administered * (1 - 1e-12), "single_point": True,
-        "no_uncertainty": not data.has_uncertainty,
+        "half_life_assumed": assumed, "no_uncertainty": not data.has_uncertainty,
     }  # fmt: skip
     return Curve(
         a0_mbq=a0,

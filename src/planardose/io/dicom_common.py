@@ -274,22 +274,3 @@ def _moment(stamp: str, offset: timedelta | None) -> datetime | None:
         return None
     at += timedelta(microseconds=int((fraction or "0")[:6].ljust(6, "0")))
     return at if offset is None else at.replace(tzinfo=timezone(offset))
-
-
-def check_one_patient(datasets: list[Dataset], where: str) -> None:
-    """Refuse objects of several patients: two patient ids, or two names or birth dates (empty ones do not count)."""
-    for tag, what in (
-        ("PatientID", "patient ids"),
-        ("PatientName", "patient names"),
-        ("PatientBirthDate", "birth dates"),
-    ):
-        values = {" ".join(str(ds.get(tag) or "").replace("^", " ").casefold().split()) for ds in datasets} - {""}
-        if tag == "PatientID":  # 007 and 7 are one, as between inputs (`dicom_headers`)
-            values = {value.lstrip("0") for value in values}
-        if len(values) > 1:
-            raise InputError(
-                where,
-                f"the files are of {len(values)} patients ({what} differ)",
-                "the files of one patient",
-                "keep each patient's files in a folder of its own",
-            )

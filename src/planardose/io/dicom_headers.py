@@ -3,19 +3,24 @@
 Identities are compared and forgotten: nothing here is written, logged or put into a message.
 """
 
+import logging
 import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import pydicom
+from pydicom.dataset import Dataset
 
+from planardose.errors import InputError
 from planardose.io.dicom_common import utc_offset_of
 
+log = logging.getLogger(__name__)
 TAGS = ["PatientID", "PatientName", "PatientBirthDate", "Modality", "TimezoneOffsetFromUTC", "SpecificCharacterSet"]
 MOST_WORDS = 10  # in two names that are compared joined in every order
+ANOTHER_NAME = "PatientID and PatientBirthDate agree: another spelling, or another name of one person?"
 DUMMY_NAMES = frozenset({"ANONYMOUS", "ANONYMIZED", "ANONYMISED", "ANON", "UNKNOWN", "PATIENT", "NONAME", "NAME", "NO"})
 
 
@@ -72,6 +77,12 @@ def _words(name: object) -> frozenset[str]:
     return frozenset(re.sub(r"([AOU])E", r"\1", word) for word in set(letters.split()) - DUMMY_NAMES)
 
 
+def _header(ds: Dataset) -> Header:
+    patient_id = "".join(_plain(ds.get("PatientID")).split()).lstrip("0")
+    birth = "".join(c for c in str(ds.get("PatientBirthDate") or "") if c.isdigit())
+    return Header(patient_id, _words(ds.get("PatientName")), birth, utc_offset_of(ds))
+
+
 def _files(path: Path) -> list[Path]:
     try:
         return [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
@@ -82,16 +93,31 @@ def _files(path: Path) -> list[Path]:
 def header_of(path: Path, *modalities: str) -> Header | None:
     """Header of the first image of these modalities in a file or folder; None for NIfTI, NPZ and what cannot be read.
 
-    Whether the files of one folder agree among themselves is the readers' business (`check_one_patient`).
+    Whether the files of one folder agree among themselves is asked by its reader (`check_one_patient`).
     """
     for file in _files(path):
         try:
             ds = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
             if str(ds.get("Modality") or modalities[0]) not in modalities:
                 continue
-            patient_id = "".join(_plain(ds.get("PatientID")).split()).lstrip("0")
-            birth = "".join(c for c in str(ds.get("PatientBirthDate") or "") if c.isdigit())
-            return Header(patient_id, _words(ds.get("PatientName")), birth, utc_offset_of(ds))
+            return _header(ds)
         except Exception:  # the step that reads the images tells what is wrong with the file
             continue
     return None
+
+
+def check_one_patient(datasets: list[Dataset], where: str) -> None:
+    """Refuse files of several patients, by the rule for inputs of several rows (`Header.difference`)."""
+    another_name = False
+    for one, other in combinations(dict.fromkeys(map(_header, datasets)), 2):
+        differs = one.difference(other)
+        if differs:
+            raise InputError(
+                where,
+                f"the files are of several patients ({differs} differs)",
+                "the files of one patient",
+                "keep each patient's files in a folder of its own",
+            )
+        another_name |= not one.same_name(other)
+    if another_name:
+        log.warning("%s: PatientName differs between its files, where %s", where, ANOTHER_NAME)

@@ -11,7 +11,6 @@ from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.dicom_common import (
-    check_one_patient,
     datetime_of,
     numbers,
     odd_source_of_start,
@@ -19,6 +18,7 @@ from planardose.io.dicom_common import (
     read_datasets,
     understood,
 )
+from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_camera import camera_notes
 from planardose.io.nm_heads import Head, heads_of, with_common_windows
@@ -88,11 +88,12 @@ def _pair_of(
     notes += _order_notes([files[h.file] for h in heads], hand)
     believe, more = orientation_notes(heads, views, hand, key)
     frames = _frames(heads, views, believe, where)
-    timings = [timing_of(ds, camera, where) for ds in files]
+    counts, windows = _assembled(frames, where)
+    pixel_mm = _pixel_mm(files, counts.shape[-2:], where)
+    timings = [timing_of(ds, camera, where, key, hand.seconds_per_row) for ds in files]
     timing = _one_timing(timings, of_pair, where)
     plausible.EXPOSURE_S.check(timing.exposure_s, f"{where} exposure")
     plausible.DURATION_S.check(timing.duration_s, f"{where} duration")
-    counts, windows = _assembled(frames, where)
     further, more_notes = more_views(beside, windows, counts.shape[-2:], believe, where)
     whole = counts if further is None else np.concatenate([counts, further.counts])
     check_counts(whole, where)
@@ -101,7 +102,7 @@ def _pair_of(
     pair = PlanarPair(
         counts=counts,
         windows=windows,
-        pixel_mm=_pixel_mm(files, counts.shape[-2:], where),
+        pixel_mm=pixel_mm,
         exposure_s=timing.exposure_s,
         acquired_at=start,
         duration_s=timing.duration_s,
@@ -353,6 +354,12 @@ def flipped(pair: PlanarPair) -> PlanarPair:
     counts = pair.counts.copy()
     counts[1] = counts[1, :, :, ::-1]
     return replace(pair, counts=counts)
+
+
+def turned(pair: PlanarPair) -> PlanarPair:
+    """The pair with every view, those beside it too, turned by 180 degrees in its plane."""
+    more = None if pair.more is None else replace(pair.more, counts=pair.more.counts[..., ::-1, ::-1].copy())
+    return replace(pair, counts=pair.counts[..., ::-1, ::-1].copy(), more=more)
 
 
 def _count_notes(files: list[Dataset], counts: np.ndarray) -> list[str]:

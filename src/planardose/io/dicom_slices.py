@@ -10,7 +10,8 @@ from scipy import ndimage
 from planardose.errors import InputError
 from planardose.frames import ras_from_lps
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import check_one_patient, numbers, pixels, rescale
+from planardose.io.dicom_common import numbers, pixels, rescale
+from planardose.io.dicom_headers import check_one_patient
 
 FEWEST_SLICES = 3  # a group with fewer is a scout or a screen shot where a larger group stands beside it
 LISTED = 4  # series that a message describes

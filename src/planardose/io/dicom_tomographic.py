@@ -11,7 +11,6 @@ from planardose.errors import InputError
 from planardose.frames import ras_from_lps
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import (
-    check_one_patient,
     datetime_of,
     numbers,
     pixels,
@@ -19,6 +18,7 @@ from planardose.io.dicom_common import (
     rescale,
     understood,
 )
+from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_slices import volume_of_slices
 
 QUANTITY, ARBITRARY, BQ_ML = "activity concentration", "arbitrary", "Bq/mL"

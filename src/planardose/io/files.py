@@ -46,9 +46,10 @@ def beside(path: Path, *endings: str) -> list[Path]:
 
 
 def companions(path: Path) -> list[Path]:
-    """Files that belong to an input: the JSON of an NPZ, the names table of a label map."""
-    if path.suffix == ".npz":
-        return [f for f in [path.with_suffix(".json")] if f.is_file()]
+    """Files that belong to an input: the JSON of an NPZ or the other way round, the names table of a label map."""
+    partner = {".npz": ".json", ".json": ".npz"}.get(path.suffix.lower())
+    if partner:
+        return [f for f in [path.with_suffix(partner)] if f.is_file()]
     return beside(path, ".tsv") if path.is_file() and ".nii" in path.name.lower() else []
 
 

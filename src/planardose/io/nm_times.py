@@ -13,7 +13,7 @@ SWEEPS = {"1PS": 1, "2PS": 2, "PCN": 1}  # PS3.3 C.8.4.9 WholeBodyTechnique: pas
 SHORTEST = 0.5  # of the camera's field: a sweep may count its travel alone
 FASTEST_MM_S = 10.0  # 60 cm/min; fast whole-body sweeps take 30
 SLOWEST_MM_S = 0.5  # noted below it: 3 cm/min
-DISAGREEMENT = 2.0  # header duration over length / velocity beyond which the velocity cannot be in mm/s
+DISAGREEMENT = 2.0  # header duration over the sweep's, beyond which the velocity cannot be in mm/s
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,23 @@ def axial_field_mm(camera: Camera | None, where: str) -> float:
     return camera.field_mm[0]
 
 
-def timing_of(ds: "Dataset", camera: Camera | None, where: str) -> Timing:
+def timing_of(
+    ds: "Dataset", camera: Camera | None, where: str, key: str = "", seconds_per_row: float | None = None
+) -> Timing:
     """Timing of one NM object.
 
     A sweep's exposure is the camera's axial field over ScanVelocity (mm/s) and its duration ScanLength (mm) over it:
     ActualFrameDuration of a sweep counts pauses as well (6 % more in a real file).
+
+    Parameters
+    ----------
+    ds : Dataset
+    camera : Camera or None
+        A static image needs none.
+    where, key : str
+        Sheet row and column; config key of this time point's decisions.
+    seconds_per_row : float or None
+        The user's exposure of a sweep: then no velocity of the header counts, nor that it calls the image still.
 
     Raises
     ------
@@ -50,6 +62,19 @@ def timing_of(ds: "Dataset", camera: Camera | None, where: str) -> Timing:
     # a value per pass or head, usually all the same
     technique = "\\".join(sorted({str(x).upper() for x in ([told] if isinstance(told, str) else told)}))
     seconds = float(ds.get("ActualFrameDuration") or 0) / 1000
+    if technique and technique not in SWEEPS:
+        raise InputError(
+            where,
+            f"WholeBodyTechnique {technique} is no continuous sweep",
+            f"one of {', '.join(SWEEPS)}",
+            "give the images as NPZ + JSON with duration_s, one static field at a time",
+        )
+    passes = SWEEPS.get(technique, 1)
+    length = float(ds.get("ScanLength") or 0)
+    if seconds_per_row is not None:
+        field_mm = axial_field_mm(camera, where)
+        known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds)  # a shorter one may be in cm
+        return _by_hand(seconds_per_row, passes * known_mm / field_mm, seconds)
     if "WHOLE BODY" not in kind and not technique and not ds.get("ScanVelocity"):
         if seconds <= 0:
             raise InputError(
@@ -59,26 +84,49 @@ def timing_of(ds: "Dataset", camera: Camera | None, where: str) -> Timing:
                 "give the images as NPZ + JSON with duration_s",
             )
         return Timing(seconds, seconds)
-    if technique and technique not in SWEEPS:
-        raise InputError(
-            where,
-            f"WholeBodyTechnique {technique} is no continuous sweep",
-            f"one of {', '.join(SWEEPS)}",
-            "give the images as NPZ + JSON with duration_s, one static field at a time",
-        )
-    velocity, length = float(ds.get("ScanVelocity") or 0), float(ds.get("ScanLength") or 0)
+    velocity = float(ds.get("ScanVelocity") or 0)
     if velocity <= 0:
         raise InputError(
             where,
             "a whole-body image without ScanVelocity",
             "the scan velocity in mm/s",
-            "give the images as NPZ + JSON with seconds_per_row",
+            _decide(key),
         )
-    return _sweep(velocity, length, seconds, SWEEPS.get(technique, 1), ds, camera, where)
+    return _sweep(velocity, length, seconds, passes, ds, camera, where, key)
+
+
+def _by_hand(seconds_per_row: float, fields: float, seconds: float) -> Timing:
+    """Timing of a sweep over so many lengths of the field; `seconds` as the header tells the duration."""
+    duration = fields * seconds_per_row
+    notes = [f"seconds_per_row {seconds_per_row:g} by hand"]
+    if _disagree(seconds, duration):
+        notes.append(f"with it the sweep takes {duration:.0f} s, ActualFrameDuration says {seconds:.0f} s")
+    return Timing(seconds_per_row, duration, tuple(notes))
+
+
+def _disagree(seconds: float, duration: float) -> bool:
+    """Whether the header's duration, where there is one, cannot be that of the sweep."""
+    return seconds > 0 and not 1 / DISAGREEMENT <= seconds / duration <= DISAGREEMENT
+
+
+def _decide(key: str) -> str:
+    return f"decide with {key}.seconds_per_row, or give the images as NPZ + JSON with it"
+
+
+def _matrix_mm(ds: "Dataset") -> float:
+    """Length of the image along the patient."""
+    return int(ds.Rows) * float((ds.get("PixelSpacing") or [0])[0])
 
 
 def _sweep(
-    velocity: float, length: float, seconds: float, passes: int, ds: "Dataset", camera: Camera, where: str
+    velocity: float,
+    length: float,
+    seconds: float,
+    passes: int,
+    ds: "Dataset",
+    camera: Camera | None,
+    where: str,
+    key: str,
 ) -> Timing:
     notes = []
     if seconds <= 0:
@@ -86,23 +134,23 @@ def _sweep(
     if velocity < SLOWEST_MM_S:
         notes.append(f"ScanVelocity {velocity:g} mm/s is slow: is it in cm/s?")
     if length <= 0:
-        length = int(ds.Rows) * float((ds.get("PixelSpacing") or [0])[0])
+        length = _matrix_mm(ds)
         notes.append(f"no ScanLength in the header: {length:g} mm taken from the matrix")
     duration = passes * length / velocity
-    if seconds > 0 and not 1 / DISAGREEMENT <= seconds / duration <= DISAGREEMENT:
+    if _disagree(seconds, duration):
         raise InputError(
             where,
             f"ScanLength {length:g} mm at ScanVelocity {velocity:g} mm/s is {duration:.0f} s, ActualFrameDuration "
             f"says {seconds:.0f} s",
             "a velocity in mm/s",
-            "give the images as NPZ + JSON with seconds_per_row",
+            _decide(key),
         )
     if velocity > FASTEST_MM_S:
         raise InputError(
             where,
             f"ScanVelocity {velocity:g} mm/s",
             f"at most {FASTEST_MM_S:g} mm/s",
-            "it may be in cm/min: give the images as NPZ + JSON with seconds_per_row",
+            f"it may be in cm/min: {_decide(key)}",
         )
     field_mm = axial_field_mm(camera, where)
     if length < SHORTEST * field_mm:
@@ -110,6 +158,6 @@ def _sweep(
             where,
             f"a sweep of {length:g} mm, less than {SHORTEST:g} of the camera's field of {field_mm:g} mm",
             "the length of the sweep in mm",
-            "it may be in cm: give the images as NPZ + JSON with seconds_per_row",
+            f"it may be in cm: {_decide(key)}",
         )
     return Timing(field_mm / velocity, duration, tuple(notes))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from planardose.config import Hand
 from planardose.errors import InputError, readable
-from planardose.io.dicom_nm import PlanarImport, flipped, read_planar_dicom
+from planardose.io.dicom_nm import PlanarImport, flipped, read_planar_dicom, turned
 from planardose.io.planar_file import read_user_pair
 from planardose.library import Camera
 
@@ -23,11 +23,20 @@ def read_planar(
     with readable(where):
         if not path.exists():
             raise InputError(where, "no such file or folder", "an NM DICOM file or folder, or an NPZ with its JSON")
-        if path.suffix.lower() not in (".npz", ".json"):
-            return read_planar_dicom(path, camera, where, hand, key, acquired_at)
-        pair = read_user_pair(path.with_suffix(".npz"), camera, where)
-    unused = [name for name in ("head_order", "windows_kev") if getattr(hand, name) is not None]
-    notes = [f"{name} by hand has no effect: the JSON names views and windows" for name in unused]
+        if path.suffix.lower() in (".npz", ".json"):
+            found = _user_import(path.with_suffix(".npz"), camera, where, hand)
+        else:
+            found = read_planar_dicom(path, camera, where, hand, key, acquired_at)
+    if hand.upside_down:
+        return PlanarImport(turned(found.pair), (*found.notes, "upside_down true by hand"))
+    return found
+
+
+def _user_import(path: Path, camera: Camera | None, where: str, hand: Hand) -> PlanarImport:
+    """The user's NPZ as read, the posterior view mirrored where the user says so."""
+    pair = read_user_pair(path, camera, where)
+    unused = [name for name in ("head_order", "windows_kev", "seconds_per_row") if getattr(hand, name) is not None]
+    notes = [f"{name} by hand has no effect: the JSON names views, windows and times" for name in unused]
     if hand.flip_posterior:
         return PlanarImport(flipped(pair), (*notes, "flip_posterior true by hand"))
     return PlanarImport(pair, tuple(notes))

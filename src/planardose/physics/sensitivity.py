@@ -66,10 +66,19 @@ class Scale:
 
 
 @cache
+def _measured() -> dict:
+    return yaml.safe_load((DATA / "physics" / "calibration.yaml").read_text())
+
+
 def plausible_ratios() -> tuple[float, float]:
     """Lowest and highest plausible measured over computed sensitivity."""
-    low, high = yaml.safe_load((DATA / "physics" / "calibration.yaml").read_text())["measured_over_computed"]
+    low, high = _measured()["measured_over_computed"]
     return float(low), float(high)
+
+
+def uncalibrated_relative_u() -> float:
+    """Relative standard uncertainty of activities that rest on the computed sensitivity."""
+    return float(_measured()["uncalibrated_relative_u"])
 
 
 def scale_of(measured_cps_per_mbq: float, camera: Camera, nuclide: Nuclide, window: EnergyWindow) -> Scale:

@@ -33,6 +33,8 @@ class OrganFit:
         MBq/mL.
     covariance : (O, O) float64
         Of the concentrations, from counts and model error; infinite variance where an organ is not seen.
+    counting : (O, O) float64
+        The part of the covariance that counting statistics make; 0 where an organ is not seen.
     expected : (2, I, K) float64
         Fitted counts.
     misfit : float
@@ -41,6 +43,7 @@ class OrganFit:
 
     concentrations: np.ndarray
     covariance: np.ndarray = field(repr=False)
+    counting: np.ndarray = field(repr=False)
     expected: np.ndarray = field(repr=False)
     misfit: float
 
@@ -111,10 +114,13 @@ def fit_concentrations(
     inverse = cho_solve(cho_factor(_normal(rows, weights)), np.eye(len(seen)))
     covariance = np.diag(np.full(len(responses), np.inf))
     covariance[np.ix_(seen, seen)] = inverse / np.outer(scale, scale)
+    counting = np.zeros_like(covariance)
+    by_counts = inverse @ rows * weights  # how the fit answers each pixel
+    counting[np.ix_(seen, seen)] = (by_counts * expected) @ by_counts.T / np.outer(scale, scale)
     concentrations = np.zeros(len(responses))
     concentrations[seen] = x / scale
     misfit = float((weights * (y - expected) ** 2).sum() / max(used.sum(), 1))
-    return OrganFit(concentrations, covariance, expected.reshape(counts.shape), misfit)
+    return OrganFit(concentrations, covariance, counting, expected.reshape(counts.shape), misfit)
 
 
 def model_errors(model: PatientModel) -> np.ndarray:

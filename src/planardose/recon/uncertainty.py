@@ -12,7 +12,8 @@ virtual acquisitions show (networks only); it has causes in common with the othe
 and `virtual` belong to a method and a class of organs; they are learnt by ``benchmarks/uncertainty/calibrate.py`` and
 stand with their source in ``data/uncertainty.yaml``, and so does `shared`, the part of the variance that all time
 points of a patient have in common beside the calibration: anatomy, texture and segmentation are the same each time, so
-it does not average down.
+it does not average down. Counting statistics are another draw at each time point, whatever the class: their variance is
+no part of what `shared` divides, and belongs to the time point in full.
 """
 
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ import yaml
 from planardose.library import DATA
 from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
+from planardose.physics.sensitivity import uncalibrated_relative_u
 
-UNCALIBRATED = 0.15  # relative, without the site's calibration in air
 CALIBRATED = 0.05  # relative, where its own is not told: source activity, counts and positioning
 CLASSES = {
     "kidneys": ("kidney_left", "kidney_right"),
@@ -63,6 +64,8 @@ class Terms:
     counts_mbq : array
         Standard uncertainty of the organ-wise fit, with that of the organ's place; infinite where the camera sees
         nothing of an organ.
+    counting_mbq : array
+        The part of `counts_mbq` that counting statistics make; 0 where the camera sees nothing of an organ.
     spread_mbq : array
         `texture_error.texture_spread`.
     holds_mbq : array
@@ -70,6 +73,7 @@ class Terms:
     """
 
     counts_mbq: np.ndarray = field(repr=False)
+    counting_mbq: np.ndarray = field(repr=False)
     spread_mbq: np.ndarray = field(repr=False)
     holds_mbq: np.ndarray = field(repr=False)
 
@@ -100,14 +104,16 @@ def factors() -> dict[str, dict[str, Factors]]:
 def calibration_relative_u(cps_per_mbq: float | None, u: float | None) -> float:
     """Relative uncertainty of the calibration, which all time points share, from the sheet's value and its own."""
     if cps_per_mbq is None:
-        return UNCALIBRATED
+        return uncalibrated_relative_u()
     return CALIBRATED if u is None else u / cps_per_mbq
 
 
-def fit_terms(model: PatientModel, counts_mbq: np.ndarray, spread_mbq: np.ndarray, total_mbq: float) -> Terms:
+def fit_terms(
+    model: PatientModel, counts_mbq: np.ndarray, counting_mbq: np.ndarray, spread_mbq: np.ndarray, total_mbq: float
+) -> Terms:
     """Terms of an organ-wise fit; `total_mbq` of all organs together."""
     volumes = model.volumes_ml()
-    return Terms(counts_mbq, spread_mbq, volumes * total_mbq / max(volumes.sum(), 1e-12))
+    return Terms(counts_mbq, counting_mbq, spread_mbq, volumes * total_mbq / max(volumes.sum(), 1e-12))
 
 
 def model_variance(
@@ -119,11 +125,25 @@ def model_variance(
     limit: np.ndarray,
 ) -> np.ndarray:
     """(O,) MBq^2: all of u^2 but the calibration, for factors per organ (O,) and `virtual` (O,), the factor times v."""
-    fit = terms.counts_mbq**2 + (texture * terms.spread_mbq) ** 2
+    return (relative**2 + virtual**2) * activity**2 + _bounded(_fit_variance(terms, texture), terms, limit)
+
+
+def counting_variance(terms: Terms, texture: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """(O,) MBq^2: what counting statistics make of `model_variance`; `limit` cuts it as it cuts the fit's variance."""
+    fit = _fit_variance(terms, texture)
+    known = np.isfinite(fit) & (fit > 0)
+    share = np.divide(terms.counting_mbq**2, fit, out=np.zeros_like(fit), where=known)
+    return share * _bounded(fit, terms, limit)
+
+
+def _fit_variance(terms: Terms, texture: np.ndarray) -> np.ndarray:
+    return terms.counts_mbq**2 + (texture * terms.spread_mbq) ** 2
+
+
+def _bounded(fit: np.ndarray, terms: Terms, limit: np.ndarray) -> np.ndarray:
     bound = (limit * terms.holds_mbq) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        known = 1.0 / (1.0 / fit + 1.0 / bound)
-    return (relative**2 + virtual**2) * activity**2 + known
+        return 1.0 / (1.0 / fit + 1.0 / bound)
 
 
 def standard_uncertainty(
@@ -150,5 +170,7 @@ def standard_uncertainty(
     relative, texture, limit, weight, shared = columns
     variance = model_variance(activity, terms, weight * virtual, relative, texture, limit)
     total = np.sqrt(variance + (calibration_u * activity) ** 2)
+    counting = counting_variance(terms, texture, limit)
+    alone = np.sqrt(np.maximum((1.0 - shared) * (variance - counting), 0.0) + counting)  # rounding may go below zero
     there = np.isfinite(total) & (total > 0)
-    return Uncertainty(np.where(there, total, np.nan), np.where(there, np.sqrt((1.0 - shared) * variance), np.nan))
+    return Uncertainty(np.where(there, total, np.nan), np.where(there, alone, np.nan))

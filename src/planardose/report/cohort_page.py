@@ -55,7 +55,7 @@ def _notes(lines: list[PatientLine]) -> list[dict]:
         notes.append(("bad", f"The map does not explain the counts (gate failed): {', '.join(bad)}."))
     if uncalibrated:
         which = "all dosed patients" if len(uncalibrated) == len(with_map) else ", ".join(uncalibrated)
-        notes.append(("warn", f"Not calibrated on this camera: {which}. At least 15 % shared uncertainty."))
+        notes.append(("warn", f"Not calibrated on this camera: {which}. 30 % shared uncertainty."))
     return [{"kind": k, "text": t} for k, t in notes]
 
 

@@ -207,7 +207,7 @@ def _dose_rows(page: PatientInput, remarks: Remarks) -> dict:
                 "remarks": remarks.beside(split(d.flags)),
                 "cycle": d.cycle,
                 "mass": number(d.mass_g),
-                "t_eff": with_u(f.t_eff_h, f.t_eff_h_u),
+                "t_eff": _half_life(f),
                 "tia": with_u(f.tia_mbq_h, f.tia_mbq_h_u),
                 "before": percent(f.before_fraction),
                 "beyond": percent(f.extrapolated_fraction),
@@ -218,6 +218,12 @@ def _dose_rows(page: PatientInput, remarks: Remarks) -> dict:
             }
         )
     return {"doses": rows, "per_gbq_note": words.PER_GBQ, "remarks": remarks.meanings(set(remarks.letters))}
+
+
+def _half_life(fit) -> str:
+    """Effective half-life of a row of the kinetics table, h; at a limit it has no uncertainty and says so."""
+    at_limit = {"physical_limit", "shortest_limit"} & set(fit["flags"].split(";"))
+    return f"{number(fit.t_eff_h, 4)} (limit)" if at_limit else with_u(fit.t_eff_h, fit.t_eff_h_u)
 
 
 def _per_gbq_u(dose_gy, u_gy, per_gbq) -> float | None:
@@ -281,12 +287,14 @@ def _acquisition(page: PatientInput) -> list[tuple[str, list[str]]]:
 def _by_hand(s: dict) -> list[str]:
     words = {
         "flip_posterior": "posterior view mirrored: {}",
+        "upside_down": "images turned by 180 degrees: {}",
         "head_order": "order of the heads: {}",
         "shift_mm": "registration set by hand, image centre at (x, z) = {} mm",
         "rotation_deg": "rotation set by hand: {} degrees",
         "accept_gate": "failed gate accepted: “{}”",
         "same_patient": "images accepted as this patient's: “{}”",
         "accept_segmentation": "label map accepted as this CT's: “{}”",
+        "seconds_per_row": "seconds of each row in the sweep's field given by hand: {}",
         "windows_kev": "energy windows given by hand: {} keV",
     }
     return [

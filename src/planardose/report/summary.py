@@ -48,7 +48,7 @@ def patient_summary(
     kinetics, doses : DataFrame
         The dose step's tables.
     **more
-        Further entries: energy, hashes, photons_missing_percent (where the dose lacks them),
+        Further entries: energy, hashes, decay_neglected, photons_missing_percent (where the dose lacks them),
         scale (time point -> measured and computed
         sensitivity).
     """

@@ -11,7 +11,7 @@ from planardose.image import Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume, write_volume
 from planardose.library import Nuclide, load_nuclide
-from planardose.organs import OUTSIDE_CT
+from planardose.organs import OUTSIDE_CT, is_lesion
 from planardose.patient_model import PatientModel
 from planardose.physics.warp_runtime import warp_device
 from planardose.run import Run
@@ -79,6 +79,7 @@ def _organ_doses(
     volumes, masses = model.volumes_ml(), model.masses_g()
     administered = {run.cohort.cycle_of(r): r.administered_mbq / 1000 for r in run.cohort.rows_of(patient)}
     voxel_mm = _segmentation_voxel_mm(run, patient)
+    of_organs, of_lesions = dose_constants().edge_fwhm_mm, run.config.dose.lesion_edge_fwhm_mm
     by_photons = _photon_doses(kinetics, model, photons)
     records = []
     for row, photon in zip(kinetics.itertuples(), by_photons.itertuples(), strict=True):
@@ -88,7 +89,7 @@ def _organ_doses(
         electrons = float(mean_dose_gy(row.tia_mbq_h, masses[n], nuclide))
         per_mbq_h = joule_per_mbq_h(nuclide) / (masses[n] / 1000) + photon.own_per_mbq_h
         of_mass = (electrons + MASS_POWER * photon.own_per_mbq_h * row.tia_mbq_h) * volume_relative_u(
-            volumes[n], voxel_mm, dose_constants().edge_fwhm_mm
+            volumes[n], voxel_mm, of_lesions if is_lesion(row.organ) else of_organs
         )
         u = dose_u_gy(per_mbq_h * row.tia_mbq_h_u, photon.neighbours_u, of_mass, photon.statistics)
         dose = electrons + photon.gy

@@ -12,10 +12,10 @@ from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.planar_in import read_planar
-from planardose.library import Camera, Nuclide, load_camera, load_nuclide
-from planardose.physics.dead_time import true_rate
+from planardose.library import Nuclide, load_camera, load_nuclide
 from planardose.physics.sensitivity import Scale, scale_of
-from planardose.planar import VIEWS, EnergyWindow, PlanarPair
+from planardose.planar import VIEWS, PlanarPair
+from planardose.recon.acquired import without_dead_time
 from planardose.steps.import_planar import check_photopeak
 from planardose.times import in_zone
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, hours_between
@@ -23,6 +23,7 @@ from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, hours_betwe
 ACTIVITY_UNCERTAINTY = 0.05  # relative, k = 1: a dose calibrator for 177Lu, where the user gives none
 BORDER_SHARE = 0.08  # of rows and columns on each side that hold background only
 BORDER_LEAST = 2  # pixels
+FAST_CPS = 2000.0  # a dead time of 5 us, as of a Symbia T (Uribe et al. 2017), takes 1 % of it
 HEAD_ORDERS = ("anterior_first", "posterior_first")
 WHERE = "calibrate --planar"
 log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ def calibrate(
 ) -> dict:
     """Counts per second per MBq of each head in the photopeak window, in air, without scatter correction.
 
-    The source lies inside the image; background along the border is scaled to the rest and subtracted.
+    The source lies inside the image; background along the border is scaled to the rest and subtracted. Counts that the
+    camera's dead time took are put back, as in the patient's images; where it is not known, a high rate is warned of.
 
     Parameters
     ----------
@@ -59,28 +61,41 @@ def calibrate(
     Returns
     -------
     dict
-        ``anterior`` and ``posterior`` with ``cps_per_mbq``, ``cps_per_mbq_u`` (k = 1), ``net_counts``,
-        ``background_counts``, ``rate_cps``; ``calibration_cps_per_mbq`` with ``_u``, the mean per head for the sheet;
-        ``computed_cps_per_mbq``, ``measured_over_computed`` and ``scale_plausible``, whether that ratio is in the range
-        of ``data/physics/calibration.yaml`` (a warning is logged otherwise), None without a camera; ``activity_mbq`` at
-        mid-time; ``dead_time_loss`` at the photopeak rate, None where unknown.
+        ``anterior`` and ``posterior`` with ``cps_per_mbq``, ``cps_per_mbq_u`` (k = 1), ``net_counts`` and
+        ``background_counts`` (corrected for dead time), ``rate_cps`` (as recorded); ``calibration_cps_per_mbq`` with
+        ``_u``, the mean per head for the sheet; ``computed_cps_per_mbq``, ``measured_over_computed`` and
+        ``scale_plausible``, whether that ratio is in the range of ``data/physics/calibration.yaml`` (a warning is
+        logged otherwise), None without a camera; ``activity_mbq`` at mid-time; ``dead_time_loss``, the larger of both
+        heads' share of counts that was put back, None where unknown; ``notes`` on what the header left open or was
+        decided by hand, which are logged as well.
 
     Raises
     ------
     InputError
-        On an activity, time or uncertainty that cannot be, a missing photopeak window, no counts above background, or
-        a sensitivity that no gamma camera has.
+        On an activity, time or uncertainty that cannot be, a rate above what the camera can record, a missing
+        photopeak window, no counts above background, or a sensitivity that no gamma camera has.
     """
     _check_options(activity_mbq, activity_uncertainty, head_order)
     device, source = None if camera is None else load_camera(camera), load_nuclide(nuclide)
-    pair = read_planar(planar, device, WHERE, Hand(head_order=head_order), "calibrate").pair
+    hand = Hand(head_order=head_order, flip_posterior=False)  # how the views lie does not change their sums
+    found = read_planar(planar, device, WHERE, hand, "calibrate")
+    pair, notes = found.pair, [note for note in found.notes if "flip_posterior" not in note]
+    for note in notes:
+        log.warning("%s: %s", WHERE, note)
     check_photopeak(pair, source, WHERE)
     pair, at = _on_one_clock(pair, at)
     _check_apart(at, pair, source)
     window = pair.window_index(source.imaged_line().energy_kev)
     mean_mbq = mean_activity(activity_mbq, at, pair, source)
-    heads = {v: _sensitivity(pair.counts[n, window], pair.exposure_s * mean_mbq, activity_uncertainty, pair, v)
+    true = pair if device is None else without_dead_time(pair, device, window)
+    heads = {v: _sensitivity(true.counts[n, window], pair.exposure_s * mean_mbq, activity_uncertainty, v)
              for n, v in enumerate(VIEWS)}  # fmt: skip
+    recorded, put_back = (x.counts[:, window].sum(axis=(-1, -2), dtype=np.float64) for x in (pair, true))
+    for head, rate in zip(heads.values(), recorded / pair.exposure_s, strict=True):
+        head["rate_cps"] = float(rate)
+    known = device is not None and device.tau_in(pair.windows[window]) is not None
+    if not known:
+        _warn_of_dead_time(float(recorded.max()) / pair.exposure_s)
     values = np.array([h["cps_per_mbq"] for h in heads.values()])
     counting = np.array([h["net_counts_u"] / h["net_counts"] for h in heads.values()]) * values
     mean = float(values.mean())
@@ -94,11 +109,12 @@ def calibrate(
         "measured_over_computed": None if scale is None else scale.ratio,
         "scale_plausible": None if scale is None else scale.plausible,
         "activity_mbq": mean_mbq,
-        "dead_time_loss": _dead_time_loss(device, pair.windows[window], max(h["rate_cps"] for h in heads.values())),
+        "dead_time_loss": float((1.0 - recorded / put_back).max()) if known else None,
         "camera": camera,
         "nuclide": source.name,
         "window_kev": [pair.windows[window].low_kev, pair.windows[window].high_kev],
         "acquired_at": pair.acquired_at.isoformat(),
+        "notes": notes,
     }
 
 
@@ -150,7 +166,7 @@ def mean_activity(activity_mbq: float, at: datetime, pair: PlanarPair, nuclide: 
     return middle * math.sinh(x) / x
 
 
-def _sensitivity(image: np.ndarray, mbq_s: float, activity_uncertainty: float, pair: PlanarPair, view: str) -> dict:
+def _sensitivity(image: np.ndarray, mbq_s: float, activity_uncertainty: float, view: str) -> dict:
     """Net counts of one head by a frame of background, and what follows from them; `mbq_s` is activity x time."""
     border = np.ones(image.shape, dtype=bool)
     rows, columns = (max(BORDER_LEAST, round(BORDER_SHARE * n)) for n in image.shape)
@@ -175,7 +191,6 @@ def _sensitivity(image: np.ndarray, mbq_s: float, activity_uncertainty: float, p
         "net_counts": net,
         "net_counts_u": net_u,
         "background_counts": scale * outside,
-        "rate_cps": float(image.sum(dtype=np.float64)) / pair.exposure_s,
     }
 
 
@@ -186,7 +201,8 @@ def _checked_scale(scale: Scale) -> Scale:
     return scale
 
 
-def _dead_time_loss(camera: Camera | None, window: EnergyWindow, rate_cps: float) -> float | None:
-    """Fraction lost at a measured rate in the photopeak window, paralysable model."""
-    tau_us = None if camera is None else camera.tau_in(window)
-    return None if tau_us is None or rate_cps == 0 else 1.0 - rate_cps / true_rate(rate_cps, tau_us)
+def _warn_of_dead_time(rate_cps: float) -> None:
+    """Warn of a rate whose dead time matters where none is known."""
+    if rate_cps > FAST_CPS:
+        log.warning("%s: %.0f counts/s, not corrected for dead time (no camera named, or no tau_us in its file): the "
+                    "sensitivity may be too low by 1 %% and more; take a weaker source", WHERE, rate_cps)  # fmt: skip

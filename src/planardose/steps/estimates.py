@@ -67,7 +67,7 @@ class Estimates:
         self.total_mbq = float(activity.sum())
         placed = np.array([registration["activity_u"].get(o, 0.0) for o in self.model.organs])  # relative
         counts = np.hypot(self.fitted.u(self.fit), placed * activity)
-        self.terms = fit_terms(self.model, counts, spread, float(activity.sum()))
+        self.terms = fit_terms(self.model, counts, self.fitted.counting_u(self.fit), spread, float(activity.sum()))
 
     def _take_all_views(self, sources: PatientModel) -> None:
         views = with_all_views(self.setting, self.placement.pose)

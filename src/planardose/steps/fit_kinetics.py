@@ -8,6 +8,7 @@ import pandas as pd
 
 from planardose.dose.kinetics import Curve, fit_curve, integral_weights
 from planardose.dose.method_choice import common_method
+from planardose.dose.residue import flagged
 from planardose.dose.tia_map import integrate_maps
 from planardose.errors import InputError
 from planardose.image import Volume
@@ -48,6 +49,8 @@ def fit_kinetics(run: Run, patient: str) -> None:
     half_life_h = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).half_life_h
     cycles = read_cycles(run, patient)
     curves = {c.cycle: _fit_cycle(c, half_life_h) for c in cycles}
+    for cycle, gap_h in _gaps_h(run, patient).items():
+        curves[cycle] = {k: flagged(c, curves[cycle - 1].get(k), gap_h) for k, c in curves[cycle].items()}
     _write_table(run, patient, cycles, curves)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     total = sum(
@@ -129,9 +132,13 @@ def _write_table(run: Run, patient: str, cycles: list[CyclePoints], curves: dict
     )
 
 
+def _gaps_h(run: Run, patient: str) -> dict[int, float]:
+    """Cycle -> hours from the injection before, for the second cycle and later ones."""
+    times = sorted({r.injected_at for r in run.cohort.rows_of(patient)})
+    return {n + 2: hours_between(a, b) for n, (a, b) in enumerate(itertools.pairwise(times))}
+
+
 def _residue_bounds(run: Run, patient: str) -> dict[int, float]:
     """Cycle -> largest share of the previous injection that can be left (physical decay only); it is not subtracted."""
-    rows = run.cohort.rows_of(patient)
-    times = sorted({r.injected_at for r in rows})
-    half_life_h = load_nuclide(rows[0].nuclide).half_life_h
-    return {n + 2: math.exp2(-hours_between(a, b) / half_life_h) for n, (a, b) in enumerate(itertools.pairwise(times))}
+    half_life_h = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).half_life_h
+    return {cycle: math.exp2(-gap_h / half_life_h) for cycle, gap_h in _gaps_h(run, patient).items()}

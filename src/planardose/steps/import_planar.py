@@ -68,9 +68,10 @@ def import_planar(run: Run, patient: str, timepoint: str) -> None:
 
 
 def _inputs(run: Run, row: Row) -> list[dict]:
-    """Sidecar entries of the images, and of the JSON beside an NPZ."""
+    """Sidecar entries of the images, and of the file that belongs to them: JSON and NPZ, whichever the sheet names."""
     beside = [
-        {"row": row.where, "column": "planar (JSON)", "sha256": sha256_of(f)} for f in companions(row.paths["planar"])
+        {"row": row.where, "column": f"planar ({f.suffix[1:].upper()})", "sha256": sha256_of(f)}
+        for f in companions(row.paths["planar"])
     ]
     return [run.sheet_input(row.patient, "planar", row.timepoint), *beside]
 
@@ -110,7 +111,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     peak = found.pair.window_index(nuclide.imaged_line().energy_kev)
     computed = air_sensitivity_cps_per_mbq(camera, nuclide, found.pair.windows[peak])
     seen = _share_seen(found.pair, row, peak, row.calibration_cps_per_mbq or computed)
-    _check_still(found.pair, camera, peak, where)
+    _check_still(found.pair, camera, peak, where, key)
     more = [*_scatter_notes(found.pair, nuclide, peak), *_odd_numbers(found.pair, row, seen, computed)]
     return replace(found, notes=(*found.notes, *more))
 
@@ -179,7 +180,7 @@ def _odd_numbers(pair: PlanarPair, row: Row, seen: float, computed: float) -> li
     return notes
 
 
-def _check_still(pair: PlanarPair, camera: Camera, peak: int, where: str) -> None:
+def _check_still(pair: PlanarPair, camera: Camera, peak: int, where: str, key: str) -> None:
     """Refuse a static image in which the patient is longer than the camera's field: it was swept."""
     if pair.is_swept:
         return
@@ -191,7 +192,8 @@ def _check_still(pair: PlanarPair, camera: Camera, peak: int, where: str) -> Non
             where,
             f"a static image whose counts reach over {length:.0f} mm, more than the camera's field of {field:g} mm",
             "a sweep",
-            "give seconds_per_row (NPZ + JSON) or ScanVelocity (DICOM): how long each row was in the field",
+            f"tell how long each row was in the field: {key}.seconds_per_row for DICOM, seconds_per_row in the JSON of "
+            "an NPZ",
         )
 
 

@@ -56,10 +56,18 @@ class Fitted:
 
     def u(self, fit: OrganFit) -> np.ndarray:
         """(O,) MBq: standard uncertainty of the fit's organ activities; inf where an organ is not seen."""
-        volumes, seen = self.sources.volumes_ml(), np.isfinite(np.diag(fit.covariance))
-        per_organ = np.eye(len(self.model.organs))[self.hosts].T[:, seen] * volumes[seen]
-        out = np.sqrt(np.maximum((per_organ @ fit.covariance[np.ix_(seen, seen)] * per_organ).sum(axis=1), 0.0))
+        out, seen = self._organ_u(fit.covariance), np.isfinite(np.diag(fit.covariance))
         return np.where(np.isin(np.arange(len(out)), self.hosts[~seen]) & (out == 0), np.inf, out)
+
+    def counting_u(self, fit: OrganFit) -> np.ndarray:
+        """(O,) MBq: the part of `u` that counting statistics make; 0 where an organ is not seen."""
+        return self._organ_u(fit.counting)
+
+    def _organ_u(self, covariance: np.ndarray) -> np.ndarray:
+        """(O,) MBq by a covariance (S, S) of the sources' concentrations; those that are not seen are left out."""
+        volumes, seen = self.sources.volumes_ml(), np.isfinite(np.diag(covariance))
+        per_organ = np.eye(len(self.model.organs))[self.hosts].T[:, seen] * volumes[seen]
+        return np.sqrt(np.maximum((per_organ @ covariance[np.ix_(seen, seen)] * per_organ).sum(axis=1), 0.0))
 
     def split(self, fit: OrganFit) -> np.ndarray:
         """(O,) MBq/mL: mean concentrations of the organs, foci included."""

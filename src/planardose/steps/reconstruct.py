@@ -159,15 +159,16 @@ def _write_organs(run: Run, keys: dict, estimates: Estimates, lines: list[str], 
 def _terms(estimates: Estimates) -> dict[str, dict[str, float | None]]:
     """Organ -> what its uncertainty is made of, for a calibration on other cohorts."""
     t, virtual = estimates.terms, estimates.relative_u
-    rows = zip(estimates.model.organs, t.counts_mbq, t.spread_mbq, t.holds_mbq, strict=True)
+    rows = zip(estimates.model.organs, t.counts_mbq, t.counting_mbq, t.spread_mbq, t.holds_mbq, strict=True)
     return {
         o: {
             "counts_mbq": rounded(counts) if np.isfinite(counts) else None,
+            "counting_mbq": rounded(counting),
             "spread_mbq": rounded(spread),
             "holds_mbq": rounded(holds),
             "virtual": rounded(virtual.get(o, 0.0)),
         }
-        for o, counts, spread, holds in rows
+        for o, counts, counting, spread, holds in rows
     }
 
 

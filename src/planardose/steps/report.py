@@ -15,9 +15,10 @@ from planardose.image import Volume
 from planardose.io.files import sha256_of, write_text
 from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
-from planardose.library import load_camera, load_nuclide
+from planardose.library import Nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.sensitivity import Scale, air_sensitivity_cps_per_mbq
+from planardose.planar import PlanarPair
 from planardose.recon.uncertainty import calibration_relative_u
 from planardose.report import limits as words
 from planardose.report.images import (
@@ -41,7 +42,7 @@ from planardose.steps.report_marks import MARKS, marked, organs_cut
 from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
 from planardose.steps.result_table import read_rows
-from planardose.units import rounded
+from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, rounded
 
 CLEAR_MOVE = 2.0  # standard uncertainties
 
@@ -93,9 +94,12 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     dose = run.need("dose", "absorbed-dose", patient=patient)
     energy = run.told("dose", "absorbed-dose", patient=patient)["energy"]
     more = {"hashes": hashes, "energy": energy, "scale": _scales(run, patient)}
+    rows = run.cohort.rows_of(patient)
+    nuclide, points = load_nuclide(rows[0].nuclide), [{"patient": patient, "timepoint": r.timepoint} for r in rows]
+    pairs = (load_pair(run.need("planar", "import-planar", **where)) for where in points)
+    more["decay_neglected"] = rounded(max(decay_neglected(p, nuclide) for p in pairs))
     if not run.config.dose.photons:
-        nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).name
-        more["photons_missing_percent"] = dose_constants().missing_self_percent.get(nuclide)
+        more["photons_missing_percent"] = dose_constants().missing_self_percent.get(nuclide.name)
     summary = patient_summary(run, patient, gates, choice, kinetics, doses, **more)
     output = run.path("summary", patient=patient)
     write_text(output, json.dumps(summary, indent=1, sort_keys=True) + "\n")
@@ -135,6 +139,17 @@ def _scales(run: Run, patient: str) -> dict[str, dict]:
             "plausible": None if scale is None else scale.plausible,
         }
     return found
+
+
+def decay_neglected(pair: PlanarPair, nuclide: Nuclide) -> float:
+    """Share of counts by which the row that is seen first differs from what it would have at the mid-time.
+
+    A sweep sees it (duration - exposure) / 2 before the middle. Every row gets, over its exposure T, sinh(x) / x of the
+    counts at the exposure's middle, x = lambda T / 2; that is all that a static image has.
+    """
+    per_s = decay_constant_per_h(nuclide.half_life_h) / SECONDS_PER_HOUR
+    x = per_s * pair.exposure_s / 2
+    return math.exp(per_s * (pair.duration_s - pair.exposure_s) / 2) * math.sinh(x) / x - 1
 
 
 def _scale_text(s: dict) -> str:

@@ -5,7 +5,7 @@ import logging
 from planardose.cohort import Row
 from planardose.config import Config
 from planardose.errors import InputError
-from planardose.io.dicom_headers import Header, header_of
+from planardose.io.dicom_headers import ANOTHER_NAME, Header, header_of
 from planardose.times import offset_text
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,7 @@ def _compare(own: Header, other: Header, name: str, row: Row, column: str) -> No
             f"set patients.{row.patient}.{row.timepoint}.same_patient: 'reason' in the config",
         )
     if not own.same_name(other):
-        log.warning("%s %s: PatientName differs from that of %s, where PatientID and PatientBirthDate agree: another "
-                    "spelling, or another name of one person?", row.where, column, name)  # fmt: skip
+        log.warning("%s %s: PatientName differs from that of %s, where %s", row.where, column, name, ANOTHER_NAME)
 
 
 def _compare_clocks(own: Header, others: dict[str, Header], row: Row) -> None:

@@ -1,0 +1,47 @@
+"""Sentences on what the numbers rest on, against the data that they tell of."""
+
+import json
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from planardose.library import load_camera, load_nuclide
+from planardose.physics.sensitivity import scale_of, uncalibrated_relative_u
+from planardose.planar import PlanarPair
+from planardose.report import limits as words
+from planardose.steps.report import decay_neglected
+
+LU = load_nuclide("177Lu")
+
+
+def test_a_camera_without_calibration():
+    """Published: 9.03 to 9.36 cps/MBq per head of a Symbia MELP (`data/physics/calibration.yaml`)."""
+    camera = load_camera("siemens_symbia_melp")
+    low, high = (100 * scale_of(measured, camera, LU, LU.photopeak).ratio for measured in (9.03, 9.36))
+    assert f"{100 - high:.0f} to {100 - low:.0f} % lower" in words.NOT_CALIBRATED
+    assert f"with {100 * uncalibrated_relative_u():.0f} % uncertainty" in words.NOT_CALIBRATED
+
+
+@pytest.mark.parametrize(("name", "short", "long"), [("177Lu", 0.05, 0.10), ("123I", 0.6, 1.1), ("99mTc", 1.3, 2.5)])
+def test_decay_during_a_sweep(name: str, short: float, long: float):
+    """Sweeps of 15 and 30 min, of which each row is seen for 150 s; against the mean of a fine series of times."""
+    nuclide, counts = load_nuclide(name), np.ones((2, 1, 4, 4), dtype=np.float32)
+    for minutes, percent in ((15, short), (30, long)):
+        moment = datetime(2026, 3, 2)
+        pair = PlanarPair(counts, (nuclide.photopeak,), (2.4, 2.4), 150.0, moment, 60.0 * minutes)
+        seen_h = np.linspace(0.0, 150.0, 1001) / 3600 - minutes / 120  # the first row, from the mid-time on
+        found = decay_neglected(pair, nuclide)
+        assert found == pytest.approx(np.mean(np.exp2(-seen_h / nuclide.half_life_h)) - 1, rel=1e-4)
+        assert 100 * found == pytest.approx(percent, rel=0.1)
+    static = PlanarPair(counts, (nuclide.photopeak,), (2.4, 2.4), 1800.0, moment, 1800.0)
+    assert 0 < decay_neglected(static, nuclide) < 2e-4
+
+
+def test_the_page_tells_the_patients_own_decay_during_the_acquisition(cohort):
+    """1200 s, of which each row is seen for 120 s: the first one 540 s before the middle."""
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    assert summary["decay_neglected"] == pytest.approx(2 ** (0.15 / LU.half_life_h) - 1, rel=1e-3)
+    assert any("decay during it is neglected, which is up to 0.065 %" in x for x in words.limits(summary, ""))
+    for share, percent in ((0.0123, 1.2), (8.8e-8, 0.01)):
+        assert any(f"up to {percent} %" in x for x in words.limits(summary | {"decay_neglected": share}, ""))
