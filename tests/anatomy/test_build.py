@@ -174,7 +174,9 @@ def test_contrast_and_metal_take_the_organs_density(caplog):
     hu[40, 35, 30] = 3071
     with caplog.at_level(logging.WARNING):
         corrupted = Volume(hu, ct.grid, "CT number", "HU")
-        model = build_model(corrupted, Volume(label, ct.grid, "label", "1"), 10.0, "P01 ct")
+        notes = []
+        model = build_model(corrupted, Volume(label, ct.grid, "label", "1"), 10.0, "P01 ct", notes)
+    assert all(f"P01 ct: {note}" in caplog.text for note in notes) and len(notes) == 2
     assert "P01 ct: contrast medium in liver" in caplog.text and "1 voxels above 2500 HU taken as metal" in caplog.text
     assert model.masses_g()[0] / model.volumes_ml()[0] == pytest.approx(1.05, abs=0.002)
     assert model.density.max() < 1.1

@@ -55,14 +55,14 @@ def test_organ_volumes_are_those_of_adults(sampled):
         assert volume[bone] > 5
 
 
-def test_only_the_thyroid_is_taken_for_an_organ_with_iodine(sampled, caplog):
+def test_only_the_thyroid_is_taken_for_an_organ_with_iodine(sampled):
     """The other organs keep the density of their CT numbers; the thyroid's comes near to the phantom's own."""
     _, grid, anatomy = sampled
     hu = anatomy.hu + np.random.default_rng(1).normal(0.0, 14.0, grid.shape)
     ct, labels = Volume(hu, grid, "CT number", "HU"), Volume(anatomy.labels, grid, "label", "1")
-    corruption = Corruption(ct, labels, "P01 ct")
+    corruption = Corruption(ct, labels)
     thyroid = label_of_name()["thyroid_gland"]
-    assert list(np.flatnonzero(corruption.contrast)) == [thyroid] and not caplog.text
+    assert list(np.flatnonzero(corruption.contrast)) == [thyroid] and corruption.notes == ()
     here = anatomy.labels == thyroid
     found = partial_density_from_hu(corruption.trusted_hu(hu[here], anatomy.labels[here])).sum(axis=0).mean()
     assert found == pytest.approx(density_of_hu(anatomy.hu[here]).mean(), rel=0.01)

@@ -46,7 +46,9 @@ ORGANS = {  # centre (x, y, z) mm, semi-axes mm, kBq/mL at injection, effective 
 REMAINDER = (28, 27.0)
 CALIBRATION_U = 0.15
 CLIPPED = {"hu_range": [-1024, 3071], "voxels_above": 0, "voxels_below": 12}
-SEGMENTED = {"backend": "totalsegmentator", "totalsegmentator": "2.10.0", "tasks": ["total"], "fastest": False}
+SEGMENTED = {
+    "backend": "totalsegmentator", "totalsegmentator": "2.10.0", "tasks": ["total"], "fastest": False, "notes": [],
+}  # fmt: skip
 CYCLE_DAYS = 42  # between injections
 
 

@@ -80,8 +80,9 @@ def test_notes_of_several_time_points_stand_once(copy):
     tell(copy, "planar", timepoint="t24", notes=["the start is read from X", "pixels saturated"])
     tell(copy, "planar", timepoint="t168", notes=["the start is read from X"])
     tell(copy, "ct", clipped=fake.CLIPPED | {"voxels_above": 7})
-    metal, *others = _import_notes(copy, "P01")
-    assert metal.startswith("CT: 7 voxels above 3071 HU")
+    tell(copy, "labels", notes=["contrast medium in liver"])
+    metal, contrast, *others = _import_notes(copy, "P01")
+    assert metal.startswith("CT: 7 voxels above 3071 HU") and contrast == "contrast medium in liver"
     assert others == ["t24, t168: the start is read from X", "t24: pixels saturated"]
 
 

@@ -52,17 +52,16 @@ def _body_box_mm(body: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     return Grid(tuple(np.subtract(last, first) + 1), affine).bounds_mm()
 
 
-def _labelled(ct: Volume, labels: Volume, body: np.ndarray, where: str) -> np.ndarray:
-    """Labelled voxels; too many of them out of the body say that the labels are another patient's or turned."""
+def _labelled(ct: Volume, labels: Volume, body: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
+    """Labelled voxels, and a note where many are out of the body: too many are another patient's or turned."""
     labelled = labels.data > 0
     share = (labelled & ~body).sum() / max(1, labelled.sum())
     if share > FAR_OUTSIDE:
         raise InputError(where, f"{share:.0%} of the labelled voxels lie outside the body", "labels of this CT",
                          "check that the segmentation is this patient's and not turned")
     _check_lesions(ct, labels.data, body, where)
-    if share > OUTSIDE:
-        log.warning("%s: %.1f %% of the labelled voxels lie outside the body seen in the CT", where, 100 * share)
-    return labelled
+    told = f"{100 * share:.1f} % of the labelled voxels lie outside the body seen in the CT"
+    return labelled, [told] if share > OUTSIDE else []
 
 
 def _check_lesions(ct: Volume, labels: np.ndarray, body: np.ndarray, where: str) -> None:
@@ -156,7 +155,9 @@ class _Builder:
                 self.add(body[:, :, last], last, outside, at=last + n)
 
 
-def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -> PatientModel:
+def build_model(
+    ct: Volume, labels: Volume, grid_mm: float, where: str = "ct", notes: list[str] | None = None
+) -> PatientModel:
     """Patient model from a CT and its label map.
 
     Parameters
@@ -169,6 +170,8 @@ def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -
         Voxel size of the model.
     where : str
         Pseudonymous place, for errors and warnings.
+    notes : list of str or None
+        Takes what is warned of as well: contrast medium, metal, labels outside the body.
 
     Returns
     -------
@@ -186,10 +189,16 @@ def build_model(ct: Volume, labels: Volume, grid_mm: float, where: str = "ct") -
     if not labels.grid.same_as(ct.grid):
         raise ValueError("labels are not on the CT's grid")
     ct, labels = (_by_slices(closest_ras(v)) for v in (ct, labels))
-    corruption = Corruption(ct, labels, where)
+    corruption = Corruption(ct, labels)
     organs, class_of_label = _classes(corruption.voxels, where)
     body = body_mask(ct, where)
-    body |= _labelled(ct, labels, body, where)  # a labelled voxel is body, whatever its CT number
+    labelled, told = _labelled(ct, labels, body, where)
+    body |= labelled  # a labelled voxel is body, whatever its CT number
+    told = [*corruption.notes, *told]
+    for note in told:
+        log.warning("%s: %s", where, note)
+    if notes is not None:
+        notes += told
     grid, margin = work_grid(body, ct.grid, grid_mm)
     if any(margin):
         organs = (*organs, OUTSIDE_CT)

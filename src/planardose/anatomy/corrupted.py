@@ -6,8 +6,6 @@ enhanced or not. In an enhanced one only what is denser than the organ itself is
 fat at an edge stay. Lesions keep their CT numbers: those of the bone may be as dense as they look.
 """
 
-import logging
-
 import numpy as np
 
 from planardose.anatomy.materials import HU_RANGE, matter_table
@@ -23,7 +21,6 @@ OWN_IODINE = "thyroid_gland"  # 80 to 110 HU without contrast medium: treated al
 METAL_HU = 2500.0  # above the densest cortical bone
 WATER_DENSITY = 1.0
 LESION_DENSITY = 1.05  # soft tissue
-log = logging.getLogger(__name__)
 
 
 def _hu_of_density(density: np.ndarray) -> np.ndarray:
@@ -40,16 +37,16 @@ class Corruption:
     ----------
     ct, labels : Volume
         Same shape.
-    where : str
-        Pseudonymous place, for the log.
 
     Attributes
     ----------
     voxels : (L,) int64
         Number of voxels of each label.
+    notes : tuple of str
+        What was found, for the log and the report.
     """
 
-    def __init__(self, ct: Volume, labels: Volume, where: str):
+    def __init__(self, ct: Volume, labels: Volume):
         size = int(labels.data.max()) + 1
         self.voxels, enhanced, bright, metal = np.zeros((4, size), dtype=np.int64)
         for k in range(ct.data.shape[2]):
@@ -66,18 +63,25 @@ class Corruption:
         soft = (density > 0.9) & (density < 1.1) & (np.arange(size) > 0) & (np.arange(size) < LESION_BASE)
         self.contrast = soft & ((enhanced > 0.5 * self.voxels) | (bright > CONTRAST_SHARE * self.voxels))
         self.hu = _hu_of_density(density)
-        self._warn(enhanced, metal, where)
+        self.notes = (*self._of_contrast(enhanced), *self._of_metal(metal))
 
-    def _warn(self, enhanced: np.ndarray, metal: np.ndarray, where: str) -> None:
-        names = name_of_label()
-        for label in np.flatnonzero(self.contrast):
-            if names[int(label)] != OWN_IODINE:
-                log.warning("%s: contrast medium in %s (%.0f %% above %g HU): density set to the organ's", where,
-                            names[int(label)], 100 * enhanced[label] / self.voxels[label], ENHANCED_HU)  # fmt: skip
-        if metal.any():
-            worst = int(metal.argmax())
-            log.warning("%s: %d voxels above %g HU taken as metal, most in %s: density set to the organ's",
-                        where, metal.sum(), METAL_HU, names.get(worst, REMAINDER if worst == 0 else "a lesion"))
+    def _of_contrast(self, enhanced: np.ndarray) -> list[str]:
+        found = {int(n): name_of_label()[int(n)] for n in np.flatnonzero(self.contrast)}
+        return [
+            f"contrast medium in {name.replace('_', ' ')} ({enhanced[n] / self.voxels[n]:.0%} above "
+            f"{ENHANCED_HU:g} HU): density set to the organ's"
+            for n, name in found.items()
+            if name != OWN_IODINE
+        ]
+
+    @staticmethod
+    def _of_metal(metal: np.ndarray) -> list[str]:
+        if not metal.any():
+            return []
+        worst = int(metal.argmax())
+        place = name_of_label().get(worst, REMAINDER if worst == 0 else "a lesion")
+        found = f"{metal.sum()} voxels above {METAL_HU:g} HU taken as metal, most in {place}"
+        return [f"{found}: density set to the organ's"]
 
     def trusted_hu(self, hu: np.ndarray, label: np.ndarray) -> np.ndarray:
         """CT numbers (n,) with those of contrast medium and metal replaced by the organ's own."""

@@ -145,7 +145,9 @@ def _push(pusher: Pusher, mask: np.ndarray, k: int, values: list[np.ndarray], su
 def _mass_on(ct: Volume, body: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Partial densities (3, I, J, K) and share of body (I, J, K), float32."""
     none = Volume(np.broadcast_to(np.int16(0), ct.grid.shape), ct.grid, "labels", "1")
-    corruption = Corruption(ct, none, "--ct")
+    corruption = Corruption(ct, none)
+    for note in corruption.notes:
+        log.warning("--ct: %s", note)
     pusher = Pusher(ct.grid, grid)
     out = np.zeros((len(MATERIALS) + 1, *grid.shape), dtype=np.float32)
     for k in range(ct.grid.shape[2]):

@@ -109,13 +109,15 @@ def _integral(cycles: list[CyclePoints], kinetics: pd.DataFrame, half_life_h: fl
 
 
 def _import_notes(run: Run, patient: str) -> tuple[str, ...]:
-    """Notes in the sidecars of CT and images, those of several time points once."""
+    """Notes in the sidecars of CT, labels and images, those of several time points once."""
     clipped, found = run.told("ct", "import-ct", patient=patient)["clipped"], {}
     for row in run.cohort.rows_of(patient):
         for note in run.told("planar", "import-planar", patient=patient, timepoint=row.timepoint)["notes"]:
             found.setdefault(note, []).append(row.timepoint)
     above = f"CT: {clipped['voxels_above']} voxels above {clipped['hu_range'][1]} HU, as metal gives, are set to that"
-    return (*([above] if clipped["voxels_above"] else []), *(f"{', '.join(at)}: {x}" for x, at in found.items()))
+    of_ct = [above] if clipped["voxels_above"] else []
+    of_labels = run.told("labels", "segment", patient=patient)["notes"]
+    return (*of_ct, *of_labels, *(f"{', '.join(at)}: {x}" for x, at in found.items()))
 
 
 def _parts(

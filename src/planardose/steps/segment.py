@@ -48,13 +48,14 @@ def segment(run: Run, patient: str) -> None:
     if lesions is not None:
         labels = add_lesions(labels, lesions, f"{patient} lesions")
         inputs.append(run.sheet_input(patient, "lesions"))
-    model = build_model(ct, labels, run.config.grid_mm, patient)
+    notes = []
+    model = build_model(ct, labels, run.config.grid_mm, patient, notes)
     out = {key: run.path(key, patient=patient) for key in ("labels", "labels_table", "model")}
     write_volume(out["labels"], labels, dtype=np.int16)
     write_text(out["labels_table"], labels_table(labels))
     model.save(out["model"])
     inputs = [source, *inputs]
-    run.sidecar(out["labels"], "segment", "organ label", "1", inputs, **description)
+    run.sidecar(out["labels"], "segment", "organ label", "1", inputs, notes=notes, **description)
     run.sidecar(out["labels_table"], "segment", "labels present and their volumes", "mL", [out["labels"]])
     run.sidecar(out["model"], "segment", "patient model: organ fractions, partial densities", "1, g/mL",
                 [source, out["labels"]], grid_mm=run.config.grid_mm, organs=model.organs, margin=model.margin)
