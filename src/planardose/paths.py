@@ -51,7 +51,7 @@ LOCK = ".lock"  # in the results folder, held while a run works there
 STEP_VERSIONS = {
     "import_ct": 4,
     "import_planar": 5,
-    "segment": 6,
+    "segment": 7,
     "import_prior": 5,
     "sample_uptake": 1,
     "project": 3,
