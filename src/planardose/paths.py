@@ -61,7 +61,7 @@ STEP_VERSIONS = {
     "register": 9,
     "reconstruct": 17,
     "compare_spect": 3,
-    "fit_kinetics": 5,
+    "fit_kinetics": 6,
     "absorbed_dose": 4,
     "report": 8,
     "report_cohort": 3,
