@@ -75,7 +75,8 @@ def shared_part(cases: pd.DataFrame, factors: np.ndarray) -> float:
     """
     variance = variance_of(cases, *factors) + NOTHING
     z = np.clip(cases.error / np.sqrt(variance), -4, 4)
-    fully = np.sqrt(np.clip(1 - counting_of(cases, *factors[1:3]) / variance, 0, 1))
+    beside_counts = np.clip(1 - counting_of(cases, *factors[1:3]) / variance, 0, 1)
+    fully = pd.Series(np.sqrt(beside_counts), index=cases.index)  # that of a class is not 0, 1, 2...
     pairs, most, squares = [], [], []
     for _, rows in cases.groupby(["patient", "organ"]).groups.items():
         if len(rows) > 1:

@@ -51,7 +51,7 @@ LOCK = ".lock"  # in the results folder, held while a run works there
 STEP_VERSIONS = {
     "import_ct": 4,
     "import_planar": 5,
-    "segment": 6,
+    "segment": 7,
     "import_prior": 5,
     "sample_uptake": 1,
     "project": 3,
@@ -61,8 +61,8 @@ STEP_VERSIONS = {
     "register": 9,
     "reconstruct": 17,
     "compare_spect": 3,
-    "fit_kinetics": 5,
+    "fit_kinetics": 6,
     "absorbed_dose": 4,
-    "report": 8,
+    "report": 9,
     "report_cohort": 3,
 }

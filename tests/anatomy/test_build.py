@@ -15,7 +15,7 @@ from planardose.anatomy.orient import closest_ras, onto, reindexed
 from planardose.anatomy.pushing import Pusher
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
-from planardose.organs import OUTSIDE_CT, source_of_label
+from planardose.organs import OUTSIDE_CT, label_of_name, source_of_label
 from planardose.patient_model import PatientModel
 
 TILT = np.deg2rad(17.0)
@@ -203,6 +203,20 @@ def test_weak_enhancement_takes_the_organs_density_too(organ: int, own: float, c
     plain = partial_density_from_hu(np.array(65.0)).sum()
     model = built(65.0)
     assert model.masses_g()[n] / model.volumes_ml()[n] == pytest.approx(plain, abs=0.003) and not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("part", "hu"), [("hard_palate", 400), ("eye_lens_left", 90), ("eye_lens_right", 90), ("auditory_canal_left", 200)]
+)
+def test_what_is_dense_by_itself_is_no_contrast_medium(part: str, hu: int):
+    """TotalSegmentator outlines them in every CT of a head."""
+    ct, labels = phantom(ct_grid(np.eye(3)))
+    labels = Volume(np.where(labels.data == 5, label_of_name()[part], labels.data), ct.grid, "label", "1")
+    ct = Volume(np.where(labels.data == label_of_name()[part], hu, ct.data), ct.grid, "CT number", "HU")
+    notes = []
+    model = build_model(ct, labels, 10.0, notes=notes)
+    assert notes == []
+    assert model.density.max() == pytest.approx(partial_density_from_hu(np.array(float(hu))).sum(), abs=1e-3)
 
 
 def test_gas_beside_contrast_medium_stays_gas():

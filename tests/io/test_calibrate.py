@@ -153,6 +153,15 @@ def test_a_static_source_needs_no_camera_but_a_sweep_does(tmp_path: Path):
         calibrate(tmp_path / "sweep.dcm", 50.0, START)
 
 
+def test_a_sweep_without_speed_is_told_what_calibrate_takes(tmp_path: Path):
+    path = _source(tmp_path)
+    ds = pydicom.dcmread(path)
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "WHOLE BODY", "EMISSION"]
+    ds.save_as(path)
+    with pytest.raises(InputError, match=r"mm/s; give the images as NPZ \+ JSON with seconds_per_row$"):
+        calibrate(path, 50.0, START, CAMERA.name)
+
+
 def test_what_the_importer_notes_reaches_the_user(tmp_path: Path, caplog):
     """How the views lie does not change their sums, so nothing is said or refused about it."""
     path = _source(tmp_path)

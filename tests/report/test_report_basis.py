@@ -13,6 +13,8 @@ import pytest
 from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
 from planardose.organs import label_of_name
+from planardose.report.basis import NO_ACTIVITY, NOT_STATED, basis_context
+from planardose.report.text import is_key
 from planardose.run import Run
 from planardose.sidecar import sidecar_of
 from planardose.steps import report_basis
@@ -109,3 +111,17 @@ def test_parts_of_the_uncertainty_add_up_to_the_doses(basis):
     assert "skeleton" not in parts.index and (parts.calibration == 0.15).all()
     for p in parts.itertuples():
         assert math.hypot(p.calibration, p.anatomy, p.curve, p.mass) == pytest.approx(p.dose, rel=0.05), p.Index
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_missing_table_says_why(cohort, stated):
+    """A patient in whose organs nothing was found, and a method without uncertainty."""
+    labels = read_volume(cohort.path("labels", patient="P01"), "labels", "1", "P01 labels", np.int16)
+    kinetics, doses = used(cohort, "kinetics"), used(cohort, "organ_doses")
+    if not stated:
+        doses, kinetics = doses.assign(dose_gy_u=np.nan), kinetics.assign(tia_mbq_h_u=np.nan)
+    key = kinetics.organ.map(is_key)
+    empty = kinetics.assign(tia_mbq_h=kinetics.tia_mbq_h.where(~key, 0.0)) if stated else kinetics
+    context = basis_context(basis_of(cohort, "P01", read_cycles(cohort, "P01"), empty, doses, labels))
+    assert not context["parts"]
+    assert context["no_parts"] == (NO_ACTIVITY if stated else NOT_STATED)

@@ -18,6 +18,8 @@ ENHANCED_HU = 75.0  # a soft organ whose median is above it holds contrast mediu
 CONTRAST_HU = 150.0
 CONTRAST_SHARE = 0.2  # of an organ's voxels above CONTRAST_HU: less is calcification or the edge of a bone
 OWN_IODINE = "thyroid_gland"  # 80 to 110 HU without contrast medium: treated alike, not told
+# Bone, protein or cavities in bone: bright without contrast medium, and as dense as they look.
+DENSE = ("hard_palate", "eye_lens_left", "eye_lens_right", "auditory_canal_left", "auditory_canal_right")
 METAL_HU = 2500.0  # above the densest cortical bone
 WATER_DENSITY = 1.0
 LESION_DENSITY = 1.05  # soft tissue
@@ -55,12 +57,13 @@ class Corruption:
             enhanced += np.bincount(plane[hu > ENHANCED_HU], minlength=size)
             bright += np.bincount(plane[hu > CONTRAST_HU], minlength=size)
             metal += np.bincount(plane[hu > METAL_HU], minlength=size)
-        density = np.full(size, WATER_DENSITY)
+        density, judged = np.full(size, WATER_DENSITY), np.arange(size) > 0
         density[LESION_BASE:] = LESION_DENSITY
         for organ in organ_table():
             if organ.label < size:
                 density[organ.label] = organ.density_g_ml
-        soft = (density > 0.9) & (density < 1.1) & (np.arange(size) > 0) & (np.arange(size) < LESION_BASE)
+                judged[organ.label] = organ.name not in DENSE
+        soft = judged & (density > 0.9) & (density < 1.1) & (np.arange(size) < LESION_BASE)
         self.contrast = soft & ((enhanced > 0.5 * self.voxels) | (bright > CONTRAST_SHARE * self.voxels))
         self.hu = _hu_of_density(density)
         self.notes = (*self._of_contrast(enhanced), *self._of_metal(metal))

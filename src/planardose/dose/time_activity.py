@@ -6,6 +6,8 @@ import numpy as np
 
 from planardose.dose.constants import dose_constants
 
+LEAST_OWN = 0.02  # of u, taken as a point's own at least: 0.6 % of the activity where the calibration is known to 30 %
+
 
 @dataclass(frozen=True)
 class TimeActivity:
@@ -46,7 +48,7 @@ class TimeActivity:
             relative = dose_constants().relative_sigma_without_u
             return relative * np.maximum(self.mbq, 0.01 * max(self.mbq.max(), 1e-9))
         squared = self.mbq_u**2 - self.common() ** 2
-        return np.sqrt(np.maximum(squared, (0.1 * self.mbq_u) ** 2))  # a shared part above 99.5 % of u is not credible
+        return np.sqrt(np.maximum(squared, (LEAST_OWN * self.mbq_u) ** 2))
 
     def common(self) -> np.ndarray:
         """(n,) float64 MBq: the shared part of each point's uncertainty."""

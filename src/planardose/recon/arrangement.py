@@ -7,7 +7,7 @@ from planardose.patient_model import PatientModel
 from planardose.recon.matcher import Images
 from planardose.recon.register import register
 
-SUSPICIOUS_MISFIT = 0.12  # above right pairs' 0.02 to 0.11 (`benchmarks/wrong_pairs`): the views may lie otherwise
+SUSPICIOUS_MISFIT = 0.12  # the views may lie otherwise: right pairs have 0.02 to 0.14 (`benchmarks/wrong_pairs`)
 BY_KEY = "patients.<id>.<timepoint>.{} in the config puts them right"
 BY_HAND = "export the images as the camera saw them, or give patients.<id>.<timepoint>.shift_mm if they are right"
 CLEARLY_BETTER = 0.75  # of the misfit: another arrangement of the views below it is the right one

@@ -7,6 +7,8 @@ import pandas as pd
 from planardose.report.text import organ_name, percent
 
 LEAST = 0.001  # no part is nothing: less reads as below one per cent
+NOT_STATED = "Not stated by this method."
+NO_ACTIVITY = "No activity was found in the organs of the first screen."
 PARTS = ("calibration", "anatomy", "curve", "mass", "dose")
 
 
@@ -21,11 +23,14 @@ class Basis:
         That the import of CT and images recorded.
     parts : DataFrame
         organ, and relative standard uncertainties `PARTS` of the first cycle.
+    stated : bool
+        Whether the method states uncertainties.
     """
 
     facts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     parts: pd.DataFrame = field(repr=False)
+    stated: bool
 
 
 def basis_context(basis: Basis) -> dict:
@@ -34,4 +39,5 @@ def basis_context(basis: Basis) -> dict:
         {"organ": organ_name(r.organ), "cells": [percent(max(getattr(r, part), LEAST)) for part in PARTS]}
         for r in basis.parts.itertuples()
     ]
-    return {"basis": basis.facts, "import_notes": basis.notes, "parts": rows}
+    no_parts = NO_ACTIVITY if basis.stated else NOT_STATED
+    return {"basis": basis.facts, "import_notes": basis.notes, "parts": rows, "no_parts": no_parts}

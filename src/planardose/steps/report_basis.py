@@ -37,7 +37,8 @@ def basis_of(
         ("Integral of all organs", _integral(cycles, kinetics, nuclide.half_life_h)),
         *([] if notes else [("Notes of the import", "none")]),
     ]
-    return Basis(tuple(facts), notes, _parts(run, patient, cycles[0], kinetics, doses, labels))
+    parts = _parts(run, patient, cycles[0], kinetics, doses, labels)
+    return Basis(tuple(facts), notes, parts, bool(doses.dose_gy_u.notna().any()))
 
 
 def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
