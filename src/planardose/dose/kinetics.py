@@ -69,8 +69,8 @@ def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -
 
     Two points determine it exactly (within the bounds). One point near the usual half-life gives Haenscheid's TIA =
     A(t) 2t / ln 2 (Haenscheid et al., J Nucl Med 2018;59:75), which is the curve with T_eff = t; an earlier or later
-    one the curve with the usual half-life. Where several points tell less of the half-life than is known of the
-    biological one of organs in general (`UsualHalfLife`), that knowledge enters the fit: it holds back fast clearance,
+    one the curve with the usual half-life. Where several points leave the half-life more uncertain than the biological
+    one of organs in general is (`UsualHalfLife.spread`), that one enters the fit: it holds back fast clearance,
     which would let the activity at injection grow without limit. Slow clearance is held by the physical half-life, and
     an organ's usual one says nothing against it in a lesion or a thyroid.
 
