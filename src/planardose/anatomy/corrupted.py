@@ -82,7 +82,7 @@ class Corruption:
         if not metal.any():
             return []
         worst = int(metal.argmax())
-        place = name_of_label().get(worst, REMAINDER if worst == 0 else "a lesion")
+        place = name_of_label().get(worst, REMAINDER if worst == 0 else "a lesion").replace("_", " ")
         found = f"{metal.sum()} voxels above {METAL_HU:g} HU taken as metal, most in {place}"
         return [f"{found}: density set to the organ's"]
 
