@@ -1,6 +1,7 @@
 """Curve fits against closed forms and published values."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -369,3 +370,14 @@ def test_what_points_tell_of_the_half_life_does_not_depend_on_the_calibration():
     assert uncalibrated.t_eff_h_u == pytest.approx(own.t_eff_h_u, rel=1e-3)
     assert uncalibrated.chi2 == pytest.approx(own.chi2, rel=1e-3)
     assert "poor_fit" in own.flags and "poor_fit" in uncalibrated.flags
+
+
+@pytest.mark.parametrize(("hours", "told"), [(4.0, "0.61 to 1.79"), (48.0, "0.77 to 1.05"), (168.0, "0.13 to 1.66")])
+def test_what_the_limits_tell_of_one_point(hours, told):
+    truths = USUAL.quantiles(0.01)
+    curves = [fit(points(0.01 * ADMINISTERED, t, [hours], relative_u=1e-6)) for t in truths]
+    integrals = 0.01 * ADMINISTERED * truths / math.log(2)
+    low, high = np.quantile([c.tia_mbq_h for c in curves] / integrals, [0.16, 0.84])
+    assert f"{low:.2f} to {high:.2f}" == told
+    text = " ".join((Path(__file__).parents[2] / "docs/limits.md").read_text().split())
+    assert told in text and f"at {hours:g} h" in text
