@@ -12,7 +12,7 @@ from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.files import sha256_of, write_text
 from planardose.paths import STEP_VERSIONS, TEMPLATES
-from planardose.sidecar import read_sidecar, sidecar_of
+from planardose.sidecar import read_object, read_sidecar, sidecar_of
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,18 @@ class Run:
             raise _damaged(where, step)
         return path
 
-    def told(self, key: str, step: str, **wildcards) -> dict:
+    def told(self, key: str, step: str, **wildcards) -> "Told":
         """What the sidecar of an output of an earlier step tells; missing or cut off raises as in `need`."""
+        where = f"{place_of(key, **wildcards)} sidecar"
         found = read_sidecar(self.need(key, step, **wildcards))
         if not found:
-            raise _damaged(f"{place_of(key, **wildcards)} sidecar", step)
-        return found
+            raise _damaged(where, step)
+        return Told(found, where, step)
+
+    def content(self, key: str, step: str, **wildcards) -> "Told":
+        """Content of an output of an earlier step that is a JSON object; missing or cut off raises as in `need`."""
+        found = read_object(self.need(key, step, **wildcards))
+        return Told(found, place_of(key, **wildcards), step)
 
     def sheet_input(self, patient: str, column: str, timepoint: str | None = None) -> dict:
         """Sidecar entry of an input: sheet row, column and SHA-256, never the path."""
@@ -85,6 +91,18 @@ class Run:
             "command": command_line(),
         }
         write_text(sidecar_of(output), json.dumps(meta, indent=1, sort_keys=True) + "\n")
+
+
+class Told(dict):
+    """What a step wrote as JSON; a missing entry, as an older version had none, raises `InputError` with the step."""
+
+    def __init__(self, entries: dict, where: str, step: str):
+        super().__init__(entries)
+        self.where, self.step = where, step
+
+    def __missing__(self, entry: str):
+        expected = "results of this version of planardose"
+        raise InputError(self.where, f"no entry '{entry}'", expected, f"run 'planardose {self.step}' again")
 
 
 def place_of(key: str, patient: str = "cohort", timepoint: str | None = None, **_) -> str:

@@ -29,3 +29,16 @@ def test_one_that_is_missing_or_cut_off_names_the_step_to_run(run, text):
     beside.unlink() if text is None else beside.write_text(text)
     with pytest.raises(InputError, match=r"^P01 dose sidecar: damaged; .*run 'planardose absorbed-dose' again$"):
         run.told("dose", "absorbed-dose", patient="P01")
+
+
+def test_an_entry_that_an_older_step_did_not_write_names_the_step_to_run(run):
+    says = r"no entry 'notes'; expected results of this version of planardose; run 'planardose absorbed-dose' again$"
+    with pytest.raises(InputError, match="^P01 dose sidecar: " + says):
+        run.told("dose", "absorbed-dose", patient="P01")["notes"]
+    path = run.path("gate", patient="P01", timepoint="t24")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"status": "ok"}')
+    gate = run.content("gate", "reconstruct", patient="P01", timepoint="t24")
+    assert gate["status"] == "ok" and gate.get("accepted") is None
+    with pytest.raises(InputError, match=r"^P01 t24 gate: no entry 'chosen'; .*run 'planardose reconstruct' again$"):
+        gate["chosen"]

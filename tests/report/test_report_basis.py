@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.errors import InputError
 from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
 from planardose.organs import label_of_name
@@ -19,6 +20,7 @@ from planardose.run import Run
 from planardose.sidecar import sidecar_of
 from planardose.steps import report_basis
 from planardose.steps.cycle_points import read_cycles
+from planardose.steps.report import report
 from planardose.steps.report_basis import _import_notes, _outlines, _scatter, basis_of, dead_time_loss
 
 GIVEN = [{"row": "P01 t24", "column": c, "sha256": c[:4] * 16} for c in ("segmentation", "lesions")]
@@ -125,3 +127,12 @@ def test_a_missing_table_says_why(cohort, stated):
     context = basis_context(basis_of(cohort, "P01", read_cycles(cohort, "P01"), empty, doses, labels))
     assert not context["parts"]
     assert context["no_parts"] == (NO_ACTIVITY if stated else NOT_STATED)
+
+
+def test_labels_of_an_older_segment_step_are_one_clear_line(copy):
+    beside = sidecar_of(copy.path("labels", patient="P01"))
+    told = json.loads(beside.read_text())
+    del told["notes"]
+    beside.write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"^P01 labels sidecar: no entry 'notes'; .*run 'planardose segment' again$"):
+        report(copy, "P01")

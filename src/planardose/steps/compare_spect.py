@@ -4,7 +4,6 @@ The SPECT is brought to the planning CT and to the middle of the planar acquisit
 resolution. Physical decay only: what the body cleared in between counts as a difference.
 """
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,7 +154,7 @@ def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid, methods: l
     Outside its field the SPECT is continued by the first method's map. Also the factor on the SPECT's counts with which
     it fits the planar counts best.
     """
-    pose = json.loads(run.need("registration", "register", **keys).read_text())
+    pose = run.content("registration", "register", **keys)
     acquired = setting.acquired_at(Placement.read(pose))
     model, projector = setting.model, setting.projector
     where = np.broadcast_to(_judged(found, model), acquired.counts.shape)

@@ -1,6 +1,5 @@
 """Organ activities and gates of a patient's time points, grouped by injection: read by kinetics and report."""
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +46,9 @@ class CyclePoints:
 
 def read_gates(run: Run, patient: str) -> dict[str, dict]:
     """Time point -> verdict of its re-projection gate."""
-    rows = run.cohort.rows_of(patient)
     return {
-        r.timepoint: json.loads(run.need("gate", "reconstruct", patient=patient, timepoint=r.timepoint).read_text())
-        for r in rows
+        r.timepoint: run.content("gate", "reconstruct", patient=patient, timepoint=r.timepoint)
+        for r in run.cohort.rows_of(patient)
     }
 
 

@@ -1,6 +1,5 @@
 """What virtual uptakes share with the patient's prior image; where there is none, none of its modules are loaded."""
 
-import json
 from typing import TYPE_CHECKING
 
 from planardose.patient_model import PatientModel
@@ -14,7 +13,7 @@ def shapes_for_samples(run: Run, patient: str, model: PatientModel) -> "Shapes |
     """Texture and foci that the virtual uptakes share with the prior image, where there is a usable one."""
     if "prior_image" not in run.cohort.rows_of(patient)[0].paths:
         return None
-    told = json.loads(run.need("prior_registration", "import-prior", patient=patient).read_text())
+    told = run.content("prior_registration", "import-prior", patient=patient)
     if told["unusable"]:
         return None
     from planardose.recon.prior_shapes import Anatomy, shapes_of

@@ -1,6 +1,5 @@
 """A time point's decision on the patient's prior image: what QPlanar fits, and what is told about it."""
 
-import json
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -114,7 +113,7 @@ def fitted_sources(run: Run, patient: str, setting: Setting, acquired: Acquired)
     evenly = partial(Fitted, model, even.sources, even.hosts, even.responses)
     if "prior_image" not in run.cohort.rows_of(patient)[0].paths:
         return evenly()
-    told = json.loads(run.need("prior_registration", "import-prior", patient=patient).read_text())
+    told = run.content("prior_registration", "import-prior", patient=patient)
     if told["unusable"]:
         return evenly(unusable=told["unusable"])
     prior = read_prior(run, patient, model)

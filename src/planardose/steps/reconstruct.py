@@ -29,10 +29,6 @@ MOST_OF_INJECTION = 2.0
 COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u,activity_mbq_u_own"
 
 
-def _registration(run: Run, patient: str, timepoint: str) -> dict:
-    return json.loads(run.need("registration", "register", patient=patient, timepoint=timepoint).read_text())
-
-
 def _device(run: Run) -> str:
     """Of the networks: a GPU where there is one; on a cluster this step may run on a node without."""
     if not run.config.networks or run.config.device == "cpu":
@@ -99,7 +95,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
         than was injected.
     """
     keys = {"patient": patient, "timepoint": timepoint}
-    registration = _registration(run, patient, timepoint)
+    registration = run.content("registration", "register", patient=patient, timepoint=timepoint)
     setting = load_setting(run, patient, timepoint, Projector, _device(run))
     sources = [run.path(k, **keys) for k in ("model", "planar", "registration")]
     estimates = Estimates(run, patient, timepoint, setting, registration)

@@ -166,7 +166,7 @@ def _point(
     """One acquisition with its facts as text."""
     name, row = points.names[n], run.cohort.row(patient, points.names[n])
     pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=name))
-    pose = json.loads(run.need("registration", "register", patient=patient, timepoint=name).read_text())
+    pose = run.content("registration", "register", patient=patient, timepoint=name)
     camera, distance, lost = load_camera(row.camera), pair.detector_distance_mm, dead_time_loss(pair, row)
     facts = (
         ("After injection", hours_text(points.hours[n])),
@@ -187,9 +187,9 @@ def _point(
         ("Organs moved, x / z", _moves(pose)),
     )
     if "prior_image" in row.paths:
-        prior = json.loads(run.need("prior_decision", "reconstruct", patient=patient, timepoint=name).read_text())
+        prior = run.content("prior_decision", "reconstruct", patient=patient, timepoint=name)
         facts += (("Prior image", _prior_text(prior)),)
-    gate = json.loads(run.path("gate", patient=patient, timepoint=name).read_text())
+    gate = run.content("gate", "reconstruct", patient=patient, timepoint=name)
     figures = views_figure(views), registration_figure(before_after(run, patient, name, views.spacing_mm))
     return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, *figures)
 
