@@ -5,8 +5,9 @@ import math
 import pandas as pd
 import pytest
 
-from planardose.report.patient_page import _half_life
+from planardose.report.patient_page import _half_life, _signed
 from planardose.report.text import method_name, number, organ_name, organ_order, percent, with_u
+from planardose.steps.report import _found, _head, _moves
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,7 @@ from planardose.report.text import method_name, number, organ_name, organ_order,
         (12.34, math.nan, "12.3"),
         (math.nan, 1.0, "–"),
         (0.0, 0.5, "0.00 ± 0.50"),
+        (-0.001, 0.5, "0.00 ± 0.50"),
     ],
 )
 def test_value_with_uncertainty(value, u, text):
@@ -33,8 +35,17 @@ def test_number(value, text):
     assert number(value).replace("\u202f", " ") == text
 
 
+def test_a_place_has_no_negative_zero():
+    pose = {"method": "search", "uncertainty_mm": 1.1, "shift_from_outline_mm": [-6.6, -0.4]}
+    pose |= {"organs_mm": {"liver": [-6.6, -0.4]}, "organs_u_mm": {"liver": [1, 1]}}
+    assert _found(pose) == "by search, ± 1.1 mm; -7, 0 mm from outline"
+    assert _moves(pose) == "liver -7 / 0 mm"
+    assert _head({"posterior_head": [0.02, -0.04, -0.004]}) == "0.0, 0.0 mm; 0.00°"
+
+
 def test_percent():
     assert (percent(0.123), percent(0.001), percent(0.0), percent(math.nan)) == ("12 %", "< 1 %", "0 %", "–")
+    assert (percent(-0.004), percent(-0.0004, 1), _signed(-0.004), _signed(-0.1)) == ("0 %", "0.0 %", "+0 %", "−10 %")
 
 
 def test_names_and_order():

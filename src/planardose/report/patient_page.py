@@ -372,7 +372,7 @@ def _spect(section: SpectSection, used: str) -> dict:
 
 
 def _signed(fraction) -> str:
-    return EMPTY if missing(fraction) else f"{100 * fraction:+.0f} %".replace("-", "−")
+    return EMPTY if missing(fraction) else f"{100 * fraction:+z.0f} %".replace("-", "−")
 
 
 def _gate_cell(gate: dict, method: str) -> dict:

@@ -71,7 +71,7 @@ def like_u(value, u) -> str:
     if missing(u) or u <= 0:
         return number(value)
     places = max(1 - math.floor(math.log10(u)), 0)
-    return f"{value:,.{places}f}".replace(",", THIN)
+    return f"{value:z,.{places}f}".replace(",", THIN)
 
 
 def percent(fraction, digits: int = 0) -> str:
@@ -80,7 +80,7 @@ def percent(fraction, digits: int = 0) -> str:
         return EMPTY
     if 0 < fraction < 0.005 and digits == 0:
         return "< 1 %"
-    return f"{100 * fraction:.{digits}f} %"
+    return f"{100 * fraction:z.{digits}f} %"
 
 
 def hours(value) -> str:

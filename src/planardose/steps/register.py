@@ -189,4 +189,4 @@ def register(run: Run, patient: str, timepoint: str) -> None:
     ]
     run.sidecar(output, "register", "place of the planar images in the CT's coronal plane", "mm, degrees", sources)
     at, misfit = outcome.placement.pose, outcome.told["misfit_after"]
-    log.info("%s %s: x %.1f mm, z %.1f mm, misfit %.3f", patient, timepoint, at.x_mm, at.z_mm, misfit)
+    log.info("%s %s: %s, misfit %.3f", patient, timepoint, f"x {at.x_mm:z.1f} mm, z {at.z_mm:z.1f} mm", misfit)
