@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from planardose.image import Grid, Volume
+from planardose.io.files import is_nifti
 from planardose.io.nifti import read_volume, write_volume
 
 TURN = np.deg2rad(179.97)  # where a quaternion of 32 bits is least exact
@@ -53,3 +54,12 @@ def test_rounding_and_the_shear_of_a_tilted_gantry_are_no_disagreement(axes, tmp
     write_volume(tmp_path / "ct.nii", Volume(np.zeros(grid.shape), grid, "CT number", "HU"), np.int16)
     assert read_volume(tmp_path / "ct.nii", "CT number", "HU", "P01 ct").grid.same_as(grid)
     assert not caplog.text
+
+
+@pytest.mark.parametrize("name", ["CT.NII", "CT.NII.GZ", "ct.nii.GZ"])
+def test_endings_in_upper_case_are_read(name: str, tmp_path: Path):
+    grid = Grid((200, 200, 150), affine(np.eye(3)))
+    lower = tmp_path / name.lower()
+    write_volume(lower, Volume(np.zeros(grid.shape), grid, "CT number", "HU"), np.int16)
+    path = lower.rename(tmp_path / name)
+    assert is_nifti(path) and read_volume(path, "CT number", "HU", "P01 ct").grid.same_as(grid)

@@ -10,7 +10,8 @@ from imaging_scene import CAMERA, planar_pair
 
 from planardose.config import Hand
 from planardose.errors import InputError
-from planardose.io.planar_file import load_pair, read_user_pair, save_pair
+from planardose.io.files import companions, fingerprint
+from planardose.io.planar_file import load_pair, read_user_pair, save_pair, write_user_pair
 from planardose.io.planar_in import read_planar
 
 WHERE = "P01 t24 planar"
@@ -47,6 +48,27 @@ def test_static_user_file(tmp_path: Path):
     pair = read_planar(_write_user(tmp_path), CAMERA, WHERE).pair
     np.testing.assert_array_equal(pair.counts, planar_pair().counts)
     assert (pair.exposure_s, pair.duration_s, pair.detector_distance_mm) == (600.0, 600.0, (170.0, 190.0))
+
+
+@pytest.mark.parametrize("names", [("T24.NPZ", "T24.JSON"), ("T24.NPZ", "T24.json"), ("t24.Npz", "t24.Json")])
+def test_endings_in_upper_case_are_read_as_in_lower_case(tmp_path: Path, names: tuple[str, str]):
+    whole = _write_user(tmp_path)
+    npz, meta = (tmp_path / "upper" / name for name in names)
+    npz.parent.mkdir()
+    whole.rename(npz)
+    whole.with_suffix(".json").rename(meta)
+    for named, other in ((npz, meta), (meta, npz)):
+        np.testing.assert_array_equal(read_planar(named, CAMERA, WHERE).pair.counts, planar_pair().counts)
+        assert companions(named) == [other]
+    before = fingerprint(npz)
+    meta.write_text(meta.read_text() + " ")
+    assert fingerprint(npz) != before
+
+
+def test_a_pair_is_written_under_a_name_in_upper_case(tmp_path: Path):
+    write_user_pair(tmp_path / "V.NPZ", planar_pair())
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["V.NPZ", "V.json"]
+    np.testing.assert_array_equal(read_planar(tmp_path / "V.NPZ", CAMERA, WHERE).pair.counts, planar_pair().counts)
 
 
 def test_swept_user_file(tmp_path: Path):

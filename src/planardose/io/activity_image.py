@@ -9,6 +9,7 @@ from planardose import plausible
 from planardose.errors import InputError, readable
 from planardose.image import Volume
 from planardose.io.dicom_tomographic import ARBITRARY, QUANTITY, ActivityImage, read_tomographic_dicom
+from planardose.io.files import is_nifti
 from planardose.io.nifti import read_volume
 
 MOST_NEGATIVE = 0.05  # of the positive sum: filtered back-projection and resampling leave less
@@ -39,7 +40,7 @@ def read_activity_image(path: Path, where: str) -> ActivityImage:
     with readable(where):
         if not path.exists():
             raise InputError(where, "no such file or folder", "a DICOM folder or file, or a NIfTI file")
-        nifti = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
+        nifti = path.is_file() and is_nifti(path)
         image = (
             ActivityImage(read_volume(path, QUANTITY, ARBITRARY, where))
             if nifti

@@ -9,6 +9,7 @@ from planardose import plausible
 from planardose.errors import InputError, readable
 from planardose.image import Grid, Volume
 from planardose.io.dicom_ct_read import read_ct_series
+from planardose.io.files import is_nifti
 from planardose.io.nifti import read_volume
 
 HU_RANGE = (-1024, 3071)  # 12 bits with the usual offset: beyond lie padding, noise in air, and metal
@@ -35,7 +36,7 @@ def read_ct(path: Path, where: str) -> Volume:
     with readable(where):
         if not path.exists():
             raise InputError(where, "no such file or folder", "a DICOM folder or a NIfTI file")
-        nifti = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
+        nifti = path.is_file() and is_nifti(path)
         volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
     check_spacing(volume.grid, where)
     check_hu(volume.data, where)

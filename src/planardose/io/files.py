@@ -45,12 +45,28 @@ def beside(path: Path, *endings: str) -> list[Path]:
     return sorted(f for f in path.parent.iterdir() if f != path and f.name.casefold() in wanted and f.is_file())
 
 
+def is_nifti(path: Path) -> bool:
+    """Whether a file is called as NIfTI files are."""
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """The file called as `path` is but with this ending (``.json``), in whatever case it is there."""
+    if path.suffix.lower() == ending:
+        return path
+    usual = path.with_suffix(ending)
+    if usual.exists() or not path.parent.is_dir():
+        return usual
+    same = sorted(f for f in path.parent.iterdir() if f.stem == path.stem and f.suffix.lower() == ending)
+    return same[0] if same else usual
+
+
 def companions(path: Path) -> list[Path]:
     """Files that belong to an input: the JSON of an NPZ or the other way round, the names table of a label map."""
-    partner = {".npz": ".json", ".json": ".npz"}.get(path.suffix.lower())
-    if partner:
-        return [f for f in [path.with_suffix(partner)] if f.is_file()]
-    return beside(path, ".tsv") if path.is_file() and ".nii" in path.name.lower() else []
+    ending = {".npz": ".json", ".json": ".npz"}.get(path.suffix.lower())
+    if ending:
+        return [f for f in [with_ending(path, ending)] if f.is_file()]
+    return beside(path, ".tsv") if path.is_file() and is_nifti(path) else []
 
 
 def fingerprint(path: Path | None) -> str:

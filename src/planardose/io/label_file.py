@@ -5,6 +5,7 @@ from pathlib import Path
 import pydicom
 
 from planardose.errors import InputError, readable
+from planardose.io.files import is_nifti
 
 DICOM_KINDS = {"SEG": "a DICOM segmentation (SEG)", "RTSTRUCT": "DICOM contours (RTSTRUCT)"}
 
@@ -14,7 +15,7 @@ def refuse_no_label_map(path: Path, where: str) -> None:
     expected = "one NIfTI label map on the CT's grid"
     with readable(where):
         files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
-        masks = [f for f in files if f.name.lower().endswith((".nii", ".nii.gz"))]
+        masks = [f for f in files if is_nifti(f)]
         if path.is_dir() and masks:
             raise InputError(where, f"a folder of {len(masks)} NIfTI files", expected,
                              "give one file with a number for each: TotalSegmentator --ml")  # fmt: skip

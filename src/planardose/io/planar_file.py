@@ -12,7 +12,7 @@ import numpy as np
 
 from planardose import plausible
 from planardose.errors import InputError, shown
-from planardose.io.files import atomic, write_text
+from planardose.io.files import atomic, with_ending, write_text
 from planardose.io.nm_times import axial_field_mm
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, MoreViews, PlanarPair
@@ -75,8 +75,8 @@ def write_user_pair(path: Path, pair: PlanarPair) -> None:
         "acquired_at": pair.acquired_at.isoformat(),
         "detector_distance_mm": pair.detector_distance_mm,
     }
-    with atomic(path) as temporary:
-        np.savez_compressed(temporary, counts=pair.counts.astype(np.float32))
+    with atomic(path) as temporary, temporary.open("wb") as f:  # to a name in upper case NumPy would add .npz
+        np.savez_compressed(f, counts=pair.counts.astype(np.float32))
     write_text(path.with_suffix(".json"), json.dumps(meta, indent=1) + "\n")
 
 
@@ -97,7 +97,7 @@ def read_user_pair(path: Path, camera: Camera | None, where: str) -> PlanarPair:
     InputError
         On an unreadable file, a missing key (named), a shape that disagrees with the JSON, or bad counts.
     """
-    meta = _read_json(path.with_suffix(".json"), where)
+    meta = _read_json(with_ending(path, ".json"), where)
     counts = _read_counts(path, where)
     _check_keys(meta, where)
     order, angles = _view_order(meta["views"], where)

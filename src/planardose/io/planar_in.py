@@ -6,6 +6,7 @@ from pathlib import Path
 from planardose.config import Hand
 from planardose.errors import InputError, readable
 from planardose.io.dicom_nm import PlanarImport, flipped, read_planar_dicom, turned
+from planardose.io.files import with_ending
 from planardose.io.planar_file import read_user_pair
 from planardose.library import Camera
 
@@ -24,7 +25,7 @@ def read_planar(
         if not path.exists():
             raise InputError(where, "no such file or folder", "an NM DICOM file or folder, or an NPZ with its JSON")
         if path.suffix.lower() in (".npz", ".json"):
-            found = _user_import(path.with_suffix(".npz"), camera, where, hand)
+            found = _user_import(with_ending(path, ".npz"), camera, where, hand)
         else:
             found = read_planar_dicom(path, camera, where, hand, key, acquired_at)
     if hand.upside_down:
