@@ -169,9 +169,9 @@ def test_a_sweep_given_as_a_static_image(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("tags", "says"),
-    [({"Manufacturer": "GE MEDICAL SYSTEMS"}, "the header's manufacturer is not that of the sheet's camera (Siemens)"),
+    [({"Manufacturer": "GE MEDICAL SYSTEMS"}, "the header's manufacturer is not that of the camera named (Siemens)"),
      ({"LossyImageCompression": "01"}, "compressed with loss"),
-     ({"head": {"CollimatorGridName": "SY LEHR"}}, "the header's collimator is LEHR; the sheet's camera has MELP"),
+     ({"head": {"CollimatorGridName": "SY LEHR"}}, "the header's collimator is LEHR; the camera named has MELP"),
      ({"head": {"CollimatorType": "PINH"}}, "CollimatorType PINH: only parallel holes are modelled")],
 )  # fmt: skip
 def test_another_camera_than_the_sheets_is_noted(tags: dict, says: str, tmp_path: Path, caplog):

@@ -162,6 +162,39 @@ def test_a_sweep_without_speed_is_told_what_calibrate_takes(tmp_path: Path):
         calibrate(path, 50.0, START, CAMERA.name)
 
 
+def _without_windows(ds: pydicom.Dataset) -> None:
+    del ds.EnergyWindowInformationSequence
+
+
+def _swapped(ds: pydicom.Dataset) -> None:
+    for head in ds.DetectorInformationSequence:
+        head.StartAngle = (head.StartAngle + 180) % 360
+
+
+def _undated(ds: pydicom.Dataset) -> None:
+    for element in [e for e in ds if e.VR in ("DA", "TM", "DT")]:
+        del ds[element.tag]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "do"),
+    [
+        (_without_windows, "give the images as NPZ + JSON with windows_kev"),
+        (_swapped, "decide with --head-order (anterior_first or posterior_first)"),
+        (_undated, "give the images as NPZ + JSON with acquired_at"),
+    ],
+)
+def test_refusals_say_what_a_user_of_this_command_can_do(spoil, do: str, tmp_path: Path):
+    """There is no config and no sheet whose keys and columns could decide."""
+    path = _source(tmp_path)
+    ds = pydicom.dcmread(path)
+    spoil(ds)
+    ds.save_as(path)
+    with pytest.raises(InputError) as fault:
+        calibrate(path, 50.0, START, CAMERA.name)
+    assert str(fault.value).endswith(f"; {do}")
+
+
 def test_what_the_importer_notes_reaches_the_user(tmp_path: Path, caplog):
     """How the views lie does not change their sums, so nothing is said or refused about it."""
     path = _source(tmp_path)

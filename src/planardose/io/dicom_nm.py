@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
+from planardose.io.by_hand import decide
 from planardose.io.dicom_common import (
     datetime_of,
     numbers,
@@ -62,7 +63,8 @@ def read_planar_dicom(
     hand : Hand
         The user's decisions for this time point.
     key : str
-        Config key of those decisions, e.g. ``patients.P01.t24``, named where the header cannot decide.
+        Config key of those decisions, e.g. ``patients.P01.t24``, named where the header cannot decide; empty for images
+        of no time point (`by_hand.decide`).
     acquired_at : datetime or None
         The sheet's start of acquisition, used where the header has none.
 
@@ -98,7 +100,7 @@ def _pair_of(
     whole = counts if further is None else np.concatenate([counts, further.counts])
     check_counts(whole, where)
     distances, distance_notes = _distances(heads, views)
-    start, start_notes = _start(files, of_pair, acquired_at, where)
+    start, start_notes = _start(files, of_pair, acquired_at, where, key)
     pair = PlanarPair(
         counts=counts,
         windows=windows,
@@ -257,7 +259,7 @@ def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple
 
 
 def _start(
-    files: list[Dataset], of_pair: list[int], acquired_at: datetime | None, where: str
+    files: list[Dataset], of_pair: list[int], acquired_at: datetime | None, where: str, key: str
 ) -> tuple[datetime, list[str]]:
     """Earliest start of the pair's files (numbers `of_pair`), the sheet's where the header has none; and notes."""
     starts = _comparable([s for s in (datetime_of(files[n]) for n in of_pair) if s is not None])
@@ -266,7 +268,7 @@ def _start(
             where,
             "no acquisition date and time in the header",
             "AcquisitionDate and AcquisitionTime",
-            "fill in the column acquired_at",
+            "fill in the column acquired_at" if key else decide(key, "acquired_at"),
         )
     if starts and (max(starts) - min(starts)).total_seconds() > SAME_START_S:
         raise InputError(
@@ -279,7 +281,7 @@ def _start(
     notes = _apart([datetime_of(ds) for n, ds in enumerate(files) if n not in of_pair], first, where)
     if acquired_at is None:
         sources = sorted({odd_source_of_start(files[n]) for n in of_pair} - {""})
-        notes += [f"the start is read from {s}: check it, or give acquired_at" for s in sources]
+        notes += [f"the start is read from {s}: check it{', or give acquired_at' if key else ''}" for s in sources]
     return first, notes
 
 
@@ -345,7 +347,7 @@ def _mirrored(pair: PlanarPair, hand: Hand, believe: bool, where: str, key: str)
         where,
         "the posterior view fits the anterior one only when mirrored, and the header does not tell how it is stored",
         "views as the camera sees them",
-        f"decide with {key}.flip_posterior (true mirrors it, false keeps it)",
+        decide(key, "flip_posterior"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether the header of a planar image names the camera that the sheet names."""
+"""Whether the header of a planar image names the camera that the user names."""
 
 import re
 
@@ -31,12 +31,12 @@ def _disagreements(ds: Dataset, heads: list[Dataset], camera: Camera) -> list[st
     """What this object says otherwise than the camera's file."""
     notes, maker = [], _words(ds.get("Manufacturer"))
     if maker and not maker & _words(camera.vendor):
-        notes.append(f"the header's manufacturer is not that of the sheet's camera ({camera.vendor})")
+        notes.append(f"the header's manufacturer is not that of the camera named ({camera.vendor})")
     own = {word for word in COLLIMATORS if word in _words(camera.collimator)}
     told = {word for x in heads for word in COLLIMATORS if word in _words(x.get("CollimatorGridName"))}
     if own and told and not own & told:
         found = ", ".join(sorted(told))
-        notes.append(f"the header's collimator is {found}; the sheet's camera has {camera.collimator}")
+        notes.append(f"the header's collimator is {found}; the camera named has {camera.collimator}")
     return notes
 
 

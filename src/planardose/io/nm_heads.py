@@ -8,6 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
+from planardose.io.by_hand import decide
 from planardose.io.dicom_common import pixels, rescale
 from planardose.planar import EnergyWindow
 
@@ -105,7 +106,7 @@ def heads_of(ds: Dataset, file: int, windows_kev: tuple | None, where: str, key:
             where,
             f"{len(windows)} energy windows and no EnergyWindowVector: the header does not say which frame is of which",
             "EnergyWindowVector, or one window",
-            f"decide with {key}.windows_kev, e.g. [[187.2, 228.8]]",
+            decide(key, "windows_kev"),
         )
     single = len(set(detector)) == 1
     return [_head(ds, file, d, single,
@@ -152,7 +153,7 @@ def _windows(
     ds: Dataset, told: list[int] | None, by_hand: tuple | None, where: str, key: str
 ) -> dict[int, EnergyWindow]:
     """Windows by their number in the file: those that EnergyWindowVector (`told`) names, without it all there are."""
-    do = f"decide with {key}.windows_kev, e.g. [[187.2, 228.8]]"
+    do = decide(key, "windows_kev")
     listed = (
         [
             [(x.get("EnergyWindowLowerLimit"), x.get("EnergyWindowUpperLimit"))

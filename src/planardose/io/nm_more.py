@@ -5,6 +5,7 @@ import numpy as np
 from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
+from planardose.io.by_hand import decide
 from planardose.io.nm_heads import BESIDE, Head
 from planardose.planar import VIEWS, EnergyWindow, MoreViews, columns_to
 
@@ -26,14 +27,14 @@ def without_more(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[l
     beside, pair = ([h for h, o in zip(heads, oblique, strict=True) if o == kind] for kind in (True, False))
     if hand.head_order is not None and len(pair) < len(VIEWS):
         return heads, []
-    decide = f"decide with {key}.head_order (anterior_first or posterior_first)"
+    do = decide(key, "head_order")
     if beside and len(pair) < len(VIEWS):
         angles = ", ".join(f"{h.start_angle:g}" for h in heads if h.angle_deg is not None)
-        raise InputError(where, f"heads at StartAngle {angles}: no pair from front and back", "180 and 0", decide)
+        raise InputError(where, f"heads at StartAngle {angles}: no pair from front and back", "180 and 0", do)
     for head in beside:
         if head.code is not None:
             told = f"StartAngle {head.start_angle:g} puts head {head.detector} beside the pair"
-            raise InputError(where, f"{told}, its code says {head.code}", "a header that agrees with itself", decide)
+            raise InputError(where, f"{told}, its code says {head.code}", "a header that agrees with itself", do)
     return pair, beside
 
 

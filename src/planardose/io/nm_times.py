@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planardose.errors import InputError
+from planardose.io.by_hand import decide
 from planardose.library import Camera
 
 if TYPE_CHECKING:  # the field is asked for where no DICOM is read
@@ -90,7 +91,7 @@ def timing_of(
             where,
             "a whole-body image without ScanVelocity",
             "the scan velocity in mm/s",
-            _decide(key),
+            decide(key, "seconds_per_row"),
         )
     return _sweep(velocity, length, seconds, passes, ds, camera, where, key)
 
@@ -107,12 +108,6 @@ def _by_hand(seconds_per_row: float, fields: float, seconds: float) -> Timing:
 def _disagree(seconds: float, duration: float) -> bool:
     """Whether the header's duration, where there is one, cannot be that of the sweep."""
     return seconds > 0 and not 1 / DISAGREEMENT <= seconds / duration <= DISAGREEMENT
-
-
-def _decide(key: str) -> str:
-    if not key.startswith("patients."):  # a source for `calibrate`, which has no such option
-        return "give the images as NPZ + JSON with seconds_per_row"
-    return f"decide with {key}.seconds_per_row, or give the images as NPZ + JSON with it"
 
 
 def _matrix_mm(ds: "Dataset") -> float:
@@ -145,14 +140,14 @@ def _sweep(
             f"ScanLength {length:g} mm at ScanVelocity {velocity:g} mm/s is {duration:.0f} s, ActualFrameDuration "
             f"says {seconds:.0f} s",
             "a velocity in mm/s",
-            _decide(key),
+            decide(key, "seconds_per_row"),
         )
     if velocity > FASTEST_MM_S:
         raise InputError(
             where,
             f"ScanVelocity {velocity:g} mm/s",
             f"at most {FASTEST_MM_S:g} mm/s",
-            f"it may be in cm/min: {_decide(key)}",
+            f"it may be in cm/min: {decide(key, 'seconds_per_row')}",
         )
     field_mm = axial_field_mm(camera, where)
     if length < SHORTEST * field_mm:
@@ -160,6 +155,6 @@ def _sweep(
             where,
             f"a sweep of {length:g} mm, less than {SHORTEST:g} of the camera's field of {field_mm:g} mm",
             "the length of the sweep in mm",
-            f"it may be in cm: {_decide(key)}",
+            f"it may be in cm: {decide(key, 'seconds_per_row')}",
         )
     return Timing(field_mm / velocity, duration, tuple(notes))

@@ -5,6 +5,7 @@ from scipy.ndimage import gaussian_filter
 
 from planardose.config import Hand
 from planardose.errors import InputError
+from planardose.io.by_hand import decide
 from planardose.io.nm_heads import Head
 from planardose.planar import VIEWS
 
@@ -23,7 +24,7 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
     InputError
         Naming ``head_order`` where the header cannot decide or contradicts itself; or naming the missing view.
     """
-    decide = f"decide with {key}.head_order (anterior_first or posterior_first)"
+    do = decide(key, "head_order")
     if len(heads) == 1:
         missing = VIEWS[0] if "posterior" in (heads[0].angle, heads[0].code) else VIEWS[1]
         raise InputError(
@@ -39,8 +40,8 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
         against = any(v is not None and v != w for v, w in zip(said, views, strict=True))
         return views, [f"head_order {hand.head_order} by hand{', against the header' if against else ''}"]
     for head in heads:
-        _check_head(head, where, decide)
-    _check_views(said, where, decide)
+        _check_head(head, where, do)
+    _check_views(said, where, do)
     seen = [head.seen_from for head in heads]
     if None not in seen and len(set(seen)) == 2 and seen != said:
         raise InputError(
@@ -48,26 +49,26 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
             f"swapped heads: the header calls head 1 {said[0]}, but its image orientation is that of the "
             f"{seen[0]} view",
             "a header that agrees with itself",
-            decide,
+            do,
         )
     return said, []
 
 
-def _check_head(head: Head, where: str, decide: str) -> None:
+def _check_head(head: Head, where: str, do: str) -> None:
     """Refuse a head whose StartAngle and view code disagree."""
     if head.angle and head.code and head.angle != head.code:
         raise InputError(
             where,
             f"swapped heads: StartAngle puts head {head.detector} {head.angle}, its view code says {head.code}",
             "a header that agrees with itself",
-            decide,
+            do,
         )
 
 
-def _check_views(views: list[str | None], where: str, decide: str) -> None:
+def _check_views(views: list[str | None], where: str, do: str) -> None:
     if None in views:
         raise InputError(
-            where, "the header does not say which head is anterior", "StartAngle or a view code for every head", decide
+            where, "the header does not say which head is anterior", "StartAngle or a view code for every head", do
         )
     for view, other in (VIEWS, VIEWS[::-1]):
         if other not in views:
@@ -75,7 +76,7 @@ def _check_views(views: list[str | None], where: str, decide: str) -> None:
                 where,
                 f"the {other} view is missing: {len(views)} heads, all called {view}",
                 "an anterior and a posterior view",
-                decide,
+                do,
             )
 
 

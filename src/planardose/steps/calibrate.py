@@ -78,7 +78,7 @@ def calibrate(
     _check_options(activity_mbq, activity_uncertainty, head_order)
     device, source = None if camera is None else load_camera(camera), load_nuclide(nuclide)
     hand = Hand(head_order=head_order, flip_posterior=False)  # how the views lie does not change their sums
-    found = read_planar(planar, device, WHERE, hand, "calibrate")
+    found = read_planar(planar, device, WHERE, hand)
     pair, notes = found.pair, [note for note in found.notes if "flip_posterior" not in note]
     for note in notes:
         log.warning("%s: %s", WHERE, note)

@@ -219,7 +219,7 @@ def check_photopeak(pair: PlanarPair, nuclide: Nuclide, where: str) -> None:
         where,
         f"wrong nuclide's window: {windows} keV",
         f"a photopeak window of {nuclide.name}, about {low:g}-{high:g} keV",
-        "check the nuclide of the sheet and that the images belong to this patient",
+        "check the nuclide, and that these are the right images",
     )
 
 
