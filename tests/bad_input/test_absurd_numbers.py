@@ -142,7 +142,7 @@ def test_odd_numbers_are_noted(tmp_path: Path, caplog):
     run = Run(parse_config({}), load_cohort(sheet), tmp_path / "results")
     import_planar(run, "P01", "t24")
     assert "an exposure of 20 s is short" in caplog.text
-    assert "calibration_cps_per_mbq is 2.1 times" in caplog.text
+    assert "calibration_cps_per_mbq: 25 measured, 11.8 computed cps/MBq: ratio 2.11" in caplog.text
     user_file(tmp_path)
     import_planar(run, "P01", "t24")
     assert "% of the injected activity's" in caplog.text

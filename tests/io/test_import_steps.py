@@ -110,12 +110,15 @@ def test_images_with_the_feet_at_the_top_are_turned_by_hand(kind: str, tmp_path:
 
 
 @pytest.mark.parametrize(("calibration", "warned"), [("9.2", False), ("18.3", True), ("5", True)])
-def test_check_warns_of_a_calibration_far_from_the_computed(calibration: str, warned: bool, tmp_path: Path, caplog):
+def test_check_and_import_note_a_calibration_far_from_the_computed(calibration: str, warned: bool, tmp_path: Path, caplog):
     """18.3 cps/MBq is the sum of both heads, a common mistake."""
     run = write_patient(tmp_path, row={"calibration_cps_per_mbq": calibration})
     assert check(run) == []
-    assert ("P01 t24 calibration_cps_per_mbq: " in caplog.text) == warned
-    assert ("outside 0.60-1.10; check value, camera and window" in caplog.text) == warned
+    assert caplog.text.count("P01 t24 planar: calibration_cps_per_mbq: ") == warned
+    assert ("outside 0.60-1.10; is it per head and in air" in caplog.text) == warned
+    import_planar(run, "P01", "t24")
+    notes = _sidecar(run.path("planar", patient="P01", timepoint="t24"))["notes"]
+    assert any("outside 0.60-1.10" in note for note in notes) == warned
 
 
 def test_check_is_silent_on_good_input_and_lists_every_fault(tmp_path: Path):

@@ -12,9 +12,6 @@ from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.activity_image import read_activity_image
 from planardose.io.ct import read_ct
-from planardose.library import load_camera, load_nuclide
-from planardose.physics.sensitivity import scale_of
-from planardose.planar import EnergyWindow
 from planardose.run import Run
 from planardose.steps.import_planar import checked_pair
 from planardose.steps.own_labels import check_own_labels
@@ -50,7 +47,6 @@ def check(run: Run) -> list[str]:
             _check_spect(row, faults)
             for note in found.notes if found else ():
                 log.warning("%s planar: %s", row.where, note)
-            _check_scale(row, found.pair.windows if found else ())
     return faults
 
 
@@ -83,18 +79,6 @@ def _check_spect(row: Row, faults: list[str]) -> None:
         log.warning("%s spect_ct: not used without spect", row.where)
     if "spect" in row.paths and "spect_ct" in row.paths:
         _tried(faults, read_ct, row.paths["spect_ct"], f"{row.where} spect_ct")
-
-
-def _check_scale(row: Row, windows: tuple[EnergyWindow, ...]) -> None:
-    """Warn of a calibration that is far from the computed sensitivity, in the acquired photopeak window if known."""
-    if row.calibration_cps_per_mbq is None:
-        return
-    nuclide = load_nuclide(row.nuclide)
-    around = [w for w in windows if w.contains(nuclide.imaged_line().energy_kev)]
-    window = min(around, key=lambda w: w.width_kev, default=nuclide.photopeak)
-    scale = scale_of(row.calibration_cps_per_mbq, load_camera(row.camera), nuclide, window)
-    if not scale.plausible:
-        log.warning("%s calibration_cps_per_mbq: %s; check value, camera and window", row.where, scale)
 
 
 def _tried(faults: list[str], read: Callable, *arguments):

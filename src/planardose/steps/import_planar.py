@@ -14,7 +14,7 @@ from planardose.io.files import companions, sha256_of
 from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
-from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
+from planardose.physics.sensitivity import Scale, air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 from planardose.recon.acquired import neighbours
 from planardose.run import Run
@@ -27,7 +27,6 @@ TIME_DIFFERENCE_S = 300.0  # between sheet and header, above which the import wa
 SHORT_S = 60.0  # an exposure below it is noted: it may be minutes typed as seconds
 MOST_SEEN = 1.5  # counts over those of the whole injected activity without attenuation: right demo pairs: up to 0.33
 LEAST_SEEN = 0.0005  # noted below: right demo pairs have 0.009 or more
-ODD_CALIBRATION = 2.0  # noted where the sheet's calibration is off the computed one by more: both heads added, say
 BROKEN = 0.01  # of the pixels: noted when more hold no whole number
 INNER, BEYOND_FIELD = 0.01, 1.15  # share of the counts left out at each end; of the field, blur and edges allowed for
 CENTRE_TOLERANCE = 0.1  # of the line's energy: how far the middle of the photopeak window may lie from it
@@ -171,12 +170,9 @@ def _odd_numbers(pair: PlanarPair, row: Row, seen: float, computed: float) -> li
         notes.append(f"its counts are {100 * seen:.2g} % of the injected activity's: check injected_mbq and times")
     if pair.exposure_s < SHORT_S:
         notes.append(f"an exposure of {pair.exposure_s:g} s is short: is it in seconds?")
-    ratio = (row.calibration_cps_per_mbq or computed) / computed
-    if not 1 / ODD_CALIBRATION <= ratio <= ODD_CALIBRATION:
-        notes.append(
-            f"calibration_cps_per_mbq is {ratio:.2g} times the {computed:.3g} cps/MBq computed for the camera: is it "
-            "per head and in air?"
-        )
+    scale = Scale(row.calibration_cps_per_mbq or computed, computed)
+    if not scale.plausible:
+        notes.append(f"calibration_cps_per_mbq: {scale}; is it per head and in air, of this camera and this window?")
     return notes
 
 
