@@ -110,7 +110,7 @@ def test_images_with_the_feet_at_the_top_are_turned_by_hand(kind: str, tmp_path:
 
 
 @pytest.mark.parametrize(("calibration", "warned"), [("9.2", False), ("18.3", True), ("5", True)])
-def test_check_and_import_note_a_calibration_far_from_the_computed(calibration: str, warned: bool, tmp_path: Path, caplog):
+def test_check_and_import_note_an_odd_calibration(calibration: str, warned: bool, tmp_path: Path, caplog):
     """18.3 cps/MBq is the sum of both heads, a common mistake."""
     run = write_patient(tmp_path, row={"calibration_cps_per_mbq": calibration})
     assert check(run) == []
