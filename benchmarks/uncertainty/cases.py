@@ -14,7 +14,6 @@ from planardose.steps.result_table import read_rows
 
 FACTORS = ("relative", "texture", "limit", "virtual")
 TERMS = ("counts_mbq", "counting_mbq", "spread_mbq", "holds_mbq")
-LEAST_LESION_ML = 2.0
 
 
 def organ_cases(cohort: Path, results: Path) -> pd.DataFrame:

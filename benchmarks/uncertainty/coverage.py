@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cases import LEAST_LESION_ML, organ_cases, present_u
+from cases import organ_cases, present_u
 
 from planardose.recon.uncertainty import CALIBRATED, LESIONS
+from planardose.steps.report_marks import LEAST_LESION_ML
 
 HALF_WIDTHS = {"50": 0.6745, "68": 1.0, "95": 1.96}
 BOOTSTRAPS = 2000

@@ -7,16 +7,11 @@ import pytest
 
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
+from planardose.physics.calibration import plausible_ratios, uncalibrated_relative_u
 from planardose.physics.collimator import fwhm_mm, geometric_efficiency, hexagon_autocorrelation, magnification
 from planardose.physics.detector import detection_efficiency, energy_fwhm_kev
 from planardose.physics.head_response import head_kernel, point_kernel
-from planardose.physics.sensitivity import (
-    air_sensitivity_cps_per_mbq,
-    line_sensitivities_cps_per_mbq,
-    plausible_ratios,
-    scale_of,
-    uncalibrated_relative_u,
-)
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq, line_sensitivities_cps_per_mbq, scale_of
 from planardose.planar import EnergyWindow
 from planardose.sim.heads import Head, Raster, opposed_heads
 from planardose.sim.montecarlo_tables import Slots

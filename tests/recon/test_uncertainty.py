@@ -8,7 +8,7 @@ import pytest
 from planardose.dose.kinetics import fit_curve
 from planardose.dose.time_activity import TimeActivity
 from planardose.organs import sources
-from planardose.physics.sensitivity import uncalibrated_relative_u
+from planardose.physics.calibration import uncalibrated_relative_u
 from planardose.recon import texture_error
 from planardose.recon.acquired import Acquired
 from planardose.recon.qplanar import qplanar

@@ -1,5 +1,7 @@
 """What the flags of the kinetics and dose tables mean, in words for the reader of a report."""
 
+from planardose.dose.constants import dose_constants
+
 FLAGS = {
     "single_point": "one time point: all of the integral is extrapolated, with an uncertainty that is not symmetric",
     "physical_limit": "clearance not distinguishable from zero: effective half-life set to the physical one",
@@ -8,7 +10,8 @@ FLAGS = {
     "rising": "activity rises between the points: uptake, which the curve does not have",
     "mostly_extrapolated": "more than half of the integral lies before the first or after the last of several points",
     "administered_limit": "activity at injection limited to the administered activity",
-    "earlier_cycle": "more than 2 % of the integral is what the cycle before left behind: counted in both cycles",
+    "earlier_cycle": f"more than {100 * dose_constants().residue_flagged:g} % of the integral is what the cycle before "
+    "left behind: counted in both cycles",
     "poor_fit": "a single exponential does not describe the points; uncertainty scaled up",
     "no_activity": "no activity found",
     "no_uncertainty": "the method states no uncertainty; points weighted alike",

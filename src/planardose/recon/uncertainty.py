@@ -25,7 +25,7 @@ import yaml
 from planardose.library import DATA
 from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
-from planardose.physics.sensitivity import uncalibrated_relative_u
+from planardose.physics.calibration import uncalibrated_relative_u
 
 CALIBRATED = 0.05  # relative, where its own is not told: source activity, counts and positioning
 CLASSES = {

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
+from planardose.physics.calibration import uncalibrated_relative_u
 from planardose.report.charts import cohort_chart
 from planardose.report.render import render
-from planardose.report.text import EMPTY, method_name, number, with_u
+from planardose.report.text import EMPTY, method_name, number, percent, with_u
 
 COLUMNS = {
     "kidney": "Kidneys",
@@ -55,7 +56,8 @@ def _notes(lines: list[PatientLine]) -> list[dict]:
         notes.append(("bad", f"The map does not explain the counts (gate failed): {', '.join(bad)}."))
     if uncalibrated:
         which = "all dosed patients" if len(uncalibrated) == len(with_map) else ", ".join(uncalibrated)
-        notes.append(("warn", f"Not calibrated on this camera: {which}. 30 % shared uncertainty."))
+        u = percent(uncalibrated_relative_u())
+        notes.append(("warn", f"Not calibrated on this camera: {which}. {u} shared uncertainty."))
     return [{"kind": k, "text": t} for k, t in notes]
 
 

@@ -1,6 +1,8 @@
 """What the numbers rest on, in words, for the patient's page."""
 
 from planardose.library import load_nuclide
+from planardose.physics.calibration import published_ratios, uncalibrated_relative_u
+from planardose.report.text import percent
 
 MAP = (
     "The three-dimensional maps are generated from two opposed planar views and a CT, not measured by SPECT. "
@@ -60,9 +62,9 @@ GATE_FAILED = (
     "without finding out why. See the measured and re-projected views."
 )
 NOT_CALIBRATED = (
-    "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with 30 % "
-    "uncertainty that all time points share. Published calibrations (177Lu, Symbia, medium energy) are 21 to 24 % "
-    "lower than computed: without one, activities and doses tend to be too low."
+    "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with {u} "
+    "uncertainty that all time points share. Published calibrations (177Lu, Symbia, medium energy) are {least:.0f} to "
+    "{most:.0f} % lower than computed: without one, activities and doses tend to be too low."
 )
 SCALE = (
     "The site's calibration is far from the sensitivity computed for the camera (measured / computed {}): check its "
@@ -94,8 +96,14 @@ SPECT = (
 RESIDUE = "At most {} % of an earlier cycle's activity can be left (physical decay only)."
 SEVERAL_CYCLES = (
     "Every cycle is fitted on its own; what an earlier cycle left behind is not subtracted and counts again, with a "
-    "remark where it is more than 2 % of the integral."
+    "remark where that matters."
 )
+
+
+def not_calibrated() -> str:
+    """What the lack of a calibration means."""
+    most, least = (100 * (1 - ratio) for ratio in published_ratios())
+    return NOT_CALIBRATED.format(u=percent(uncalibrated_relative_u()), least=least, most=most)
 
 
 def photons(summary: dict) -> tuple[str, bool]:

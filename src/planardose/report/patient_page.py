@@ -155,7 +155,7 @@ def _notes(s: dict, retained: dict) -> list[dict]:
         ("bad", words.PHOTONS_MATTER.format(photons) if too_low else ""),
         ("bad", words.GATE_FAILED if s["gate"] == "failed" else ""),
         ("warn", f"{s['message'][0].upper()}{s['message'][1:]}." if s["message"] else ""),
-        ("warn", "" if s["calibrated"] else words.NOT_CALIBRATED),
+        ("warn", "" if s["calibrated"] else words.not_calibrated()),
         ("warn", words.SCALE.format(far) if far else ""),
         ("warn", words.TOO_MUCH.format(above) if above else ""),
         ("warn", words.ONE_POINT if "single_point" in s["flags"] else ""),

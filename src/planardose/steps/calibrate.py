@@ -13,7 +13,8 @@ from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.planar_in import read_planar
 from planardose.library import Nuclide, load_camera, load_nuclide
-from planardose.physics.sensitivity import Scale, scale_of
+from planardose.physics.calibration import Scale
+from planardose.physics.sensitivity import scale_of
 from planardose.planar import VIEWS, PlanarPair
 from planardose.recon.acquired import without_dead_time
 from planardose.steps.import_planar import check_photopeak

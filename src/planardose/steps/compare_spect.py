@@ -30,6 +30,7 @@ from planardose.units import BQ_PER_MBQ, hours_between, rounded
 SPECT, UNIFORM, ALL_ZERO = "spect", "uniform", "all_zero"
 COLUMNS = ("method", "measure", "organ", "value", "spect", "relative_error")
 WHOLE = 0.95  # of an organ's volume must lie in the SPECT's field for its row
+LEAST_COVERED = 0.05  # of the body: a SPECT that shows less lies elsewhere
 LEAST_ML = 2.0  # smaller organs say more about blur than about activity
 SEEN = 0.99  # of a slice's body must lie in the field for its counts to judge the SPECT
 EDGE_MM = 40.0  # slices so near to the field's ends are left out: activity beyond shines in
@@ -139,11 +140,11 @@ def _share(found: OnGrid, model: PatientModel) -> float:
 def check_covered(found: OnGrid, model: PatientModel, where: str) -> None:
     """Refuse a SPECT that misses the body, or that holds no activity in it."""
     body = found.covered & model.body[..., model.ct_slices]
-    if _share(found, model) < 0.05 or found.per_ml[body].sum() <= 0:
+    if _share(found, model) < LEAST_COVERED or found.per_ml[body].sum() <= 0:
         raise InputError(
             where,
             f"covers {100 * _share(found, model):.1f} % of the CT's body",
-            "at least 5 %, with activity in it",
+            f"at least {100 * LEAST_COVERED:g} %, with activity in it",
             "give spect_ct, the CT that was taken with it",
         )
 

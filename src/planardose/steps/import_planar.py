@@ -14,7 +14,8 @@ from planardose.io.files import companions, sha256_of
 from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
-from planardose.physics.sensitivity import Scale, air_sensitivity_cps_per_mbq
+from planardose.physics.calibration import Scale
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 from planardose.recon.acquired import neighbours
 from planardose.run import Run

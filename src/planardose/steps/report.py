@@ -17,7 +17,8 @@ from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
 from planardose.library import Nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
-from planardose.physics.sensitivity import Scale, air_sensitivity_cps_per_mbq
+from planardose.physics.calibration import Scale
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
 from planardose.recon.uncertainty import calibration_relative_u
 from planardose.report import limits as words
