@@ -82,13 +82,13 @@ def per_timepoint(*keys):
 
 def prior_of(wildcards):
     """The registered prior image, where the sheet names one."""
-    keys = ("prior", "prior_registration") if PLAN.has_prior(wildcards.patient) else ()
+    keys = ("prior", "prior_registration") if PLAN.cohort.has_prior(wildcards.patient) else ()
     return [PLAN.path(k).format(patient=wildcards.patient) for k in keys]
 
 
 def maps_of(timepoint="{timepoint}"):
     """Patterns of the maps of one time point."""
-    return [PLAN.path("map").replace("{method}", m).replace("{timepoint}", timepoint) for m in PLAN.map_methods]
+    return [PLAN.path("map").replace("{method}", m).replace("{timepoint}", timepoint) for m in PLAN.config.methods_with_map]
 
 
 def maps_u_of():
@@ -103,7 +103,7 @@ def maps_of_patient(wildcards):
 
 def spects_of_patient(wildcards):
     """Comparisons with a SPECT, of the time points that have one."""
-    rows = [r for r in PLAN.cohort.rows_of(wildcards.patient) if {"spect", "planar"} <= set(r.paths)]
+    rows = [r for r in PLAN.cohort.rows_of(wildcards.patient) if r.is_compared]
     where = [{"patient": wildcards.patient, "timepoint": r.timepoint} for r in rows]
     return [PLAN.path(key).format(**w) for key in ("spect", "spect_map") for w in where]
 

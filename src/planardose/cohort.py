@@ -1,4 +1,4 @@
-"""A cohort: one row per patient and time point, as `planardose.sheet` read and checked it. Light: no numpy."""
+"""A cohort: one row per patient and time point, as `planardose.sheet` read and checked it. Light: no torch."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,6 +8,7 @@ from pathlib import Path
 from planardose import library, plausible
 from planardose.config import Hand
 from planardose.errors import InputError
+from planardose.units import HOURS_PER_DAY, hours_between
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ class Row:
         """Injected activity less the residue in the syringe, MBq."""
         return self.injected_mbq - self.residual_mbq
 
+    def left_mbq(self, at: datetime) -> float:
+        """What physical decay leaves of the administered activity at a time, MBq."""
+        half_life_h = library.load_nuclide(self.nuclide).half_life_h
+        return self.administered_mbq * 0.5 ** (hours_between(self.injected_at, at) / half_life_h)
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it has a SPECT beside planar images, to compare their maps with."""
+        return {"planar", "spect"} <= set(self.paths)
+
     @property
     def where(self) -> str:
         """Patient and time point, as faults name the row."""
@@ -63,6 +74,14 @@ class Cohort:
         if not found:
             raise InputError(f"patient '{patient}'", "not in the cohort sheet", f"one of {', '.join(self.patients)}")
         return found
+
+    def first_row(self, patient: str) -> Row:
+        """Row of the first injection: the steps before the planar images look at no other."""
+        return min(self.rows_of(patient), key=lambda r: r.injected_at)
+
+    def has_prior(self, patient: str) -> bool:
+        """Whether the sheet names a prior image of the patient."""
+        return "prior_image" in self.rows_of(patient)[0].paths
 
     def row(self, patient: str, timepoint: str) -> Row:
         """Row of a time point; one that the sheet does not have raises `InputError`."""
@@ -96,13 +115,13 @@ def check_decay(row: Row, acquired_at: datetime, column: str = "acquired_at") ->
     InputError
         Beyond `plausible.MOST_HALF_LIVES`.
     """
-    hours = (acquired_at - row.injected_at).total_seconds() / 3600
+    hours = hours_between(row.injected_at, acquired_at)
     half_life_h = library.load_nuclide(row.nuclide).half_life_h
     if hours > plausible.MOST_HALF_LIVES * half_life_h:
         raise InputError(
             f"{row.where} {column}",
-            f"{acquired_at.isoformat()} is {hours / 24:.0f} days or {hours / half_life_h:.0f} half-lives after the "
-            f"injection ({row.injected_at.isoformat()})",
+            f"{acquired_at.isoformat()} is {hours / HOURS_PER_DAY:.0f} days or {hours / half_life_h:.0f} half-lives "
+            f"after the injection ({row.injected_at.isoformat()})",
             f"at most {plausible.MOST_HALF_LIVES:g} half-lives of {row.nuclide}",
             "check the years and months of injected_at and of the acquisition",
         )

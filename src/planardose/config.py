@@ -266,6 +266,11 @@ class Config(Section):
         return tuple(m for m in self.methods if m not in CLASSICAL)
 
     @property
+    def methods_with_map(self) -> tuple[Method, ...]:
+        """Methods that make a map; conjugate view gives organ totals only."""
+        return tuple(m for m in self.methods if m != "conjugate_view")
+
+    @property
     def needs_training(self) -> bool:
         """Whether the U-Net is trained."""
         return "unet" in self.methods

@@ -48,7 +48,7 @@ class Job:
 def jobs_of(config: Config, cohort: Cohort, patient: str) -> tuple[Job, ...]:
     """All jobs of a patient, in an order in which they can run."""
     rows = cohort.rows_of(patient)
-    prior, networks = "prior_image" in rows[0].paths, bool(config.networks)
+    prior, networks = cohort.has_prior(patient), bool(config.networks)
     jobs = [Job("import_ct", patient), Job("segment", patient), *[Job("import_prior", patient)] * prior]
     if networks:
         jobs.append(Job("sample_uptake", patient))
@@ -58,6 +58,6 @@ def jobs_of(config: Config, cohort: Cohort, patient: str) -> tuple[Job, ...]:
     jobs += [Job("train_diffusion", patient)] * ("diffusion" in config.methods)
     for row in rows:
         steps = ["import_planar", "register", "reconstruct"]
-        steps += ["compare_spect"] * ({"spect", "planar"} <= set(row.paths))
+        steps += ["compare_spect"] * row.is_compared
         jobs += [Job(step, patient, row.timepoint) for step in steps]
     return (*jobs, *(Job(step, patient) for step in ("fit_kinetics", "absorbed_dose", "report")))

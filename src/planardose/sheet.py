@@ -1,4 +1,4 @@
-"""The cohort sheet, read and checked as a whole before anything runs (docs/inputs.md). Light: no numpy."""
+"""The cohort sheet, read and checked as a whole before anything runs (docs/inputs.md). Light: no torch."""
 
 import csv
 import re
@@ -13,6 +13,7 @@ from planardose.cohort import Cohort, Row, check_decay
 from planardose.config import ID_PATTERN
 from planardose.errors import InputError, shown
 from planardose.times import in_zone, parse_time
+from planardose.units import hours_between
 
 REQUIRED = ("patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at")
 OPTIONAL = (
@@ -195,11 +196,11 @@ def _check_injections(rows: list[Row]) -> None:
     """Refuse injections of one patient that follow too closely, or of which the rows tell different activities."""
     injections = sorted({r.injected_at for r in rows})
     for first, second in pairwise(injections):
-        if (second - first).total_seconds() < FEWEST_HOURS * 3600:
+        if hours_between(first, second) < FEWEST_HOURS:
             row = next(r for r in rows if r.injected_at == second)
             raise InputError(
                 f"{row.where} injected_at",
-                f"{second.isoformat()}, {(second - first).total_seconds() / 60:.0f} min after another injection",
+                f"{second.isoformat()}, {60 * hours_between(first, second):.0f} min after another injection",
                 f"the same injected_at on all rows of a cycle, and cycles at least {FEWEST_HOURS:g} h apart",
             )
     given: dict[datetime, float] = {}

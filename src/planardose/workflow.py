@@ -162,10 +162,6 @@ class Plan:
         cohort.check_decisions(config.patients)
         return cls(config, cohort, sheet, config.results.rstrip("/"))
 
-    def has_prior(self, patient: str) -> bool:
-        """Whether the sheet names a prior image of the patient."""
-        return "prior_image" in self.cohort.rows_of(patient)[0].paths
-
     def path(self, key: str) -> str:
         """Path pattern of an output, wildcards open."""
         return f"{self.results}/{TEMPLATES[key]}"
@@ -181,11 +177,6 @@ class Plan:
         NVIDIA's driver has a device file for each; to ask torch would take seconds of every job.
         """
         return int(self.config.device != "cpu" and any(DEVICES.glob("nvidia[0-9]*")))
-
-    @property
-    def map_methods(self) -> tuple[str, ...]:
-        """Methods that make a map; conjugate view gives organ totals only."""
-        return tuple(m for m in self.config.methods if m != "conjugate_view")
 
     def write_config(self) -> None:
         """Put the validated config, without the user's paths, into the results folder, where the commands read it."""
@@ -252,8 +243,7 @@ class Plan:
             return self.cohort.rows
         if timepoint is not None:
             return (self.cohort.row(patient, timepoint),)
-        rows = self.cohort.rows_of(patient)
-        return rows if needs.all_rows else (min(rows, key=lambda r: r.injected_at),)
+        return self.cohort.rows_of(patient) if needs.all_rows else (self.cohort.first_row(patient),)
 
     @staticmethod
     def _row_facts(row: Row, needs: Depends) -> list:

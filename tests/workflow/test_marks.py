@@ -118,7 +118,7 @@ def test_a_new_prior_image_is_read_again_and_only_patients_with_one_have_it(coho
     sheet.write_text("".join(f"{line}\t{cell}\n" for line, cell in zip(lines, cells, strict=True)))
     (cohort / "in/P01/pet.nii.gz").write_bytes(b"image")
     plan = Plan.load({"cohort": "sheet.tsv", "results": "out"})
-    assert plan.has_prior("P01") and not plan.has_prior("P02")
+    assert plan.cohort.has_prior("P01") and not plan.cohort.has_prior("P02")
     before = marks()
     (cohort / "in/P01/pet.nii.gz").write_bytes(b"another image")
     assert changed(before, marks()) == {("import_prior", "P01", None)}

@@ -118,12 +118,11 @@ def compare_spect(run: Run, patient: str, timepoint: str) -> None:
     check_covered(found, setting.model, f"{row.where} spect")
     stated = run.config.spect.fwhm_mm
     fwhm = estimated_fwhm_mm(found, setting.model) if stated is None else stated
-    methods = [m for m in run.config.methods if m != "conjugate_view"]
-    paths = {m: run.need("map", "reconstruct", method=m, **keys) for m in methods}
+    paths = {m: run.need("map", "reconstruct", method=m, **keys) for m in run.config.methods_with_map}
     maps = {m: read_volume(p, "activity concentration", "Bq/mL", f"{row.where} {m} map", np.float64).data
             for m, p in paths.items()}  # fmt: skip
     compared = Compared(setting.model, found, fwhm, maps)
-    seen, factor = _deviances(run, keys, setting, found, methods)
+    seen, factor = _deviances(run, keys, setting, found)
     _write(run, keys, compared, [*compared.rows(), *seen], list(paths.values()), {
         "hours_from_planar": rounded(-hours), "decay_factor": rounded(decay), "fwhm_mm": fwhm,
         "fwhm_source": "estimated from the CT's organs" if stated is None else "stated in the config",
@@ -149,7 +148,7 @@ def check_covered(found: OnGrid, model: PatientModel, where: str) -> None:
         )
 
 
-def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid, methods: list[str]) -> tuple[list[tuple], float]:
+def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid) -> tuple[list[tuple], float]:
     """Rows with the deviance of each map's re-projection where the SPECT is known, the SPECT's own among them.
 
     Outside its field the SPECT is continued by the first method's map. Also the factor on the SPECT's counts with which
@@ -165,8 +164,8 @@ def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid, methods: l
     def expected(activity: np.ndarray) -> np.ndarray:
         return (projector.primary(activity) + projector.scatter(activity)) * acquired.exposure_s
 
-    ours = {m: activity_mbq(run, keys, model, m) for m in methods}
-    continued = ours[methods[0]].copy()
+    ours = {m: activity_mbq(run, keys, model, m) for m in run.config.methods_with_map}
+    continued = next(iter(ours.values())).copy()
     part = continued[..., model.ct_slices]
     part[found.covered] = found.per_ml[found.covered] * model.grid.voxel_ml / BQ_PER_MBQ
     images = {m: expected(a) for m, a in ours.items()} | {SPECT: expected(continued)}

@@ -15,6 +15,7 @@ from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
 from planardose.run import Run
 from planardose.steps.result_table import read_rows
 from planardose.steps.scores import SSIM_SETTINGS, collected, map_scores
+from planardose.units import BQ_PER_MBQ
 
 COLUMNS = ("patient", "timepoint", "method", "measure", "region", "value", "truth", "u")
 BASE_OF_UNET = "qplanar"  # the network's output is this map times a factor that is 1 where the network says zero
@@ -45,11 +46,12 @@ class TrueAnatomy:
         sums = np.bincount(self.labels.data.ravel(), bq_ml.ravel())
         out: dict[str, float] = {}
         for label, name in self.names.items():
-            out[name] = out.get(name, 0.0) + float(sums[label]) * self.labels.grid.voxel_ml / 1e6
+            out[name] = out.get(name, 0.0) + float(sums[label]) * self.labels.grid.voxel_ml / BQ_PER_MBQ
             if used is not None and name not in rows:
                 inside = self.labels.data == label
-                for host, mbq in _by_row(used[inside], bq_ml[inside] * self.labels.grid.voxel_ml / 1e6, rows).items():
-                    out[host] = out.get(host, 0.0) + mbq
+                mbq = bq_ml[inside] * self.labels.grid.voxel_ml / BQ_PER_MBQ
+                for host, part in _by_row(used[inside], mbq, rows).items():
+                    out[host] = out.get(host, 0.0) + part
         return out
 
 

@@ -21,7 +21,6 @@ from planardose.recon.acquired import neighbours
 from planardose.run import Run
 from planardose.steps.same_patient import check_same_patient
 from planardose.times import in_zone, offset_text
-from planardose.units import hours_between
 
 log = logging.getLogger(__name__)
 TIME_DIFFERENCE_S = 300.0  # between sheet and header, above which the import warns
@@ -144,8 +143,7 @@ def _share_seen(pair: PlanarPair, row: Row, peak: int, sensitivity: float) -> fl
 
     `sensitivity` is in cps/MBq per head. Far more than 1 is refused: attenuation takes away more than scatter adds.
     """
-    hours = hours_between(row.injected_at, pair.mid_time)
-    left_mbq = row.administered_mbq * 0.5 ** (hours / load_nuclide(row.nuclide).half_life_h)
+    left_mbq = row.left_mbq(pair.mid_time)
     seen = float(pair.counts[:, peak].sum(dtype=np.float64)) / (2 * sensitivity * pair.exposure_s * left_mbq)
     if seen > MOST_SEEN:
         raise InputError(

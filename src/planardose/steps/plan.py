@@ -56,7 +56,7 @@ def _besides(run: Run, patient: str) -> Iterator[str]:
     rows = run.cohort.rows_of(patient)
     if "lesions" in rows[0].paths:
         yield "lesions"
-    if "prior_image" in rows[0].paths:
+    if run.cohort.has_prior(patient):
         yield "prior image"
     if spects := sum("spect" in row.paths for row in rows):
         yield f"SPECT x {spects}"

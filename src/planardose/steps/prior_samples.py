@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def shapes_for_samples(run: Run, patient: str, model: PatientModel) -> "Shapes | None":
     """Texture and foci that the virtual uptakes share with the prior image, where there is a usable one."""
-    if "prior_image" not in run.cohort.rows_of(patient)[0].paths:
+    if not run.cohort.has_prior(patient):
         return None
     told = run.content("prior_registration", "import-prior", patient=patient)
     if told["unusable"]:

@@ -111,7 +111,7 @@ def fitted_sources(run: Run, patient: str, setting: Setting, acquired: Acquired)
     model = setting.model
     even = setting.tissues
     evenly = partial(Fitted, model, even.sources, even.hosts, even.responses)
-    if "prior_image" not in run.cohort.rows_of(patient)[0].paths:
+    if not run.cohort.has_prior(patient):
         return evenly()
     told = run.content("prior_registration", "import-prior", patient=patient)
     if told["unusable"]:

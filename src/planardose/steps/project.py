@@ -38,7 +38,7 @@ def project(run: Run, patient: str, chunk: int) -> None:
     sources = [run.need("model", "segment", patient=patient), run.need("samples", "sample-uptake", patient=patient)]
     model, table = PatientModel.load(sources[0]), read_samples(sources[1])
     rows = _rows(table, chunk, run.config.projection.chunk, patient)
-    first = min(run.cohort.rows_of(patient), key=lambda r: r.injected_at)
+    first = run.cohort.first_row(patient)
     camera, nuclide = load_camera(first.camera), load_nuclide(first.nuclide)
     windows = (nuclide.photopeak, *nuclide.scatter_windows)
     device, faces = warp_device(run.config.device), face_positions_mm(model, None)

@@ -12,7 +12,6 @@ from planardose.image import Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
 from planardose.io.views_file import save_views
-from planardose.library import load_nuclide
 from planardose.recon import gate
 from planardose.recon.organ_totals import in_ct
 from planardose.recon.projector import Projector
@@ -20,7 +19,7 @@ from planardose.recon.setting import Setting, load_setting
 from planardose.recon.uncertainty import Uncertainty
 from planardose.run import Run
 from planardose.steps.estimates import FALLBACK, Estimates
-from planardose.units import BQ_PER_MBQ, hours_between, rounded
+from planardose.units import BQ_PER_MBQ, rounded
 
 log = logging.getLogger(__name__)
 # In the body. 74 right acquisitions of make-demo (seeds 7, 6001) have 0.02 to 0.84, as their reports print ("of the
@@ -73,8 +72,7 @@ def _write_map(
 
 def check_total(row: Row, setting: Setting, found_mbq: float) -> None:
     """Refuse an activity that no injection explains: a slip in a unit or a time. The report tells of smaller ones."""
-    hours = hours_between(row.injected_at, setting.pair.mid_time)
-    left_mbq = row.administered_mbq * 0.5 ** (hours / load_nuclide(row.nuclide).half_life_h)
+    left_mbq = row.left_mbq(setting.pair.mid_time)
     if found_mbq > MOST_OF_INJECTION * left_mbq:
         raise InputError(
             f"{row.where} planar",
@@ -170,7 +168,7 @@ def _terms(estimates: Estimates) -> dict[str, dict[str, float | None]]:
 
 def _write_prior(run: Run, keys: dict, estimates: Estimates, sources: list) -> None:
     told, path = estimates.fitted.told(estimates.fit), run.path("prior_decision", **keys)
-    if "prior_image" in run.cohort.rows_of(keys["patient"])[0].paths:
+    if run.cohort.has_prior(keys["patient"]):
         sources = [*sources, run.path("prior", patient=keys["patient"])]
         log.info("%s %s prior image: %s, %s", *keys.values(), "used" if told["used"] else "not used", told["reason"])
     write_text(path, json.dumps(told, indent=1) + "\n")

@@ -41,7 +41,7 @@ def reinforce(run: Run, patient: str) -> None:
     check_fits(head, patient, sha256_of(model), PatientModel.load(model).grid.shape, f"{patient} weights")
     network.products = products_of(run.config.train.precision, device)
     steps = settings.steps if head.scale > 0 else 0
-    sites = load_tracer(min(run.cohort.rows_of(patient), key=lambda r: r.injected_at).tracer).hidden.sites
+    sites = load_tracer(run.cohort.first_row(patient).tracer).hidden.sites
     checkpoint = run.path("reinforcement_checkpoint", patient=patient)
     with reproducible(run.config.train.threads):
         stage = Reinforcement(make_problem(run, patient, device), tuple(sites))

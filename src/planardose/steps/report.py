@@ -187,7 +187,7 @@ def _point(
         ("Posterior head x, z; rotation", _head(pose)),
         ("Organs moved, x / z", _moves(pose)),
     )
-    if "prior_image" in row.paths:
+    if run.cohort.has_prior(patient):
         prior = run.content("prior_decision", "reconstruct", patient=patient, timepoint=name)
         facts += (("Prior image", _prior_text(prior)),)
     gate = run.content("gate", "reconstruct", patient=patient, timepoint=name)

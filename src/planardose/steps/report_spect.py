@@ -16,7 +16,7 @@ KBQ_PER_BQ = 1e-3
 
 def spect_sections(run: Run, patient: str, model: PatientModel, ct: Volume, method: str) -> tuple[SpectSection, ...]:
     """One section per time point with a planar pair and a SPECT, in the sheet's order."""
-    rows = [r for r in run.cohort.rows_of(patient) if {"spect", "planar"} <= set(r.paths)]
+    rows = [r for r in run.cohort.rows_of(patient) if r.is_compared]
     return tuple(_section(run, patient, r.timepoint, model, ct, method) for r in rows)
 
 

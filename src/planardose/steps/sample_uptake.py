@@ -17,7 +17,7 @@ def sample_uptake(run: Run, patient: str) -> None:
     which time points the sheet has.
     """
     source = run.need("model", "segment", patient=patient)
-    first = min(run.cohort.rows_of(patient), key=lambda r: r.injected_at)
+    first = run.cohort.first_row(patient)
     settings = run.config.sampling
     model = PatientModel.load(source)
     table = draw_samples(

@@ -4,10 +4,11 @@ import numpy as np
 from scipy import ndimage
 
 from planardose.image import Grid
+from planardose.units import MM3_PER_ML
 
 SSIM_WINDOW = 7  # voxels, uniform
 SSIM_K = (0.01, 0.03)  # Wang et al. 2004
-SSIM_SETTINGS = "uniform 7-voxel window, range max(truth), map's box"
+SSIM_SETTINGS = f"uniform {SSIM_WINDOW}-voxel window, range max(truth), map's box"
 
 
 def overlap_mm(target: Grid, source: Grid, axis: int) -> np.ndarray:
@@ -51,7 +52,7 @@ def collected(per_ml: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     out = np.asarray(per_ml, dtype=np.float64)
     for axis in range(3):
         out = np.moveaxis(np.tensordot(overlap_mm(target, source, axis), out, axes=(1, axis)), 0, axis)
-    return out / 1000.0
+    return out / MM3_PER_ML
 
 
 def ssim(estimate: np.ndarray, truth: np.ndarray) -> float:

@@ -11,10 +11,9 @@ from planardose.image import Volume
 from planardose.io.activity_image import read_activity_image
 from planardose.io.ct import read_ct
 from planardose.io.dicom_tomographic import BQ_ML, ActivityImage
-from planardose.library import load_nuclide
 from planardose.recon.rigid import Rigid, register_cts
 from planardose.times import in_zone, offset_text
-from planardose.units import BQ_PER_MBQ, hours_between
+from planardose.units import BQ_PER_MBQ
 
 MOST_HELD = 1.2  # activity in the SPECT over what is left of the injection; above, the unit is wrong
 LEAST_HELD = 0.001
@@ -52,8 +51,7 @@ def read_spect(row: Row) -> Spect:
             "correct injected_at, or give the true time in spect_at",
         )
     check_decay(row, at, "spect_at")
-    nuclide = load_nuclide(row.nuclide)
-    left = row.administered_mbq * 0.5 ** (hours_between(row.injected_at, at) / nuclide.half_life_h)
+    left = row.left_mbq(at)
     held = float(volume.data.sum(dtype=np.float64)) * volume.grid.voxel_ml / BQ_PER_MBQ
     if not LEAST_HELD * left <= held <= MOST_HELD * left:
         raise InputError(

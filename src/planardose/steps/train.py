@@ -79,7 +79,7 @@ def train(run: Run, patient: str) -> None:
 def make_problem(run: Run, patient: str, device: str) -> Problem:
     """The patient's training problem, with the camera and head distances of the projected views."""
     model = PatientModel.load(run.need("model", "segment", patient=patient))
-    first = min(run.cohort.rows_of(patient), key=lambda r: r.injected_at)
+    first = run.cohort.first_row(patient)
     nuclide = load_nuclide(first.nuclide)
     camera, faces, head = load_camera(first.camera), face_positions_mm(model, None), run.config.projection
     projector = Projector(model, camera, nuclide, faces, penetration=head.penetration, couch=head.couch, device=device)
@@ -139,7 +139,7 @@ def sources_of(run: Run, patient: str) -> list[Path]:
     """Patient model, sample table and projections: what the virtual data consist of."""
     model = run.need("model", "segment", patient=patient)
     prior = run.path("prior", patient=patient)
-    images = [prior] if "prior_image" in run.cohort.rows_of(patient)[0].paths else []
+    images = [prior] if run.cohort.has_prior(patient) else []
     return [model, run.need("samples", "sample-uptake", patient=patient), *images, *chunk_paths(run, patient)]
 
 
