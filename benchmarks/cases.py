@@ -26,8 +26,7 @@ def patient(seed: int, grid_mm: float = GRID_MM) -> PatientModel:
     """Patient model of a synthetic anatomy."""
     phantom = draw_phantom(np.random.default_rng(seed))
     low, high = phantom.extent_mm(20.0)
-    shape = tuple(int(n) for n in np.ceil((high - low) / CT_MM))
-    grid = Grid.axis_aligned(shape, CT_MM, low + CT_MM / 2)
+    grid = Grid.covering(low, high, CT_MM)
     sampled = phantom.on_grid(grid)
     return build_model(Volume(sampled.hu, grid, "CT", "HU"), Volume(sampled.labels, grid, "labels", "1"), grid_mm)
 

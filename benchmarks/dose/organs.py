@@ -28,8 +28,7 @@ def patient(seed: int) -> tuple[np.ndarray, np.ndarray, Grid]:
     """Partial densities (3, I, J, K), organ masks (R, I, J, K) and grid of a synthetic patient."""
     phantom = draw_phantom(np.random.default_rng(seed))
     low, high = phantom.extent_mm(AROUND_MM)
-    shape = tuple(int(n) for n in np.ceil((high - low) / VOXEL_MM))
-    grid = Grid.axis_aligned(shape, VOXEL_MM, low + VOXEL_MM / 2)
+    grid = Grid.covering(low, high, VOXEL_MM)
     sampled = phantom.on_grid(grid)
     density = (partial_density_from_hu(sampled.hu) * sampled.body).astype(np.float32)
     return density, np.stack([sampled.labels == label_of_name()[n] for n in ORGANS]), grid

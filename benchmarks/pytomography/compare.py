@@ -22,9 +22,10 @@ from benchmarks.cases import patient, uptakes
 from planardose.heads import face_positions_mm
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.attenuation import mu_per_mm
-from planardose.physics.collimator import FWHM_PER_SIGMA, fwhm_mm
+from planardose.physics.collimator import fwhm_mm
 from planardose.recon.projector import Projector
 from planardose.sim.montecarlo import simulate_views
+from planardose.units import FWHM_PER_SIGMA
 
 SEED, REPEATS, MM_PER_CM = 21, 15, 10.0
 DISTANCES_MM = np.arange(0.0, 801.0, 10.0)

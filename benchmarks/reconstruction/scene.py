@@ -58,8 +58,7 @@ def scene_grid(patient: DemoPatient, phantom: Phantom, pixel_mm: float, spacing_
     stop = np.maximum(high + 20.0, wide_high)
     start[2] = 0.5 * (low[2] + high[2] - length)
     stop[2] = start[2] + length
-    shape = np.ceil((stop - start) / spacing_mm).astype(int)
-    return Grid.axis_aligned(tuple(int(n) for n in shape), spacing_mm, start + 0.5 * spacing_mm)
+    return Grid.covering(start, stop, spacing_mm)
 
 
 def _breathed(still: Anatomy, moved: Anatomy) -> Anatomy:

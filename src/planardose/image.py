@@ -46,6 +46,12 @@ class Grid:
         affine[:3, 3] = first_centre_mm
         return cls(shape, affine)
 
+    @classmethod
+    def covering(cls, low_mm, high_mm, spacing_mm) -> "Grid":
+        """Grid along +R, +A, +S from the corner `low_mm` (3,), RAS mm, with as many voxels as reach `high_mm` (3,)."""
+        count = np.ceil((np.asarray(high_mm) - low_mm) / spacing_mm)
+        return cls.axis_aligned(tuple(count), spacing_mm, low_mm + np.asarray(spacing_mm) / 2)
+
     @property
     def spacing_mm(self) -> np.ndarray:
         """(3,) float64: voxel size along i, j, k in mm."""

@@ -12,6 +12,7 @@ HOURS_PER_DAY = 24.0
 MM3_PER_ML = 1000.0
 BQ_PER_MBQ = 1e6
 MBQ_PER_KBQ = 1e-3
+FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))  # of a Gaussian
 
 
 def hours_between(start: datetime, end: datetime) -> float:

@@ -30,6 +30,13 @@ def test_axis_aligned_grid_and_its_box():
     np.testing.assert_allclose(high, [13, -12.5, 44])
 
 
+def test_a_grid_that_covers_a_box_starts_at_its_corner_and_reaches_its_end():
+    grid = Grid.covering((9, -21.5, 28), (12.5, -12.5, 44), (2, 3, 4))
+    assert grid.shape == (2, 3, 4)
+    np.testing.assert_allclose(grid.bounds_mm(), [(9, -21.5, 28), (13, -12.5, 44)])
+    assert Grid.covering(np.zeros(3), np.full(3, 10.1), 5.0).shape == (3, 3, 3)
+
+
 def test_same_as_sees_a_shift_a_shape_and_a_flip():
     grid = Grid.axis_aligned((2, 3, 4), (2, 3, 4), (0, 0, 0))
     assert grid.same_as(Grid.axis_aligned((2, 3, 4), (2, 3, 4), (0.01, 0, 0)))

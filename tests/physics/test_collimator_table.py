@@ -11,7 +11,6 @@ from planardose.io.cache import FOLDER_VARIABLE
 from planardose.library import load_camera
 from planardose.physics import collimator_table as module
 from planardose.physics.collimator import (
-    FWHM_PER_SIGMA,
     fwhm_mm,
     geometric_efficiency,
     hexagon_autocorrelation,
@@ -30,6 +29,7 @@ from planardose.physics.collimator_trace import trace_transmission
 from planardose.physics.compton import sample_cosine, scattered_energy_kev
 from planardose.physics.form_factors import HC_KEV_ANGSTROM
 from planardose.physics.lead_scatter_kernel import LINES
+from planardose.units import FWHM_PER_SIGMA
 
 MELP, MEGP = load_camera("siemens_symbia_melp"), load_camera("ge_670_megp")
 HE = replace(MELP, name="he", hole_mm=4.0, septum_mm=2.0, length_mm=59.7)

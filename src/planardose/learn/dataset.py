@@ -13,10 +13,10 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from planardose.errors import InputError
 from planardose.io.samples import read_samples
-from planardose.physics.collimator import FWHM_PER_SIGMA
 from planardose.planar import EnergyWindow
 from planardose.run import Run
 from planardose.seeds import rng_for
+from planardose.units import FWHM_PER_SIGMA
 
 WARP_MM, WARP_LENGTH_MM = 3.0, 150.0  # standard deviation per axis of what moves beyond the shift; smoothing, FWHM
 GAIN, GAIN_LENGTH_MM = 0.04, 100.0  # standard deviation of a view's gain; smoothing, FWHM

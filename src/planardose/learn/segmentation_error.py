@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
-from planardose.physics.collimator import FWHM_PER_SIGMA
+from planardose.units import FWHM_PER_SIGMA
 
 OFFSET_MM, LOCAL_MM = 1.5, 1.5  # standard deviations: of a whole surface, and of its ups and downs
 LENGTH_MM = 20.0  # over which those are smooth (FWHM)

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from planardose.library import Camera
+from planardose.units import FWHM_PER_SIGMA
 
-FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 FINE = 400  # samples per hole width in the tabulated line response
 
 

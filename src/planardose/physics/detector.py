@@ -10,9 +10,9 @@ from scipy.special import ndtr
 
 from planardose.library import Camera
 from planardose.physics.attenuation import linear_attenuation_per_mm
-from planardose.physics.collimator import FWHM_PER_SIGMA
 from planardose.physics.crystal import BINS, NODES_KEV, Slabs, crystal_table, first_interaction, interacting_per_mm
 from planardose.planar import EnergyWindow
+from planardose.units import FWHM_PER_SIGMA
 
 
 def slabs_of(camera: Camera) -> Slabs:

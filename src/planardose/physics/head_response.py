@@ -9,7 +9,6 @@ from scipy.special import ndtr
 
 from planardose.library import Camera
 from planardose.physics.collimator import (
-    FWHM_PER_SIGMA,
     geometric_efficiency,
     hexagon_autocorrelation,
     intrinsic_fwhm_mm,
@@ -18,6 +17,7 @@ from planardose.physics.collimator import (
 from planardose.physics.detector import detection_efficiency
 from planardose.physics.penetration import lead_counts, lead_image
 from planardose.planar import EnergyWindow
+from planardose.units import FWHM_PER_SIGMA
 
 STENCIL = 24  # samples per hole width
 OUTSIDE = 1e-3  # share of the geometric counts that may fall outside a kernel

@@ -8,8 +8,8 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from planardose.image import Grid, Volume
 from planardose.patient_model import PatientModel
 from planardose.recon.qplanar import nonnegative_solution
+from planardose.units import FWHM_PER_SIGMA
 
-FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 PARTS = 3  # points per voxel and axis
 FWHM_MM = (0.0, 30.0)  # searched
 FWHM_STEP_MM = 1.0

@@ -60,7 +60,7 @@ def resampled(image: Volume, model: PatientModel, image_from_ct: np.ndarray) -> 
 def coarse_grid(grid: Grid, step_mm: float) -> Grid:
     """RAS-aligned grid of cubic voxels over another grid's box."""
     low, high = grid.bounds_mm()
-    return Grid.axis_aligned(tuple(np.ceil((high - low) / step_mm).astype(int)), step_mm, low + step_mm / 2)
+    return Grid.covering(low, high, step_mm)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from planardose.image import Grid
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.recon.qplanar import nonnegative_solution
+from planardose.units import FWHM_PER_SIGMA
 
 FINER = 2  # voxels of a registered image per voxel of the model's grid, along each axis
 FWHM_MM = (4.0, 6.0, 8.0, 10.0, 13.0, 16.0)  # of the image: the one that fits best is taken
@@ -72,7 +73,7 @@ def _moved_means(fine: int, by: float) -> np.ndarray:
 
 def voxel_kernel(fwhm_mm: float, step_mm: float) -> np.ndarray:
     """Weights (2n + 1,) with which an evenly filled voxel of a line shows in its neighbours' means after a blur."""
-    sigma = fwhm_mm / np.sqrt(8 * np.log(2)) / step_mm
+    sigma = fwhm_mm / FWHM_PER_SIGMA / step_mm
     n = int(np.ceil(4 * sigma)) + 1
     u = (np.arange(64) + 0.5) / 64 - 0.5
     offset = np.arange(-n, n + 1)[:, None, None] + u[:, None] - u

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from planardose.image import Grid
+from planardose.units import FWHM_PER_SIGMA
 
 WAVES = 48
 
@@ -15,7 +16,7 @@ CORTEX_MM = 6.0  # depth scale of the cortex: half the thickness of the renal pa
 def gaussian_field(grid: Grid, length_mm: float, seed: int) -> np.ndarray:
     """(I, J, K) float64 Gaussian field, mean 0, standard deviation 1, smoothed over `length_mm` (FWHM)."""
     rng = np.random.default_rng(seed)
-    sigma = length_mm / np.sqrt(8 * np.log(2)) / grid.spacing_mm
+    sigma = length_mm / FWHM_PER_SIGMA / grid.spacing_mm
     field = ndimage.gaussian_filter(rng.standard_normal(grid.shape), sigma, mode="wrap")
     return (field - field.mean()) / max(field.std(), 1e-12)
 
@@ -45,7 +46,7 @@ class WaveField:
     def at(self, points: np.ndarray) -> np.ndarray:
         """(N,) float32 at points (N, 3) in mm."""
         rng = np.random.default_rng(self.seed)
-        sigma = self.length_mm / np.sqrt(8 * np.log(2))
+        sigma = self.length_mm / FWHM_PER_SIGMA
         waves = (rng.standard_normal((3, WAVES)) / (np.sqrt(2) * sigma)).astype(np.float32)
         phase = rng.uniform(0, 2 * np.pi, WAVES).astype(np.float32)
         return np.cos(points.astype(np.float32) @ waves + phase).sum(axis=1) * np.float32(np.sqrt(2 / WAVES))

@@ -142,8 +142,7 @@ def sweep_grid(patient: DemoPatient, camera: Camera, spacing_mm: float) -> Grid:
     low, high = patient.grid.bounds_mm()
     length = MATRIX[0] * camera.pixel_mm
     start = np.array([low[0] - 20.0, low[1] - 20.0, 0.5 * (low[2] + high[2] - length)])
-    shape = np.ceil((np.array([high[0] + 20.0, high[1] + 20.0, start[2] + length]) - start) / spacing_mm).astype(int)
-    return Grid.axis_aligned((int(shape[0]), int(shape[1]), int(shape[2])), spacing_mm, start + 0.5 * spacing_mm)
+    return Grid.covering(start, np.array([high[0] + 20.0, high[1] + 20.0, start[2] + length]), spacing_mm)
 
 
 def _faces(body: np.ndarray, grid: Grid, axis_mm: float, rng: np.random.Generator) -> tuple[tuple, tuple]:

@@ -118,10 +118,7 @@ def draw_patient(
     low, high = phantom.extent_mm(CT_MARGIN_MM)
     # the field of view is not centred on the anatomy's own axes
     low[:2] -= general.uniform(0.0, 12.0, 2)
-    shape = np.ceil((high - low) / spacing_mm).astype(int)
-    grid = Grid.axis_aligned(
-        (int(shape[0]), int(shape[1]), int(shape[2])), spacing_mm, low + 0.5 * np.array(spacing_mm)
-    )
+    grid = Grid.covering(low, high, spacing_mm)
     injected_mbq = round(float(general.uniform(7000.0, 7600.0)), 1)
     injected_at = FIRST_DAY + timedelta(days=7 * (number - 1), minutes=int(general.integers(0, 180)))
     classes = tuple(dict.fromkeys(source_name(p.label) if p.label else REMAINDER for p in phantom.parts))

@@ -10,14 +10,14 @@ import numpy as np
 from scipy import ndimage
 
 from planardose.image import Grid, Volume
+from planardose.organs import LESION_BASE
 from planardose.sim.texture import gaussian_field
-from planardose.units import sphere_radius_mm
+from planardose.units import FWHM_PER_SIGMA, sphere_radius_mm
 
 ORGAN_SPREAD, LESION_SPREAD = 0.3, 0.4  # standard deviation of the logarithm of each organ's and lesion's factor
 OTHER_TEXTURE = 0.15  # coefficient of variation of what the therapy's texture does not share
 WRONG_TEXTURE = 0.35  # of an image that shares none
 OTHER_LENGTH_MM = 25.0
-LESION_BASE = 1000
 FALSE_LESIONS = 4
 FALSE_ML = (2.0, 12.0)
 FALSE_CONTRAST = (8.0, 25.0)  # over the body's mean
@@ -103,9 +103,8 @@ def _add_false(uptake: np.ndarray, body: np.ndarray, grid: Grid, rng: np.random.
 def _seen(uptake: Volume, body: np.ndarray, look: Look, rng: np.random.Generator) -> Volume:
     """Displaced, blurred, noisy, on the scanner's grid."""
     low, high = uptake.grid.bounds_mm()
-    shape = np.ceil((high - low) / VOXEL_MM).astype(int)
-    grid = Grid.axis_aligned(tuple(int(n) for n in shape), VOXEL_MM, low + VOXEL_MM / 2)
-    sigma = look.fwhm_mm / np.sqrt(8 * np.log(2))
+    grid = Grid.covering(low, high, VOXEL_MM)
+    sigma = look.fwhm_mm / FWHM_PER_SIGMA
     points = [
         (grid.axis_mm(a) - look.shift_mm[a] - uptake.grid.axis_mm(a)[0]) / uptake.grid.spacing_mm[a] for a in range(3)
     ]

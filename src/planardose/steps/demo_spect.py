@@ -75,8 +75,7 @@ def _box(patient: DemoPatient, spacing_mm: float, z_mm: tuple[float, float] | No
     low, high = low - 20.0, high + 20.0
     if z_mm is not None:
         low[2], high[2] = z_mm
-    shape = np.ceil((high - low) / spacing_mm).astype(int)
-    return Grid.axis_aligned(tuple(int(n) for n in shape), spacing_mm, low + 0.5 * spacing_mm)
+    return Grid.covering(low, high, spacing_mm)
 
 
 def pose_of(patient: DemoPatient, acquisition: Acquisition, seed: int) -> Pose:

@@ -131,7 +131,7 @@ def liver_in_torso() -> Scene:
     phantom = Phantom(parts, np.ones(3), ())
     low, high = phantom.extent_mm(16.0)
     low[2], high[2] = TRUNK_MM
-    grid = Grid.axis_aligned(tuple(np.ceil((high - low) / 8.0).astype(int)), 8.0, low + 4.0)
+    grid = Grid.covering(low, high, 8.0)
     sampled = phantom.on_grid(grid)
     liver = np.where(sampled.labels == label_of_name()["liver"], 1.0, 0.0)
     face = grid.axis_mm(1)[np.flatnonzero(sampled.body.any(axis=(0, 2)))[[-1, 0]]] + np.array([30.0, -30.0])
