@@ -166,6 +166,8 @@ def test_localizer_copies_and_other_modalities_are_left_out(tmp_path: Path):
     first.save_as(tmp_path / "copy.dcm")
     first.ImageType, first.SOPInstanceUID = ["ORIGINAL", "PRIMARY", "LOCALIZER"], "2.25.1"
     first.save_as(tmp_path / "scout.dcm")
+    first.ImageType, first.SOPInstanceUID = "LOCALIZER", "2.25.4"  # pydicom gives a single value as text
+    first.save_as(tmp_path / "other_scout.dcm")
     first.Modality, first.ImageType = "PT", ["ORIGINAL", "PRIMARY"]
     first.save_as(tmp_path / "pet.dcm")
     report = pydicom.dcmread(tmp_path / "CT0002.dcm")

@@ -25,6 +25,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # a picture of a page or screen; its multi-frame kinds are below
 IMAGE_STORAGE = (CT_IMAGE_STORAGE, NM_IMAGE_STORAGE)
 STARTS = (  # where a start may stand, beside AcquisitionDateTime; the last are of processing rather than of acquisition
     ("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "AcquisitionTime"), ("ContentDate", "ContentTime"),
@@ -176,6 +177,16 @@ def pixels(ds: Dataset, where: str):
         ) from None
 
 
+def earliest(datasets: list[Dataset]) -> datetime | None:
+    """Earliest start of the acquisitions, as far as their headers tell."""
+    return min(on_one_clock([s for s in map(datetime_of, datasets) if s is not None]), default=None)
+
+
+def on_one_clock(starts: list[datetime]) -> list[datetime]:
+    """Starts that all carry a zone, or none: where only some files name it, they share the clock."""
+    return starts if all(s.tzinfo for s in starts) else [s.replace(tzinfo=None) for s in starts]
+
+
 def utc_offset_of(ds: Dataset) -> timedelta | None:
     """TimezoneOffsetFromUTC (0008,0201), ``+HHMM``; None where the header has none that can be read."""
     found = OFFSET.fullmatch(str(ds.get("TimezoneOffsetFromUTC") or "").strip())
@@ -187,12 +198,23 @@ def _offset(sign: str, hours: str, minutes: str) -> timedelta:
     return -size if sign == "-" else size
 
 
+def listed(value: object) -> list:
+    """The values of an attribute that may be missing, single or many: pydicom gives a single one alone."""
+    if value is None or value == "":
+        return []
+    return [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+
+
+def words_of(ds: Dataset, name: str) -> list[str]:
+    """Values of an attribute, as ImageType, in upper case."""
+    return [str(x).upper() for x in listed(ds.get(name))]
+
+
 def numbers(ds: Dataset, name: str, count: int, where: str) -> tuple[float, ...]:
     """The `count` finite numbers of an attribute; `InputError` where it is missing, of another length or no number."""
     value = ds.get(name)
-    values = list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
     try:
-        found = tuple(float(x) for x in values)
+        found = tuple(float(x) for x in listed(value))
     except (TypeError, ValueError):
         found = ()
     if len(found) != count or not all(math.isfinite(x) for x in found):

@@ -6,11 +6,10 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.image import Volume
-from planardose.io.dicom_common import read_datasets, understood
+from planardose.io.dicom_common import SECONDARY_CAPTURE, read_datasets, understood, words_of
 from planardose.io.dicom_slices import volume_of_slices
 
 UNSCANNED_HU = -1024.0
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below
 
 
 def read_ct_series(path: Path, where: str) -> Volume:
@@ -58,5 +57,4 @@ def _is_ct_slice(ds: Dataset) -> bool:
     if str(ds.get("SOPClassUID") or "").startswith(SECONDARY_CAPTURE) and not ds.get("ImagePositionPatient"):
         return False
     modality = str(ds.get("Modality") or "CT")
-    kind = [str(x).upper() for x in ds.get("ImageType") or []]
-    return modality == "CT" and "PixelData" in ds and "LOCALIZER" not in kind
+    return modality == "CT" and "PixelData" in ds and "LOCALIZER" not in words_of(ds, "ImageType")

@@ -12,12 +12,15 @@ from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
 from planardose.io.dicom_common import (
+    SECONDARY_CAPTURE,
     datetime_of,
     numbers,
     odd_source_of_start,
+    on_one_clock,
     pixels,
     read_datasets,
     understood,
+    words_of,
 )
 from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_nm_write import write_planar
@@ -36,7 +39,6 @@ SAME_START_S = 300.0  # two one-head files that start further apart are not one 
 SAME_PIXEL = 0.001  # relative difference of pixel sizes that headers round differently
 SAME_VISIT_S = 3600.0  # the same for views beside the pair, which follow it
 TWICE = {"DECY": "decay", "ATTN": "attenuation", "SCAT": "scatter"}  # CorrectedImage: what would be corrected twice
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 ODD_TOTAL = 0.01  # of the counts: a larger difference from CountsAccumulated is noted
 
 
@@ -136,7 +138,7 @@ def _nm_images(datasets: list[Dataset], camera: Camera | None, where: str) -> tu
     pictures = len(images) - len(measured) if measured else 0
     images = measured or images
     for ds in images:
-        kind = _kind(ds)
+        kind = words_of(ds, "ImageType")
         if len(kind) > 2 and kind[2] not in STILL_OR_SWEPT:
             raise InputError(
                 where,
@@ -153,13 +155,7 @@ def _is_picture(ds: Dataset) -> bool:
     """Whether an image shows a screen or a page rather than counts, as far as the header says."""
     sop_class = str(ds.get("SOPClassUID") or "")
     captured = sop_class == SECONDARY_CAPTURE or sop_class.startswith(f"{SECONDARY_CAPTURE}.")
-    return captured or int(ds.get("SamplesPerPixel") or 1) != 1 or "SCREEN SAVE" in _kind(ds)
-
-
-def _kind(ds: Dataset) -> list[str]:
-    """Values of ImageType in upper case; a single one is a string."""
-    value = ds.get("ImageType") or []
-    return [str(x).upper() for x in ([value] if isinstance(value, str) else value)]
+    return captured or int(ds.get("SamplesPerPixel") or 1) != 1 or "SCREEN SAVE" in words_of(ds, "ImageType")
 
 
 def _check_uncorrected(ds: Dataset, kind: list[str], camera: Camera | None, where: str) -> None:
@@ -170,8 +166,7 @@ def _check_uncorrected(ds: Dataset, kind: list[str], camera: Camera | None, wher
     raw = "raw counts, corrected for uniformity and energy at most"
     if len(kind) > 3 and kind[3] == "TRANSMISSION":
         raise InputError(where, "a transmission image", "an emission image", "leave it out of the folder")
-    corrected = ds.get("CorrectedImage") or []
-    found = {corrected.upper()} if isinstance(corrected, str) else {str(x).upper() for x in corrected}
+    found = set(words_of(ds, "CorrectedImage"))
     done = [f"{name} ({key})" for key, name in TWICE.items() if key in found]
     if done:
         raise InputError(
@@ -262,7 +257,7 @@ def _start(
     files: list[Dataset], of_pair: list[int], acquired_at: datetime | None, where: str, key: str
 ) -> tuple[datetime, list[str]]:
     """Earliest start of the pair's files (numbers `of_pair`), the sheet's where the header has none; and notes."""
-    starts = _comparable([s for s in (datetime_of(files[n]) for n in of_pair) if s is not None])
+    starts = on_one_clock([s for s in (datetime_of(files[n]) for n in of_pair) if s is not None])
     if not starts and acquired_at is None:
         raise InputError(
             where,
@@ -287,7 +282,7 @@ def _start(
 
 def _apart(others: list[datetime | None], first: datetime, where: str) -> list[str]:
     """Notes on files of views beside the pair that started at another time; refuses another visit."""
-    apart = [abs((a - b).total_seconds()) for a, b in (_comparable([first, s]) for s in others if s is not None)]
+    apart = [abs((a - b).total_seconds()) for a, b in (on_one_clock([first, s]) for s in others if s is not None)]
     if apart and max(apart) > SAME_VISIT_S:
         raise InputError(
             where,
@@ -299,11 +294,6 @@ def _apart(others: list[datetime | None], first: datetime, where: str) -> list[s
     if apart and max(apart) > SAME_START_S:
         notes.append(f"views beside the pair started {max(apart) / 60:.0f} min from it: taken as simultaneous")
     return notes
-
-
-def _comparable(starts: list[datetime]) -> list[datetime]:
-    """Starts that all carry a zone, or none: where only some files name it, they share the clock."""
-    return starts if all(s.tzinfo for s in starts) else [s.replace(tzinfo=None) for s in starts]
 
 
 def _one_timing(timings: list[Timing], of_pair: list[int], where: str) -> Timing:
@@ -366,7 +356,7 @@ def turned(pair: PlanarPair) -> PlanarPair:
 
 def _count_notes(files: list[Dataset], counts: np.ndarray) -> list[str]:
     """Notes on derived images, totals and saturation."""
-    derived = any("DERIVED" in _kind(ds) for ds in files)
+    derived = any("DERIVED" in words_of(ds, "ImageType") for ds in files)
     notes = ["ImageType says DERIVED: are these the counts as they were acquired?"] * derived
     totals = [str(ds.get("CountsAccumulated") or "") for ds in files]
     if all(t.isdigit() for t in totals) and abs(sum(map(int, totals)) - counts.sum()) > ODD_TOTAL * counts.sum():

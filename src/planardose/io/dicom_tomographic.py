@@ -11,12 +11,14 @@ from planardose.errors import InputError
 from planardose.frames import ras_from_lps
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import (
-    datetime_of,
+    earliest,
+    listed,
     numbers,
     pixels,
     read_datasets,
     rescale,
     understood,
+    words_of,
 )
 from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_slices import volume_of_slices
@@ -79,33 +81,18 @@ def _pet(slices: list[Dataset], where: str) -> ActivityImage:
     if len(units) > 1:
         raise InputError(where, f"slices in {len(units)} different Units", "one PET series", "keep one in the folder")
     for ds in slices:
-        kind = str((_listed(ds.get("SeriesType")) or [""])[0]).upper()
+        kind = (words_of(ds, "SeriesType") or [""])[0]
         if kind and kind not in STILL_SERIES:
             raise InputError(where, f"SeriesType {kind}", "a STATIC or WHOLE BODY series", "give one summed image")
         if ds.get("RescaleSlope") in (None, ""):
             raise InputError(where, "a PET slice has no RescaleSlope", "a slope on every slice", "export it again")
     unit = BQ_ML if units == {"BQML"} else ARBITRARY
     volume = volume_of_slices(slices, "PET", QUANTITY, unit, 0.0, where)
-    return ActivityImage(volume, "PT", _earliest(slices))
-
-
-def _listed(value) -> list:
-    """The values of an attribute that may be missing, single or many."""
-    if value in (None, ""):
-        return []
-    return [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
-
-
-def _earliest(datasets: list[Dataset]) -> datetime | None:
-    """Earliest start; where only some files name their zone, all share the clock."""
-    starts = [s for s in map(datetime_of, datasets) if s is not None]
-    if not all(s.tzinfo for s in starts):
-        starts = [s.replace(tzinfo=None) for s in starts]
-    return min(starts, default=None)
+    return ActivityImage(volume, "PT", earliest(slices))
 
 
 def _spect(objects: list[Dataset], where: str) -> ActivityImage:
-    kinds = [([str(x).upper() for x in _listed(ds.get("ImageType"))] + [""] * 3)[2] for ds in objects]
+    kinds = [(words_of(ds, "ImageType") + [""] * 3)[2] for ds in objects]
     chosen = [ds for ds, kind in zip(objects, kinds, strict=True) if kind == "RECON TOMO"]
     if len(chosen) != 1:
         found = ", ".join(sorted({k or "?" for k in kinds}))
@@ -121,12 +108,12 @@ def _spect(objects: list[Dataset], where: str) -> ActivityImage:
     slope, intercept, unit = _scale(ds, where)
     data = (stored[_order(ds, len(stored), where)] * slope + intercept).astype(np.float32).transpose(2, 1, 0)
     grid = Grid(data.shape, ras_from_lps @ _lps_affine(ds, where))
-    return ActivityImage(Volume(data, grid, QUANTITY, unit), "NM", _earliest([ds]), _duration_s(ds))
+    return ActivityImage(Volume(data, grid, QUANTITY, unit), "NM", earliest([ds]), _duration_s(ds))
 
 
 def _order(ds: Dataset, frames: int, where: str) -> np.ndarray:
     """Indices of the frames in the order of their slice numbers (SliceVector, from 1)."""
-    vector = [int(x) for x in _listed(ds.get("SliceVector"))]
+    vector = [int(x) for x in listed(ds.get("SliceVector"))]
     if not vector and int(ds.get("NumberOfSlices") or 0) == frames:
         vector = list(range(1, frames + 1))
     if frames < 2 or sorted(vector) != list(range(1, frames + 1)):

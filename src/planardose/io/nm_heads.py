@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import pixels, rescale
+from planardose.io.dicom_common import listed, pixels, rescale
 from planardose.planar import EnergyWindow
 
 VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
@@ -140,10 +140,9 @@ def _images(ds: Dataset, where: str) -> np.ndarray:
 
 
 def _vector(ds: Dataset, name: str, n: int, where: str) -> list[int] | None:
-    value = ds.get(name)
-    if value is None or value == "":
+    vector = [int(x) for x in listed(ds.get(name))]
+    if not vector:
         return None
-    vector = [int(x) for x in (value if hasattr(value, "__iter__") else [value])]
     if len(vector) != n or min(vector) < 1:
         raise InputError(where, f"{name} has {len(vector)} values for {n} frames", "one positive value per frame")
     return vector
@@ -154,7 +153,7 @@ def _windows(
 ) -> dict[int, EnergyWindow]:
     """Windows by their number in the file: those that EnergyWindowVector (`told`) names, without it all there are."""
     do = decide(key, "windows_kev")
-    listed = (
+    edges = (
         [
             [(x.get("EnergyWindowLowerLimit"), x.get("EnergyWindowUpperLimit"))
              for x in item.get("EnergyWindowRangeSequence") or []]
@@ -163,7 +162,7 @@ def _windows(
         if by_hand is None
         else [[tuple(w)] for w in by_hand]
     )  # fmt: skip
-    numbers = sorted(set(told or range(1, max(len(listed), 1) + 1)))
+    numbers = sorted(set(told or range(1, max(len(edges), 1) + 1)))
     if by_hand is not None and len(by_hand) < numbers[-1]:
         raise InputError(
             where,
@@ -173,7 +172,7 @@ def _windows(
         )
     windows = {}
     for n in numbers:
-        ranges = listed[n - 1] if n <= len(listed) else []
+        ranges = edges[n - 1] if n <= len(edges) else []
         if len(ranges) > 1:
             raise InputError(where, f"energy window {n} has {len(ranges)} ranges", "one range per window", do)
         if not ranges or None in ranges[0]:
@@ -190,10 +189,7 @@ def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list, whe
     items = ds.get("DetectorInformationSequence") or []
     item = items[detector - 1] if len(items) >= detector else (items[0] if single and items else Dataset())
     along_row, down = _orientation(item, ds if single else Dataset())
-    radial = item.get("RadialPosition")
-    radial = [
-        float(x) for x in (radial if hasattr(radial, "__iter__") and not isinstance(radial, str) else [radial]) if x
-    ]
+    radial = [float(x) for x in listed(item.get("RadialPosition")) if x]
     words = " ".join(str(ds.get(name) or "") for name in ("ImageID", "SeriesDescription")) if single else ""
     degrees = _degrees(item.get("StartAngle"), where)
     return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), _view_of_text(words),
@@ -206,7 +202,7 @@ def _orientation(item: Dataset, ds: Dataset) -> tuple[np.ndarray | None, np.ndar
     if cosines is not None and len(cosines) == 6:
         along_row, down = np.array(cosines, dtype=float).reshape(2, 3)
         return along_row, down
-    values = [str(x) for x in ds.get("PatientOrientation") or []]
+    values = [str(x) for x in listed(ds.get("PatientOrientation"))]
     if len(values) == 2 and all(x and set(x) <= set(PATIENT_AXES) for x in values):
         return _towards(values[0]), _towards(values[1])
     return None, None

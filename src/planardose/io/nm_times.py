@@ -1,14 +1,14 @@
 """How long an NM image was acquired: static duration, or the exposure of each point in a whole-body sweep."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
+from planardose.io.dicom_common import words_of
+from planardose.io.planar_file import axial_field_mm
 from planardose.library import Camera
-
-if TYPE_CHECKING:  # the field is asked for where no DICOM is read
-    from pydicom.dataset import Dataset
 
 SWEEPS = {"1PS": 1, "2PS": 2, "PCN": 1}  # PS3.3 C.8.4.9 WholeBodyTechnique: passes over the patient
 SHORTEST = 0.5  # of the camera's field: a sweep may count its travel alone
@@ -26,17 +26,8 @@ class Timing:
     notes: tuple[str, ...] = ()
 
 
-def axial_field_mm(camera: Camera | None, where: str) -> float:
-    """Axial length of the field; without a camera, which only a sweep needs, an `InputError`."""
-    if camera is None:
-        raise InputError(
-            where, "a sweep, whose exposure depends on the camera's field", "the camera", "name the camera"
-        )
-    return camera.field_mm[0]
-
-
 def timing_of(
-    ds: "Dataset", camera: Camera | None, where: str, key: str = "", seconds_per_row: float | None = None
+    ds: Dataset, camera: Camera | None, where: str, key: str = "", seconds_per_row: float | None = None
 ) -> Timing:
     """Timing of one NM object.
 
@@ -58,10 +49,8 @@ def timing_of(
     InputError
         Where velocity or duration are missing or absurd, or the whole-body technique is no sweep (MSP).
     """
-    kind = [str(x).upper() for x in ds.get("ImageType") or []]
-    told = ds.get("WholeBodyTechnique") or []
     # a value per pass or head, usually all the same
-    technique = "\\".join(sorted({str(x).upper() for x in ([told] if isinstance(told, str) else told)}))
+    technique = "\\".join(sorted(set(words_of(ds, "WholeBodyTechnique"))))
     seconds = float(ds.get("ActualFrameDuration") or 0) / 1000
     if technique and technique not in SWEEPS:
         raise InputError(
@@ -76,7 +65,7 @@ def timing_of(
         field_mm = axial_field_mm(camera, where)
         known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds)  # a shorter one may be in cm
         return _by_hand(seconds_per_row, passes * known_mm / field_mm, seconds)
-    if "WHOLE BODY" not in kind and not technique and not ds.get("ScanVelocity"):
+    if "WHOLE BODY" not in words_of(ds, "ImageType") and not technique and not ds.get("ScanVelocity"):
         if seconds <= 0:
             raise InputError(
                 where,
@@ -110,7 +99,7 @@ def _disagree(seconds: float, duration: float) -> bool:
     return seconds > 0 and not 1 / DISAGREEMENT <= seconds / duration <= DISAGREEMENT
 
 
-def _matrix_mm(ds: "Dataset") -> float:
+def _matrix_mm(ds: Dataset) -> float:
     """Length of the image along the patient."""
     return int(ds.Rows) * float((ds.get("PixelSpacing") or [0])[0])
 
@@ -120,7 +109,7 @@ def _sweep(
     length: float,
     seconds: float,
     passes: int,
-    ds: "Dataset",
+    ds: Dataset,
     camera: Camera | None,
     where: str,
     key: str,

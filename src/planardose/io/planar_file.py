@@ -13,7 +13,6 @@ import numpy as np
 from planardose import plausible
 from planardose.errors import InputError, shown
 from planardose.io.files import atomic, with_ending, write_text
-from planardose.io.nm_times import axial_field_mm
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, MoreViews, PlanarPair
 from planardose.times import parse_time
@@ -267,6 +266,15 @@ def _distances(meta: dict, views: int, where: str) -> tuple[float, ...] | None:
     for value in given:
         plausible.HEAD_DISTANCE_MM.check(value, where)
     return given
+
+
+def axial_field_mm(camera: Camera | None, where: str) -> float:
+    """Axial length of the field; without a camera, which only a sweep needs, an `InputError`."""
+    if camera is None:
+        raise InputError(
+            where, "a sweep, whose exposure depends on the camera's field", "the camera", "name the camera"
+        )
+    return camera.field_mm[0]
 
 
 def _times(meta: dict, length_mm: float, camera: Camera | None, where: str) -> tuple[float, float]:
