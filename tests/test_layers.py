@@ -67,6 +67,14 @@ def test_the_layer_test_sees_an_upward_import(tmp_path):
     assert not faults_of(bad, "planardose.learn.bad")
 
 
+def test_the_architecture_names_every_room_and_every_file_of_the_core():
+    page = (SOURCE.parents[1] / "docs/architecture.md").read_text()
+    rooms = [f"{path.parent.name}/" for path in SOURCE.glob("*/__init__.py")]
+    files = [path.stem for path in SOURCE.glob("*.py") if path.stem not in {"__init__", *ABOVE}]
+    above = [f"{name}.py" for name in ABOVE if (SOURCE / f"{name}.py").exists()]
+    assert [name for name in (*rooms, *files, *above) if f"`{name}`" not in page] == []
+
+
 HEAVY = {"torch", "monai", "warp", "nibabel", "pandas", "matplotlib", "scipy", "pydicom", "xraylib", "totalsegmentator"}
 COST = """
 import json, sys, time
