@@ -63,6 +63,11 @@ class Grid:
         return float(abs(np.linalg.det(self.ras_from_voxel[:3, :3]))) / MM3_PER_ML
 
     @property
+    def cube_mm(self) -> float:
+        """Edge of a cube of a voxel's volume, mm."""
+        return float(abs(np.linalg.det(self.ras_from_voxel[:3, :3]))) ** (1 / 3)
+
+    @property
     def is_ras_aligned(self) -> bool:
         """Whether i, j, k run along +R, +A, +S without rotation."""
         m = self.ras_from_voxel[:3, :3]

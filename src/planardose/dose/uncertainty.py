@@ -7,6 +7,11 @@ of the sphere of equal volume has two edges, each known to a voxel (variance a^2
 
 import math
 
+from planardose.dose.constants import dose_constants
+from planardose.image import Grid
+from planardose.organs import is_lesion
+from planardose.units import sphere_radius_mm
+
 
 def volume_relative_u(volume_ml: float, voxel_mm: float, edge_fwhm_mm: float) -> float:
     """Relative standard uncertainty of an organ's volume (and mass).
@@ -21,9 +26,17 @@ def volume_relative_u(volume_ml: float, voxel_mm: float, edge_fwhm_mm: float) ->
     """
     if volume_ml <= 0:
         return math.nan
-    diameter_mm = 2 * (3 * volume_ml * 1000 / (4 * math.pi)) ** (1 / 3)
     u_mm = math.sqrt(voxel_mm**2 / 6 + edge_fwhm_mm**2 / (4 * math.log(2)))
-    return min(3 * u_mm / diameter_mm, 1.0)
+    return min(3 * u_mm / (2 * sphere_radius_mm(volume_ml)), 1.0)
+
+
+def mass_relative_u(organ: str, volume_ml: float, labels: Grid, lesion_edge_fwhm_mm: float) -> float:
+    """`volume_relative_u` of an organ or lesion on the grid of its label map.
+
+    `lesion_edge_fwhm_mm` is the config's; the blur of an organ's edge on the CT is that of ``data/dosimetry.yaml``.
+    """
+    edge_mm = lesion_edge_fwhm_mm if is_lesion(organ) else dose_constants().edge_fwhm_mm
+    return volume_relative_u(volume_ml, labels.cube_mm, edge_mm)
 
 
 def dose_u_gy(own_gy: float, neighbours_gy: float, mass_gy: float, statistics_gy: float) -> float:

@@ -61,6 +61,12 @@ def read_volume(path: Path, quantity: str, unit: str, where: str, dtype=np.float
     return Volume(data.astype(dtype, copy=False), grid, quantity, unit)
 
 
+def read_grid(path: Path) -> Grid:
+    """Grid of a NIfTI of the results, without its voxels."""
+    image = nib.load(path)
+    return Grid(image.shape, image.affine)
+
+
 def _note_other_place(header: nib.Nifti1Header, grid: Grid, where: str) -> None:
     """Tell where the qform puts the image elsewhere than the sform; both are right where the sform is a registration.
 

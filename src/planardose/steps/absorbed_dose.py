@@ -1,17 +1,16 @@
 """Step absorbed-dose: dose map, and organ doses with uncertainty."""
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
 from planardose.dose.constants import dose_constants
 from planardose.dose.local import deposited_joule, dose_map_gy, joule_per_mbq_h, mean_dose_gy
-from planardose.dose.uncertainty import dose_u_gy, volume_relative_u
+from planardose.dose.uncertainty import dose_u_gy, mass_relative_u
 from planardose.image import Volume
 from planardose.io.files import atomic
-from planardose.io.nifti import read_volume, write_volume
+from planardose.io.nifti import read_grid, read_volume, write_volume
 from planardose.library import Nuclide, load_nuclide
-from planardose.organs import OUTSIDE_CT, is_lesion
+from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.physics.warp_runtime import warp_device
 from planardose.run import Run
@@ -78,8 +77,7 @@ def _organ_doses(
     """One row per organ, method and cycle; activity out of the CT has no mass and no row."""
     volumes, masses = model.volumes_ml(), model.masses_g()
     administered = {run.cohort.cycle_of(r): r.administered_mbq / 1000 for r in run.cohort.rows_of(patient)}
-    voxel_mm = _segmentation_voxel_mm(run, patient)
-    of_organs, of_lesions = dose_constants().edge_fwhm_mm, run.config.dose.lesion_edge_fwhm_mm
+    labels = read_grid(run.need("labels", "segment", patient=patient))
     by_photons = _photon_doses(kinetics, model, photons)
     records = []
     for row, photon in zip(kinetics.itertuples(), by_photons.itertuples(), strict=True):
@@ -88,9 +86,8 @@ def _organ_doses(
             continue
         electrons = float(mean_dose_gy(row.tia_mbq_h, masses[n], nuclide))
         per_mbq_h = joule_per_mbq_h(nuclide) / (masses[n] / 1000) + photon.own_per_mbq_h
-        of_mass = (electrons + MASS_POWER * photon.own_per_mbq_h * row.tia_mbq_h) * volume_relative_u(
-            volumes[n], voxel_mm, of_lesions if is_lesion(row.organ) else of_organs
-        )
+        by_mass = electrons + MASS_POWER * photon.own_per_mbq_h * row.tia_mbq_h
+        of_mass = by_mass * mass_relative_u(row.organ, volumes[n], labels, run.config.dose.lesion_edge_fwhm_mm)
         u = dose_u_gy(per_mbq_h * row.tia_mbq_h_u, photon.neighbours_u, of_mass, photon.statistics)
         dose = electrons + photon.gy
         records.append(
@@ -138,12 +135,6 @@ def _photon_doses(kinetics: pd.DataFrame, model: PatientModel, photons: OrganPho
 def _flags(row) -> str:
     flags = row.flags.split(";") if row.flags else []
     return ";".join([*flags, *(["contents_not_wall"] if row.organ in dose_constants().contents else [])])
-
-
-def _segmentation_voxel_mm(run: Run, patient: str) -> float:
-    """Edge of a cube of the volume of a voxel of the label map, mm."""
-    affine = nib.load(run.need("labels", "segment", patient=patient)).affine
-    return float(abs(np.linalg.det(affine[:3, :3]))) ** (1 / 3)
 
 
 def _write_map(run: Run, patient: str, model: PatientModel, nuclide: Nuclide, photons: OrganPhotons) -> None:

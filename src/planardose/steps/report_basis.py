@@ -5,13 +5,12 @@ import math
 import pandas as pd
 
 from planardose.cohort import Row
-from planardose.dose.constants import dose_constants
-from planardose.dose.uncertainty import volume_relative_u
+from planardose.dose.uncertainty import mass_relative_u
 from planardose.dose.uncertainty_parts import uncertainty_parts
 from planardose.image import Volume
 from planardose.io.planar_file import load_pair
 from planardose.library import load_camera, load_nuclide
-from planardose.organs import REMAINDER, is_lesion
+from planardose.organs import REMAINDER
 from planardose.planar import PlanarPair
 from planardose.recon.acquired import without_dead_time
 from planardose.report.basis import PARTS, Basis
@@ -128,8 +127,7 @@ def _parts(
     told = [run.told("organs", "reconstruct", patient=patient, timepoint=n) for n in points.names]
     calibration = max(x["calibration_relative_u"] for x in told)
     fits = kinetics[kinetics.cycle == points.cycle].set_index("organ")
-    voxel_mm, records = (1000 * labels.grid.voxel_ml) ** (1 / 3), []
-    of_organs, of_lesions = dose_constants().edge_fwhm_mm, run.config.dose.lesion_edge_fwhm_mm
+    records = []
     for d in sorted(doses[doses.cycle == points.cycle].itertuples(), key=lambda d: organ_order(d.organ)):
         fit = fits.loc[d.organ]
         if not is_key(d.organ) or not fit.tia_mbq_h:
@@ -137,6 +135,6 @@ def _parts(
         integral_u, data = fit.tia_mbq_h_u / fit.tia_mbq_h, points.series(d.organ, d.method)
         of = uncertainty_parts(data, fit.t_eff_h, integral_u, calibration)
         if of is not None:
-            mass = volume_relative_u(d.volume_ml, voxel_mm, of_lesions if is_lesion(d.organ) else of_organs)
+            mass = mass_relative_u(d.organ, d.volume_ml, labels.grid, run.config.dose.lesion_edge_fwhm_mm)
             records.append((d.organ, of.calibration, of.anatomy, of.curve, mass, d.dose_gy_u / d.dose_gy))
     return pd.DataFrame(records, columns=["organ", *PARTS])
