@@ -15,8 +15,8 @@ from planardose.learn.device import device_of
 from planardose.machine import load, processor
 from planardose.run import Run
 from planardose.sheet import load_cohort
+from planardose.steps.columns import columns
 from planardose.steps.make_demo import make_demo
-from planardose.steps.plan import columns
 
 SEED = 1
 MINUTE = 60.0

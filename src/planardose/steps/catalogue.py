@@ -11,6 +11,7 @@ from planardose.config import Config, Hand, Method
 from planardose.errors import InputError
 from planardose.planar import EnergyWindow
 from planardose.sim.tracer import load_tracer
+from planardose.steps.columns import columns
 from planardose.units import HOURS_PER_DAY
 
 METHODS = {
@@ -21,8 +22,6 @@ METHODS = {
     "unet": "3D network on top of qplanar: the population's, checked on the patient's virtual data, or trained on them",
     "diffusion": "mean of draws around the unet's map that explain both views, with their spread per voxel",
 }
-
-
 STRONG = 0.01  # photons per decay: weaker lines are not listed
 LISTED_FROM_KEV = 30.0
 
@@ -61,7 +60,7 @@ KINDS = {  # heading and the row of an entry
     "cameras": (("camera", "vendor", "collimator", "hole / septum / length, mm", "NaI, mm", "Al, mm", "behind, mm",
                  "field, mm", "dead time"), _camera),
     "nuclides": (("nuclide", "half-life", "photopeak, keV", "scatter windows, keV", "electrons, keV",
-                  "lines from 30 keV and 1 %: keV (%)"), _nuclide),
+                  f"lines from {LISTED_FROM_KEV:g} keV and {100 * STRONG:g} %: keV (%)"), _nuclide),
     "tracers": (("tracer", "at, h", "groups with their median biological half-life, h"), _tracer),
 }  # fmt: skip
 
@@ -75,9 +74,7 @@ def _catalogue(kind: str) -> Iterator[str]:
             rows.append(row_of(name))
         except InputError as fault:
             faults.append(f"{name}: {fault}")
-    widths = [max(len(row[n]) for row in rows) for n in range(len(heading))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from columns(rows)
     yield from faults
     if kind == "nuclides":
         yield "not imaged with this package:"

@@ -1,18 +1,13 @@
 """What a run will do, before it does anything: `planardose plan`."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from planardose.jobs import jobs_of
 from planardose.run import Run
+from planardose.steps.columns import columns
 
 HEADER = ("patient", "time points", "cycles", "nuclide", "tracer", "camera", "organs from", "besides", "jobs")
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def plan(run: Run) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from planardose.jobs import jobs_of
 from planardose.paths import LOCK
 from planardose.run import Run
-from planardose.steps.plan import columns
+from planardose.steps.columns import columns
 
 HEADER = ("patient", "done", "state", "")
 
