@@ -125,7 +125,7 @@ def test_draws_of_an_acquisition_repeat_and_explain_its_counts(finished):
     ("changed", "words"),
     [
         ({"diffusion": SETTINGS["diffusion"] | {"sampling_steps": 4}}, "calibrated for 6 draws of 3 steps"),
-        ({}, "trained for patient model"),
+        ({}, "trained for patient model .*; run 'planardose train-diffusion' again"),
     ],
 )
 def test_weights_of_another_setting_or_patient_model_are_refused(finished, tmp_path, changed, words):

@@ -72,7 +72,8 @@ def diffusion_draws(
     """
     where, device = f"{patient} diffusion weights", str(projector.device)
     denoiser, head = load_denoiser(run.need("diffusion_weights", "train-diffusion", patient=patient), where, device)
-    check_fits(head, patient, sha256_of(run.need("model", "segment", patient=patient)), model.grid.shape, where)
+    of_model = sha256_of(run.need("model", "segment", patient=patient))
+    check_fits(head, patient, of_model, model.grid.shape, where, RETRAIN)
     denoiser.products = products_of(run.config.train.precision, projector.device.type)
     unet = _unet_of(run, patient, head, where, device)
     settings = run.config.diffusion

@@ -65,12 +65,14 @@ def load_network(path: Path, where: str, device: str = "cpu") -> tuple[ResidualM
     return read_weights(path, where, UNET, device)
 
 
-def check_fits(head: Head, patient: str, model_sha256: str, grid: tuple[int, ...], where: str) -> None:
-    """Refuse a network of another patient, patient model or grid with `InputError`."""
+def check_fits(
+    head, patient: str, model_sha256: str, grid: tuple[int, ...], where: str, again: str = RETRAIN
+) -> None:
+    """Refuse a network of another patient, patient model or grid; `head` is of any kind, `again` what to do."""
     for name, found, wanted in (
         ("patient", head.patient, patient),
         ("grid", "x".join(map(str, head.grid)), "x".join(map(str, grid))),
         ("patient model", head.model_sha256[:12], model_sha256[:12]),
     ):
         if found != wanted:
-            raise InputError(where, f"trained for {name} {found}", f"{name} {wanted}", RETRAIN)
+            raise InputError(where, f"trained for {name} {found}", f"{name} {wanted}", again)
