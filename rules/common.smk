@@ -88,7 +88,8 @@ def prior_of(wildcards):
 
 def maps_of(timepoint="{timepoint}"):
     """Patterns of the maps of one time point."""
-    return [PLAN.path("map").replace("{method}", m).replace("{timepoint}", timepoint) for m in PLAN.config.methods_with_map]
+    pattern = PLAN.path("map").replace("{timepoint}", timepoint)
+    return [pattern.replace("{method}", m) for m in PLAN.config.methods_with_map]
 
 
 def maps_u_of():

@@ -1,5 +1,5 @@
-# The patient's network, checked and where asked for trained. Its checkpoint is no output here: Snakemake deletes outputs before it starts a job anew,
-# and a killed training must resume.
+# The patient's network, checked and where asked for trained. Its checkpoint is no output here: Snakemake deletes
+# outputs before it starts a job anew, and a killed training must resume.
 rule train:
     input:
         samples=PLAN.path("samples"),
