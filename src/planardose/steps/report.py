@@ -230,7 +230,7 @@ def _moves(pose: dict) -> str:
     """Organs that lay clearly elsewhere than in the CT."""
     moves, u = pose["organs_mm"], pose["organs_u_mm"]
     clear = [o for o in moves if max(abs(m) / s for m, s in zip(moves[o], u[o], strict=True)) > CLEAR_MOVE]
-    told = ("{} {:z.0f} / {:z.0f} mm".format(o.replace("_", " "), *moves[o]) for o in clear)
+    told = [f"{o.replace('_', ' ')} {moves[o][0]:z.0f} / {moves[o][1]:z.0f} mm" for o in clear]
     return "; ".join(told) or "none clearly"
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from planardose.image import Volume
 from planardose.organs import is_lesion, source_name
 
-LEAST_LESION_ML = 2.0  # benchmarks/uncertainty counts the intervals of lesions above it
+LEAST_LESION_ML = 2.0  # of benchmarks/uncertainty: the intervals of lesions were counted above it
 CUT, SMALL_LESION = "cut_by_ct", "small_lesion"
 MARKS = {
     CUT: "reaches the end of the CT: activity, mass and dose are those of the part inside",
