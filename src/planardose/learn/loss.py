@@ -3,6 +3,7 @@
 import torch
 
 L1_SHARE = 0.3
+LEAST_ERROR = 0.05  # standard deviation of a voxel, in units of the mean activity: smaller ones count as this
 LINEAR_FROM = 6.0  # standard deviations: a few voxels of one hot lesion must not outweigh all others
 
 
@@ -20,7 +21,7 @@ def relative_errors(estimate: torch.Tensor, truth: torch.Tensor, body: torch.Ten
     return (estimate - truth) / mean * body
 
 
-def variance_map(errors: torch.Tensor, fractions: torch.Tensor, floor: float = 0.05) -> torch.Tensor:
+def variance_map(errors: torch.Tensor, fractions: torch.Tensor) -> torch.Tensor:
     """Expected squared relative error of the base in each voxel, from its errors on training samples.
 
     Pooled within each organ (single voxels would be too noisy), then mixed by volume fraction.
@@ -31,18 +32,16 @@ def variance_map(errors: torch.Tensor, fractions: torch.Tensor, floor: float = 0
         `relative_errors` of the base.
     fractions : (O, I, J, K)
         Organ fractions of the voxels.
-    floor : float
-        Smallest standard deviation that counts, in units of the mean activity.
 
     Returns
     -------
     (I, J, K)
-        At least ``floor**2``.
+        At least `LEAST_ERROR` squared.
     """
     volumes = fractions.sum(dim=(1, 2, 3)).clamp_min(1e-6)
     per_organ = torch.tensordot(fractions, errors.square().mean(dim=0), dims=3) / volumes
     share = fractions / fractions.sum(dim=0).clamp_min(1e-6)
-    return torch.tensordot(per_organ, share, dims=1).clamp_min(floor**2)
+    return torch.tensordot(per_organ, share, dims=1).clamp_min(LEAST_ERROR**2)
 
 
 def loss(estimate: torch.Tensor, truth: torch.Tensor, body: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:

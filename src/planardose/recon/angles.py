@@ -23,7 +23,6 @@ from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.recon.blur import banded, counted_lines, layer_kernel, separable
 from planardose.recon.camera_views import Responses
 from planardose.recon.scatter import (
-    ScatterParameters,
     directed_sources,
     kernels_towards,
     parameters,
@@ -125,14 +124,12 @@ class AngledProjector:
         Site's in-air calibration over the computed sensitivity (1 without a calibration).
     penetration : bool
         Photons through septa and scattered in the lead take part.
-    scatter : ScatterParameters or None
-        None: the fitted ones.
     columns : Columns or None
         None: `Columns.covering`.
     time_shares : tuple of float or None
         Time of each view over the acquisition's exposure, where views were not equally long; None: all 1.
-    device, dtype
-        As `Projector`.
+    dtype : torch.dtype
+        Of maps and projections; on the CPU, as all classical methods.
 
     Raises
     ------
@@ -148,20 +145,18 @@ class AngledProjector:
         heads: tuple[Head, ...],
         scale: float = 1.0,
         penetration: bool = True,
-        scatter: ScatterParameters | None = None,
         columns: Columns | None = None,
         time_shares: tuple[float, ...] | None = None,
-        device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
         grid, step = model.grid, tuple(float(s) for s in model.grid.spacing_mm)
         if abs(step[0] - step[1]) > 1e-6:
             raise ValueError(f"voxels must be square across the long axis, got {step[:2]} mm")
-        self.grid, self.heads, self.device, self.dtype = grid, tuple(heads), torch.device(device), dtype
+        self.grid, self.heads, self.dtype = grid, tuple(heads), dtype
         self.columns = columns or Columns.covering(grid, self.heads)
         self.camera, self.nuclide, self.penetration = camera, nuclide, penetration
         self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
-        self._scatter = scatter or parameters()
+        self._scatter = parameters()
         self.density, self.shares = model.density, surroundings_shares(model, self._scatter.surroundings_mm)
         occupied = (model.fractions.sum(axis=0) > 0).any(axis=2)
         distances = [self._distances(h, occupied) for h in self.heads]
@@ -176,8 +171,8 @@ class AngledProjector:
         self.seen = self.tensor(seen)  # (V, U, K): time share, 0 outside the field
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
-        """The array on the projector's device and in its precision."""
-        return torch.as_tensor(np.ascontiguousarray(array), dtype=self.dtype, device=self.device)
+        """The array in the projector's precision."""
+        return torch.as_tensor(np.ascontiguousarray(array), dtype=self.dtype)
 
     @property
     def views(self) -> range:
@@ -235,7 +230,7 @@ class AngledProjector:
         index = np.stack([np.concatenate(rows), np.concatenate(columns)]).astype(np.int64)
         shape = (self.nodes * teeth, tooth.size)
         share = self.tensor(np.concatenate(values))
-        given = torch.sparse_coo_tensor(torch.as_tensor(index, device=self.device), share, shape, check_invariants=True)
+        given = torch.sparse_coo_tensor(torch.as_tensor(index), share, shape, check_invariants=True)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
             return given.coalesce().to_sparse_csr(), given.t().coalesce().to_sparse_csr()

@@ -10,6 +10,7 @@ from planardose.recon.acquired import Acquired
 from planardose.recon.angles import AngledProjector
 
 LEAST_SENSITIVITY = 1e-6  # of a subset's largest: a voxel below it is not seen and keeps its value
+SCATTER_ROUNDS = 4  # iterations before which the scatter is modelled anew
 
 
 def subset_order(subsets: int) -> list[int]:
@@ -25,7 +26,6 @@ def osem(
     start: np.ndarray,
     iterations: int,
     subsets: int,
-    scatter_rounds: int = 4,
 ) -> np.ndarray:
     """Reconstruct a map from the counts of many views.
 
@@ -35,14 +35,13 @@ def osem(
         Its views in the order of the counts, evenly spread: subset n is every `subsets`-th view from n.
     acquired : Acquired
         Counts (V, U, K). Where its scatter is None, the scatter is that modelled of the current map, computed anew
-        before each of the first `scatter_rounds` iterations.
+        before each of the first `SCATTER_ROUNDS` iterations.
     start : (I, J, K) float
         MBq per voxel, not negative; voxels at zero stay there.
     iterations : int
         Passes over all views.
     subsets : int
         1 is MLEM.
-    scatter_rounds : int
 
     Returns
     -------
@@ -71,7 +70,7 @@ def osem(
         for iteration in range(iterations):
             if acquired.scatter is not None:
                 scatter = projector.tensor(acquired.scatter)
-            elif iteration < scatter_rounds:
+            elif iteration < SCATTER_ROUNDS:
                 scatter = projector.tensor(projector.scatter(x.cpu().numpy()) * acquired.exposure_s)
             for part, sensitivity in zip(parts, sensitivities, strict=True):
                 x = _update(projector, x, counts[part], scatter[part], acquired.exposure_s, part, sensitivity)

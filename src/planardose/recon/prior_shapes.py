@@ -186,10 +186,9 @@ def shapes_of(
     prior: PriorImage,
     anatomy: Anatomy,
     shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    fwhm_mm: tuple[float, ...] = FWHM_MM,
 ) -> Shapes:
     """Texture and foci of an image moved by `shift_mm` (x, y, z) against the anatomy."""
-    model, width = anatomy.model, fwhm_mm
+    model, width = anatomy.model, FWHM_MM
     image, covered = prior.on_grid(shift_mm, model.grid.spacing_mm)
     known = covered & anatomy.inside
     hot = np.zeros_like(known)

@@ -68,8 +68,6 @@ def spect_counts(
     seconds: float,
     histories: float,
     seed: int,
-    device: str = "cpu",
-    threads: int = 1,
 ) -> SpectCounts:
     """Poisson counts of the photopeak in every view, columns and slices as wide as the grid's voxels.
 
@@ -83,7 +81,7 @@ def spect_counts(
     histories, seed
         Of the scatter; the counts are drawn from `seed` too.
     """
-    options = Options(device, threads, batches=1)
+    options = Options(batches=1)
     views = simulate(
         partial_density, activity_mbq, grid, camera, nuclide, (nuclide.photopeak,), heads, histories, seed, options
     )

@@ -39,7 +39,7 @@ class Scene:
     outside_body: float
 
 
-def read_activity(path: Path, where: str = "--activity") -> Volume:
+def read_activity(path: Path) -> Volume:
     """Activity in Bq/mL from a NIfTI file.
 
     Raises
@@ -47,6 +47,7 @@ def read_activity(path: Path, where: str = "--activity") -> Volume:
     InputError
         If it cannot be read, holds NaN or negative values, or nothing at all.
     """
+    where = "--activity"
     if not path.exists():
         raise InputError(where, "no such file", "a NIfTI file in Bq/mL")
     volume = read_volume(path, "activity concentration", "Bq/mL", where)

@@ -77,10 +77,10 @@ def block(density_g_ml: float, grid: Grid, material: int = SOFT_TISSUE) -> np.nd
     return out
 
 
-def point_source(grid: Grid, index: tuple[int, int, int], mbq: float = 1.0) -> np.ndarray:
-    """(I, J, K): all activity in one voxel."""
+def point_source(grid: Grid, index: tuple[int, int, int]) -> np.ndarray:
+    """(I, J, K): 1 MBq in one voxel."""
     out = np.zeros(grid.shape)
-    out[index] = mbq
+    out[index] = 1.0
     return out
 
 

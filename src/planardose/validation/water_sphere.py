@@ -34,7 +34,7 @@ def water_sphere(
 
 def sphere_absorbed_fraction(
     mass_g: float, lines: tuple[Line, ...], surround: str, photons: float, seed: int, cut_kev: float = CUT_KEV,
-    threads: int = 1, device: str = "cpu", voxels_per_radius: int = VOXELS_PER_RADIUS,
+    threads: int = 1, voxels_per_radius: int = VOXELS_PER_RADIUS,
 ) -> tuple[float, float]:  # fmt: skip
     """Share of the photon energy of a uniform source in a sphere of water that the sphere absorbs.
 
@@ -46,7 +46,7 @@ def sphere_absorbed_fraction(
         Of a nuclide, or one of any yield for a single energy.
     surround : str
         ``"water"`` (photons come back from it) or ``"vacuum"``.
-    photons, seed, cut_kev, threads, device
+    photons, seed, cut_kev, threads
         As in `photon_dose`.
 
     Returns
@@ -65,6 +65,6 @@ def sphere_absorbed_fraction(
     inside, grid = water_sphere(mass_g, beyond, voxels_per_radius)
     density = np.zeros((3, *grid.shape), dtype=np.float32)
     density[0] = 1.0 if surround == "water" else inside
-    found = photon_dose(density, inside, grid, lines, photons, seed, inside[None], cut_kev, WATER, device, threads)
+    found = photon_dose(density, inside, grid, lines, photons, seed, inside[None], cut_kev, WATER, threads=threads)
     emitted = sum(x.energy_kev * x.per_decay for x in lines)
     return float(found.region_kev_per_decay[0]) / emitted, float(found.region_error_kev[0]) / emitted
