@@ -78,6 +78,8 @@ class PatientInput:
         Time point -> share of the administered activity found, decay-corrected to injection.
     kinetics_note : str
         What the curve fits add to the limits, or empty.
+    basis : Basis
+        What the doses rest on.
     made : str
         Date and time of the report.
     spects : tuple of SpectSection
@@ -222,7 +224,7 @@ def _dose_rows(page: PatientInput, remarks: Remarks) -> dict:
 
 def _half_life(fit) -> str:
     """Effective half-life of a row of the kinetics table, h; at a limit it has no uncertainty and says so."""
-    at_limit = {"physical_limit", "shortest_limit"} & set(fit["flags"].split(";"))
+    at_limit = {"physical_limit", "shortest_limit"} & split(fit["flags"])
     return f"{number(fit.t_eff_h, 4)} (limit)" if at_limit else with_u(fit.t_eff_h, fit.t_eff_h_u)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import planardose
 from planardose.library import load_camera, load_nuclide
 from planardose.organs import OUTSIDE_CT
+from planardose.report.remarks import split
 from planardose.report.text import method_name
 from planardose.run import Run
 from planardose.units import rounded
@@ -48,11 +49,10 @@ def patient_summary(
     kinetics, doses : DataFrame
         The dose step's tables.
     **more
-        Further entries: energy, hashes, decay_neglected, photons_missing_percent (where the dose lacks them),
-        scale (time point -> measured and computed
-        sensitivity).
+        Further entries: energy, hashes, decay_neglected, photons_missing_percent (where the dose lacks them), scale
+        (time point -> measured and computed sensitivity).
     """
-    rows = run.cohort.rows_of(patient)
+    rows, cycles = run.cohort.rows_of(patient), _cycles(run, patient)
     nuclide = load_nuclide(rows[0].nuclide)
     fits, used = kinetics[kinetics.method == choice["method"]], doses[doses.method == choice["method"]]
     return {
@@ -65,12 +65,12 @@ def patient_summary(
         "gates": {t: {k: g.get(k) for k in ("chosen", "status", "accepted")} for t, g in gates.items()},
         "message": _message(gates, choice, run.config.map_method),
         "calibrated": all(r.calibration_cps_per_mbq is not None for r in rows),
-        "cycles": _cycles(run, patient),
-        "organs": _organs(used, sum(c["administered_mbq"] for c in _cycles(run, patient).values()) / 1000),
+        "cycles": cycles,
+        "organs": _organs(used, sum(c["administered_mbq"] for c in cycles.values()) / 1000),
         "tia_mbq_h": float(f"{fits.tia_mbq_h.sum():.8g}"),
         "tia_outside_ct_mbq_h": float(f"{fits[fits.organ == OUTSIDE_CT].tia_mbq_h.sum():.8g}"),
         "dead_time_corrected": all(load_camera(r.camera).tau_in(nuclide.photopeak) is not None for r in rows),
-        "flags": sorted({f for text in fits["flags"] for f in text.split(";") if f}),
+        "flags": sorted(set().union(*map(split, fits["flags"]))),
         "dose_model": DOSE_MODEL[run.config.dose.photons > 0],
         "kinetic_model": "mono-exponential",
         "planardose": planardose.__version__,
