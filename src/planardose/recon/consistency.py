@@ -23,7 +23,7 @@ from planardose.planar import VIEWS
 from planardose.recon.acquired import Acquired
 from planardose.recon.gate import GATE_ERROR, body_cells, ct_slices, deviance, strips_of
 from planardose.recon.matcher import unexplained
-from planardose.recon.qplanar import OrganFit, variance
+from planardose.recon.qplanar import OrganFit, normal_matrix, variance
 from planardose.recon.tissues import TISSUES
 
 BESIDE_CELLS = 20  # on each side of the grid: where a source beside the body is looked for
@@ -189,9 +189,7 @@ class Misplaced:
         self.rows = (kept / kept.sum(axis=(1, 2, 3), keepdims=True)).reshape(len(kept), -1)
         weights = (body_cells(model) / variance(expected, GATE_ERROR)).ravel()
         self.weighted = self.rows * weights
-        normal = self.weighted @ self.rows.T
-        normal[np.diag_indices_from(normal)] *= 1 + 1e-9
-        self.factor = cho_factor(normal)
+        self.factor = cho_factor(normal_matrix(self.rows, weights))
         self.step_mm = model.grid.spacing_mm[[0, 2]]
         self.residual = (counts - expected).ravel()
         self.trust = weights / np.sqrt(1.0 + self.residual**2 * weights / OUTLIER**2)

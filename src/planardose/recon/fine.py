@@ -19,7 +19,7 @@ from planardose.recon.gauss_newton import OUTLIER
 from planardose.recon.matcher import SEARCH_ERROR, Images, coarser, matched_cells, unexplained
 from planardose.recon.motion import Movable, motion_prior, movable, moved_images, moved_responses
 from planardose.recon.placement import Placement, about, middle_of
-from planardose.recon.qplanar import OrganFit, fit_concentrations, variance
+from planardose.recon.qplanar import OrganFit, fit_concentrations, normal_matrix, variance
 
 HEAD_PRIOR = np.array([2.0, 2.0, 0.3])  # mm, mm, degrees: how far two heads are apart, standard deviations
 FIXED = 1e-6  # standard deviation of a parameter that is kept
@@ -185,10 +185,8 @@ class FinePlacer:
     def _solved(self, linear: _Linear, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Step (P,), covariance (P, P), and the change (S, P) of the seen rows' contents with the parameters."""
         rows, slopes, w = linear.rows, linear.slopes, linear.weights
-        normal = (rows * w) @ rows.T
-        normal[np.diag_indices_from(normal)] *= 1 + 1e-9
         mixed = (slopes * w) @ rows.T
-        solved = cho_solve(cho_factor(normal), np.column_stack([mixed.T, (rows * w) @ linear.residual]))
+        solved = cho_solve(cho_factor(normal_matrix(rows, w)), np.column_stack([mixed.T, (rows * w) @ linear.residual]))
         information = ((slopes * w) @ slopes.T - mixed @ solved[:, :-1]) / linear.square
         right = ((slopes * w) @ linear.residual - mixed @ solved[:, -1]) / linear.square - self.precision @ at
         covariance = np.linalg.inv(information + self.precision + 1e-9 * np.eye(len(at)))
@@ -224,8 +222,7 @@ class FinePlacer:
     def _activity_u(self, linear: _Linear, covariance: np.ndarray, change: np.ndarray) -> np.ndarray:
         """(O,) relative, at most 1, from the parameters' covariance and the depth of each movable organ."""
         spread = change @ covariance @ change.T
-        normal = (linear.rows * linear.weights) @ linear.rows.T
-        normal[np.diag_indices_from(normal)] *= 1 + 1e-9
+        normal = normal_matrix(linear.rows, linear.weights)
         nearer = np.array([1.0, -1.0])[:, None, None] * self.mu_per_mm * motion_prior().depth_mm
         deep = [(nearer * self._own(name, linear.fit)).ravel() for name in self.movers.members]
         if deep:

@@ -63,7 +63,7 @@ def nonnegative_solution(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
     return nnls(lower.T, solve_triangular(lower, right, lower=True))[0]
 
 
-def _normal(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def normal_matrix(rows: np.ndarray, weights: np.ndarray | float = 1.0) -> np.ndarray:
     """Normal matrix (O, O) of rows (O, P) with weights (P,), its diagonal raised so that it stays positive definite."""
     normal = (rows * weights) @ rows.T
     normal[np.diag_indices_from(normal)] *= 1 + 1e-9
@@ -108,10 +108,10 @@ def fit_concentrations(
     x = np.full(len(seen), max(y.sum() - a.sum(), 1.0) / max(len(seen), 1))
     for _ in range(ITERATIONS):
         weights = used / variance(x @ rows + a, relative)
-        x = nonnegative_solution(_normal(rows, weights), (rows * weights) @ (y - a))
+        x = nonnegative_solution(normal_matrix(rows, weights), (rows * weights) @ (y - a))
     expected = x @ rows + a
     weights = used / variance(expected, relative)
-    inverse = cho_solve(cho_factor(_normal(rows, weights)), np.eye(len(seen)))
+    inverse = cho_solve(cho_factor(normal_matrix(rows, weights)), np.eye(len(seen)))
     covariance = np.diag(np.full(len(responses), np.inf))
     covariance[np.ix_(seen, seen)] = inverse / np.outer(scale, scale)
     counting = np.zeros_like(covariance)

@@ -17,7 +17,7 @@ from planardose.patient_model import PatientModel
 from planardose.recon.camera_views import Responses
 from planardose.recon.organ_totals import split_map
 from planardose.recon.projector import Projector
-from planardose.recon.qplanar import OrganFit, model_errors, variance
+from planardose.recon.qplanar import OrganFit, model_errors, normal_matrix, variance
 
 DRAWS = 24  # the spread is known to 15 %
 LENGTH_MM = 24.0  # standard deviation of the smoothing: parts of organs and their surroundings rather than fine grain
@@ -72,8 +72,7 @@ def _linear_fit(rows: np.ndarray, expected: np.ndarray, model: PatientModel, of_
     flat = rows.reshape(len(rows), -1)
     scale = flat.sum(axis=1)
     flat = flat / scale[:, None]
-    weighted = flat * (of_body / variance(expected, model_errors(model))).ravel()
-    normal = weighted @ flat.T
-    normal[np.diag_indices_from(normal)] *= 1 + 1e-9
-    factor = cho_factor(normal)
+    weights = (of_body / variance(expected, model_errors(model))).ravel()
+    weighted = flat * weights
+    factor = cho_factor(normal_matrix(flat, weights))
     return lambda counts: cho_solve(factor, weighted @ counts.ravel()) / scale
