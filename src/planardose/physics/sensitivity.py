@@ -52,6 +52,7 @@ class Scale:
 
     @property
     def ratio(self) -> float:
+        """Measured over computed."""
         return self.measured / self.computed
 
     @property
