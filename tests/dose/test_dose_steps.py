@@ -170,6 +170,9 @@ def test_the_mass_moves_the_photons_self_dose_less_than_the_electrons(tmp_path, 
     more = wide.dose_gy_u**2 - narrow.dose_gy_u**2
     of_mass = electrons + 2 / 3 * narrow.photon_gy
     assert more == pytest.approx(of_mass**2 * (edges[0] ** 2 - edges[1] ** 2), rel=1e-4)
+    tia = table(on_ct, "kinetics").set_index("organ").loc["lesion_1"]
+    of_activity = narrow.dose_gy * tia.tia_mbq_h_u / tia.tia_mbq_h  # once: no neighbour sends it photons
+    assert narrow.dose_gy_u == pytest.approx(math.hypot(of_activity, of_mass * edges[1]), rel=1e-4)
 
 
 def test_tables_have_the_contracts_columns_and_units(clean):
