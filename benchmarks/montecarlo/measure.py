@@ -1,6 +1,6 @@
 """Speed, time to 1 %, memory and voxel error of the Monte Carlo camera on this machine.
 
-    python benchmarks/montecarlo/measure.py [--seeds 20] [--skip-memory]
+    python benchmarks/montecarlo/measure.py [--seeds 20] [--skip-memory] [--memory-mm 2]
 
 Prints a table. The patient is a torso of ellipsoids with lungs, spine, fat, liver and kidneys; 177Lu, Symbia MELP.
 """
@@ -163,7 +163,7 @@ def voxel_error() -> None:
           f"total by {100 * (images[1].sum() / fine.sum() - 1):+.2f} %")  # fmt: skip
 
 
-def memory() -> None:
+def memory(voxel_mm: float) -> None:
     """`planardose project` on a CT and an activity map of 512 x 256 x 512 voxels of 1 mm, in a process of its own."""
     grid = Grid.axis_aligned(BIG, 1.0, tuple(-(n - 1) / 2 for n in BIG))
     with tempfile.TemporaryDirectory() as folder:
@@ -178,13 +178,13 @@ def memory() -> None:
             nib.save(image, f"{folder}/{name}.nii")
         del hu, bq
         words = ["project", "--activity", f"{folder}/act.nii", "--ct", f"{folder}/ct.nii", "--seconds-per-row", "145",
-                 "--histories", "1e6", "--grid-mm", "2", "--out", f"{folder}/view.npz"]  # fmt: skip
+                 "--histories", "1e6", "--grid-mm", f"{voxel_mm:g}", "--out", f"{folder}/view.npz"]  # fmt: skip
         code = f"import resource, sys; sys.argv = {['planardose', *words]!r}\nfrom planardose.cli import app\n" \
                "try: app(standalone_mode=False)\n" \
                "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # fmt: skip
         start = time.perf_counter()
         found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        print(f"\n512 x 256 x 512 patient, transport voxels of 2 mm, 1 million histories: peak memory "
+        print(f"\n512 x 256 x 512 patient, transport voxels of {voxel_mm:g} mm, 1 million histories: peak memory "
               f"{int(found.stdout.split()[-1]) / 1024**2:.2f} GiB, {time.perf_counter() - start:.0f} s")  # fmt: skip
 
 
@@ -192,10 +192,11 @@ if __name__ == "__main__":
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--seeds", type=int, default=20)
     given.add_argument("--skip-memory", action="store_true")
+    given.add_argument("--memory-mm", type=float, default=2.0, help="transport voxels of the big patient")
     given = given.parse_args()
     machine()
     speed()
     time_to_one_percent(given.seeds)
     voxel_error()
     if not given.skip_memory:
-        memory()
+        memory(given.memory_mm)

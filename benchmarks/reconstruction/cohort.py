@@ -32,6 +32,7 @@ from planardose.io.planar_file import write_user_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.organs import LESION_BASE, is_lesion, name_of_label
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
+from planardose.physics.warp_runtime import warp_device
 from planardose.planar import PlanarPair
 from planardose.seeds import rng_for, seed_for
 from planardose.steps.demo_images import CT_NOISE_HU, perturbed_labels, swept
@@ -45,6 +46,7 @@ PRIORS = {  # file of a prior image -> how far it is off (mm, direction at rando
     "prior_off.nii.gz": (10.0, Look()),
     "prior_poor.nii.gz": (2.5, Look(noise=2.0, true=False)),
 }
+DEVICES = ("auto", "cpu", "cuda")
 GENERATOR = 2  # bumped when a case's files change
 COLUMNS = (
     "patient", "timepoint", "ct", "planar", "nuclide", "tracer", "camera", "injected_mbq", "injected_at",
@@ -226,12 +228,13 @@ def main() -> None:
     parser.add_argument("--variant", choices=list(VARIANTS), default="mismatched")
     parser.add_argument("--sim-mm", type=float, default=SIM_MM)
     parser.add_argument("--histories", type=float, default=5e5)
-    parser.add_argument("--device", default="cpu", help="Warp device of the Monte Carlo: cpu or cuda")
+    parser.add_argument("--device", default="cpu", choices=DEVICES, help="of the Monte Carlo")
     a = parser.parse_args()
+    device = warp_device(a.device)
     numbers = range(a.first, a.first + a.anatomies)
     cases = [Case(a.split, a.seed, n, a.variant, a.samples) for n in numbers]
     for case in cases:
-        write_case(a.out, case, Fineness(sim_mm=a.sim_mm, histories=a.histories), a.device)
+        write_case(a.out, case, Fineness(sim_mm=a.sim_mm, histories=a.histories), device)
         print(f"{case.name}: {a.samples} acquisitions", flush=True)
     write_sheet(a.out, cases)
 

@@ -20,11 +20,13 @@ from pathlib import Path
 
 from benchmarks.reconstruction.anatomies import Case
 from benchmarks.reconstruction.cells import GROUPS, Cell, cached, compute_cells, generic_folder
-from benchmarks.reconstruction.cohort import write_case, write_sheet
+from benchmarks.reconstruction.cohort import DEVICES, write_case, write_sheet
 from benchmarks.reconstruction.generic import train_generic
 from benchmarks.reconstruction.lifted_generic import train_lifted_generic
 from benchmarks.reconstruction.provenance import commit
 from benchmarks.reconstruction.real import DATA, NUMBER, RealCase, write_real_case
+
+from planardose.physics.warp_runtime import warp_device
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,9 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep cells of other commits")
     parser.add_argument("--keep-work", action="store_true", help="keep maps and networks")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="cases at a time")
-    parser.add_argument("--device", default="cpu", help="of the Monte Carlo that makes the cases")
+    parser.add_argument("--device", default="cpu", choices=DEVICES, help="of the Monte Carlo that makes the cases")
     a = parser.parse_args()
+    device = warp_device(a.device)
     scale, now, began = QUICK if a.quick else FULL, commit(), time.monotonic()
     jobs = []
     for variant in a.variants or reversed(scale.variants):
@@ -106,7 +109,7 @@ def main() -> None:
             cells = cells_of(case, scale, a.groups or scale.groups, a.train_seeds or scale.train_seeds, a.in_turn)
             missing = [c for c in cells if not cached(c, a.out, a.keep, now)]
             if missing:
-                jobs.append((a.out, case, missing, a.keep_work, a.device, a.precision))
+                jobs.append((a.out, case, missing, a.keep_work, device, a.precision))
     print(f"{sum(len(j[2]) for j in jobs)} cells to compute in {len(jobs)} cases, commit {now}", flush=True)
     seeds = {(c.group, c.train_seed) for j in jobs for c in j[2] if GROUPS[c.group].generic}
     for group, seed in sorted(seeds):  # before the cases, which share it

@@ -10,15 +10,18 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand beside the package
 
+from benchmarks.reconstruction import cohort, run
 from benchmarks.reconstruction.anatomies import FIRST_SEED, SEEDS_PER_SPLIT, Case, root_seed
 from benchmarks.reconstruction.cohort import Fineness, planar_pair, seen, write_case, write_sheet
 from benchmarks.reconstruction.mismatch import DISTANCE_MM, FACTORS, SHIFT_MM, TURN_DEG, VARIANTS
 
 from planardose.config import Hand
+from planardose.errors import InputError
 from planardose.io.ct import read_ct
 from planardose.io.nifti import read_volume
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera
+from planardose.physics import warp_runtime
 from planardose.sheet import load_cohort
 from planardose.steps.demo_patient import truth_of
 
@@ -142,3 +145,14 @@ def test_the_ordinary_readers_take_the_cohort(tmp_path, one_factor):
             assert (pair.counts[:, 0].sum(axis=(1, 2)) > 3e4).all()
             assert (out / f"truth/P01/{row.timepoint}_activity.nii.gz").is_file()
     assert 10 < (labels[0] != labels[1]).sum() < 0.1 * (labels[1] > 0).sum()  # the segmentation errs in one variant
+
+
+@pytest.mark.parametrize("command", [cohort, run])
+def test_a_gpu_is_asked_for_by_the_chains_word(command, monkeypatch, tmp_path):
+    """Not by Warp's, which names it otherwise where its memory is short."""
+    size = ["--quick"] if command is run else []
+    monkeypatch.setattr(sys, "argv", ["command", str(tmp_path / "out"), *size, "--device", "cuda"])
+    monkeypatch.setattr(warp_runtime.wp, "is_cuda_available", lambda: False)
+    with pytest.raises(InputError, match="no CUDA device can be used"):
+        command.main()
+    assert not (tmp_path / "out").exists()

@@ -111,6 +111,32 @@ def test_untrained_draws_are_the_noise_with_the_organs_spread_whatever_the_steps
     assert torch.allclose(found, noise * diffusion.scaling.body, atol=1e-5)
 
 
+class Normal:
+    """The exact velocity where residuals are normal with mean `m` and standard deviation `s` in every voxel."""
+
+    m, s = 0.8, 0.4
+
+    def condition(self, channels):
+        return channels
+
+    def __call__(self, noisy, angle, _):
+        cos, sin = (f(angle).view(-1, 1, 1, 1) for f in (torch.cos, torch.sin))
+        variance = (cos * self.s) ** 2 + sin**2
+        return -sin * self.m + (noisy - cos * self.m) * sin * cos * (1 - self.s**2) / variance
+
+
+def test_steps_follow_the_curve_to_second_order(diffusion):
+    """From noise e the curve ends at m + s e: half the steps leave four times the error, Euler's twice as much."""
+    case, _ = diffusion.validation[0]
+    noise, body = noise_for(diffusion), diffusion.scaling.body
+    exact, errors = (Normal.m + Normal.s * noise) * body, []
+    for steps in (16, 32, 64):
+        found = residuals(Normal(), diffusion.scaling, case, noise, steps)
+        errors.append(float((found - exact).abs().mean() / body.mean()))
+    assert errors[0] < 0.02
+    assert errors[1] < errors[0] / 3 and errors[2] < errors[1] / 3
+
+
 def test_zero_residual_without_spread_is_the_reference(diffusion):
     """Where the reference is always right, every draw is the reference."""
     p, (case, _) = diffusion.problem, diffusion.validation[0]

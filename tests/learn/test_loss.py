@@ -39,3 +39,7 @@ def test_variance_is_pooled_within_organs():
     errors = torch.tensor([[1.0, 3.0, 0.0], [1.0, 1.0, 0.0]]).reshape(2, 3, 1, 1)
     fractions = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).reshape(2, 3, 1, 1)
     assert variance_map(errors, fractions).flatten().tolist() == pytest.approx([3.0, 3.0, 0.05**2])
+    # a voxel half in air counts half for its organ, and has all of its organ's variance
+    errors = torch.cat([errors, torch.full((2, 1, 1, 1), 2.0)], dim=1)
+    fractions = torch.cat([fractions, torch.tensor([0.5, 0.0]).reshape(2, 1, 1, 1)], dim=1)
+    assert variance_map(errors, fractions).flatten().tolist() == pytest.approx([3.2, 3.2, 0.05**2, 3.2])

@@ -16,6 +16,7 @@ from planardose.library import load_nuclide
 from planardose.recon.acquired import acquired_from
 from planardose.recon.tissues import by_tissue
 from planardose.run import Run
+from planardose.steps.reconstruct import _device
 from planardose.steps.reinforce import reinforce
 from planardose.steps.train import train
 from planardose.steps.train_diffusion import train_diffusion
@@ -48,6 +49,18 @@ def maps_on(device: str, run: Run) -> tuple[np.ndarray, np.ndarray]:
     acquired = acquired_from(drawn.counts, data.windows, drawn.exposure_s, nuclide, data.step_mm)
     given = model, tiny_projector(model, device=device), acquired, by_tissue(model)
     return unet_map(run, "P01", *given)[0], diffusion_draws(run, "P01", "t24", *given).mean
+
+
+def test_a_map_without_draws_takes_no_gpu(tmp_path, monkeypatch):
+    """Such jobs are not counted among those that share it (`rules/reconstruction.smk`)."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    def asked(**config) -> str:
+        return _device(tiny_run(tmp_path, **config))
+
+    assert asked(methods=["qplanar_mlem", "unet"]) == asked(methods=["qplanar_mlem"]) == "cpu"
+    assert asked(methods=["qplanar_mlem", "unet", "diffusion"]) == "cuda"
+    assert asked(methods=["qplanar_mlem", "diffusion"], device="cpu") == "cpu"
 
 
 @pytest.mark.parametrize("device", ["cpu", GPU])

@@ -43,6 +43,13 @@ def test_truth_costs_nothing_but_noise(stage):
     assert found["counts"] == pytest.approx(0.0, abs=1e-4)
 
 
+def test_a_tenth_too_much_in_every_organ_costs_one(stage):
+    example, observed = stage.validation[0]
+    assert costs(stage, 1.1 * example.truth, example, observed)["organs"] == pytest.approx(1.0, rel=1e-4)
+    assert costs(stage, 0.8 * example.truth, example, observed)["organs"] == pytest.approx(4.0, rel=1e-4)
+    assert costs(stage, 3.0 * example.truth, example, observed)["organs"] == pytest.approx(25.0, rel=1e-4)  # the most
+
+
 def test_lost_lesion_and_activity_in_an_implausible_place_cost(stage):
     example, observed = stage.validation[0]
     truth, base = example.truth.clone(), example.base

@@ -25,6 +25,13 @@ def test_right_and_wrong_maps(model, projector):
     assert max(wrong.organs["spleen"]) < 10
 
 
+def test_ten_percent_of_a_cells_counts_are_the_allowed_error(model):
+    """Where there are counts enough that their noise does not matter."""
+    expected = np.full((2, *model.grid.shape[::2]), 1e6)
+    for off, deviance in ((0.1, 1.0), (0.2, 4.0)):
+        assert check(model, (1 + off) * expected, expected, 6.0).deviance == pytest.approx(deviance, rel=1e-3)
+
+
 def gate(passed):
     return Gate(1.0, [], {}, passed, 1.0)
 

@@ -178,6 +178,12 @@ def test_an_image_with_another_texture_and_a_wrong_lesion_gives_neither(scene, c
     assert np.isnan(decision.misfit_with) or decision.misfit_with > 0.95 * decision.misfit_without
 
 
+def test_a_registered_image_with_another_texture_is_not_used(scene, checker):
+    decision = checker.check(moved(scene, (0, 0, 0), seen(scene.fine, volume_of(scene.fine, MBQ_ML, 5, 0.0))))
+    assert decision.sources is None and decision.reason == "it does not explain the counts better"
+    assert decision.misfit_with > 0.95 * decision.misfit_without
+
+
 def test_an_image_too_far_off_is_not_used(scene, checker):
     far = checker.check(moved(scene, (0.0, 0.0, 17.0)))
     assert far.sources is None and "off the anatomy" in far.reason

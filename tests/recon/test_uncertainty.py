@@ -59,6 +59,15 @@ def test_parts_add_up_and_the_calibration_is_the_whole_of_it_for_a_perfect_fit(m
     assert virtual == pytest.approx(10.0 * np.hypot(relative, CALIBRATED), rel=1e-6)  # no factor for this method
 
 
+def test_the_whole_by_hand(model):
+    """Counts and texture in quadrature, no wider than what the organ can hold, then the fit's own error, then scale."""
+    found = standard_uncertainty("qplanar_mlem", model, NONE + 10.0, terms(0.8, 0.5, 1.5), NONE, 0.07).total_mbq
+    for organ, u in zip(model.organs, found, strict=True):
+        f = factors()["qplanar_mlem"][class_of(organ)]
+        seen, most = 0.8**2 + (f.texture * 0.5) ** 2, (f.limit * 1.5) ** 2
+        assert u**2 == pytest.approx((f.relative * 10.0) ** 2 + seen * most / (seen + most) + 0.7**2, rel=1e-6)
+
+
 def test_an_empty_organ_keeps_an_uncertainty_and_one_out_of_sight_what_it_can_hold(model):
     empty = standard_uncertainty("qplanar", model, NONE, terms(0.5, 1.0, 1e9), NONE, CALIBRATED)
     assert (empty.total_mbq >= 0.5).all()

@@ -78,6 +78,23 @@ def test_rays_equal_sums_along_the_axis_and_the_length_across():
     assert even[:, :, 1] == pytest.approx(0.1 * np.sqrt(2) * np.minimum(x, y), rel=1e-5)
 
 
+def test_voxels_of_any_thickness_give_the_same_scatter():
+    """A block of two even halves, of which one is active, holds the same in 2 voxels along y as in 20."""
+    counts = []
+    for parts in (1, 10):
+        shape, step = (21, 2 * parts, 21), (20.0, 60.0 / parts, 20.0)
+        grid = Grid.axis_aligned(shape, step, tuple(-(n - 1) / 2 * s for n, s in zip(shape, step, strict=True)))
+        density, activity = np.zeros((3, *shape), dtype=np.float32), np.zeros(shape)
+        density[1, 5:-5, :, 5:-5] = 1.06
+        activity[8:13, :parts, 8:13] = 0.1 / parts
+        setting = (density, activity, grid, CAMERA, LU, (LU.photopeak, LU.scatter_windows[0]))
+        views = simulate(*setting, opposed_heads((90.0, -90.0)), 4e5, 1, NO_LEAD)
+        counts.append([image.sum(axis=(2, 3)) for image in (views.primary, views.rate - views.primary)])
+    (primary, scatter), (primary_of_thin, scatter_of_thin) = counts
+    assert primary == pytest.approx(primary_of_thin, rel=1e-4)
+    assert scatter == pytest.approx(scatter_of_thin, rel=0.02)
+
+
 def test_the_couch_costs_the_posterior_view_what_aluminium_absorbs():
     density, activity, grid, _ = cylinder()
     faces = (120.0, -120.0)

@@ -13,9 +13,10 @@ from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.nifti import write_volume
 from planardose.io.planar_in import read_planar
-from planardose.library import load_camera
+from planardose.library import load_camera, load_nuclide
 from planardose.steps.project_inputs import read_scene
 from planardose.steps.project_map import Wish, project_map
+from planardose.steps.project_map import _windows as windows_of
 
 CAMERA = load_camera("siemens_symbia_melp")
 WISH = Wish("177Lu", CAMERA.name, seconds_per_row=145.0, histories=2e4, grid_mm=10.0, penetration=False, noise=False)
@@ -97,6 +98,8 @@ def test_noise_seed_and_static_field(files, tmp_path):
         ({"camera": "nowhere"}, "camera 'nowhere': not in the catalogue"),
         ({"windows": ("600-700",)}, "--windows 600-700: no photon of 177Lu reaches it"),
         ({"windows": ("1200-1300",)}, "--windows 1200-1300: no photon of 177Lu reaches it"),
+        ({"windows": ("5-8",)}, "--windows 5-8: photons of up to 40 keV are not followed"),
+        ({"windows": ("187.2-228.8", "10-40")}, "--windows 10-40: photons of up to 40 keV are not followed"),
         ({"windows": ("228.8-187.2",)}, "--windows: '228.8-187.2'; expected LOW-HIGH in keV"),
         ({"seconds_per_row": None}, "no time; expected one of --seconds-per-row"),
         ({"duration_s": 5.0}, "--seconds-per-row and --duration-s; expected one of"),
@@ -141,6 +144,14 @@ def test_wrong_maps_are_one_line(files, tmp_path, change, message):
     with pytest.raises(InputError) as fault:
         read_scene(*changed(files, tmp_path, change), 10.0)
     assert message in str(fault.value)
+
+
+def test_a_window_that_begins_below_the_followed_photons_is_told(caplog):
+    camera, nuclide = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
+    for text, told in (("40-400", False), ("20-400", True)):
+        caplog.clear()
+        windows_of((text,), camera, nuclide, False)
+        assert ("--windows 20-400: what photons of less than 40 keV would count is left out" in caplog.text) == told
 
 
 def test_a_little_activity_outside_is_told_and_left_out(files, tmp_path, caplog):

@@ -11,18 +11,20 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import xraylib
 
 from planardose.io.cache import cached_arrays
 from planardose.io.files import sha256_of
-from planardose.library import Camera
+from planardose.library import DATA, Camera
 from planardose.physics.collimator_grid import LAST_SHIFT, SHIFTS, Settings, solid_angle_share
 from planardose.physics.compton import ELECTRON_REST_KEV
 from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays
 
 CODE = (
-    "collimator_grid", "collimator_kernel", "collimator_trace", "lead", "lead_scatter_kernel", "photon_kernel",
-    "warp_random",
+    "attenuation", "collimator_grid", "collimator_kernel", "collimator_table", "collimator_trace", "compton", "crystal",
+    "detector", "form_factors", "lead", "lead_scatter_kernel", "photon_kernel", "warp_random",
 )  # fmt: skip
+MATERIALS = DATA / "physics" / "materials.yaml"
 DEFAULT = Settings()
 GEOMETRY = ("hole_mm", "septum_mm", "length_mm", "crystal_mm")  # of a camera, all that a table depends on
 
@@ -108,8 +110,9 @@ def trace_table(camera: Camera, energy_kev: float, settings: Settings, threads: 
 def cache_key(camera: Camera, energy_kev: float, settings: Settings) -> dict:
     """All that determines a table."""
     geometry = {name: float(getattr(camera, name)) for name in GEOMETRY}
-    code = [sha256_of(Path(__file__).with_name(f"{name}.py")) for name in CODE]
-    return {"code": code, "energy_kev": float(energy_kev), **geometry, **asdict(settings)}
+    code = [sha256_of(path) for path in (*(Path(__file__).with_name(f"{name}.py") for name in CODE), MATERIALS)]
+    versions = {"xraylib": xraylib.__version__}
+    return {"code": code, "energy_kev": float(energy_kev), **versions, **geometry, **asdict(settings)}
 
 
 @lru_cache(maxsize=64)

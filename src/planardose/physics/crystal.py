@@ -51,10 +51,12 @@ class Slabs:
 
     @property
     def materials(self) -> tuple[str, str, str]:
+        """Names in ``data/physics/materials.yaml``, from the cover on."""
         return "aluminium", "nai", self.backscatter_material
 
     @property
     def thickness_mm(self) -> np.ndarray:
+        """(3,) from the cover on."""
         return np.array([self.cover_mm, self.crystal_mm, self.backscatter_mm])
 
 

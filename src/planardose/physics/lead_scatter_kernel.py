@@ -116,6 +116,7 @@ def near_axis(scale: float, state: wp.uint64) -> wp.vec3:
 
 @wp.func
 def near_axis_density(scale: float, cosine: float) -> float:
+    """Density of `near_axis`, per steradian."""
     tangent2 = 1.0 / (cosine * cosine) - 1.0
     spread = tangent2 + scale * scale
     return scale * scale / (_PI * spread * spread * cosine * cosine * cosine)

@@ -25,6 +25,7 @@ def read(table: wp.array(dtype=wp.float32), position: float) -> float:
 
 @wp.func
 def after_compton(energy: float, cosine: float) -> float:
+    """Energy, keV, of a photon of `energy` keV after scattering off a free electron at rest."""
     return energy / (1.0 + energy / _REST * (1.0 - cosine))
 
 
@@ -48,6 +49,7 @@ def compton_per_4pi(
 def coherent_per_4pi(
     coherent: wp.array(dtype=wp.float32), x_step: float, norm: float, energy: float, cosine: float
 ) -> float:
+    """Chance per solid angle, times 4 pi, that coherent scattering goes into a direction."""
     f2 = read(coherent, momentum(energy, cosine, x_step))
     return _FOUR_PI * 0.5 * (1.0 + cosine * cosine) * f2 / norm
 

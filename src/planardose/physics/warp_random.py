@@ -25,6 +25,7 @@ def uniform(state: wp.uint64) -> float:
 
 @wp.func
 def isotropic(state: wp.uint64) -> wp.vec3:
+    """Unit vector, uniform on the sphere."""
     up = 2.0 * uniform(state) - 1.0
     turn = 6.283185307179586 * uniform(state + GAMMA)
     flat = wp.sqrt(wp.max(1.0 - up * up, 0.0))

@@ -50,6 +50,7 @@ class Responses:
 
     @property
     def total(self) -> np.ndarray:
+        """(O, 2, I, K) float64 cps per MBq/mL: primary and scatter."""
         return self.primary + self.scatter
 
 

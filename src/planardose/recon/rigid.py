@@ -49,6 +49,7 @@ class Rigid:
 
     @property
     def angle_deg(self) -> float:
+        """By which the moving CT is turned, about whatever axis."""
         return float(np.rad2deg(Rotation.from_matrix(self.moving_from_fixed[:3, :3]).magnitude()))
 
 

@@ -42,6 +42,7 @@ class DoseTables:
 
 @wp.func
 def fixed_point(kev: float) -> wp.int64:
+    """An energy, keV, in the tallies' units."""
     return wp.int64(kev * _UNIT + 0.5)
 
 

@@ -33,6 +33,7 @@ class Raster:
 
     @property
     def column_mm(self) -> float:
+        """Width of a column: that of a voxel along x."""
         return float(self.grid.spacing_mm[0])
 
     @cached_property
@@ -50,6 +51,7 @@ class Raster:
 
     @cached_property
     def columns(self) -> int:
+        """Number U of columns, the same for all heads: the grid's, or enough for its corners."""
         if all(h.is_square for h in self.heads):
             return self.grid.shape[0]
         last = max((self._corners @ h.tangent).max() for h in self.heads)
@@ -67,6 +69,7 @@ class Raster:
 
     @cached_property
     def layers(self) -> int:
+        """Number L of depth layers, the same for all heads."""
         depth = max((np.ptp(self._corners @ h.normal) for h in self.heads), default=self.layer_mm)
         return int(np.ceil(depth / self.layer_mm - 1e-9))
 

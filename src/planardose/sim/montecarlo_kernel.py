@@ -55,6 +55,7 @@ class Tables:
 
 @wp.func
 def read3(table: wp.array(dtype=wp.vec3), position: float) -> wp.vec3:
+    """Linear interpolation at a position in units of the table's step; constant beyond its ends."""
     n = wp.clamp(int(position), 0, table.shape[0] - 2)
     f = wp.min(position - float(n), 1.0)
     return table[n] * (1.0 - f) + table[n + 1] * f
@@ -69,6 +70,7 @@ def compton_shape(t: Tables, ratio: float, cosine: float, position: float) -> fl
 
 @wp.func
 def coherent_shape(t: Tables, cosine: float, position: float) -> float:
+    """Thomson cross section times the squared form factor, both over their values at 0."""
     return 0.5 * (1.0 + cosine * cosine) * read(t.coherent, position)
 
 
@@ -80,6 +82,7 @@ def compton_scale(t: Tables, energy: float) -> float:
 
 @wp.func
 def coherent_scale(t: Tables, energy: float) -> float:
+    """Turns `coherent_shape` into the chance per solid angle, times 4 pi."""
     return _FOUR_PI / read(t.coherent_norm, energy - t.first_kev)
 
 
@@ -92,6 +95,7 @@ def compton_density(t: Tables, energy: float, cosine: float) -> float:
 
 @wp.func
 def coherent_density(t: Tables, energy: float, cosine: float) -> float:
+    """Chance per solid angle, times 4 pi, that coherent scattering goes into a direction."""
     return coherent_shape(t, cosine, momentum(energy, cosine, t.x_step)) * coherent_scale(t, energy)
 
 
@@ -103,6 +107,7 @@ def sample_compton(t: Tables, energy: float, state: wp.uint64):
 
 @wp.func
 def sample_coherent(t: Tables, energy: float, state: wp.uint64):
+    """Cosine of the scattering angle, and the random state after it."""
     return photon_kernel.sample_coherent(t.coherent_integral, t.x_step, energy, state)
 
 
@@ -138,6 +143,7 @@ def emission_point(t: Tables, a: wp.uint64, state: wp.uint64) -> wp.vec3:
 
 @wp.func
 def emission_energy(t: Tables, state: wp.uint64) -> float:
+    """Energy, keV, of a line drawn by the nuclide's yields."""
     u = uniform(state)
     line = int(0)
     while line < t.line_kev.shape[0] - 1 and t.line_cumulative[line] <= u:
@@ -147,6 +153,7 @@ def emission_energy(t: Tables, state: wp.uint64) -> float:
 
 @wp.func
 def inside_grid(t: Tables, p: wp.vec3) -> bool:
+    """Whether a point in voxel units lies in the grid."""
     return (p[0] >= 0.0 and p[1] >= 0.0 and p[2] >= 0.0 and p[0] < float(t.density.shape[0])
             and p[1] < float(t.density.shape[1]) and p[2] < float(t.density.shape[2]))
 
@@ -159,6 +166,7 @@ def units(weight: float) -> wp.int64:
 
 @wp.func
 def credit(balance: wp.array(dtype=wp.int64), entry: int, weight: float):
+    """Add a weight to an entry of the balance."""
     wp.atomic_add(balance, entry, units(weight))
 
 

@@ -14,7 +14,7 @@ from planardose.physics.head_response import head_efficiency
 from planardose.planar import EnergyWindow
 
 SEEN = 1e-3  # photons are followed while some window counts them with this share of its best efficiency
-LOWEST_KEV = 40.0  # below, the crystal's tables end
+LOWEST_KEV = 40.0  # below, the collimator's tables end
 HIGHEST_KEV = 799.0
 KNOT = 10  # keV between exact values of the majorant
 FEW = 0.1  # share of a window's unscattered counts below which a response of their own is not worth its time

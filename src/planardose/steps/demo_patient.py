@@ -93,6 +93,7 @@ def _pose(rng: np.random.Generator) -> Pose:
 
 
 def class_curves(classes: tuple[str, ...], injected_mbq: float, nuclide: Nuclide, rng: np.random.Generator) -> dict:
+    """Class of tissue -> its curve of activity over time, drawn from the tracer's priors; lesions draw their own."""
     tracer, curves = load_tracer(TRACER), {}
     for prior in dict.fromkeys(tracer.prior_of(c) for c in classes):
         slots = prior.organs or tuple(c for c in classes if is_lesion(c))

@@ -25,7 +25,7 @@ from planardose.sidecar import sidecar_of
 from planardose.sim.acquire import DeadTime, acquire
 from planardose.sim.heads import Head, opposed_heads
 from planardose.sim.montecarlo import Options, Views, simulate
-from planardose.sim.montecarlo_tables import visible_from_kev
+from planardose.sim.montecarlo_tables import LOWEST_KEV, visible_from_kev
 from planardose.steps.project_inputs import Scene, read_scene
 
 FINEST_MM, COARSEST_MM = 1.0, 20.0
@@ -108,8 +108,13 @@ def _windows(texts: tuple[str, ...], camera: Camera, nuclide: Nuclide, penetrati
     windows = tuple(found) or (nuclide.photopeak, *nuclide.scatter_windows)
     highest = max(x.energy_kev for x in nuclide.lines)
     for w in windows:
+        where = f"--windows {w.low_kev:g}-{w.high_kev:g}"
+        if w.high_kev <= LOWEST_KEV:
+            raise InputError(where, f"photons of up to {LOWEST_KEV:g} keV are not followed", "a window above them")
+        if w.low_kev < LOWEST_KEV:
+            log.warning("%s: what photons of less than %g keV would count is left out", where, LOWEST_KEV)
         if visible_from_kev(camera, (w,), penetration) >= highest:
-            raise InputError(f"--windows {w.low_kev:g}-{w.high_kev:g}", f"no photon of {nuclide.name} reaches it",
+            raise InputError(where, f"no photon of {nuclide.name} reaches it",
                              f"a window that photons of at most {highest:g} keV can reach")
     return windows
 

@@ -29,8 +29,11 @@ COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u,activity_mbq_u_own
 
 
 def _device(run: Run) -> str:
-    """Of the networks: a GPU where there is one; on a cluster this step may run on a node without."""
-    if not run.config.networks or run.config.device == "cpu":
+    """Of the networks: a GPU where there is one and `diffusion` draws; a cluster may run this step on a node without.
+
+    The U-Net's map takes less on the CPU than CUDA to start, and without draws any number of these jobs run at once.
+    """
+    if "diffusion" not in run.config.methods or run.config.device == "cpu":
         return "cpu"
     from planardose.learn.device import device_of  # heavy, as all that networks take
 
