@@ -145,7 +145,7 @@ def test_images_of_a_part_of_the_ct_are_told_and_refused(model, responses, caplo
     two = shown(empty + 2)
     assert 0.95 < two < 0.99
     assert f"P01 t24 planar: the images show {100 * two:.1f} % of the body in the CT, z from" in caplog.text
-    with pytest.raises(InputError, match=r"the images show [5-8]\d\.\d % of the body .* crop the CT and its label maps"):
+    with pytest.raises(InputError, match=r"the images show [5-8]\d\.\d % of the body .* crop the CT and its label"):
         shown(empty + int(0.3 * len(slices) * 20.0 / PIXEL_MM))
 
 
