@@ -58,7 +58,7 @@ STEP_VERSIONS = {
     "train": 10,
     "reinforce": 6,
     "train_diffusion": 6,
-    "register": 9,
+    "register": 10,
     "reconstruct": 17,
     "compare_spect": 3,
     "fit_kinetics": 6,

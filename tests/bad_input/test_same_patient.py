@@ -107,6 +107,7 @@ def test_each_identifier_counts_where_both_have_it(other: dict, differs: str, tm
         {"name": "ZEBROWSKI QUENTIN"},
         {"name": "Żebrowski^Quentin^Maria^^Dr"},
         {"name": "Anonymous", "patient_id": ""},
+        {"name": "Anonymous", "patient_id": "ANON", "birth_date": ""},
     ],
 )
 def test_spellings_of_one_person_and_empty_identifiers_are_no_disagreement(other: dict, tmp_path: Path):

@@ -91,6 +91,17 @@ def test_noise_seed_and_static_field(files, tmp_path):
     assert pair.counts.shape == (2, 1, 162, 223) and (pair.counts == np.rint(pair.counts)).all()
 
 
+def test_the_windows_of_a_nuclide_are_taken_above_its_highest_line_too(files, tmp_path):
+    """The upper scatter window of 111In (270 to 285 keV) lies above its line at 245 keV."""
+    folder, _ = files
+    project_map(folder / "act.nii.gz", folder / "ct.nii.gz", tmp_path / "in.npz", replace(WISH, nuclide="111In"))
+    pair = read_planar(tmp_path / "in.npz", CAMERA, "test").pair
+    nuclide = load_nuclide("111In")
+    assert pair.windows == (nuclide.photopeak, *nuclide.scatter_windows)
+    peak, _, above = pair.counts.sum(axis=(0, 2, 3))
+    assert above < 0.01 * peak
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

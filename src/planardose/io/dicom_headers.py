@@ -28,7 +28,7 @@ DUMMY_NAMES = frozenset({"ANONYMOUS", "ANONYMIZED", "ANONYMISED", "ANON", "UNKNO
 class Header:
     """Identity of one input, normalised for comparison, and the offset of its clock from UTC (None where unsaid).
 
-    Empty identifiers are empty strings; they agree with everything.
+    Empty identifiers, and what anonymisers write into them, are empty strings; they agree with everything.
     """
 
     patient_id: str = field(repr=False)
@@ -79,6 +79,7 @@ def _words(name: object) -> frozenset[str]:
 
 def _header(ds: Dataset) -> Header:
     patient_id = "".join(_plain(ds.get("PatientID")).split()).lstrip("0")
+    patient_id = "" if patient_id in DUMMY_NAMES else patient_id
     birth = "".join(c for c in str(ds.get("PatientBirthDate") or "") if c.isdigit())
     return Header(patient_id, _words(ds.get("PatientName")), birth, utc_offset_of(ds))
 

@@ -98,16 +98,18 @@ def _check(wish: Wish, out: Path) -> None:
 
 
 def _windows(texts: tuple[str, ...], camera: Camera, nuclide: Nuclide, penetration: bool) -> tuple[EnergyWindow, ...]:
-    """Windows from ``low-high`` in keV, each reachable by a photon of the nuclide; none: the nuclide's own."""
+    """Windows from ``low-high`` in keV, each reachable by a photon of the nuclide; none: the nuclide's own.
+
+    One of its own may see nearly nothing: it is recorded all the same, above the highest line too (111In).
+    """
     found = []
     for text in [t for given in texts for t in given.split(",")]:
         parts = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*-\s*(\d+(?:\.\d*)?)\s*", text)
         if not parts or not 0 < float(parts[1]) < float(parts[2]):
             raise InputError("--windows", shown(text), "LOW-HIGH in keV, e.g. 187.2-228.8")
         found.append(EnergyWindow(float(parts[1]), float(parts[2])))
-    windows = tuple(found) or (nuclide.photopeak, *nuclide.scatter_windows)
     highest = max(x.energy_kev for x in nuclide.lines)
-    for w in windows:
+    for w in found:
         where = f"--windows {w.low_kev:g}-{w.high_kev:g}"
         if w.high_kev <= LOWEST_KEV:
             raise InputError(where, f"photons of up to {LOWEST_KEV:g} keV are not followed", "a window above them")
@@ -116,7 +118,7 @@ def _windows(texts: tuple[str, ...], camera: Camera, nuclide: Nuclide, penetrati
         if visible_from_kev(camera, (w,), penetration) >= highest:
             raise InputError(where, f"no photon of {nuclide.name} reaches it",
                              f"a window that photons of at most {highest:g} keV can reach")
-    return windows
+    return tuple(found) or (nuclide.photopeak, *nuclide.scatter_windows)
 
 
 def _faces(scene: Scene, distance_mm: tuple[float, float] | None) -> tuple[tuple[float, float], tuple[float, float]]:
