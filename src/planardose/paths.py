@@ -59,7 +59,7 @@ STEP_VERSIONS = {
     "reinforce": 6,
     "train_diffusion": 6,
     "register": 9,
-    "reconstruct": 17,
+    "reconstruct": 18,
     "compare_spect": 3,
     "fit_kinetics": 6,
     "absorbed_dose": 4,
