@@ -53,7 +53,8 @@ class Estimates:
         sources, responses = self.fitted.sources, self.fitted.responses
         with_prior = sources is not even.sources
         self.fit = qplanar(setting.projector, sources, self.measured, responses) if with_prior else self.even_fit
-        spread = texture_spread(setting.projector, sources, self.fit, responses, self.measured.exposure_s)
+        exposure_s, hosts = self.measured.exposure_s, self.fitted.hosts
+        spread = texture_spread(setting.projector, sources, self.fit, responses, exposure_s, hosts)
         # conjugate view, networks and gate take the opposed pair; QPlanar and the MLEMs every view
         self.pair = self.acquired = with_modelled_scatter(self.measured, self.fit, responses)
         self.projector, self.centre_y_mm = setting.projector, None
@@ -62,7 +63,6 @@ class Estimates:
         self._maps: dict[str, np.ndarray] = {}
         self.relative_u: dict[str, float] = {}
         self.map_u: dict[str, np.ndarray] = {}  # method -> standard uncertainty of each voxel, MBq
-        spread = np.sqrt(self.fitted.by_organ(spread**2))
         activity = self.fitted.by_organ(self.fit.concentrations * sources.volumes_ml())
         self.total_mbq = float(activity.sum())
         placed = np.array([registration["activity_u"].get(o, 0.0) for o in self.model.organs])  # relative
