@@ -5,6 +5,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.planar import MoreViews, PlanarPair
 from planardose.recon.all_views import all_heads, axis_mm, with_all_views
@@ -31,14 +32,14 @@ def eye(model, camera, nuclide, faces):
     return AngledProjector(model, camera, nuclide, heads)
 
 
-def seen_by(model, eye, projector, true) -> Setting:
-    """As `load_setting` makes it, from noise-free images of a camera that turns at `CENTRE_Y`."""
+def seen_by(model, eye, projector, true, centre_y=CENTRE_Y) -> Setting:
+    """As `load_setting` makes it, from noise-free images of a camera that turns at `centre_y`."""
     grid, c = eye.grid, eye.columns
     counts = (eye.forward(eye.tensor(true)).numpy() + eye.scatter(true)) * SECONDS
     rows, columns, pixel = 60, 100, 5.0
     images = []
     for head, view in zip(eye.heads, counts, strict=True):
-        middle = float(head.tangent[:2] @ np.array([POSE.x_mm, CENTRE_Y]))
+        middle = float(head.tangent[:2] @ np.array([POSE.x_mm, centre_y]))
         u = middle + (np.arange(columns) - (columns - 1) / 2) * pixel
         z = POSE.z_mm + (np.arange(rows) - (rows - 1) / 2) * pixel
         at_u = np.floor((u - c.first_mm) / c.width_mm).astype(int)
@@ -74,6 +75,15 @@ def test_every_view_lands_in_the_patients_frame(model, eye, projector, organs):
         assert fit.concentrations[setting.model.organs.index(organ)] == pytest.approx(c, rel=0.1), organ
     wrong = with_all_views(setting, PlanarPose(-POSE.x_mm - 40.0, POSE.z_mm))
     assert qplanar(wrong.projector, setting.model, wrong.acquired, responses).misfit > 2 * fit.misfit
+
+
+def test_a_centre_of_rotation_far_off_is_found_or_refused(model, eye, projector, organs):
+    """The table stands 73 mm high or low; beyond the search the place is not guessed (it was put 55 mm off)."""
+    for centre_y in (-80.0, 66.0):
+        views = with_all_views(seen_by(model, eye, projector, organs, centre_y), POSE)
+        assert views.centre_y_mm == pytest.approx(centre_y, abs=4.0)
+    with pytest.raises(InputError, match="centre of rotation 102 mm off the body's axis"):
+        with_all_views(seen_by(model, eye, projector, organs, -150.0), POSE)
 
 
 def test_the_lesion_is_found_better_than_by_the_pair(model, eye, projector, organs):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.heads import DEFAULT_GAP_MM, Head, body_extent_ap_mm
 from planardose.image import Grid
@@ -17,7 +18,8 @@ from planardose.recon.acquired import Acquired
 from planardose.recon.angles import AngledProjector
 from planardose.recon.qplanar import fit_concentrations, model_errors
 
-REACH_MM, STEP_MM = 48.0, 6.0  # of the search for the centre of rotation, about the body's axis
+# Of the search for the centre of rotation, about the body's axis: the table's height is free.
+REACH_MM, STEP_MM = 102.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ def with_all_views(setting, pose: PlanarPose) -> AllViews:
         With `more`.
     pose : PlanarPose
         Of the pair.
+
+    Raises
+    ------
+    InputError
+        If the views fit best where the search ends: their centre of rotation is not known.
     """
     projector, model, exposure = setting.more, setting.model, setting.pair.exposure_s
     total = projector.organ_responses(model.fractions).total * exposure
@@ -92,7 +99,14 @@ def with_all_views(setting, pose: PlanarPose) -> AllViews:
 
     places = axis_mm(model)[1] + np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
     values = np.array([misfit(float(y)) for y in places])
-    best = int(np.clip(values.argmin(), 1, places.size - 2))
+    best = int(values.argmin())
+    if best in (0, places.size - 1):
+        raise InputError(
+            f"{setting.where} planar",
+            f"the views beside the pair fit best with a centre of rotation {REACH_MM:g} mm off the body's axis",
+            "a centre of rotation nearer to it",
+            "check their angles, and that they and the pair are of one acquisition; or leave them out",
+        )
     a, b, c = values[best - 1 : best + 2]
     curvature = a - 2 * b + c
     centre = float(places[best] + (0.5 * STEP_MM * (a - c) / curvature if curvature > 0 else 0.0))
