@@ -11,7 +11,7 @@ from planardose.frames import PlanarPose
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.planar import EnergyWindow, PlanarPair
-from planardose.recon.acquired import acquired_from, neighbours, triple_energy_window, without_dead_time
+from planardose.recon.acquired import acquired_from, neighbours, triple_energy_window, within_field, without_dead_time
 from planardose.recon.scatter import parameters
 from planardose.sim.acquire import DeadTime, acquire
 
@@ -94,3 +94,20 @@ def test_dead_time_of_a_sweep_is_undone():
     assert lossy.counts.sum() < 0.97 * ideal.counts.sum()
     assert back.counts == pytest.approx(ideal.counts, rel=2e-3, abs=1e-3)
     assert without_dead_time(lossy, replace(camera, tau_us=None, tau_by_kev=()), 0) is lossy
+
+
+def test_a_static_image_ends_where_the_cameras_field_does(camera):
+    """A matrix of 614 mm on a field of 387 by 533 mm: its empty margin is no measurement of zero."""
+    counts = np.zeros((2, 1, 256, 256), np.float32)
+    counts[..., 60:190, 30:220] = 3.0
+    still = PlanarPair(counts, (PEAK,), (2.398, 2.398), 600.0, datetime(2026, 1, 5, 9), 600.0)
+    kept = within_field(still, camera)
+    size = np.array(kept.counts.shape[2:]) * 2.398
+    assert (size >= camera.field_mm).all() and (size < np.array(camera.field_mm) + 2 * 2.398 + 1e-6).all()
+    assert kept.counts.sum() == counts.sum() and kept.ras().shape[2:] == kept.counts.shape[:1:-1]
+    turned = within_field(replace(still, counts=counts.transpose(0, 1, 3, 2).copy()), camera)  # heads turned by 90
+    assert turned.counts.shape == kept.counts.transpose(0, 1, 3, 2).shape
+    beyond = counts.copy()
+    beyond[..., 5, 100:120] = 50.0
+    for other in (replace(still, counts=beyond), replace(still, duration_s=1500.0)):  # a zoom, a sweep
+        assert within_field(other, camera) is other

@@ -16,6 +16,7 @@ from planardose.recon.scatter import parameters as scatter_parameters
 
 SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy
 TOUCHING = 0.03  # of the line's energy: gap or overlap up to which a window lies beside the photopeak
+BEYOND_FIELD = 1e-3  # of the counts: with more beyond the camera's field the image is not its field
 STRONG_LINE = 0.05  # of the imaged line's photons: a window with such a line holds more than scatter
 
 
@@ -47,6 +48,24 @@ class Acquired:
             raise ValueError(f"counts, scatter and of_body must be (V, I, K), got {sorted(shapes)}")
         if not self.exposure_s > 0:
             raise ValueError(f"exposure_s must be positive, got {self.exposure_s}")
+
+
+def within_field(pair: PlanarPair, camera: Camera) -> PlanarPair:
+    """A static pair without the pixels beyond the camera's field, where nothing is measured; a sweep as it is.
+
+    The field lies in the middle of the matrix. Images with counts beyond it (a zoom, a field off the middle) stay.
+    """
+    if pair.is_swept:
+        return pair
+    total = pair.counts.sum(dtype=np.float64)
+    for field_mm in (camera.field_mm, camera.field_mm[::-1]):
+        sides = zip(pair.counts.shape[2:], pair.pixel_mm, field_mm, strict=True)
+        rows, columns = (slice(c, n - c) for n, p, f in sides for c in [max(int((n - f / p) / 2), 0)])
+        inner = pair.counts[..., rows, columns]
+        if inner.sum(dtype=np.float64) >= (1 - BEYOND_FIELD) * total:
+            more = None if pair.more is None else replace(pair.more, counts=pair.more.counts[..., rows, columns])
+            return replace(pair, counts=inner, more=more)
+    return pair
 
 
 def without_dead_time(pair: PlanarPair, camera: Camera, peak: int) -> PlanarPair:

@@ -32,6 +32,7 @@ def texture_spread(
     responses: Responses,
     exposure_s: float,
     hosts: np.ndarray | None = None,
+    of_body: np.ndarray | None = None,
 ) -> np.ndarray:
     """Error of each organ's total for textures with a coefficient of variation of 1.
 
@@ -48,6 +49,8 @@ def texture_spread(
     hosts : (S,) int or None
         Organ to whose total each "organ" of the model, one of S sources, belongs; None: its own. What an organ's
         sources take from each other is no error of its total.
+    of_body : (2, I, K) bool or None
+        Cells that were fitted; None: those with body in sight.
 
     Returns
     -------
@@ -55,7 +58,8 @@ def texture_spread(
         MBq, root mean square over `DRAWS` textures; 0 for an organ that the camera does not see.
     """
     even, seen = fit.map(model), np.isfinite(np.diag(fit.covariance))
-    solve = _linear_fit(responses.primary[seen] * exposure_s, fit.expected, model, projector.of_body(model))
+    of_body = projector.of_body(model) if of_body is None else of_body
+    solve = _linear_fit(responses.primary[seen] * exposure_s, fit.expected, model, of_body)
     volumes, hosts = model.volumes_ml(), np.arange(len(model.organs)) if hosts is None else hosts
     square = np.zeros(hosts.max() + 1)
     rng = np.random.default_rng(SEED)

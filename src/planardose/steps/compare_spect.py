@@ -158,7 +158,7 @@ def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid, methods: l
     pose = json.loads(run.need("registration", "register", **keys).read_text())
     acquired = setting.acquired_at(Placement.read(pose))
     model, projector = setting.model, setting.projector
-    where = np.broadcast_to(_judged(found, model), acquired.counts.shape)
+    where = _judged(found, model) & acquired.of_body
     if not where.any():
         return [], float("nan")
 
