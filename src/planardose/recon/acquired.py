@@ -30,7 +30,7 @@ class Acquired:
         Photopeak counts: of the anterior and posterior view, or of any views (`recon.angles`).
     scatter : (V, I, K) float64 or None
         Estimated counts among them that scattered in the patient (triple energy window); None where the acquisition has
-        no scatter window (`neighbours`).
+        no scatter window (`telling_windows`).
     exposure_s : float
         Seconds that each point was in the field of view.
     of_body : (V, I, K) bool or None
@@ -108,6 +108,11 @@ def neighbours(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -
     return nearest + ([min(above, key=lambda n: windows[n].low_kev)] if above else [])
 
 
+def telling_windows(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -> list[int]:
+    """`neighbours`, where it is known how they tell the nuclide's scatter; else none."""
+    return neighbours(windows, peak, nuclide) if nuclide.name in scatter_parameters().energy_window_share else []
+
+
 def triple_energy_window(
     counts: np.ndarray, windows: tuple[EnergyWindow, ...], peak: int, beside: list[int]
 ) -> np.ndarray:
@@ -131,7 +136,7 @@ def acquired_from(
     """Photopeak counts and smoothed triple-energy-window scatter (where there is a window for it) of an acquisition.
 
     The trapezoid overestimates the scatter of 177Lu; it is scaled by the share found with the Monte Carlo
-    (``data/physics/patient_scatter.yaml``).
+    (``data/physics/patient_scatter.yaml``). A nuclide without a share there has no such scatter.
 
     Parameters
     ----------
@@ -163,11 +168,11 @@ def acquired_from(
         )
     peak = min(holding)[1]
     photopeak = np.array(counts[:, peak], dtype=np.float64)
-    beside = neighbours(windows, peak, nuclide)
+    beside = telling_windows(windows, peak, nuclide)
     if not beside:
         return Acquired(photopeak, None, float(exposure_s))
     sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
-    share = scatter_parameters().energy_window_share
+    share = scatter_parameters().energy_window_share[nuclide.name]
     scatter = share * triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak, beside)
     smooth = np.stack([gaussian_filter(view, sigma, mode="constant") for view in scatter])
     return Acquired(photopeak, smooth, float(exposure_s))

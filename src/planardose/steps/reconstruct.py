@@ -108,7 +108,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     estimates = Estimates(run, patient, timepoint, setting, registration)
     check_total(run.cohort.row(patient, timepoint), setting, estimates.total_mbq)
     if not estimates.has_scatter_window:
-        log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
+        log.warning("%s %s: no window tells the scatter in the photopeak; all scatter is modelled", patient, timepoint)
     _warn_of_cut(estimates, f"{patient} {timepoint}")
     lines, views, gates = [COLUMNS], {}, {}
     for method in run.config.methods:
