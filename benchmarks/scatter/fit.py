@@ -30,7 +30,7 @@ def log_ratios(model: PatientModel, true: np.ndarray, camera: Camera, nuclide: N
     out = np.empty((len(SURROUNDINGS_MM), len(ATTENUATIONS), len(organs), 2))
     for s, surroundings_mm in enumerate(SURROUNDINGS_MM):
         for a, attenuation in enumerate(ATTENUATIONS):
-            tried = ScatterParameters(attenuation, surroundings_mm, 1.0)
+            tried = ScatterParameters(attenuation, surroundings_mm, {})
             projector = Projector(model, camera, nuclide, faces, scatter=tried)
             activity = model.fractions[organs].astype(np.float64) * model.grid.voxel_ml
             modelled = np.array([projector.scatter(x).sum(axis=(1, 2)) for x in activity])
@@ -84,7 +84,7 @@ def report(logs: np.ndarray, shares: list[float]) -> None:
           f"{np.mean(shares):.4f} +- {np.std(shares, ddof=1):.4f}")  # fmt: skip
     print(f"path_attenuation: {attenuation:.3f}")
     print(f"surroundings_mm: {surroundings_mm:.1f}")
-    print(f"energy_window_share: {np.mean(shares):.3f}")
+    print(f"energy_window_share: {{177Lu: {np.mean(shares):.3f}}}")
 
 
 if __name__ == "__main__":

@@ -72,4 +72,4 @@ def terms_of(cases: pd.DataFrame) -> Terms:
 
 def counting_of(cases: pd.DataFrame, texture, limit) -> np.ndarray:
     """(N,) MBq^2: what counting statistics make of `variance_of`."""
-    return counting_variance(terms_of(cases), texture, limit)
+    return counting_variance(cases.activity.to_numpy(), terms_of(cases), texture, limit)

@@ -50,7 +50,7 @@ LOCK = ".lock"  # in the results folder, held while a run works there
 # Bumped only when a step's numbers or refusals change: a bump reruns the step, editing the package does not.
 STEP_VERSIONS = {
     "import_ct": 4,
-    "import_planar": 5,
+    "import_planar": 6,
     "segment": 7,
     "import_prior": 5,
     "sample_uptake": 1,
@@ -59,8 +59,8 @@ STEP_VERSIONS = {
     "reinforce": 6,
     "train_diffusion": 6,
     "register": 10,
-    "reconstruct": 17,
-    "compare_spect": 3,
+    "reconstruct": 18,
+    "compare_spect": 4,
     "fit_kinetics": 6,
     "absorbed_dose": 4,
     "report": 9,

@@ -13,10 +13,11 @@ from imaging_scene import CAMERA, INJECTED, LU, PLANTED, ct_volume, planar_pair,
 from planardose.io.dicom_nm import write_planar
 from planardose.io.nifti import write_volume
 from planardose.io.planar_file import load_pair, write_user_pair
+from planardose.library import load_nuclide
 from planardose.planar import EnergyWindow, MoreViews
 from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
-from planardose.steps.import_planar import import_planar
+from planardose.steps.import_planar import _scatter_notes, import_planar, scatter_windows
 
 
 def _sidecar(path: Path) -> dict:
@@ -71,6 +72,17 @@ def test_the_other_photopeak_is_no_scatter_window(tmp_path: Path, caplog):
     meta = _sidecar(run.path("planar", patient="P01", timepoint="t24"))
     assert meta["scatter_windows_kev"] == []
     assert check(run) == []
+
+
+def test_windows_that_tell_the_scatter_of_177lu_are_not_believed_for_131i():
+    iodine = load_nuclide("131I")
+    pair = planar_pair(windows=(iodine.photopeak, *iodine.scatter_windows))
+    assert scatter_windows(pair, iodine) == []
+    assert _scatter_notes(pair, iodine, 0) == [
+        "how 306.1-328, 401-422.9 keV tells the scatter of 131I is not known; all scatter is modelled"
+    ]
+    lutetium = planar_pair(windows=(LU.photopeak, *LU.scatter_windows))
+    assert scatter_windows(lutetium, LU) == list(LU.scatter_windows)
 
 
 @pytest.mark.parametrize(("minutes", "noted"), [(3, False), (40, True)])

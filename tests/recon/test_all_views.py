@@ -1,14 +1,17 @@
 """A pair with oblique views: from the camera's images to a better map."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 import pytest
 
+from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.planar import MoreViews, PlanarPair
 from planardose.recon.all_views import all_heads, axis_mm, with_all_views
 from planardose.recon.angles import AngledProjector
+from planardose.recon.gate import check
 from planardose.recon.mlem import mlem
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting
@@ -31,14 +34,14 @@ def eye(model, camera, nuclide, faces):
     return AngledProjector(model, camera, nuclide, heads)
 
 
-def seen_by(model, eye, projector, true) -> Setting:
-    """As `load_setting` makes it, from noise-free images of a camera that turns at `CENTRE_Y`."""
+def seen_by(model, eye, projector, true, centre_y=CENTRE_Y) -> Setting:
+    """As `load_setting` makes it, from noise-free images of a camera that turns at `centre_y`."""
     grid, c = eye.grid, eye.columns
     counts = (eye.forward(eye.tensor(true)).numpy() + eye.scatter(true)) * SECONDS
     rows, columns, pixel = 60, 100, 5.0
     images = []
     for head, view in zip(eye.heads, counts, strict=True):
-        middle = float(head.tangent[:2] @ np.array([POSE.x_mm, CENTRE_Y]))
+        middle = float(head.tangent[:2] @ np.array([POSE.x_mm, centre_y]))
         u = middle + (np.arange(columns) - (columns - 1) / 2) * pixel
         z = POSE.z_mm + (np.arange(rows) - (rows - 1) / 2) * pixel
         at_u = np.floor((u - c.first_mm) / c.width_mm).astype(int)
@@ -74,6 +77,49 @@ def test_every_view_lands_in_the_patients_frame(model, eye, projector, organs):
         assert fit.concentrations[setting.model.organs.index(organ)] == pytest.approx(c, rel=0.1), organ
     wrong = with_all_views(setting, PlanarPose(-POSE.x_mm - 40.0, POSE.z_mm))
     assert qplanar(wrong.projector, setting.model, wrong.acquired, responses).misfit > 2 * fit.misfit
+
+
+def test_a_centre_of_rotation_far_off_is_found_or_refused(model, eye, projector, organs):
+    """The table stands 73 mm high or low; beyond the search the place is not guessed (it was put 55 mm off)."""
+    for centre_y in (-80.0, 66.0):
+        views = with_all_views(seen_by(model, eye, projector, organs, centre_y), POSE)
+        assert views.centre_y_mm == pytest.approx(centre_y, abs=4.0)
+    with pytest.raises(InputError, match="centre of rotation 102 mm off the body's axis"):
+        with_all_views(seen_by(model, eye, projector, organs, -150.0), POSE)
+
+
+def test_what_the_images_do_not_show_is_not_measured_as_zero(model, eye, projector, organs):
+    """A static field over liver and spleen: the kidneys below it are not known, and nothing else is drawn down."""
+    setting = seen_by(model, eye, projector, organs)
+    rows, top = 28, POSE.z_mm + 150.0
+    upper = replace(setting.pair, counts=setting.pair.counts[:, :, :rows].copy(), more=None)
+    acquired = replace(setting, pair=upper, more=None).acquired(PlanarPose(POSE.x_mm, top - rows * 2.5))
+    z = model.grid.axis_mm(2)
+    assert not acquired.of_body[:, :, (z < top - rows * 5.0 + 9) | (z > top - 9)].any()
+    fit = qplanar(projector, model, acquired, setting.responses)
+    for organ in ("liver", "spleen", "remainder"):
+        at = model.organs.index(organ)
+        assert fit.concentrations[at] == pytest.approx(CONCENTRATION[at], rel=0.1), organ
+    for organ in ("kidney_right", "kidney_left"):
+        at = model.organs.index(organ)
+        assert fit.concentrations[at] == 0 and np.isinf(fit.covariance[at, at]), organ
+    found = mlem(projector, with_modelled_scatter(acquired, fit, setting.responses), organs, 4)
+    hidden = z < 420  # beyond the reach of the blur the map keeps what it was given
+    assert found[:, :, hidden] == pytest.approx(organs[:, :, hidden], rel=1e-5)
+    expected = np.tensordot(fit.concentrations, setting.responses.total, axes=1) * SECONDS
+    assert check(model, acquired.counts, expected, 1.5, looked_at=acquired.of_body).passed
+    assert not check(model, acquired.counts, expected, 1.5).passed
+
+
+def test_views_from_aside_are_not_measured_beyond_their_images(model, eye, projector, organs):
+    setting = seen_by(model, eye, projector, organs)
+    more = replace(setting.pair.more, counts=setting.pair.more.counts[..., 20:-20])  # 300 of 500 mm across
+    cut = replace(setting, pair=replace(setting.pair, counts=setting.pair.counts[..., 20:-20], more=more))
+    whole, part = (with_all_views(s, POSE) for s in (setting, cut))
+    assert 0.5 * whole.acquired.of_body.sum() < part.acquired.of_body.sum() < whole.acquired.of_body.sum()
+    responses = whole.projector.organ_responses(model.fractions)
+    fits = [qplanar(v.projector, model, v.acquired, responses).concentrations for v in (whole, part)]
+    assert fits[1] == pytest.approx(fits[0], rel=0.05)
 
 
 def test_the_lesion_is_found_better_than_by_the_pair(model, eye, projector, organs):

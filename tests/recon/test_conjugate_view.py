@@ -92,5 +92,17 @@ def test_evenly_filled_body_is_exact():
     assert got.sum() == pytest.approx(0.05 * model.grid.voxel_ml * 21 * 20 * 21, rel=1e-6)
 
 
+def test_few_counts_do_not_take_away_the_remainder():
+    """One count in a pixel: the root of each pixel's counts lost 40 % of the body."""
+    model, _, rates, mu = block(MU, 8, 4, 0.05, 0.05)
+    true = 0.05 * model.grid.voxel_ml * 21 * 20 * 21
+    rng, exposure_s = np.random.default_rng(5), 1.0 / rates.mean()
+    counts = rng.poisson(np.broadcast_to(rates * exposure_s, (200, *rates.shape))).astype(float)
+    found = [conjugate_view(model, Acquired(c, 0 * c, exposure_s), mu, CPS).sum() for c in counts]
+    assert np.mean(found) == pytest.approx(true, rel=0.03)
+
+
 def test_no_counts_give_no_activity():
     assert conjugate_activity(-1.0, 5.0, 2.0, 0.5, CPS) == 0.0
+    model, _, rates, mu = block(MU, 8, 4, 0.05, 0.05)
+    assert (conjugate_view(model, Acquired(0 * rates, 0 * rates, 30.0), mu, CPS) == 0).all()

@@ -65,6 +65,21 @@ def test_an_arm_on_one_side_is_no_shift(model, projector):
         assert found[1][name] == pytest.approx(found[0][name], abs=0.05), name
 
 
+def test_what_the_images_do_not_show_is_no_fault(model, projector):
+    """Images that end in the middle of the trunk, and with them what is known."""
+    responses, of_body = projector.organ_responses(model.fractions), projector.of_body(model)
+    counts = np.tensordot(UPTAKE, responses.total, axes=1) * EXPOSURE_S
+    shown = np.ones(counts.shape, bool)
+    shown[:, :, 10:] = False
+    acquired = Acquired(counts * shown, None, EXPOSURE_S, of_body & shown)
+    fit = qplanar(projector, model, acquired, responses)
+    wide = np.pad(counts * shown, ((0, 0), (BESIDE_CELLS, BESIDE_CELLS), (0, 0)))
+    found = statistics(model, responses.total * EXPOSURE_S, acquired, 0 * counts, fit, wide)
+    assert found["unexplained"] < np.log(0.05) and found["worst_strip"] < 0
+    assert abs(found["view_ratio"]) < 0.02
+    assert max(abs(found[f"shift_{a}_{v}_mm"]) for a in "xz" for v in ("anterior", "posterior")) < 1.0
+
+
 def test_each_fault_has_its_statistic(chain):
     told, counts = chain
     right = told(counts)

@@ -16,6 +16,7 @@ from planardose.recon.scatter import parameters as scatter_parameters
 
 SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy
 TOUCHING = 0.03  # of the line's energy: gap or overlap up to which a window lies beside the photopeak
+BEYOND_FIELD = 1e-3  # of the counts: with more beyond the camera's field the image is not its field
 STRONG_LINE = 0.05  # of the imaged line's photons: a window with such a line holds more than scatter
 
 
@@ -29,7 +30,7 @@ class Acquired:
         Photopeak counts: of the anterior and posterior view, or of any views (`recon.angles`).
     scatter : (V, I, K) float64 or None
         Estimated counts among them that scattered in the patient (triple energy window); None where the acquisition has
-        no scatter window (`neighbours`).
+        no scatter window (`telling_windows`).
     exposure_s : float
         Seconds that each point was in the field of view.
     of_body : (V, I, K) bool or None
@@ -47,6 +48,24 @@ class Acquired:
             raise ValueError(f"counts, scatter and of_body must be (V, I, K), got {sorted(shapes)}")
         if not self.exposure_s > 0:
             raise ValueError(f"exposure_s must be positive, got {self.exposure_s}")
+
+
+def within_field(pair: PlanarPair, camera: Camera) -> PlanarPair:
+    """A static pair without the pixels beyond the camera's field, where nothing is measured; a sweep as it is.
+
+    The field lies in the middle of the matrix. Images with counts beyond it (a zoom, a field off the middle) stay.
+    """
+    if pair.is_swept:
+        return pair
+    total = pair.counts.sum(dtype=np.float64)
+    for field_mm in (camera.field_mm, camera.field_mm[::-1]):
+        sides = zip(pair.counts.shape[2:], pair.pixel_mm, field_mm, strict=True)
+        rows, columns = (slice(c, n - c) for n, p, f in sides for c in [max(int((n - f / p) / 2), 0)])
+        inner = pair.counts[..., rows, columns]
+        if inner.sum(dtype=np.float64) >= (1 - BEYOND_FIELD) * total:
+            more = None if pair.more is None else replace(pair.more, counts=pair.more.counts[..., rows, columns])
+            return replace(pair, counts=inner, more=more)
+    return pair
 
 
 def without_dead_time(pair: PlanarPair, camera: Camera, peak: int) -> PlanarPair:
@@ -89,6 +108,11 @@ def neighbours(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -
     return nearest + ([min(above, key=lambda n: windows[n].low_kev)] if above else [])
 
 
+def telling_windows(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -> list[int]:
+    """`neighbours`, where it is known how they tell the nuclide's scatter; else none."""
+    return neighbours(windows, peak, nuclide) if nuclide.name in scatter_parameters().energy_window_share else []
+
+
 def triple_energy_window(
     counts: np.ndarray, windows: tuple[EnergyWindow, ...], peak: int, beside: list[int]
 ) -> np.ndarray:
@@ -112,7 +136,7 @@ def acquired_from(
     """Photopeak counts and smoothed triple-energy-window scatter (where there is a window for it) of an acquisition.
 
     The trapezoid overestimates the scatter of 177Lu; it is scaled by the share found with the Monte Carlo
-    (``data/physics/patient_scatter.yaml``).
+    (``data/physics/patient_scatter.yaml``). A nuclide without a share there has no such scatter.
 
     Parameters
     ----------
@@ -144,11 +168,11 @@ def acquired_from(
         )
     peak = min(holding)[1]
     photopeak = np.array(counts[:, peak], dtype=np.float64)
-    beside = neighbours(windows, peak, nuclide)
+    beside = telling_windows(windows, peak, nuclide)
     if not beside:
         return Acquired(photopeak, None, float(exposure_s))
     sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
-    share = scatter_parameters().energy_window_share
+    share = scatter_parameters().energy_window_share[nuclide.name]
     scatter = share * triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak, beside)
     smooth = np.stack([gaussian_filter(view, sigma, mode="constant") for view in scatter])
     return Acquired(photopeak, smooth, float(exposure_s))

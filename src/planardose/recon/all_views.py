@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.heads import DEFAULT_GAP_MM, Head, body_extent_ap_mm
 from planardose.image import Grid
@@ -15,9 +16,11 @@ from planardose.patient_model import PatientModel
 from planardose.planar import MoreViews, rebin
 from planardose.recon.acquired import Acquired
 from planardose.recon.angles import AngledProjector
+from planardose.recon.matcher import WHOLE
 from planardose.recon.qplanar import fit_concentrations, model_errors
 
-REACH_MM, STEP_MM = 48.0, 6.0  # of the search for the centre of rotation, about the body's axis
+# Of the search for the centre of rotation, about the body's axis: the table's height is free.
+REACH_MM, STEP_MM = 102.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ def all_heads(model: PatientModel, more: MoreViews, faces_mm: tuple[float, float
     return tuple(heads)
 
 
-def collected(setting, pose: PlanarPose, centre_y_mm: float) -> np.ndarray:
-    """(V, U, K) photopeak counts of all views on the projector's columns."""
+def collected(setting, pose: PlanarPose, centre_y_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """(V, U, K) photopeak counts of all views on the projector's columns, and bool: cells that lie in the images."""
     projector, pair, model = setting.more, setting.pair, setting.model
     c, z = projector.columns, model.grid.axis_mm(2)
     step = float(model.grid.spacing_mm[2])
@@ -69,7 +72,9 @@ def collected(setting, pose: PlanarPose, centre_y_mm: float) -> np.ndarray:
         images.append(pair.more.along(n, head.tangent)[peak])
         across, depth = float(head.tangent[0]), float(head.tangent[1])
         poses.append(PlanarPose(across * pose.x_mm + depth * centre_y_mm, pose.z_mm, across * pose.rotation_deg))
-    return np.array([rebin(x[None], pair.pixel_mm, target, p)[0] for x, p in zip(images, poses, strict=True)])
+    both = [np.stack([x, np.ones(x.shape)]) for x in images]
+    laid = np.array([rebin(b, pair.pixel_mm, target, p) for b, p in zip(both, poses, strict=True)])
+    return laid[:, 0], laid[:, 1] > WHOLE * c.width_mm * step / float(np.prod(pair.pixel_mm))
 
 
 def with_all_views(setting, pose: PlanarPose) -> AllViews:
@@ -81,20 +86,32 @@ def with_all_views(setting, pose: PlanarPose) -> AllViews:
         With `more`.
     pose : PlanarPose
         Of the pair.
+
+    Raises
+    ------
+    InputError
+        If the views fit best where the search ends: their centre of rotation is not known.
     """
     projector, model, exposure = setting.more, setting.model, setting.pair.exposure_s
     total = projector.organ_responses(model.fractions).total * exposure
     errors, of_body = model_errors(model), projector.of_body(model)
 
     def misfit(y: float) -> float:
-        counts = collected(setting, pose, y)
-        return fit_concentrations(counts, total, np.zeros_like(counts), errors, of_body).misfit
+        counts, shown = collected(setting, pose, y)
+        return fit_concentrations(counts, total, np.zeros_like(counts), errors, of_body & shown).misfit
 
     places = axis_mm(model)[1] + np.arange(-REACH_MM, REACH_MM + STEP_MM, STEP_MM)
     values = np.array([misfit(float(y)) for y in places])
-    best = int(np.clip(values.argmin(), 1, places.size - 2))
+    best = int(values.argmin())
+    if best in (0, places.size - 1):
+        raise InputError(
+            f"{setting.where} planar",
+            f"the views beside the pair fit best with a centre of rotation {REACH_MM:g} mm off the body's axis",
+            "a centre of rotation nearer to it",
+            "check their angles, and that they and the pair are of one acquisition; or leave them out",
+        )
     a, b, c = values[best - 1 : best + 2]
     curvature = a - 2 * b + c
     centre = float(places[best] + (0.5 * STEP_MM * (a - c) / curvature if curvature > 0 else 0.0))
-    acquired = Acquired(collected(setting, pose, centre), None, float(exposure), of_body)
-    return AllViews(projector, acquired, centre)
+    counts, shown = collected(setting, pose, centre)
+    return AllViews(projector, Acquired(counts, None, float(exposure), of_body & shown), centre)

@@ -4,12 +4,14 @@ A = sqrt(N_ant N_post / exp(-mu t)) f / C with f = (mu d / 2) / sinh(mu d / 2) f
 thickness t. Triple-energy-window scatter is subtracted first, so mu is that of narrow beams; attenuation is taken from
 the CT. Background comes from the rim around the organ, reduced by the organ's share of the body's thickness: taken off
 each view, it is the pamphlet's factor sqrt((1 - (1 - d/t) N_adj/N_ant) (1 - (1 - d/t) N_adj/N_post)). Regions that
-overlap are counted in both organs, as the method does. One thing is not the book's: the trapezoid of the energy windows
-overestimates the scatter of 177Lu and is scaled by what the Monte Carlo says (`recon.acquired`).
+overlap are counted in both organs, as the method does. Two things are not the book's: the trapezoid of the energy
+windows overestimates the scatter of 177Lu and is scaled by what the Monte Carlo says (`recon.acquired`); and of the
+whole body, taken pixel by pixel, the geometric mean is the arithmetic one times what their ratio is in smoothed images
+(`geometric_means`).
 """
 
 import numpy as np
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, gaussian_filter
 
 from planardose.organs import OUTSIDE_CT, REMAINDER
 from planardose.patient_model import PatientModel
@@ -18,6 +20,7 @@ from planardose.recon.gate import ct_slices
 
 EDGE = 0.25  # of the organ's largest thickness: the outline of its region
 RIM = 2  # cells of background around a region
+RATIO_MM = 20.0  # standard deviation of the smoothing that tells the ratio of both views
 WIDESPREAD = (REMAINDER, OUTSIDE_CT)
 
 
@@ -46,6 +49,27 @@ def conjugate_activity(ant: float, post: float, mu_t: float, mu_d: float, cps_pe
     if ant <= 0 or post <= 0:
         return 0.0
     return float(np.sqrt(ant * post * np.exp(mu_t)) * source_factor(mu_d) / cps_per_mbq)
+
+
+def geometric_means(net: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
+    """Geometric mean of both views per pixel, linear in the noise: the root of few counts is too small on average.
+
+    Parameters
+    ----------
+    net : (2, I, K) float
+        Net rates; noise below zero counts as such.
+    spacing_mm : (3,) float
+        Of the grid.
+
+    Returns
+    -------
+    (I, K) float64
+        sqrt(a p) written as (a + p) / 2 times 2 sqrt(a p) / (a + p), the second from smoothed views.
+    """
+    sigma = RATIO_MM / spacing_mm[[0, 2]]
+    a, p = (np.maximum(gaussian_filter(view, sigma, mode="nearest"), 0.0) for view in net)
+    both = a + p
+    return 0.5 * net.sum(axis=0) * np.divide(2.0 * np.sqrt(a * p), both, out=np.zeros(both.shape), where=both > 0)
 
 
 def conjugate_view(model: PatientModel, acquired: Acquired, mu: np.ndarray, cps_per_mbq: float) -> np.ndarray:
@@ -83,8 +107,8 @@ def conjugate_view(model: PatientModel, acquired: Acquired, mu: np.ndarray, cps_
         out[o] = conjugate_activity(*rates, -np.log(transmission), mu_d, cps_per_mbq)
     inside = body > 0
     inside[:, ~ct_slices(model)] = False
-    product = np.maximum(net[0], 0.0) * np.maximum(net[1], 0.0) * np.exp(optical)
+    means = geometric_means(net, model.grid.spacing_mm) * np.exp(0.5 * optical)
     factors = np.array([source_factor(x) for x in optical[inside]])
-    whole = float((np.sqrt(product[inside]) * factors).sum() / cps_per_mbq)
+    whole = float((means[inside] * factors).sum() / cps_per_mbq)
     out[model.organs.index(REMAINDER)] = max(whole - out.sum(), 0.0)
     return out

@@ -21,7 +21,7 @@ from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
 from planardose.planar import VIEWS
 from planardose.recon.acquired import Acquired
-from planardose.recon.gate import GATE_ERROR, body_cells, ct_slices, deviance, strips_of
+from planardose.recon.gate import GATE_ERROR, ct_slices, deviance, judged_cells, strips_of
 from planardose.recon.matcher import unexplained
 from planardose.recon.qplanar import OrganFit, normal_matrix, variance
 from planardose.recon.tissues import TISSUES
@@ -105,11 +105,11 @@ def statistics(
         Shares and ratios as natural logarithms (`organ_shift` of mm), shifts in mm. `scatter_*` only with a scatter
         window.
     """
-    body, inside = body_cells(model), ct_slices(model)
+    body, inside = judged_cells(model, measured.of_body), ct_slices(model)
     counts, expected = measured.counts, fit.expected
-    misplaced = Misplaced(model, responses, counts, expected)
+    misplaced = Misplaced(model, responses, counts, expected, body)
     out = {"unexplained": _log(unexplained(counts, expected, body))}
-    worst = [deviance(counts[v], expected[v], s) for v in range(len(VIEWS)) for s in strips_of(model)]
+    worst = [deviance(counts[v], expected[v], s) for v in range(len(VIEWS)) for s in strips_of(model, measured.of_body)]
     out["worst_strip"] = _log(max(worst))
     sums = [(counts[v][body].sum(), expected[v][body].sum()) for v in range(len(VIEWS))]
     out["view_ratio"] = _log(sums[0][0] / max(sums[0][1], 1.0)) - _log(sums[1][0] / max(sums[1][1], 1.0))
@@ -180,14 +180,18 @@ class Misplaced:
     responses : (O, 2, I, K) float64
         Expected counts per MBq/mL.
     counts, expected : (2, I, K) float
-        Measured, and of the organ-wise fit. Cells without body in sight do not count.
+        Measured, and of the organ-wise fit.
+    body : (I, K) bool
+        Cells that count.
     """
 
-    def __init__(self, model: PatientModel, responses: np.ndarray, counts: np.ndarray, expected: np.ndarray):
-        seen = responses.reshape(len(responses), -1).sum(axis=1)
+    def __init__(
+        self, model: PatientModel, responses: np.ndarray, counts: np.ndarray, expected: np.ndarray, body: np.ndarray
+    ):
+        seen = (responses * body).reshape(len(responses), -1).sum(axis=1)
         kept = responses[seen > 1e-9 * seen.max()]
         self.rows = (kept / kept.sum(axis=(1, 2, 3), keepdims=True)).reshape(len(kept), -1)
-        weights = (body_cells(model) / variance(expected, GATE_ERROR)).ravel()
+        weights = (body / variance(expected, GATE_ERROR)).ravel()
         self.weighted = self.rows * weights
         self.factor = cho_factor(normal_matrix(self.rows, weights))
         self.step_mm = model.grid.spacing_mm[[0, 2]]

@@ -16,7 +16,7 @@ from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
 from planardose.planar import rebin
 from planardose.recon.gauss_newton import OUTLIER
-from planardose.recon.matcher import SEARCH_ERROR, Images, coarser, matched_cells, unexplained
+from planardose.recon.matcher import SEARCH_ERROR, WHOLE, Images, coarser, matched_cells, unexplained
 from planardose.recon.motion import Movable, motion_prior, movable, moved_images, moved_responses
 from planardose.recon.placement import Placement, about, middle_of
 from planardose.recon.qplanar import OrganFit, fit_concentrations, normal_matrix, variance
@@ -136,7 +136,7 @@ class FinePlacer:
             both = np.concatenate([self.images.counts[view : view + 1], self.ones])
             binned = rebin(both, self.images.pixel_mm, self.grid, pose)
             out.append(binned[0])
-            covered = covered & (binned[1] > 0.98 * self.cell)
+            covered = covered & (binned[1] > WHOLE * self.cell)
         return np.stack(out), covered
 
     def fitted(self, placement: Placement) -> tuple[np.ndarray, np.ndarray, np.ndarray, OrganFit]:

@@ -49,15 +49,25 @@ def body_cells(model: PatientModel) -> np.ndarray:
     return model.body.any(axis=1) & ct_slices(model)
 
 
-def strips_of(model: PatientModel) -> list[np.ndarray]:
-    """(I, K) bool each: `STRIPS` strips across the body, from the feet to the head."""
-    inside, body = ct_slices(model), body_cells(model)
+def judged_cells(model: PatientModel, looked_at: np.ndarray | None) -> np.ndarray:
+    """(I, K) bool: `body_cells` among the cells (V, I, K) that every view shows (None: all)."""
+    return body_cells(model) if looked_at is None else body_cells(model) & looked_at.all(axis=0)
+
+
+def strips_of(model: PatientModel, looked_at: np.ndarray | None = None) -> list[np.ndarray]:
+    """(I, K) bool each: `STRIPS` strips across the body, from the feet to the head; `looked_at` as `judged_cells`."""
+    inside, body = ct_slices(model), judged_cells(model, looked_at)
     slices = np.arange(len(inside))
     return [body & np.isin(slices, part) for part in np.array_split(slices[inside], STRIPS)]
 
 
 def check(
-    model: PatientModel, counts: np.ndarray, expected: np.ndarray, limit: float, strip_limit: float = np.inf
+    model: PatientModel,
+    counts: np.ndarray,
+    expected: np.ndarray,
+    limit: float,
+    strip_limit: float = np.inf,
+    looked_at: np.ndarray | None = None,
 ) -> Gate:
     """Compare measured and re-projected counts.
 
@@ -68,15 +78,17 @@ def check(
         Photopeak counts as measured, and as the map should give, scatter included.
     limit, strip_limit : float
         Largest deviance that passes: over the whole body, and of the worst strip of a view.
+    looked_at : (2, I, K) bool or None
+        Cells that the images show; None: all.
     """
     thickness = model.fractions.sum(axis=2, dtype=np.float64)
-    body = body_cells(model)
+    body = judged_cells(model, looked_at)
     views = range(len(VIEWS))
 
     def of(region: np.ndarray) -> list[float]:
         return [deviance(counts[v], expected[v], region) for v in views]
 
-    strips = [of(strip) for strip in strips_of(model)]
+    strips = [of(strip) for strip in strips_of(model, looked_at)]
     regions = {o: (t > EDGE * t.max()) & body for o, t in zip(model.organs, thickness, strict=True) if o != OUTSIDE_CT}
     organs = {o: of(r) for o, r in regions.items() if r.any()}
     overall = deviance(counts, expected, np.stack([body, body]))

@@ -15,6 +15,7 @@ from planardose.recon.qplanar import nonnegative_solution
 SEARCH_ERROR = 0.10  # relative model error of a pixel during the search
 OUTLINE_SMOOTHING_MM = 10.0
 OUTLINE = 0.35  # of a slice's median counts over the body
+WHOLE = 0.98  # of a cell's pixels: it lies in the image
 BESIDE_MM = 20.5  # a little more than two voxels of 10 mm: farther from the body, counts are not held against it
 
 
@@ -112,7 +113,7 @@ class Matcher:
     def seen(self, pose: PlanarPose) -> tuple[np.ndarray, np.ndarray]:
         """Counts (2, I, K) on the grid, and which cells (I, K) the images cover, beside the body as well."""
         both = rebin(np.concatenate([self.images.counts, self.ones]), self.images.pixel_mm, self.grid, pose)
-        return both[:2], (both[2] > 0.98 * self.cell) & self.slices
+        return both[:2], (both[2] > WHOLE * self.cell) & self.slices
 
     def fitted(self, counts: np.ndarray, covered: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Expected counts (2, I, K); `weights` (2, I, K)."""

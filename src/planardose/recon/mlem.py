@@ -7,6 +7,8 @@ from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
 from planardose.recon.projector import Projector
 
+LEAST_SENSITIVITY = 1e-3  # of the largest: a voxel below it, beyond the images, is not seen and keeps its value
+
 
 def mlem(projector: Projector, acquired: Acquired, start: np.ndarray, iterations: int) -> np.ndarray:
     """Maximum-likelihood expectation maximisation.
@@ -30,12 +32,14 @@ def mlem(projector: Projector, acquired: Acquired, start: np.ndarray, iterations
         counts, scatter = projector.tensor(acquired.counts), projector.tensor(acquired.scatter)
         looked_at = torch.ones_like(counts) if acquired.of_body is None else projector.tensor(acquired.of_body)
         looked_at = looked_at * acquired.exposure_s
-        sensitivity = projector.adjoint(looked_at).clamp_min(1e-12)
+        sensitivity = projector.adjoint(looked_at)
+        seen = sensitivity > LEAST_SENSITIVITY * sensitivity.max()
         for _ in range(iterations):
             expected = projector.forward(x) * acquired.exposure_s + scatter
             ratio = torch.where(expected > 1e-9, counts / expected.clamp_min(1e-9), torch.zeros_like(counts))
             # separable terms of a kernel can be slightly negative far from its middle
-            x = (x * projector.adjoint(ratio * looked_at) / sensitivity).clamp_min(0.0)
+            change = projector.adjoint(ratio * looked_at) / sensitivity.clamp_min(1e-12)
+            x = torch.where(seen, x * change, x).clamp_min(0.0)
     return x.cpu().numpy().astype(np.float64)
 
 

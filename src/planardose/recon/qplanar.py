@@ -21,6 +21,7 @@ OUTSIDE_ERROR = 0.5  # the same beyond the CT, where one slice is repeated
 ITERATIONS = 6
 FLOOR_COUNTS = 0.3  # smallest variance of a pixel: keeps empty pixels from infinite weight
 LEAST_RESPONSE = 1e-9  # of the largest response: an organ below it is not seen by the camera
+LEAST_IN_SIGHT = 0.1  # of an organ's counts: with less in the fitted cells it is not seen; blur alone tells nothing
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def fit_concentrations(
     relative = np.broadcast_to(model_error, counts.shape).ravel()
     all_rows = responses.reshape(len(responses), -1)
     sums = all_rows.sum(axis=1)
-    seen = np.flatnonzero(sums > LEAST_RESPONSE * max(sums.max(), 1e-300))
+    in_sight = sums if of_body is None else all_rows @ of_body.ravel()
+    seen = np.flatnonzero((sums > LEAST_RESPONSE * max(sums.max(), 1e-300)) & (in_sight > LEAST_IN_SIGHT * sums))
     scale = sums[seen]
     rows = all_rows[seen] / scale[:, None]  # unknowns are counts per organ: well scaled
     used = (rows.sum(axis=0) > 1e-12) | (a > 1e-12)

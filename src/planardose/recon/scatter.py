@@ -43,13 +43,13 @@ class ScatterParameters:
         Share of the coefficient of water, scaled to the density, that attenuates on the way to the scattering.
     surroundings_mm : float
         Standard deviation of the smoothing that gives the density of the surroundings.
-    energy_window_share : float
-        True scatter over the triple-energy-window estimate.
+    energy_window_share : dict
+        Nuclide -> true scatter over the triple-energy-window estimate, where it is known.
     """
 
     path_attenuation: float
     surroundings_mm: float
-    energy_window_share: float
+    energy_window_share: dict[str, float]
 
 
 @cache

@@ -13,9 +13,10 @@ from planardose.io.planar_file import load_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
-from planardose.planar import PlanarPair
-from planardose.recon.acquired import Acquired, acquired_from, without_dead_time
+from planardose.planar import PlanarPair, rebin
+from planardose.recon.acquired import Acquired, acquired_from, within_field, without_dead_time
 from planardose.recon.camera_views import CameraViews, Responses
+from planardose.recon.matcher import WHOLE
 from planardose.recon.motion import brought_back, movable, moved_responses
 from planardose.recon.placement import Placement, middle_of
 from planardose.recon.qplanar import fit_concentrations, model_errors
@@ -25,7 +26,6 @@ from planardose.run import Run
 
 if TYPE_CHECKING:
     from planardose.recon.angles import AngledProjector
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -72,14 +72,22 @@ class Setting:
         if any(placement.head):
             counts[1] = self.pair.rebinned(grid, placement.poses(middle_of(grid))[1])[1]
         acquired = acquired_from(counts, windows, exposure_s, nuclide, step, f"{self.where} planar")
-        acquired = replace(acquired, of_body=self.of_body)
+        # what the images do not show was not measured as zero
+        acquired = replace(acquired, of_body=self.of_body & self.shown_at(placement))
         if not placement.organs:
             return acquired
         total = self.responses.total * exposure_s
         moved = moved_responses(total, movable(self.model), placement.organs, grid.spacing_mm)
         none, errors = np.zeros_like(acquired.counts), model_errors(self.model)
-        fit = fit_concentrations(acquired.counts, moved, none, errors, self.of_body)
+        fit = fit_concentrations(acquired.counts, moved, none, errors, acquired.of_body)
         return replace(acquired, counts=brought_back(acquired.counts, fit.concentrations, total, moved))
+
+    def shown_at(self, placement: Placement) -> np.ndarray:
+        """(2, I, K) bool: cells that lie wholly in each image."""
+        grid, pixel_mm = self.model.grid, self.pair.pixel_mm
+        ones = np.ones((1, *self.pair.counts.shape[:1:-1]))
+        cell = float(np.prod(grid.spacing_mm[[0, 2]]) / np.prod(pixel_mm))
+        return np.stack([rebin(ones, pixel_mm, grid, p)[0] > WHOLE * cell for p in placement.poses(middle_of(grid))])
 
     def photopeak_on(self, grid: Grid, pose: PlanarPose) -> np.ndarray:
         """Photopeak counts (2, I, K) on any RAS-aligned grid at a pose."""
@@ -115,7 +123,7 @@ def load_setting(
     # sensitivity and scatter are those of the window that was acquired, whatever the catalogue's is
     peak = pair.window_index(nuclide.imaged_line().energy_kev)
     nuclide = replace(nuclide, photopeak=pair.windows[peak])
-    pair = without_dead_time(pair, camera, peak)
+    pair = without_dead_time(within_field(pair, camera), camera, peak)
     faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")
     calibration, scale, head = row.calibration_cps_per_mbq, 1.0, run.config.projection
     if calibration is not None:

@@ -26,7 +26,13 @@ AT_A_TIME = 8  # draws projected together: bounds the memory
 
 
 def texture_spread(
-    projector: Projector, model: PatientModel, fit: OrganFit, responses: Responses, exposure_s: float
+    projector: Projector,
+    model: PatientModel,
+    fit: OrganFit,
+    responses: Responses,
+    exposure_s: float,
+    hosts: np.ndarray | None = None,
+    of_body: np.ndarray | None = None,
 ) -> np.ndarray:
     """Error of each organ's total for textures with a coefficient of variation of 1.
 
@@ -40,6 +46,11 @@ def texture_spread(
     responses : Responses
         ``projector.organ_responses(model.fractions)``.
     exposure_s : float
+    hosts : (S,) int or None
+        Organ to whose total each "organ" of the model, one of S sources, belongs; None: its own. What an organ's
+        sources take from each other is no error of its total.
+    of_body : (2, I, K) bool or None
+        Cells that were fitted; None: those with body in sight.
 
     Returns
     -------
@@ -47,8 +58,10 @@ def texture_spread(
         MBq, root mean square over `DRAWS` textures; 0 for an organ that the camera does not see.
     """
     even, seen = fit.map(model), np.isfinite(np.diag(fit.covariance))
-    solve = _linear_fit(responses.primary[seen] * exposure_s, fit.expected, model, projector.of_body(model))
-    volumes, square = model.volumes_ml(), np.zeros(len(model.organs))
+    of_body = projector.of_body(model) if of_body is None else of_body
+    solve = _linear_fit(responses.primary[seen] * exposure_s, fit.expected, model, of_body)
+    volumes, hosts = model.volumes_ml(), np.arange(len(model.organs)) if hosts is None else hosts
+    square = np.zeros(hosts.max() + 1)
     rng = np.random.default_rng(SEED)
     for first in range(0, DRAWS, AT_A_TIME):
         maps = np.stack([even * _texture(model, rng) for _ in range(min(AT_A_TIME, DRAWS - first))])
@@ -57,7 +70,7 @@ def texture_spread(
         for activity, shown in zip(maps, counts, strict=True):
             found = np.zeros(len(model.organs))
             found[seen] = solve(shown) * volumes[seen] - split_map(activity, model, fit.concentrations)[seen]
-            square += found**2
+            square += np.bincount(hosts, found) ** 2
     return np.sqrt(square / DRAWS)
 
 

@@ -2,12 +2,15 @@
 
 For an organ with activity A and volume V, in a body of mean concentration c,
 
-    u^2 = (calibration A)^2 + (relative A)^2 + (virtual v A)^2 + 1 / (1 / fit^2 + 1 / (limit V c)^2),
-    fit^2 = counts^2 + (texture spread)^2.
+    u^2 = (calibration A)^2 + (relative A)^2 + (virtual v A)^2 + bounded + (1 - bounded / fit^2) found,
+    fit^2 = counts^2 + (texture spread)^2,  bounded = 1 / (1 / fit^2 + 1 / (limit V c)^2),
+    found = 1 / (1 / counting^2 + 1 / A^2).
 
-`counts` is the fit's own standard uncertainty with that of the organ's place, `spread` what uneven uptake does to the
-total (`texture_error.texture_spread`): both stay above zero for an organ that was fitted as empty. An organ too small
-to be seen is bounded by what such a volume can hold, not by the fit. v is the relative error that the patient's own
+`counts` is the fit's own standard uncertainty with that of the organ's place, `counting` what counting statistics make
+of it, `spread` what uneven uptake does to the total (`texture_error.texture_spread`): all stay above zero for an organ
+that was fitted as empty. An organ too small to be seen is bounded by what such a volume can hold, not by the fit. An
+organ that holds more than that was seen: as far as its activity goes, counting statistics keep what the bound takes
+off them, or a hot organ would be as sure with a hundredth of the counts. v is the relative error that the patient's own
 virtual acquisitions show (networks only); it has causes in common with the other terms. `relative`, `texture`, `limit`
 and `virtual` belong to a method and a class of organs; they are learnt by ``benchmarks/uncertainty/calibrate.py`` and
 stand with their source in ``data/uncertainty.yaml``, and so does `shared`, the part of the variance that all time
@@ -125,25 +128,36 @@ def model_variance(
     limit: np.ndarray,
 ) -> np.ndarray:
     """(O,) MBq^2: all of u^2 but the calibration, for factors per organ (O,) and `virtual` (O,), the factor times v."""
-    return (relative**2 + virtual**2) * activity**2 + _bounded(_fit_variance(terms, texture), terms, limit)
-
-
-def counting_variance(terms: Terms, texture: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """(O,) MBq^2: what counting statistics make of `model_variance`; `limit` cuts it as it cuts the fit's variance."""
     fit = _fit_variance(terms, texture)
-    known = np.isfinite(fit) & (fit > 0)
-    share = np.divide(terms.counting_mbq**2, fit, out=np.zeros_like(fit), where=known)
-    return share * _bounded(fit, terms, limit)
+    bounded = _together(fit, (limit * terms.holds_mbq) ** 2)
+    return (relative**2 + virtual**2) * activity**2 + bounded + _given_back(activity, terms, fit, bounded)
+
+
+def counting_variance(activity: np.ndarray, terms: Terms, texture: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """(O,) MBq^2: what counting statistics make of `model_variance`."""
+    fit = _fit_variance(terms, texture)
+    bounded = _together(fit, (limit * terms.holds_mbq) ** 2)
+    return terms.counting_mbq**2 * _kept(fit, bounded) + _given_back(activity, terms, fit, bounded)
 
 
 def _fit_variance(terms: Terms, texture: np.ndarray) -> np.ndarray:
     return terms.counts_mbq**2 + (texture * terms.spread_mbq) ** 2
 
 
-def _bounded(fit: np.ndarray, terms: Terms, limit: np.ndarray) -> np.ndarray:
-    bound = (limit * terms.holds_mbq) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 1.0 / (1.0 / fit + 1.0 / bound)
+def _kept(fit: np.ndarray, bounded: np.ndarray) -> np.ndarray:
+    """Share of the fit's variance that the bound leaves; 0 where the camera sees nothing."""
+    return np.divide(bounded, fit, out=np.zeros_like(fit), where=np.isfinite(fit) & (fit > 0))
+
+
+def _given_back(activity: np.ndarray, terms: Terms, fit: np.ndarray, bounded: np.ndarray) -> np.ndarray:
+    """What the bound takes off the counting statistics of an organ that holds activity."""
+    return (1.0 - _kept(fit, bounded)) * _together(terms.counting_mbq**2, np.square(activity, dtype=np.float64))
+
+
+def _together(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Variance of what two variances bound; 0 where one of them is."""
+    with np.errstate(divide="ignore"):
+        return 1.0 / (1.0 / one + 1.0 / other)
 
 
 def standard_uncertainty(
@@ -170,7 +184,7 @@ def standard_uncertainty(
     relative, texture, limit, weight, shared = columns
     variance = model_variance(activity, terms, weight * virtual, relative, texture, limit)
     total = np.sqrt(variance + (calibration_u * activity) ** 2)
-    counting = counting_variance(terms, texture, limit)
+    counting = counting_variance(activity, terms, texture, limit)
     alone = np.sqrt(np.maximum((1.0 - shared) * (variance - counting), 0.0) + counting)  # rounding may go below zero
     there = np.isfinite(total) & (total > 0)
     return Uncertainty(np.where(there, total, np.nan), np.where(there, alone, np.nan))

@@ -157,7 +157,7 @@ def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid) -> tuple[l
     pose = run.content("registration", "register", **keys)
     acquired = setting.acquired_at(Placement.read(pose))
     model, projector = setting.model, setting.projector
-    where = np.broadcast_to(_judged(found, model), acquired.counts.shape)
+    where = _judged(found, model) & acquired.of_body
     if not where.any():
         return [], float("nan")
 

@@ -53,7 +53,9 @@ class Estimates:
         sources, responses = self.fitted.sources, self.fitted.responses
         with_prior = sources is not even.sources
         self.fit = qplanar(setting.projector, sources, self.measured, responses) if with_prior else self.even_fit
-        spread = texture_spread(setting.projector, sources, self.fit, responses, self.measured.exposure_s)
+        exposure_s, hosts = self.measured.exposure_s, self.fitted.hosts
+        seen = self.measured.of_body
+        spread = texture_spread(setting.projector, sources, self.fit, responses, exposure_s, hosts, seen)
         # conjugate view, networks and gate take the opposed pair; QPlanar and the MLEMs every view
         self.pair = self.acquired = with_modelled_scatter(self.measured, self.fit, responses)
         self.projector, self.centre_y_mm = setting.projector, None
@@ -62,7 +64,6 @@ class Estimates:
         self._maps: dict[str, np.ndarray] = {}
         self.relative_u: dict[str, float] = {}
         self.map_u: dict[str, np.ndarray] = {}  # method -> standard uncertainty of each voxel, MBq
-        spread = np.sqrt(self.fitted.by_organ(spread**2))
         activity = self.fitted.by_organ(self.fit.concentrations * sources.volumes_ml())
         self.total_mbq = float(activity.sum())
         placed = np.array([registration["activity_u"].get(o, 0.0) for o in self.model.organs])  # relative
@@ -142,6 +143,12 @@ class Estimates:
     def has_scatter_window(self) -> bool:
         return self.measured.scatter is not None
 
+    def shares_in_images(self) -> np.ndarray:
+        """(O,) share of each organ's counts, of those with body in sight, that lies in the pair's images."""
+        total, of_body = self.setting.responses.total, self.setting.of_body
+        seen, all_of_it = ((total * cells).sum(axis=(1, 2, 3)) for cells in (self.measured.of_body, of_body))
+        return np.divide(seen, all_of_it, out=np.ones(len(total)), where=all_of_it > 0)
+
     def expected(self, activity: np.ndarray) -> np.ndarray:
         """(2, I, K) float64 photopeak counts that a map should give: primaries and scatter."""
         projector = self.setting.projector
@@ -173,8 +180,9 @@ class Estimates:
         near = mlem(self.setting.projector, self.pair, activity, steps) if steps else activity
         limit, strip = self.run.config.reconstruction.gate_deviance, consistency.limits().strip_deviance
         counts = self.measured.counts
-        found = gate.check(self.model, counts, self.expected(near), limit, strip.get(method, np.inf))
+        shown = self.measured.of_body
+        found = gate.check(self.model, counts, self.expected(near), limit, strip.get(method, np.inf), shown)
         if not steps:
             return found
-        body = np.broadcast_to(gate.body_cells(self.model), counts.shape)
+        body = np.broadcast_to(gate.judged_cells(self.model, shown), counts.shape)
         return replace(found, deviance_of_map=gate.deviance(counts, self.expected(activity), body))

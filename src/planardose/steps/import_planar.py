@@ -17,7 +17,7 @@ from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.physics.calibration import Scale
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
-from planardose.recon.acquired import neighbours
+from planardose.recon.acquired import neighbours, telling_windows
 from planardose.run import Run
 from planardose.steps.same_patient import check_same_patient
 from planardose.times import in_zone, offset_text
@@ -118,7 +118,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
 def scatter_windows(pair: PlanarPair, nuclide: Nuclide) -> list[EnergyWindow]:
     """The windows from which the scatter in the photopeak is estimated."""
     peak = pair.window_index(nuclide.imaged_line().energy_kev)
-    return [pair.windows[n] for n in neighbours(pair.windows, peak, nuclide)]
+    return [pair.windows[n] for n in telling_windows(pair.windows, peak, nuclide)]
 
 
 def _listed(windows: Iterable[EnergyWindow]) -> str:
@@ -130,8 +130,11 @@ def _listed(windows: Iterable[EnergyWindow]) -> str:
 def _scatter_notes(pair: PlanarPair, nuclide: Nuclide, peak: int) -> list[str]:
     """A note where windows were acquired beside the photopeak and none of them tells its scatter."""
     others = [w for n, w in enumerate(pair.windows) if n != peak]
-    if not others or neighbours(pair.windows, peak, nuclide):
+    if not others or telling_windows(pair.windows, peak, nuclide):
         return []
+    beside = [pair.windows[n] for n in neighbours(pair.windows, peak, nuclide)]
+    if beside:
+        return [f"how {_listed(beside)} tells the scatter of {nuclide.name} is not known; all scatter is modelled"]
     return [
         f"no scatter window: {_listed(others)} does not touch the photopeak {_listed([pair.windows[peak]])} or holds a "
         f"line of {nuclide.name}; all scatter is modelled"

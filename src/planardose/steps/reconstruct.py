@@ -12,9 +12,11 @@ from planardose.image import Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
 from planardose.io.views_file import save_views
+from planardose.organs import OUTSIDE_CT
 from planardose.recon import gate
 from planardose.recon.organ_totals import in_ct
 from planardose.recon.projector import Projector
+from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.recon.setting import Setting, load_setting
 from planardose.recon.uncertainty import Uncertainty
 from planardose.run import Run
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 # In the body. 74 right acquisitions of make-demo (seeds 7, 6001) have 0.02 to 0.84, as their reports print ("of the
 # administered, decay-corrected"), and a calibration may be off by a third.
 MOST_OF_INJECTION = 2.0
+WHOLE_ORGAN = 0.95  # of an organ's counts: it lies in the images
 COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u,activity_mbq_u_own"
 
 
@@ -102,7 +105,8 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     estimates = Estimates(run, patient, timepoint, setting, registration)
     check_total(run.cohort.row(patient, timepoint), setting, estimates.total_mbq)
     if not estimates.has_scatter_window:
-        log.warning("%s %s: no scatter window beside the photopeak; all scatter is modelled", patient, timepoint)
+        log.warning("%s %s: no window tells the scatter in the photopeak; all scatter is modelled", patient, timepoint)
+    _warn_of_cut(estimates, f"{patient} {timepoint}")
     lines, views, gates = [COLUMNS], {}, {}
     for method in run.config.methods:
         if method == "conjugate_view":
@@ -121,6 +125,23 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     run.sidecar(path, "reconstruct", "measured and re-projected photopeak counts", "1", sources)
     _write_prior(run, keys, estimates, sources)
     _write_gate(run, keys, gates, estimates.consistency(), sources)
+
+
+def _cut(estimates: Estimates) -> dict[str, float]:
+    """Organ of the CT -> share of its counts in the images, where they do not show it whole."""
+    shares = zip(estimates.model.organs, estimates.shares_in_images().tolist(), strict=True)
+    return {o: rounded(share) for o, share in shares if share < WHOLE_ORGAN and o != OUTSIDE_CT}
+
+
+def _warn_of_cut(estimates: Estimates, where: str) -> None:
+    cut = _cut(estimates)
+    hidden = [o for o, share in cut.items() if share <= LEAST_IN_SIGHT]
+    part = [o for o in cut if o not in hidden]
+    if hidden:
+        log.warning("%s: not in the images, their activity is not known: %s", where, ", ".join(hidden))
+    if part:
+        log.warning("%s: partly in the images, taken to hold beyond them what they hold there: %s", where,
+                    ", ".join(part))  # fmt: skip
 
 
 def _write_maps(run: Run, keys: dict, estimates: Estimates, method: str, activity: np.ndarray, sources: list) -> None:
@@ -148,6 +169,7 @@ def _write_organs(run: Run, keys: dict, estimates: Estimates, lines: list[str], 
         calibration_relative_u=rounded(setting.calibration_u),
         uncertainty_terms=_terms(estimates),
         conjugate_view_scatter="energy windows" if estimates.has_scatter_window else "modelled",
+        share_in_images=_cut(estimates),
         split_by_mbq_ml={o: rounded(c) for o, c in split},
         **({} if estimates.centre_y_mm is None else _views_told(setting, estimates.centre_y_mm)),
     )
