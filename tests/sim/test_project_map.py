@@ -97,6 +97,10 @@ def test_noise_seed_and_static_field(files, tmp_path):
         ({"camera": "nowhere"}, "camera 'nowhere': not in the catalogue"),
         ({"windows": ("600-700",)}, "--windows 600-700: no photon of 177Lu reaches it"),
         ({"windows": ("1200-1300",)}, "--windows 1200-1300: no photon of 177Lu reaches it"),
+        (
+            {"nuclide": "123I", "camera": "siemens_symbia_lehr", "windows": ("20-35",)},
+            "--windows 20-35: 100% of its counts are of 123I's lines below 40 keV; expected a window that counts lines",
+        ),
         ({"windows": ("228.8-187.2",)}, "--windows: '228.8-187.2'; expected LOW-HIGH in keV"),
         ({"seconds_per_row": None}, "no time; expected one of --seconds-per-row"),
         ({"duration_s": 5.0}, "--seconds-per-row and --duration-s; expected one of"),

@@ -5,16 +5,16 @@ from functools import lru_cache
 
 import numpy as np
 
+from planardose.library import LOWEST_IMAGED_KEV as LOWEST_KEV
 from planardose.library import Camera, Line, Nuclide
 from planardose.physics.attenuation import MM_PER_CM, basis_attenuation_cm2_g
 from planardose.physics.collimator import geometric_efficiency
-from planardose.physics.detector import energy_fwhm_kev
+from planardose.physics.detector import detection_efficiency, energy_fwhm_kev
 from planardose.physics.form_factors import coherent_norm, incoherent_norm_barn
 from planardose.physics.head_response import head_efficiency
 from planardose.planar import EnergyWindow
 
 SEEN = 1e-3  # photons are followed while some window counts them with this share of its best efficiency
-LOWEST_KEV = 40.0  # below, the crystal's tables end
 HIGHEST_KEV = 799.0
 KNOT = 10  # keV between exact values of the majorant
 FEW = 0.1  # share of a window's unscattered counts below which a response of their own is not worth its time
@@ -64,6 +64,13 @@ def visible_from_kev(camera: Camera, windows: tuple[EnergyWindow, ...], penetrat
     best = [e[o].max() if o.any() else e.max() for e, o in zip(efficiency.T, own, strict=True)]
     seen = (efficiency > SEEN * np.array(best)).any(axis=1)
     return float(energies[np.argmax(seen)]) if seen.any() else np.inf
+
+
+def unfollowed_share(camera: Camera, nuclide: Nuclide, window: EnergyWindow) -> float:
+    """Share of a window's counts in air, through open holes, that come from lines below `LOWEST_KEV`: left out."""
+    energy, per_decay = (np.array([getattr(x, k) for x in nuclide.lines]) for k in ("energy_kev", "per_decay"))
+    counted = per_decay * detection_efficiency(camera, window, energy)
+    return float(counted[energy < LOWEST_KEV].sum() / max(counted.sum(), 1e-300))
 
 
 @lru_cache(maxsize=8)

@@ -25,10 +25,11 @@ from planardose.sidecar import sidecar_of
 from planardose.sim.acquire import DeadTime, acquire
 from planardose.sim.heads import Head, opposed_heads
 from planardose.sim.montecarlo import Options, Views, simulate
-from planardose.sim.montecarlo_tables import visible_from_kev
+from planardose.sim.montecarlo_tables import LOWEST_KEV, unfollowed_share, visible_from_kev
 from planardose.steps.project_inputs import Scene, read_scene
 
 FINEST_MM, COARSEST_MM = 1.0, 20.0
+MOST_UNFOLLOWED = 0.01  # of a window's counts in air may come from lines too low to be followed
 DEFAULT_DATE = datetime(2000, 1, 1)  # of the image where none is given: the same bytes on any day
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,10 @@ def _windows(texts: tuple[str, ...], camera: Camera, nuclide: Nuclide, penetrati
         if visible_from_kev(camera, (w,), penetration) >= highest:
             raise InputError(f"--windows {w.low_kev:g}-{w.high_kev:g}", f"no photon of {nuclide.name} reaches it",
                              f"a window that photons of at most {highest:g} keV can reach")
+        if (share := unfollowed_share(camera, nuclide, w)) > MOST_UNFOLLOWED:
+            raise InputError(f"--windows {w.low_kev:g}-{w.high_kev:g}",
+                             f"{share:.0%} of its counts are of {nuclide.name}'s lines below {LOWEST_KEV:g} keV",
+                             f"a window that counts lines from {LOWEST_KEV:g} keV on: no others are followed")
     return windows
 
 
