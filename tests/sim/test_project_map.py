@@ -14,6 +14,7 @@ from planardose.image import Grid, Volume
 from planardose.io.nifti import write_volume
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera
+from planardose.steps import project_map as steps_project_map
 from planardose.steps.project_inputs import read_scene
 from planardose.steps.project_map import Wish, project_map
 
@@ -114,6 +115,18 @@ def test_wrong_options_are_one_line(files, tmp_path, change, message):
         project_map(folder / "act.nii.gz", folder / "ct.nii.gz", tmp_path / "x.npz", replace(WISH, **change))
     assert message in str(fault.value)
     assert not (tmp_path / "x.npz").exists()
+
+
+def test_memory_that_does_not_suffice_is_one_line(files, tmp_path, monkeypatch):
+    def refused(*shape, **options):
+        raise MemoryError("Unable to allocate 1.34 GiB")
+
+    folder, _ = files
+    for name in ("read_scene", "simulate"):
+        with monkeypatch.context() as patched, pytest.raises(InputError) as fault:
+            patched.setattr(steps_project_map, name, refused)
+            project_map(folder / "act.nii.gz", folder / "ct.nii.gz", tmp_path / "x.npz", WISH)
+        assert str(fault.value) == "device cpu: not enough memory; expected a larger --grid-mm"
 
 
 def changed(files, tmp_path, change):

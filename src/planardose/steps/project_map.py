@@ -23,6 +23,7 @@ from planardose.planar import EnergyWindow, PlanarPair
 from planardose.run import command_line
 from planardose.sidecar import sidecar_of
 from planardose.sim.acquire import DeadTime, acquire
+from planardose.sim.device import enough_memory
 from planardose.sim.heads import Head, opposed_heads
 from planardose.sim.montecarlo import Options, Views, simulate
 from planardose.sim.montecarlo_tables import LOWEST_KEV, unfollowed_share, visible_from_kev
@@ -30,6 +31,7 @@ from planardose.steps.project_inputs import Scene, read_scene
 
 FINEST_MM, COARSEST_MM = 1.0, 20.0
 MOST_UNFOLLOWED = 0.01  # of a window's counts in air may come from lines too low to be followed
+COARSER = "a larger --grid-mm"
 DEFAULT_DATE = datetime(2000, 1, 1)  # of the image where none is given: the same bytes on any day
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,8 @@ def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
     camera, nuclide = load_camera(wish.camera), load_nuclide(wish.nuclide)
     windows = _windows(wish.windows, camera, nuclide, wish.penetration)
     _check(wish, out)
-    scene = read_scene(activity, ct, wish.grid_mm)
+    with enough_memory(COARSER):
+        scene = read_scene(activity, ct, wish.grid_mm)
     swept = wish.seconds_per_row is not None
     pose = PlanarPose(*(float(scene.grid.axis_mm(a).mean()) for a in (0, 2)))
     faces, distance = _faces(scene, wish.distance_mm)
@@ -76,7 +79,8 @@ def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
     options = Options(warp_device(wish.device), wish.threads, relative_error=wish.relative_error,
                       penetration=wish.penetration)  # fmt: skip
     setting = (scene.partial_density, scene.activity_mbq, scene.grid, camera, nuclide, windows, heads)
-    views = simulate(*setting, wish.histories, wish.seed, options)
+    with enough_memory(COARSER):
+        views = simulate(*setting, wish.histories, wish.seed, options)
     if wish.relative_error is not None and views.clear_error > wish.relative_error:
         log.warning("relative error %.3g after all %d histories", views.clear_error, views.histories)
     pair = _pair(views, scene, camera, nuclide, windows, pose, distance, wish)
