@@ -60,8 +60,9 @@ class Camera:
     """A gamma camera with its collimator (hexagonal lead holes) and NaI(Tl) crystal. Lengths in mm.
 
     `intrinsic_fwhm_mm` and `energy_resolution` (fraction, FWHM/E) hold at `reference_kev`; both scale as 1/sqrt(E).
-    `field_mm` is (axial, transverse). `tau_us` is the paralysable dead time on the photopeak rate, or None;
-    `tau_by_kev` holds pairs (line in keV, tau in us) where it was measured for several windows.
+    `field_mm` is (axial, transverse). `tau_us` is the paralysable dead time on the photopeak's rate of primary photons
+    (less the triple-energy-window scatter), or None; `tau_by_kev` holds pairs (line in keV, tau in us) where it was
+    measured for several windows.
 
     The defaults stand for keys that a file leaves out. Aluminium: `front_mm` before the collimator (touch plate),
     `cover_mm` between collimator and crystal. `backscatter_mm` of `backscatter_material` (`materials.yaml`) lie behind

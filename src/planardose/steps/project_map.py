@@ -18,6 +18,7 @@ from planardose.io.files import sha256_of, write_text
 from planardose.io.planar_file import write_user_pair
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
+from planardose.physics.scatter_windows import primary_weights
 from planardose.physics.warp_runtime import warp_device
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.run import command_line
@@ -153,7 +154,7 @@ def _pair(
     energy = nuclide.imaged_line().energy_kev
     peak = next((n for n, w in enumerate(windows) if w.contains(energy)), 0)
     if wish.dead_time and (tau := camera.tau_in(windows[peak])) is not None:
-        loss = DeadTime(tau, peak, camera.field_mm[0] if swept else None)
+        loss = DeadTime(tau, tuple(primary_weights(windows, peak, nuclide)), camera.field_mm[0] if swept else None)
     rng = np.random.default_rng(wish.seed) if wish.noise else None
     pixel = (camera.pixel_mm, camera.pixel_mm)
     counts = acquire(views.rate, scene.grid, pixel, matrix, pose, exposure, rng, loss)
