@@ -160,6 +160,13 @@ def test_wrong_maps_are_one_line(files, tmp_path, change, message):
     assert message in str(fault.value)
 
 
+def test_a_map_in_another_unit_is_one_line(files, tmp_path):
+    """27 voxels of 0.729 mL with 3e5 Bq/mL are 5.9 MBq; a thousand million times that leaves no counts of dead time."""
+    activity, ct = changed(files, tmp_path, lambda bq, affine: bq.__imul__(1e9))
+    with pytest.raises(InputError, match=r"--activity: 5\.9e\+09 MBq in all; expected at most 50000 MBq; give Bq/mL"):
+        project_map(activity, ct, tmp_path / "x.npz", WISH)
+
+
 def test_a_little_activity_outside_is_told_and_left_out(files, tmp_path, caplog):
     """One voxel of 1e5 beyond the CT's last slice beside 27 of 3e5 is 1.2 %: too much; of 1e4 it is 0.12 %."""
 

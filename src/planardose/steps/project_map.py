@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import planardose
+from planardose import plausible
 from planardose.errors import InputError, shown
 from planardose.frames import PlanarPose
 from planardose.heads import face_positions_mm
@@ -73,6 +74,7 @@ def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
     _check(wish, out)
     with enough_memory(COARSER):
         scene = read_scene(activity, ct, wish.grid_mm)
+    _check_activity(float(scene.activity_mbq.sum(dtype=np.float64)))
     swept = wish.seconds_per_row is not None
     pose = PlanarPose(*(float(scene.grid.axis_mm(a).mean()) for a in (0, 2)))
     faces, distance = _faces(scene, wish.distance_mm)
@@ -101,6 +103,13 @@ def _check(wish: Wish, out: Path) -> None:
             raise InputError(f"--{name.replace('_', '-')}", f"{value:g}", "a positive number")
     if not FINEST_MM <= wish.grid_mm <= COARSEST_MM:
         raise InputError("--grid-mm", f"{wish.grid_mm:g}", f"{FINEST_MM:g} to {COARSEST_MM:g} mm")
+
+
+def _check_activity(mbq: float) -> None:
+    """Refuse more than any patient is given: a map in another unit, of which dead time would leave nothing."""
+    most = plausible.SOURCE_MBQ.high
+    if mbq > most:
+        raise InputError("--activity", f"{mbq:.3g} MBq in all", f"at most {most:g} MBq", "give Bq/mL")
 
 
 def _windows(texts: tuple[str, ...], camera: Camera, nuclide: Nuclide, penetration: bool) -> tuple[EnergyWindow, ...]:
