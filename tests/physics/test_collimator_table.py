@@ -1,6 +1,8 @@
 """The traced collimator table: against closed forms, published ratios, and a slow Monte Carlo of another kind."""
 
+import ast
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,8 +31,10 @@ from planardose.physics.collimator_table import CollimatorTable, cache_key, coll
 from planardose.physics.collimator_trace import trace_transmission
 from planardose.physics.compton import sample_cosine, scattered_energy_kev
 from planardose.physics.form_factors import HC_KEV_ANGSTROM
+from planardose.physics.lead import lead_per_mm
 from planardose.physics.lead_scatter_kernel import LINES
 
+PHYSICS = "planardose.physics"
 MELP, MEGP = load_camera("siemens_symbia_melp"), load_camera("ge_670_megp")
 HE = replace(MELP, name="he", hole_mm=4.0, septum_mm=2.0, length_mm=59.7)
 SHORT = replace(MELP, name="short", hole_mm=3.0, septum_mm=0.5, length_mm=10.0)  # lets much through: quick to follow
@@ -269,6 +273,35 @@ def test_everything_that_determines_a_table_is_in_its_key():
     mine = cache_key(MELP, 208.0, COARSE)
     assert len({repr(k) for k in (mine, *others)}) == len(others) + 1
     assert cache_key(replace(MELP, name="x", pixel_mm=9.0), 208.0, COARSE) == mine
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        (module, "lead_per_mm", lambda energy_kev: 0.5 * lead_per_mm(energy_kev)),
+        (module, "interaction_fraction", lambda camera, energy_kev: 0.5 * energy_kev),
+        (xraylib, "__version__", "3.0"),
+    ],
+)
+def test_other_lead_crystal_or_cross_sections_have_another_key(monkeypatch, where, name, value):
+    mine = cache_key(MELP, 208.0, COARSE)
+    monkeypatch.setattr(where, name, value)
+    assert cache_key(MELP, 208.0, COARSE) != mine
+
+
+BY_NUMBER = {"detector"}  # its share of photons that interact stands in the key
+NO_PHYSICS = {"warp_runtime"}
+
+
+def test_all_code_that_a_table_rests_on_is_in_its_key():
+    folder, seen, todo = Path(module.__file__).parent, set(), {"collimator_trace"}
+    while todo:
+        seen |= todo
+        imports = [n for m in todo for n in ast.walk(ast.parse((folder / f"{m}.py").read_text()))]
+        names = [n for n in imports if isinstance(n, ast.ImportFrom) and (n.module or "").startswith(PHYSICS)]
+        found = {n.module.removeprefix(PHYSICS).lstrip(".") or a.name for n in names for a in n.names}
+        todo = found - seen - BY_NUMBER - NO_PHYSICS
+    assert seen == set(module.CODE)
 
 
 @pytest.mark.parametrize("energy", [39.0, 800.0])

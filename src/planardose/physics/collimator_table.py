@@ -11,19 +11,22 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import xraylib
 
 from planardose.io.cache import cached_arrays
 from planardose.io.files import sha256_of
 from planardose.library import Camera
 from planardose.physics.collimator_grid import LAST_SHIFT, SHIFTS, Settings, solid_angle_share
 from planardose.physics.compton import ELECTRON_REST_KEV
-from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays
+from planardose.physics.detector import interaction_fraction
+from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays, lead_per_mm
 
 CODE = (
-    "collimator_grid", "collimator_kernel", "collimator_trace", "lead", "lead_scatter_kernel", "photon_kernel",
-    "warp_random",
+    "attenuation", "collimator_grid", "collimator_kernel", "collimator_trace", "compton", "form_factors", "lead",
+    "lead_scatter_kernel", "photon_kernel", "warp_random",
 )  # fmt: skip
 DEFAULT = Settings()
+MATTER_KEV = (60.0, 200.0, 600.0)  # where lead and crystal tell whether they are still the same
 GEOMETRY = ("hole_mm", "septum_mm", "length_mm", "crystal_mm")  # of a camera, all that a table depends on
 
 
@@ -109,7 +112,12 @@ def cache_key(camera: Camera, energy_kev: float, settings: Settings) -> dict:
     """All that determines a table."""
     geometry = {name: float(getattr(camera, name)) for name in GEOMETRY}
     code = [sha256_of(Path(__file__).with_name(f"{name}.py")) for name in CODE]
-    return {"code": code, "energy_kev": float(energy_kev), **geometry, **asdict(settings)}
+    matter = {
+        "lead_per_mm": lead_per_mm(np.array(MATTER_KEV)).tolist(),
+        "crystal": interaction_fraction(camera, np.array(MATTER_KEV)).tolist(),
+        "xraylib": xraylib.__version__,
+    }
+    return {"code": code, "energy_kev": float(energy_kev), **matter, **geometry, **asdict(settings)}
 
 
 @lru_cache(maxsize=64)
