@@ -54,7 +54,7 @@ STEP_VERSIONS = {
     "segment": 7,
     "import_prior": 5,
     "sample_uptake": 1,
-    "project": 3,
+    "project": 4,
     "train": 11,
     "reinforce": 7,
     "train_diffusion": 7,
