@@ -74,8 +74,8 @@ def measured(run: Run, row: Row, setting: Setting) -> dict:
 
 def refitted(setting: Setting, pair: PlanarPair) -> Setting:
     """The setting with other counts; camera, distances and responses are the same."""
-    peak = pair.window_index(load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
-    other = replace(setting, pair=without_dead_time(pair, load_camera(CAMERA), peak))
+    nuclide = load_nuclide(setting.nuclide_name)
+    other = replace(setting, pair=without_dead_time(pair, load_camera(CAMERA), nuclide))
     # cached properties: they do not depend on the counts
     other.__dict__.update(responses=setting.responses, tissues=setting.tissues)
     return other

@@ -21,6 +21,8 @@ from planardose.planar import EnergyWindow
 KINDS = ("nuclides", "cameras", "tracers")
 USER_FOLDERS_VARIABLE = "PLANARDOSE_LIBRARY"
 HIGHEST_LINE_KEV = 799.0  # the cross sections (xraylib) end at 800 keV
+LOWEST_IMAGED_KEV = 40.0  # the collimator's tables begin there: photons below are not followed to the camera
+PHOTON_ENERGY = (0.2, 1.2)  # of the lines together over photon_kev_per_decay: lines above 799 keV may be missing
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ class Camera:
     """A gamma camera with its collimator (hexagonal lead holes) and NaI(Tl) crystal. Lengths in mm.
 
     `intrinsic_fwhm_mm` and `energy_resolution` (fraction, FWHM/E) hold at `reference_kev`; both scale as 1/sqrt(E).
-    `field_mm` is (axial, transverse). `tau_us` is the paralysable dead time on the photopeak rate, or None;
-    `tau_by_kev` holds pairs (line in keV, tau in us) where it was measured for several windows.
+    `field_mm` is (axial, transverse). `tau_us` is the paralysable dead time on the photopeak's rate of primary photons
+    (less the triple-energy-window scatter), or None; `tau_by_kev` holds pairs (line in keV, tau in us) where it was
+    measured for several windows.
 
     The defaults stand for keys that a file leaves out. Aluminium: `front_mm` before the collimator (touch plate),
     `cover_mm` between collimator and crystal. `backscatter_mm` of `backscatter_material` (`materials.yaml`) lie behind
@@ -178,6 +181,14 @@ def load_nuclide(name: str) -> Nuclide:
             raise entry.fault("lines_kev_percent", f"a line of {line.energy_kev:g} keV", expected)
     if not any(nuclide.photopeak.contains(x.energy_kev) for x in nuclide.lines):
         raise entry.fault("photopeak_kev", "no line inside", "a window around one of lines_kev_percent")
+    if (imaged := nuclide.imaged_line().energy_kev) < LOWEST_IMAGED_KEV:
+        expected = f"a window around a line from {LOWEST_IMAGED_KEV:g} keV"
+        raise entry.fault("photopeak_kev", f"its line of {imaged:g} keV cannot be followed to the camera", expected)
+    together = sum(x.energy_kev * x.per_decay for x in nuclide.lines)
+    low, high = (share * nuclide.photon_kev for share in PHOTON_ENERGY)
+    if not low <= together <= high:
+        expected = f"about photon_kev_per_decay, {nuclide.photon_kev:g} keV: lines in keV and per cent"
+        raise entry.fault("lines_kev_percent", f"together {together:.3g} keV per decay", expected)
     return nuclide
 
 
@@ -186,6 +197,12 @@ def _window(entry: CatalogueFile, key: str, edges: tuple[float, float]) -> Energ
         return EnergyWindow(*edges)
     except ValueError:
         raise entry.fault(key, f"value {list(edges)}", "[low, high] with low below high") from None
+
+
+def _numbers(value: float | tuple[float, ...] | None) -> tuple[float, ...]:
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
 
 
 @cache
@@ -210,8 +227,10 @@ def load_camera(name: str) -> Camera:
     )
     entry.done()
     for key, allowed in plausible.CAMERA.items():
-        if getattr(camera, key) is not None:
-            allowed.check(getattr(camera, key), f"camera file {name}.yaml, {key}")
+        for value in _numbers(getattr(camera, key)):
+            allowed.check(value, f"camera file {name}.yaml, {key}")
+    for line_kev, tau_us in camera.tau_by_kev:
+        plausible.CAMERA["tau_us"].check(tau_us, f"camera file {name}.yaml, tau_by_kev at {line_kev:g} keV")
     known = yaml.safe_load((DATA / "physics" / "materials.yaml").read_text())["materials"]
     if material not in known:
         raise entry.fault("backscatter_material", shown(material), f"one of {', '.join(known)}")

@@ -51,7 +51,13 @@ CAMERA = {  # of a camera's file
     "energy_resolution": Range(0.01, 0.3, "FWHM / E", "give a fraction, not per cent"),
     "reference_kev": Range(30.0, 700.0, "keV", "give keV"),
     "pixel_mm": Range(0.4, 20.0, "mm", "give millimetres"),
+    "field_mm": Range(100.0, 1000.0, "mm", "give millimetres"),
     "tau_us": Range(0.0, 100.0, "us", "give microseconds"),
+    "front_mm": Range(0.0, 20.0, "mm", "give millimetres of aluminium"),
+    "cover_mm": Range(0.0, 20.0, "mm", "give millimetres of aluminium"),
+    "backscatter_mm": Range(0.0, 300.0, "mm", "give millimetres"),
+    "gap_mm": Range(0.0, 50.0, "mm", "give millimetres"),
+    "couch_mm": Range(0.0, 20.0, "mm", "give millimetres of aluminium"),
 }
 CT_VOXEL_MM = Range(0.1, 25.0, "mm", "the spacing must be in millimetres")
 EMISSION_VOXEL_MM = Range(0.5, 30.0, "mm", "the spacing must be in millimetres")

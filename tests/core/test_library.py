@@ -148,6 +148,9 @@ def test_a_camera_file_without_the_new_keys_gets_the_documented_defaults(folder)
         ("[[112.95, 5.99]", "[[112.95]", "camera file bad.yaml, tau_by_kev: value .112.95.; expected two numbers"),
         ("hole_mm: 2.94", "hole_mm: 0.294", "camera file bad.yaml, hole_mm: 0.294 mm; expected 0.5 to 10 mm"),
         ("resolution: 0.0945", "resolution: 9.45", "energy_resolution: .*; give a fraction, not per cent"),
+        ("[387.0, 533.0]", "[38.7, 53.3]", "field_mm: 38.7 mm; expected 100 to 1000 mm; give millimetres"),
+        ("[208.37, 4.60]", "[208.37, 4600]", "tau_by_kev at 208.37 keV: 4600 us; expected 0 to 100 us"),
+        ("cover_mm: 1.0", "cover_mm: 1000", "cover_mm: 1000 mm; expected 0 to 20 mm"),
         ("vendor: Siemens", "vendor: [", "camera file bad.yaml, line .*: not YAML; expected 'key: value' lines"),
     ],
 )
@@ -168,6 +171,9 @@ def test_malformed_camera_gives_one_line_with_file_and_key(folder, old, new, say
         ("[140.511, 88.5]", "[1332.5, 99.98]", "lines_kev_percent: a line of 1332.5 keV; expected lines up to 799 keV"),
         ("[126.5, 154.6]\ns", "[154.6, 126.5]\ns", "nuclide file 1H.yaml, photopeak_kev: value .154.6, 126.5."),
         ("photopeak_kev: [126.5", "photopeak_kev: [150", "photopeak_kev: no line inside; expected a window around"),
+        ("[126.5, 154.6]\ns", "[16, 20]\ns", "photopeak_kev: its line of 18.3672 keV cannot be followed to the camera"),
+        ("[140.511, 88.5]", "[140.511, 0.885]", "lines_kev_percent: together 2.72 keV per decay; expected about"),
+        ("per_decay: 125.8", "per_decay: 0.1258", "lines_kev_percent: together 126 keV per decay; expected about"),
     ],
 )
 def test_malformed_nuclide_gives_one_line_with_file_and_key(folder, old, new, says):

@@ -33,6 +33,7 @@ from planardose.physics.form_factors import HC_KEV_ANGSTROM
 from planardose.physics.lead_scatter_kernel import LINES
 from planardose.units import FWHM_PER_SIGMA
 
+PHYSICS = "planardose.physics"
 MELP, MEGP = load_camera("siemens_symbia_melp"), load_camera("ge_670_megp")
 HE = replace(MELP, name="he", hole_mm=4.0, septum_mm=2.0, length_mm=59.7)
 SHORT = replace(MELP, name="short", hole_mm=3.0, septum_mm=0.5, length_mm=10.0)  # lets much through: quick to follow

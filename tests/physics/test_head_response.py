@@ -8,7 +8,9 @@ import pytest
 from planardose.io.cache import FOLDER_VARIABLE
 from planardose.library import load_camera, load_nuclide
 from planardose.physics import detector, penetration
+from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.physics.collimator import geometric_efficiency
+from planardose.physics.collimator_grid import tangent_nodes
 from planardose.physics.collimator_table import collimator_table
 from planardose.physics.detector import detection_efficiency
 from planardose.physics.head_response import OUTSIDE, head_efficiency, head_kernel
@@ -156,3 +158,21 @@ def test_123i_end_to_end(monkeypatch):
     assert total == pytest.approx(123.4, rel=0.05)
     assert (geometric + through) / total == pytest.approx(0.8845 + 0.0676, abs=0.02)
     assert scattered / total == pytest.approx(0.0479, abs=0.02)
+
+
+@pytest.mark.parametrize(("camera", "nuclide", "percent"), [("melp", "177Lu", 0.03), ("he", "131I", 1.4)])
+def test_what_the_slope_of_penetrating_photons_costs(camera, nuclide, percent):
+    """Primaries through lead come at a slope but are attenuated along the normal: so many too many behind 10 cm."""
+    camera, nuclide = load_camera(f"siemens_symbia_{camera}"), load_nuclide(nuclide)
+    window, counted, extra = nuclide.photopeak, 0.0, 0.0
+    for line in nuclide.lines:
+        if line.energy_kev < window.low_kev:
+            continue
+        table = collimator_table(camera, float(NODES_KEV[np.abs(NODES_KEV - line.energy_kev).argmin()]))
+        rings = penetration._through_rings(camera, table)
+        longer = np.sqrt(1.0 + tangent_nodes(camera, rings.size) ** 2) - 1.0
+        passed = (rings * np.exp(-100.0 * linear_attenuation_per_mm("soft_tissue", line.energy_kev) * longer)).sum()
+        through = lead_counts(camera, window, np.array([line.energy_kev])).through[0]
+        extra += line.per_decay * through * (1.0 - passed / rings.sum())
+        counted += line.per_decay * head_efficiency(camera, window, line.energy_kev)
+    assert 100.0 * extra / counted == pytest.approx(percent, rel=0.25)

@@ -10,8 +10,9 @@ from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
+from planardose.physics.scatter_windows import neighbours, primary_weights, triple_energy_window
 from planardose.planar import EnergyWindow, PlanarPair
-from planardose.recon.acquired import acquired_from, neighbours, triple_energy_window, within_field, without_dead_time
+from planardose.recon.acquired import acquired_from, within_field, without_dead_time
 from planardose.recon.scatter import parameters
 from planardose.sim.acquire import DeadTime, acquire
 
@@ -81,23 +82,52 @@ def test_scatter_windows_of_the_catalogue_serve(name: str):
     assert (got.scatter is None) == (name != "177Lu")
 
 
+def test_dead_time_belongs_to_the_rate_of_primary_photons():
+    """The tau of Uribe et al. 2017 is that of photons less their triple-energy-window scatter; scatter beside them, in
+    the same proportion in all windows, changes nothing."""
+    lutetium, camera = load_nuclide("177Lu"), load_camera("siemens_symbia_melp")
+    windows = (EnergyWindow(187.2, 228.8), EnergyWindow(166.4, 187.2), EnergyWindow(228.8, 249.6))
+    counts = np.zeros((2, 3, 40, 30), dtype=np.float32)
+    counts[:, 0], counts[:, 1], counts[:, 2] = 9000.0, 2500.0, 300.0
+    pair = PlanarPair(counts, windows, (4.8, 4.8), 400.0, datetime(2026, 3, 2), 400.0)
+    back = without_dead_time(pair, camera, lutetium)
+    lost = 1.0 - (counts / back.counts)
+    primary = (9000.0 - 2500.0 - 300.0) * 1200 / 400.0  # cps; both neighbours are half as wide as the photopeak
+    n = primary / (1.0 - lost.mean())
+    assert n * np.exp(-n * 4.6e-6) == pytest.approx(primary, rel=1e-5)
+    alone = replace(pair, counts=counts[:, :1], windows=windows[:1])
+    n = 9000.0 * 1200 / 400.0 / (9000.0 / without_dead_time(alone, camera, lutetium).counts.mean())
+    assert n * np.exp(-n * 4.6e-6) == pytest.approx(9000.0 * 1200 / 400.0, rel=1e-5)
+
+
+def test_primary_weights_take_the_triple_energy_window_off():
+    rng, lutetium = np.random.default_rng(5), load_nuclide("177Lu")
+    windows = (HIGH, EnergyWindow(101.7, 124.3), PEAK, LOW)
+    counts = rng.random((4, 3, 2))
+    beside = neighbours(windows, 2, lutetium)
+    expected = counts[2] - triple_energy_window(counts, windows, 2, beside)
+    assert np.tensordot(primary_weights(windows, 2, lutetium), counts, axes=1) == pytest.approx(expected)
+    assert primary_weights((PEAK,), 0, lutetium) == pytest.approx([1.0])
+
+
 def test_dead_time_of_a_sweep_is_undone():
     """Counts of `sim.acquire` with dead time come back to those without, in both views, and raw ones are lower."""
     grid = Grid.axis_aligned((21, 3, 80), 10.0, (-100.0, -10.0, -400.0))
     x, z = grid.axis_mm(0)[:, None], grid.axis_mm(2)[None, :]
     spot = np.exp(-((x / 60) ** 2) - ((z + 100) / 80) ** 2)
     rate = np.stack([[spot, 0.2 * spot], [1.5 * spot, 0.3 * spot]]) * 12e3 / spot.sum()
-    camera = load_camera("siemens_symbia_melp")
+    camera, lutetium = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
     setting = (grid, (4.8, 4.8), (160, 60), PlanarPose(0.0, 0.0), 150.0, None)
     windows = (EnergyWindow(187.2, 228.8), EnergyWindow(166.4, 187.2))
+    weights = tuple(primary_weights(windows, 0, lutetium))
     ideal, lossy = (
         PlanarPair(acquire(rate, *setting, loss), windows, (4.8, 4.8), 150.0, datetime(2026, 3, 2), 500.0)
-        for loss in (None, DeadTime(4.6, 0, camera.field_mm[0]))
+        for loss in (None, DeadTime(4.6, weights, camera.field_mm[0]))
     )
-    back = without_dead_time(lossy, camera, 0)
+    back = without_dead_time(lossy, camera, lutetium)
     assert lossy.counts.sum() < 0.97 * ideal.counts.sum()
     assert back.counts == pytest.approx(ideal.counts, rel=2e-3, abs=1e-3)
-    assert without_dead_time(lossy, replace(camera, tau_us=None, tau_by_kev=()), 0) is lossy
+    assert without_dead_time(lossy, replace(camera, tau_us=None, tau_by_kev=()), lutetium) is lossy
 
 
 def test_a_static_image_ends_where_the_cameras_field_does(camera):

@@ -14,6 +14,7 @@ from planardose.image import Grid, Volume
 from planardose.io.nifti import write_volume
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera, load_nuclide
+from planardose.steps import project_map as steps_project_map
 from planardose.steps.project_inputs import read_scene
 from planardose.steps.project_map import Wish, project_map
 from planardose.steps.project_map import _windows as windows_of
@@ -111,6 +112,10 @@ def test_the_windows_of_a_nuclide_are_taken_above_its_highest_line_too(files, tm
         ({"windows": ("1200-1300",)}, "--windows 1200-1300: no photon of 177Lu reaches it"),
         ({"windows": ("5-8",)}, "--windows 5-8: photons of up to 40 keV are not followed"),
         ({"windows": ("187.2-228.8", "10-40")}, "--windows 10-40: photons of up to 40 keV are not followed"),
+        (
+            {"nuclide": "123I", "camera": "siemens_symbia_lehr", "windows": ("20-60",)},
+            "--windows 20-60: 98% of its counts are of 123I's lines below 40 keV; expected a window that counts lines",
+        ),
         ({"windows": ("228.8-187.2",)}, "--windows: '228.8-187.2'; expected LOW-HIGH in keV"),
         ({"seconds_per_row": None}, "no time; expected one of --seconds-per-row"),
         ({"duration_s": 5.0}, "--seconds-per-row and --duration-s; expected one of"),
@@ -124,6 +129,18 @@ def test_wrong_options_are_one_line(files, tmp_path, change, message):
         project_map(folder / "act.nii.gz", folder / "ct.nii.gz", tmp_path / "x.npz", replace(WISH, **change))
     assert message in str(fault.value)
     assert not (tmp_path / "x.npz").exists()
+
+
+def test_memory_that_does_not_suffice_is_one_line(files, tmp_path, monkeypatch):
+    def refused(*shape, **options):
+        raise MemoryError("Unable to allocate 1.34 GiB")
+
+    folder, _ = files
+    for name in ("read_scene", "simulate"):
+        with monkeypatch.context() as patched, pytest.raises(InputError) as fault:
+            patched.setattr(steps_project_map, name, refused)
+            project_map(folder / "act.nii.gz", folder / "ct.nii.gz", tmp_path / "x.npz", WISH)
+        assert str(fault.value) == "device cpu: not enough memory; expected a larger --grid-mm"
 
 
 def changed(files, tmp_path, change):
@@ -163,6 +180,13 @@ def test_a_window_that_begins_below_the_followed_photons_is_told(caplog):
         caplog.clear()
         windows_of((text,), camera, nuclide, False)
         assert ("--windows 20-400: what photons of less than 40 keV would count is left out" in caplog.text) == told
+
+
+def test_a_map_in_another_unit_is_one_line(files, tmp_path):
+    """27 voxels of 0.729 mL with 3e5 Bq/mL are 5.9 MBq; a thousand million times that leaves no counts of dead time."""
+    activity, ct = changed(files, tmp_path, lambda bq, affine: bq.__imul__(1e9))
+    with pytest.raises(InputError, match=r"--activity: 5\.9e\+09 MBq in all; expected at most 50000 MBq; give Bq/mL"):
+        project_map(activity, ct, tmp_path / "x.npz", WISH)
 
 
 def test_a_little_activity_outside_is_told_and_left_out(files, tmp_path, caplog):

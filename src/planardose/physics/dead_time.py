@@ -2,8 +2,9 @@
 
 Every event, recorded or not, makes the camera deaf for another tau: m = n exp(-n tau) (Sorenson, J Nucl Med 16, 284,
 1975; Knoll, Radiation Detection and Measurement, ch. 4). The observed rate has its maximum 1 / (e tau) at n = 1 / tau;
-one observed rate belongs to two true ones, of which the lower is meant here. With a tau that was measured for an energy
-window, n and m are that window's rates, and the tau is an effective one that holds events outside the window too.
+one observed rate belongs to two true ones, of which the lower is meant here. With a tau that was measured for the
+primary photons of an energy window, n and m are their rates (the window's less its triple-energy-window scatter), and
+the tau is an effective one that holds scatter and events outside the window too.
 """
 
 import numpy as np

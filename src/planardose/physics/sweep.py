@@ -36,7 +36,7 @@ def live_share(rows_cps: np.ndarray, tau_us: float, rows_in_field: int | None) -
     Parameters
     ----------
     rows_cps : (..., R) array
-        True rate per row in the window that tau belongs to, all columns together.
+        True rate per row that tau belongs to, all columns together.
     tau_us : float
     rows_in_field : int or None
         Rows that the field holds in a sweep; None for a static image, which is in the field as a whole.

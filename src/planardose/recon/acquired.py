@@ -10,14 +10,13 @@ from scipy.ndimage import gaussian_filter
 
 from planardose.errors import InputError
 from planardose.library import Camera, Nuclide
+from planardose.physics.scatter_windows import neighbours, primary_weights, triple_energy_window
 from planardose.physics.sweep import recorded_share
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.recon.scatter import parameters as scatter_parameters
 
 SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy
-TOUCHING = 0.03  # of the line's energy: gap or overlap up to which a window lies beside the photopeak
 BEYOND_FIELD = 1e-3  # of the counts: with more beyond the camera's field the image is not its field
-STRONG_LINE = 0.05  # of the imaged line's photons: a window with such a line holds more than scatter
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def within_field(pair: PlanarPair, camera: Camera) -> PlanarPair:
     return pair
 
 
-def without_dead_time(pair: PlanarPair, camera: Camera, peak: int) -> PlanarPair:
+def without_dead_time(pair: PlanarPair, camera: Camera, nuclide: Nuclide) -> PlanarPair:
     """The pair with the counts that a camera without dead time would have: paralysable, along the sweep.
 
     Parameters
@@ -76,53 +75,28 @@ def without_dead_time(pair: PlanarPair, camera: Camera, peak: int) -> PlanarPair
     pair : PlanarPair
     camera : Camera
         Without a dead time the pair comes back as it is.
-    peak : int
-        Index of the photopeak window, whose rate counts.
+    nuclide : Nuclide
+        The rate of the window with its imaged line counts, less the scatter in it.
     """
+    peak = pair.window_index(nuclide.imaged_line().energy_kev)
     tau_us = camera.tau_in(pair.windows[peak])
     if tau_us is None:
         return pair
+    weights = primary_weights(pair.windows, peak, nuclide)
     in_field = round(camera.field_mm[0] / pair.pixel_mm[0]) if pair.is_swept else None
 
     def true(counts: np.ndarray) -> np.ndarray:
-        rows_cps = counts[:, peak].sum(axis=-1, dtype=np.float64) / pair.exposure_s
-        return (counts / recorded_share(rows_cps, tau_us, in_field)[:, None, :, None]).astype(np.float32)
+        rows_cps = np.einsum("w,vwr->vr", weights, counts.sum(axis=-1, dtype=np.float64)) / pair.exposure_s
+        share = recorded_share(np.maximum(rows_cps, 0.0), tau_us, in_field)
+        return (counts / share[:, None, :, None]).astype(np.float32)
 
     more = None if pair.more is None else replace(pair.more, counts=true(pair.more.counts))
     return replace(pair, counts=true(pair.counts), more=more)
 
 
-def neighbours(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -> list[int]:
-    """Indices of the scatter windows just below and just above window `peak` (one or both may be missing).
-
-    Scatter windows touch the photopeak, where the scatter is as in it, and hold no strong line of the nuclide: another
-    photopeak (113 keV beside 208 keV of 177Lu) is none.
-    """
-    line, top = nuclide.imaged_line(), windows[peak]
-    strong = [x.energy_kev for x in nuclide.lines if x.per_decay > STRONG_LINE * line.per_decay]
-    free = [n for n, w in enumerate(windows) if not any(w.contains(e) for e in strong)]
-    apart = TOUCHING * line.energy_kev
-    below = [n for n in free if abs(top.low_kev - windows[n].high_kev) <= apart]
-    above = [n for n in free if abs(windows[n].low_kev - top.high_kev) <= apart]
-    nearest = [max(below, key=lambda n: windows[n].high_kev)] if below else []
-    return nearest + ([min(above, key=lambda n: windows[n].low_kev)] if above else [])
-
-
 def telling_windows(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -> list[int]:
     """`neighbours`, where it is known how they tell the nuclide's scatter; else none."""
     return neighbours(windows, peak, nuclide) if nuclide.name in scatter_parameters().energy_window_share else []
-
-
-def triple_energy_window(
-    counts: np.ndarray, windows: tuple[EnergyWindow, ...], peak: int, beside: list[int]
-) -> np.ndarray:
-    """Scatter counts in window `peak` by the trapezoid below it (Ogawa 1991): (..., I, K) from (..., W, I, K).
-
-    With one window in `beside` (`neighbours`) only, the other side counts as empty (Ichihara's variant for the lower
-    window).
-    """
-    width = windows[peak].width_kev
-    return sum(counts[..., n, :, :] / windows[n].width_kev for n in beside) * (width / 2)
 
 
 def acquired_from(

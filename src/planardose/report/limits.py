@@ -48,7 +48,10 @@ UNCERTAINTIES = (
     "bowel. Edges of lesions are taken as blurred by {lesion_mm:g} mm (dose.lesion_edge_fwhm_mm). They do not hold "
     "errors of the curve's shape, or of a segmentation worse than those."
 )
-DEAD_TIME = "Dead time is corrected with the paralysable model on the photopeak rate, along the sweep."
+DEAD_TIME = (
+    "Dead time is corrected with the paralysable model along the sweep, on the photopeak's rate less the scatter that "
+    "the windows beside it tell."
+)
 NO_DEAD_TIME = (
     "Dead time is not corrected: the camera's file does not state it (tau_us). A few per cent of the counts are "
     "missing in the first hours after a therapy activity, about 2 % at 24 h."

@@ -20,14 +20,14 @@ class DeadTime:
     Parameters
     ----------
     tau_us : float
-    window : int
-        Whose rate counts.
+    weights : (W,) tuple of float
+        Of the windows in the rate that `tau_us` belongs to (`physics.scatter_windows.primary_weights`).
     field_mm : float or None
         Axial length of the field in a sweep; None for a static image.
     """
 
     tau_us: float
-    window: int = 0
+    weights: tuple[float, ...]
     field_mm: float | None = None
 
 
@@ -99,7 +99,8 @@ def acquire(
     expected = rates_on_pixels(rate, grid, pixel_mm, matrix, pose)
     if dead_time is not None:
         in_field = None if dead_time.field_mm is None else round(dead_time.field_mm / pixel_mm[0])
-        share = live_share(expected[:, dead_time.window].sum(axis=1), dead_time.tau_us, in_field)
+        rows_cps = np.maximum(np.einsum("w,vwxz->vz", dead_time.weights, expected), 0.0)
+        share = live_share(rows_cps, dead_time.tau_us, in_field)
         expected *= share[:, None, None, :]
     expected *= exposure_s
     counts = expected if rng is None else rng.poisson(expected)

@@ -24,9 +24,11 @@ def short_of_memory(fault: RuntimeError) -> str | None:
 
 @contextmanager
 def enough_memory(expected: str) -> Iterator[None]:
-    """Tell a failed allocation as `InputError`, with what would need less."""
+    """Tell a failed allocation, Warp's or numpy's, as `InputError`, with what would need less."""
     try:
         yield
+    except MemoryError as fault:
+        raise InputError("device cpu", "not enough memory", expected) from fault
     except RuntimeError as fault:
         device = short_of_memory(fault)
         if device is None:

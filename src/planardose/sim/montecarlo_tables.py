@@ -5,19 +5,20 @@ from functools import lru_cache
 
 import numpy as np
 
+from planardose.library import LOWEST_IMAGED_KEV as LOWEST_KEV
 from planardose.library import Camera, Line, Nuclide
 from planardose.physics.attenuation import MM_PER_CM, basis_attenuation_cm2_g
 from planardose.physics.collimator import geometric_efficiency
-from planardose.physics.detector import energy_fwhm_kev
+from planardose.physics.detector import detection_efficiency, energy_fwhm_kev
 from planardose.physics.form_factors import coherent_norm, incoherent_norm_barn
 from planardose.physics.head_response import head_efficiency
 from planardose.planar import EnergyWindow
 
 SEEN = 1e-3  # photons are followed while some window counts them with this share of its best efficiency
-LOWEST_KEV = 40.0  # below, the collimator's tables end
 HIGHEST_KEV = 799.0
 KNOT = 10  # keV between exact values of the majorant
 FEW = 0.1  # share of a window's unscattered counts below which a response of their own is not worth its time
+FAR, TOGETHER = 1.25, 0.05  # weaker lines this factor from all stronger get one where they add up to this share
 ROUNDING = 1e-5  # more than single precision can lose between majorant and voxel
 
 
@@ -66,6 +67,13 @@ def visible_from_kev(camera: Camera, windows: tuple[EnergyWindow, ...], penetrat
     return float(energies[np.argmax(seen)]) if seen.any() else np.inf
 
 
+def unfollowed_share(camera: Camera, nuclide: Nuclide, window: EnergyWindow) -> float:
+    """Share of a window's counts in air, through open holes, that come from lines below `LOWEST_KEV`: left out."""
+    energy, per_decay = (np.array([getattr(x, k) for x in nuclide.lines]) for k in ("energy_kev", "per_decay"))
+    counted = per_decay * detection_efficiency(camera, window, energy)
+    return float(counted[energy < LOWEST_KEV].sum() / max(counted.sum(), 1e-300))
+
+
 @lru_cache(maxsize=8)
 def energy_tables(
     camera: Camera, nuclide: Nuclide, windows: tuple[EnergyWindow, ...], rayleigh: bool, penetration: bool
@@ -101,14 +109,19 @@ def primary_slots(tables: EnergyTables, windows: tuple[EnergyWindow, ...]) -> tu
     """Slots of unscattered photons, one per line and window, and (lines, W) the slot of each.
 
     A line that makes less than `FEW` of a window's unscattered counts in air shares the slot of the line nearest in
-    energy that makes more.
+    energy that makes more. High lines that come through lead far from their place are weak one by one: where they make
+    more than `TOGETHER`, the strongest of them has a slot as well.
     """
     counted = counted_lines(tables) * np.array([[x.per_decay] for x in tables.lines])
     energy = np.array([x.energy_kev for x in tables.lines])
     found, slot_of = [], np.zeros(counted.shape, dtype=np.int32)
     for w in range(len(windows)):
         strong = np.flatnonzero(counted[:, w] >= FEW * counted[:, w].sum())
-        nearest = np.argmin(np.abs(energy[:, None] - energy[strong]), axis=1)
+        apart = np.abs(np.log(energy[:, None] / energy[strong])).min(axis=1)
+        far = np.where(apart > np.log(FAR), counted[:, w], 0.0)
+        if far.sum() > TOGETHER * counted[:, w].sum():
+            strong = np.append(strong, far.argmax())
+        nearest = np.argmin(np.abs(np.log(energy[:, None] / energy[strong])), axis=1)
         slot_of[:, w] = len(found) + nearest
         found += [(w, float(energy[n])) for n in strong]
     return _slots(found, windows), slot_of

@@ -5,6 +5,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
+import xraylib
 from scipy import fft
 
 from planardose import physics
@@ -40,7 +41,7 @@ def _kernel(
         return compute()["kernel"]
     numbers = {k: v for k, v in asdict(camera).items() if k not in NO_MATTER}
     key = {"camera": numbers, "window": asdict(window), "energy_kev": energy_kev, "node": node, "step": STEP,
-           "pixel_mm": pixel_mm, "code": _code()}  # fmt: skip
+           "pixel_mm": pixel_mm, "code": _code(), "xraylib": xraylib.__version__}  # fmt: skip
     return cached_arrays("response", key, compute)["kernel"]
 
 

@@ -88,7 +88,7 @@ def calibrate(
     _check_apart(at, pair, source)
     window = pair.window_index(source.imaged_line().energy_kev)
     mean_mbq = mean_activity(activity_mbq, at, pair, source)
-    true = pair if device is None else without_dead_time(pair, device, window)
+    true = pair if device is None else without_dead_time(pair, device, source)
     heads = {v: _sensitivity(true.counts[n, window], pair.exposure_s * mean_mbq, activity_uncertainty, v)
              for n, v in enumerate(VIEWS)}  # fmt: skip
     recorded, put_back = (x.counts[:, window].sum(axis=(-1, -2), dtype=np.float64) for x in (pair, true))

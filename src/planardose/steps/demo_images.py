@@ -20,6 +20,7 @@ from planardose.io.files import atomic
 from planardose.io.nifti import write_volume
 from planardose.library import Camera, load_camera, load_nuclide
 from planardose.organs import LESION_BASE, label_of_name, name_of_label
+from planardose.physics.scatter_windows import primary_weights
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.acquire import DeadTime, acquire
@@ -77,9 +78,9 @@ def windows() -> tuple[EnergyWindow, ...]:
 
 
 def dead_time(camera: Camera, field_mm: float | None) -> DeadTime | None:
-    """Dead time on the photopeak rate, of a sweep with this axial field or a static image."""
-    tau = camera.tau_in(windows()[0])
-    return None if tau is None else DeadTime(tau, 0, field_mm)
+    """Dead time on the photopeak's primary rate, of a sweep with this axial field or a static image."""
+    tau, weights = camera.tau_in(windows()[0]), primary_weights(windows(), 0, load_nuclide(NUCLIDE))
+    return None if tau is None else DeadTime(tau, tuple(weights), field_mm)
 
 
 def write_ct_series(patient: DemoPatient, truth: Truth, seed: int, folder: Path) -> None:

@@ -15,9 +15,10 @@ from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.physics.calibration import Scale
+from planardose.physics.scatter_windows import neighbours
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
-from planardose.recon.acquired import neighbours, telling_windows
+from planardose.recon.acquired import telling_windows
 from planardose.run import Run
 from planardose.steps.same_patient import check_same_patient
 from planardose.times import in_zone, offset_text

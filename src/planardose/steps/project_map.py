@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import planardose
+from planardose import plausible
 from planardose.errors import InputError, shown
 from planardose.frames import PlanarPose
 from planardose.heads import face_positions_mm
@@ -18,17 +19,21 @@ from planardose.io.files import sha256_of, write_text
 from planardose.io.planar_file import write_user_pair
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
+from planardose.physics.scatter_windows import primary_weights
 from planardose.physics.warp_runtime import warp_device
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.run import command_line
 from planardose.sidecar import sidecar_of
 from planardose.sim.acquire import DeadTime, acquire
+from planardose.sim.device import enough_memory
 from planardose.sim.heads import Head, opposed_heads
 from planardose.sim.montecarlo import Options, Views, simulate
-from planardose.sim.montecarlo_tables import LOWEST_KEV, visible_from_kev
+from planardose.sim.montecarlo_tables import LOWEST_KEV, unfollowed_share, visible_from_kev
 from planardose.steps.project_inputs import Scene, read_scene
 
 FINEST_MM, COARSEST_MM = 1.0, 20.0
+MOST_UNFOLLOWED = 0.01  # of a window's counts in air may come from lines too low to be followed
+COARSER = "a larger --grid-mm"
 DEFAULT_DATE = datetime(2000, 1, 1)  # of the image where none is given: the same bytes on any day
 log = logging.getLogger(__name__)
 
@@ -67,7 +72,9 @@ def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
     camera, nuclide = load_camera(wish.camera), load_nuclide(wish.nuclide)
     windows = _windows(wish.windows, camera, nuclide, wish.penetration)
     _check(wish, out)
-    scene = read_scene(activity, ct, wish.grid_mm)
+    with enough_memory(COARSER):
+        scene = read_scene(activity, ct, wish.grid_mm)
+    _check_activity(float(scene.activity_mbq.sum(dtype=np.float64)))
     swept = wish.seconds_per_row is not None
     pose = PlanarPose(*(float(scene.grid.axis_mm(a).mean()) for a in (0, 2)))
     faces, distance = _faces(scene, wish.distance_mm)
@@ -75,7 +82,8 @@ def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
     options = Options(warp_device(wish.device), wish.threads, relative_error=wish.relative_error,
                       penetration=wish.penetration)  # fmt: skip
     setting = (scene.partial_density, scene.activity_mbq, scene.grid, camera, nuclide, windows, heads)
-    views = simulate(*setting, wish.histories, wish.seed, options)
+    with enough_memory(COARSER):
+        views = simulate(*setting, wish.histories, wish.seed, options)
     if wish.relative_error is not None and views.clear_error > wish.relative_error:
         log.warning("relative error %.3g after all %d histories", views.clear_error, views.histories)
     pair = _pair(views, scene, camera, nuclide, windows, pose, distance, wish)
@@ -95,6 +103,13 @@ def _check(wish: Wish, out: Path) -> None:
             raise InputError(f"--{name.replace('_', '-')}", f"{value:g}", "a positive number")
     if not FINEST_MM <= wish.grid_mm <= COARSEST_MM:
         raise InputError("--grid-mm", f"{wish.grid_mm:g}", f"{FINEST_MM:g} to {COARSEST_MM:g} mm")
+
+
+def _check_activity(mbq: float) -> None:
+    """Refuse more than any patient is given: a map in another unit, of which dead time would leave nothing."""
+    most = plausible.SOURCE_MBQ.high
+    if mbq > most:
+        raise InputError("--activity", f"{mbq:.3g} MBq in all", f"at most {most:g} MBq", "give Bq/mL")
 
 
 def _windows(texts: tuple[str, ...], camera: Camera, nuclide: Nuclide, penetration: bool) -> tuple[EnergyWindow, ...]:
@@ -118,6 +133,10 @@ def _windows(texts: tuple[str, ...], camera: Camera, nuclide: Nuclide, penetrati
         if visible_from_kev(camera, (w,), penetration) >= highest:
             raise InputError(where, f"no photon of {nuclide.name} reaches it",
                              f"a window that photons of at most {highest:g} keV can reach")
+        if (share := unfollowed_share(camera, nuclide, w)) > MOST_UNFOLLOWED:
+            raise InputError(where,
+                             f"{share:.0%} of its counts are of {nuclide.name}'s lines below {LOWEST_KEV:g} keV",
+                             f"a window that counts lines from {LOWEST_KEV:g} keV on: no others are followed")
     return tuple(found) or (nuclide.photopeak, *nuclide.scatter_windows)
 
 
@@ -151,7 +170,7 @@ def _pair(
     energy = nuclide.imaged_line().energy_kev
     peak = next((n for n, w in enumerate(windows) if w.contains(energy)), 0)
     if wish.dead_time and (tau := camera.tau_in(windows[peak])) is not None:
-        loss = DeadTime(tau, peak, camera.field_mm[0] if swept else None)
+        loss = DeadTime(tau, tuple(primary_weights(windows, peak, nuclide)), camera.field_mm[0] if swept else None)
     rng = np.random.default_rng(wish.seed) if wish.noise else None
     pixel = (camera.pixel_mm, camera.pixel_mm)
     counts = acquire(views.rate, scene.grid, pixel, matrix, pose, exposure, rng, loss)

@@ -42,11 +42,11 @@ def basis_of(
 
 def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
     """Share of the photopeak counts that dead time took and the reconstruction put back; None where not known."""
-    camera = load_camera(row.camera)
-    peak = pair.window_index(load_nuclide(row.nuclide).imaged_line().energy_kev)
+    camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
+    peak = pair.window_index(nuclide.imaged_line().energy_kev)
     if camera.tau_in(pair.windows[peak]) is None:
         return None
-    true = without_dead_time(pair, camera, peak)
+    true = without_dead_time(pair, camera, nuclide)
     return 1.0 - float(pair.counts[:, peak].sum(dtype=float) / true.counts[:, peak].sum(dtype=float))
 
 
