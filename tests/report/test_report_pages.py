@@ -137,6 +137,13 @@ def test_page_has_its_date_and_a_place_to_sign(cohort):
     assert re.findall(r"<span>(\w+)</span>", html.split('id="review"')[1]) == ["Name", "Signature", "Date"]
 
 
+def test_every_printed_sheet_names_patient_date_and_its_number(cohort):
+    text = cohort.path("report", patient="P01").read_text()
+    made = re.search(r"report of ([^<]+)</small>", text)[1]
+    assert f'@bottom-left{{content:"P01, report of {made}, planardose ' in text
+    assert '@bottom-right{content:"page " counter(page) " of " counter(pages)}' in text
+
+
 def test_dose_per_administered_activity_says_what_its_uncertainty_lacks(cohort):
     first, later = page(cohort).split('<section id="maps">')
     for part in (first, later.split('<section id="curves">')[0]):

@@ -15,11 +15,19 @@ GRID = "#e4e9ef"
 DECADES = 3.5  # of a logarithmic axis
 OTHER_MARK = {"size": 6, "color": "#8793a1"}
 COLUMNS = 3
+PAPER_PX = 700  # inner width of A4 within the margins of style.css
+FIT_TO_PAPER = f"""
+(() => {{
+  const charts = () => [...document.querySelectorAll(".js-plotly-plot")];
+  const resize = change => charts().forEach(chart => Plotly.relayout(chart, change));
+  addEventListener("beforeprint", () => resize({{autosize: false, width: {PAPER_PX}}}));
+  addEventListener("afterprint", () => resize({{autosize: true, width: null}}));
+}})();"""
 
 
 def plotly_script() -> str:
-    """The text of plotly.js."""
-    return get_plotlyjs()
+    """The text of plotly.js, and what fits the charts to the page when it is printed: they have the window's width."""
+    return get_plotlyjs() + FIT_TO_PAPER
 
 
 def fragment(figure: go.Figure, name: str) -> str:
