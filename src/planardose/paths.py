@@ -63,6 +63,6 @@ STEP_VERSIONS = {
     "compare_spect": 3,
     "fit_kinetics": 6,
     "absorbed_dose": 4,
-    "report": 9,
-    "report_cohort": 3,
+    "report": 10,
+    "report_cohort": 4,
 }

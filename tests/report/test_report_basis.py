@@ -51,8 +51,8 @@ def tell(run, key, **more):
 
 def test_page_shows_the_section_after_the_first_screen(cohort, basis):
     html = cohort.path("report", patient="P01").read_text()
-    section = html.split('<section id="basis">')[1].split('<section id="maps">')[0]
-    assert [m for m in re.findall(r'<section id="(\w+)">', html)][:3] == ["summary", "basis", "maps"]
+    section = html.split('<section id="basis">')[1].split('<section id="outlines">')[0]
+    assert [m for m in re.findall(r'<section id="(\w+)">', html)][:4] == ["summary", "basis", "outlines", "maps"]
     for label, text in basis.facts:
         if label != "Cut by the CT's end":
             assert f"<dt>{label}</dt><dd>{text}</dd>" in section

@@ -79,7 +79,7 @@ def test_patient_page(cohort, tmp_path, width):
     page = opened(cohort.path("report", patient="P01"), tmp_path, width)
     assert page.console == []
     assert page.fits, f"wider than {width} pixels"
-    assert page.images == 7 and page.loaded
+    assert page.images == 8 and page.loaded
     assert page.charts >= 1 and page.points >= 10 * 2 * 5  # organs x time points x methods
     assert page.hidden == 0, "a table hides its last columns"
 

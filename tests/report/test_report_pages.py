@@ -38,6 +38,7 @@ REASON = "arms moved <between> the views"
 SECTIONS = (
     "summary",
     "basis",
+    "outlines",
     "maps",
     "doses",
     "curves",
@@ -76,7 +77,8 @@ def test_page_has_every_section_and_picture(cohort):
     for name in SECTIONS:
         assert f'<section id="{name}">' in html
     pictures = re.findall(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', html)
-    assert len(pictures) == 2 + 2 * 2 + 1  # activity, dose, registration and views of two time points, training
+    # outlines, activity, dose, registration and views of two time points, training
+    assert len(pictures) == 3 + 2 * 2 + 1
     assert all(len(p) > 5000 for p in pictures)
     assert "Plotly.newPlot" in html and 'id="curves-chart-0"' in html
 

@@ -31,6 +31,7 @@ from planardose.report.images import (
     resampled,
     views_figure,
 )
+from planardose.report.outlines import outlines_figure
 from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
 from planardose.report.summary import patient_summary
 from planardose.report.text import hours as hours_text
@@ -71,7 +72,7 @@ def report(run: Run, patient: str) -> None:
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), labels),
         facts=_facts(run, patient, summary),
-        pictures=_pictures(run, patient, model, cycles, summary["method"]),
+        pictures=_pictures(run, patient, model, cycles, summary["method"], labels),
         flag_texts=FLAGS | MARKS,
         retained=_retained(cycles, summary),
         kinetics_note=_kinetics_note(run, patient),
@@ -260,10 +261,12 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
     return tuple(facts)
 
 
-def _pictures(run: Run, patient: str, model: PatientModel, cycles: list[CyclePoints], method: str) -> dict:
-    """Data URIs of the overlays and of the training curve."""
-    grid = display_grid(model.ct_grid)
-    ct = resampled(_ct(run, patient), grid, -1000.0)
+def _pictures(
+    run: Run, patient: str, model: PatientModel, cycles: list[CyclePoints], method: str, labels: Volume
+) -> dict:
+    """Data URIs of the outlines, the overlays and the training curve."""
+    grid, whole = display_grid(model.ct_grid), _ct(run, patient)
+    ct = resampled(whole, grid, -1000.0)
 
     def shown(path: Path, scale: float) -> np.ndarray:
         volume = read_volume(path, "map", "", f"{patient} map")
@@ -278,6 +281,7 @@ def _pictures(run: Run, patient: str, model: PatientModel, cycles: list[CyclePoi
     curve = run.path("training_curve", patient=patient)
     trained = "unet" in run.config.methods and curve.exists()
     return {
+        "outlines": outlines_figure(whole, labels),
         "activity": activity_figure(ct, maps, hollow),
         "dose": dose_figure(ct, shown(run.path("dose", patient=patient), 1.0), hollow),
         "training": file_uri(curve.read_bytes()) if trained else None,
