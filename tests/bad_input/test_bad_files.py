@@ -11,6 +11,7 @@ import pytest
 from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair, write_patient
 from pydicom.uid import RLELossless
 
+from planardose.anatomy.labels import read_segmentation
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.dicom_ct import write_ct
@@ -126,6 +127,8 @@ def test_missing_files(tmp_path: Path):
     assert "no such file or folder" in _line(
         tmp_path / "b", import_planar, lambda folder: (folder / "t24.dcm").unlink()
     )
+    with pytest.raises(InputError, match=r"no such file or folder; .*start from the sheet's folder"):
+        read_segmentation(tmp_path / "none.nii.gz", ct_volume().grid, "P01 segmentation")  # no matter of permissions
 
 
 def test_folder_without_ct(tmp_path: Path):
