@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+import planardose
 from planardose.command import (
     BAD_INPUT,
     CohortOption,
@@ -23,13 +24,18 @@ from planardose.command import (
     faults,
     load_run,
     run_step,
+    warnings_counted,
 )
+from planardose.command_help import Commands
+from planardose.units import rounded_all
 
 # One thread per numeric library, whatever the machine: sums in another order would differ in the last digits.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 app = typer.Typer(
+    cls=Commands,
+    epilog="Snakemake runs a cohort and calls the steps: see README.md. 'planardose COMMAND --help' has an example.",
     help="From CT and planar gamma-camera images to 3D activity, absorbed dose with uncertainty, and a report.",
     no_args_is_help=True,
     add_completion=False,
@@ -62,6 +68,21 @@ STEPS = {  # in the order of the chain: what one job of the step covers, and wha
 }
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"planardose {planardose.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of planardose itself; its help stands in `app`."""
+
+
 def main() -> None:
     """Entry point of ``planardose``."""
     gc.set_threshold(GARBAGE_THRESHOLD)
@@ -69,7 +90,7 @@ def main() -> None:
 
 
 def _command(name: str, summary: str, example: str) -> Callable:
-    text = f"{summary}\n\n\b\nExample:\n  planardose {name.replace('_', '-')} {example}"
+    text = f"{summary}\n\n\b\nExample:\n  planardose {name.replace('_', '-')} {example}".rstrip()
     return app.command(name.replace("_", "-"), help=text)
 
 
@@ -210,13 +231,14 @@ def make_demo(
 def check(
     cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
 ) -> None:
-    with faults("check", debug):
+    with faults("check", debug), warnings_counted() as warnings:
         found = import_module("planardose.steps.check").check(load_run(cohort, config, results))
     for line in found:
         typer.echo(line)
     if found:
         raise typer.Exit(BAD_INPUT)
-    typer.echo("every input is readable and plausible")
+    told = f"every input is readable; mind the warnings above: {len(warnings)}"
+    typer.echo(told if warnings else "every input is readable and plausible")
 
 
 @_command("plan", "Tell what a run will do, job by job in numbers; nothing is computed.", "--cohort cohort.tsv")
@@ -285,7 +307,7 @@ def calibrate(
         run = import_module("planardose.steps.calibrate").calibrate
         time = parse_time(at, "calibrate --at")
         found = run(planar, activity_mbq, time, camera, nuclide, activity_uncertainty, head_order)
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(rounded_all(found), indent=1))
 
 
 @_command(

@@ -32,15 +32,18 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 
 @contextmanager
 def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message: None) -> Iterator[None]:
-    """Turn a fault into one line on stderr and the contract's exit code; `note` gets the line as well."""
+    """Turn each fault into one line on stderr, with the contract's exit code; `note` gets the first line as well."""
     from planardose.errors import InputError
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("planardose").setLevel(logging.INFO)
+    others: tuple[InputError, ...] = ()
     try:
         yield
     except InputError as fault:
-        message, code = str(fault), BAD_INPUT
+        message, code, others = str(fault), BAD_INPUT, fault.others
+    except BrokenPipeError:  # of 'planardose list cameras | head': typer ends quietly
+        raise
     except Exception as fault:
         if type(fault).__name__ == "OutOfMemoryError":  # torch's, of a GPU; to import it takes seconds
             message, code = str(InputError(name, *GPU_FULL)), BAD_INPUT
@@ -50,9 +53,23 @@ def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message:
         return
     if debug:
         traceback.print_exc()
-    typer.echo(f"planardose: {message}", err=True)
+    for told in (message, *others):
+        typer.echo(f"planardose: {told}", err=True)
     note(message)
     raise typer.Exit(code)
+
+
+@contextmanager
+def warnings_counted() -> Iterator[list[logging.LogRecord]]:
+    """The package's warnings while the block runs."""
+    found: list[logging.LogRecord] = []
+    handler, package = logging.Handler(logging.WARNING), logging.getLogger("planardose")
+    handler.emit = found.append
+    package.addHandler(handler)
+    try:
+        yield found
+    finally:
+        package.removeHandler(handler)
 
 
 def _described(fault: Exception) -> str:
