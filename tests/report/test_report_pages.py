@@ -27,9 +27,9 @@ from planardose.run import Run
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.estimates import Estimates
 from planardose.steps.fit_kinetics import fit_kinetics
-from planardose.steps.report import _moves, report
+from planardose.steps.report import _found, _moves, report
 from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_cohort
-from planardose.steps.report_marks import CUT, MARKS, SMALL_LESION, marked, organs_cut
+from planardose.steps.report_marks import CUT, MARKS, NOT_SEEN, SMALL_LESION, marked, organs_cut
 from planardose.steps.report_views import views_of
 
 # as the contract's checker looks for it
@@ -89,6 +89,10 @@ def test_registration_is_shown_with_its_misfits_and_moves(cohort):
     assert "none clearly" in words and "as the anterior" in words
     moves, u = {"liver": [0.4, -6.2], "spleen": [0.1, 2.0]}, {"liver": [1.0, 1.5], "spleen": [1.0, 3.0]}
     assert _moves({"organs_mm": moves, "organs_u_mm": u}) == "liver 0 / -6 mm"
+    moves["liver"][0] = -0.4
+    assert _moves({"organs_mm": moves, "organs_u_mm": u}) == "liver 0 / -6 mm"
+    pose = {"method": "search", "shift_from_outline_mm": [-0.3, -7.2], "uncertainty_mm": 1.0}
+    assert _found(pose) == "by search, ± 1.0 mm; 0, -7 mm from outline"
 
 
 def test_first_screen_says_what_matters(cohort):
@@ -108,10 +112,19 @@ def test_rows_that_the_ct_cuts_and_tiny_lesions_are_marked(cohort):
     turned = Volume(data, Grid(data.shape, affine), "labels", "1")
     assert organs_cut(labels) == organs_cut(turned) == {"skeleton"}
     doses = pd.read_csv(cohort.path("organ_doses", patient="P01")).fillna({"flags": ""})
-    found = marked(doses.assign(flags="rising"), {"skeleton"}).set_index("organ")["flags"]
+    kinetics = pd.read_csv(cohort.path("kinetics", patient="P01"))
+    found = marked(doses.assign(flags="rising"), {"skeleton"}, kinetics).set_index("organ")["flags"]
     assert set(found["skeleton"]) == {f"rising;{CUT}"} and set(found["lesion_1"]) == {"rising"}
-    small = marked(doses.assign(volume_ml=1.9, flags=""), set()).set_index("organ")["flags"]
+    small = marked(doses.assign(volume_ml=1.9, flags=""), set(), kinetics).set_index("organ")["flags"]
     assert set(small["lesion_1"]) == {SMALL_LESION} and set(small["kidney_left"]) == {""}
+
+
+def test_what_is_not_distinguished_from_zero_is_marked(cohort):
+    doses, kinetics = (pd.read_csv(cohort.path(k, patient="P01")) for k in ("organ_doses", "kinetics"))
+    liver = (kinetics.organ == "liver") & (kinetics.method == "unet")
+    kinetics.loc[liver, "tia_mbq_h_u"] = 1.01 * kinetics[liver].tia_mbq_h
+    found = marked(doses.assign(flags=""), set(), kinetics)
+    assert set(map(tuple, found[found["flags"] == NOT_SEEN][["organ", "method"]].values)) == {("liver", "unet")}
 
 
 def test_an_organ_cut_by_the_ct_is_marked_on_the_first_screen(tmp_path):

@@ -101,13 +101,14 @@ def registration_figure(views: BeforeAfter) -> str:
         panels = [
             (views.counts[view], "measured", "gray_r", 0, top),
             (views.fitted[view], "fitted", "gray_r", 0, top),
-            (views.before[view], "left before", "RdBu_r", -5, 5),
-            (views.after[view], "left after", "RdBu_r", -5, 5),
+            (views.before[view], "residual before", "RdBu_r", -5, 5),
+            (views.after[view], "residual after", "RdBu_r", -5, 5),
         ]
         for n, (image, title, colours, low, high) in enumerate(panels):
             shown = image[::-1] if view == 0 else image  # as the camera sees it
             _panel(axes[4 * view + n], shown, views.spacing_mm, colours, low, high)
             axes[4 * view + n].set_title(f"{VIEW_NAMES[view]}, {title}" if n == 0 else title, fontsize=6)
+            sides(axes[4 * view + n], "RL" if view == 0 else "LR", INK)
     return png_uri(figure, dpi=90)
 
 

@@ -68,7 +68,7 @@ def report(run: Run, patient: str) -> None:
         ),
         activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
-        doses=marked(doses, organs_cut(labels)),
+        doses=marked(doses, organs_cut(labels), kinetics),
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), labels),
         facts=_facts(run, patient, summary),
@@ -181,7 +181,7 @@ def _point(
         ("Photopeak counts, ant. / post.", " / ".join(number(float(c.sum()), 3) for c in views.measured)),
         ("Counts lost by dead time", "not known" if lost is None else percent(lost, 1)),
         ("Calibration, per head in air", _scale_text(scale)),
-        ("Position x, z; rotation", f"{pose['x_mm']:.1f}, {pose['z_mm']:.1f} mm; {pose['rotation_deg']:.2f}°"),
+        ("Position x, z; rotation", f"{pose['x_mm']:z.1f}, {pose['z_mm']:z.1f} mm; {pose['rotation_deg']:z.2f}°"),
         ("Position found", _found(pose)),
         ("Misfit before → after; placed", _misfits(pose)),
         ("Posterior head x, z; rotation", _head(pose)),
@@ -202,7 +202,7 @@ def _prior_text(prior: dict) -> str:
     gain = percent(1.0 - prior["misfit_with"] / prior["misfit_without"], 0)
     return (
         f"used: {gain} less misfit; texture {100 * prior['texture_weight']:.0f} %, {len(prior['foci'])} foci; "
-        f"moved {', '.join(f'{s:.1f}' for s in prior['shift_mm'])} mm"
+        f"moved {', '.join(f'{s:z.1f}' for s in prior['shift_mm'])} mm"
     )
 
 
@@ -211,7 +211,7 @@ def _found(pose: dict) -> str:
     if pose["method"] != "search":
         return pose["method"]
     x, z = pose["shift_from_outline_mm"]
-    return f"by {pose['method']}, ± {pose['uncertainty_mm']:.1f} mm; {x:.0f}, {z:.0f} mm from outline"
+    return f"by {pose['method']}, ± {pose['uncertainty_mm']:.1f} mm; {x:z.0f}, {z:z.0f} mm from outline"
 
 
 def _misfits(pose: dict) -> str:
@@ -223,14 +223,15 @@ def _misfits(pose: dict) -> str:
 
 def _head(pose: dict) -> str:
     x, z, turn = pose["posterior_head"]
-    return f"{x:.1f}, {z:.1f} mm; {turn:.2f}°" if any(pose["posterior_head"]) else "as the anterior"
+    return f"{x:z.1f}, {z:z.1f} mm; {turn:z.2f}°" if any(pose["posterior_head"]) else "as the anterior"
 
 
 def _moves(pose: dict) -> str:
     """Organs that lay clearly elsewhere than in the CT."""
     moves, u = pose["organs_mm"], pose["organs_u_mm"]
     clear = [o for o in moves if max(abs(m) / s for m, s in zip(moves[o], u[o], strict=True)) > CLEAR_MOVE]
-    return "; ".join(f"{o.replace('_', ' ')} {moves[o][0]:.0f} / {moves[o][1]:.0f} mm" for o in clear) or "none clearly"
+    told = [f"{o.replace('_', ' ')} {moves[o][0]:z.0f} / {moves[o][1]:z.0f} mm" for o in clear]
+    return "; ".join(told) or "none clearly"
 
 
 def _activities(points: CyclePoints) -> pd.DataFrame:
