@@ -152,6 +152,19 @@ def test_an_internal_fault_is_exit_1_without_traceback_or_path(call, tmp_path, m
     assert "SECRET" not in done.stderr + (tmp_path / "out/P01/errors/segment.json").read_text()
 
 
+def test_a_step_by_hand_takes_the_config_that_its_run_wrote(call, tmp_path, monkeypatch):
+    grids = []
+    fake_step(monkeypatch, "train", lambda run, patient: grids.append(run.config.grid_mm))
+    other = tmp_path / "other.yaml"
+    other.write_text("grid_mm: 6\n")
+    call("train", "--patient", "P01")
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out/config.yaml").write_text("grid_mm: 8\n")
+    call("train", "--patient", "P01")
+    call("train", "--patient", "P01", "--config", str(other))
+    assert grids == [10.0, 8.0, 6.0]
+
+
 def test_a_full_disk_is_one_line(call, monkeypatch):
     def full(run, patient):
         raise OSError(28, "No space left on device", "/data/SECRET/x")

@@ -20,7 +20,9 @@ from planardose.command import (
     DebugOption,
     PatientOption,
     ResultsOption,
+    RunConfigOption,
     TimepointOption,
+    config_of_run,
     faults,
     load_run,
     run_step,
@@ -103,7 +105,7 @@ def _add_step(name: str, scope: str, summary: str) -> None:
     def of_patient(
         patient: PatientOption,
         cohort: CohortOption = None,
-        config: ConfigOption = None,
+        config: RunConfigOption = None,
         results: ResultsOption = None,
         debug: DebugOption = False,
     ) -> None:
@@ -113,7 +115,7 @@ def _add_step(name: str, scope: str, summary: str) -> None:
         patient: PatientOption,
         timepoint: TimepointOption,
         cohort: CohortOption = None,
-        config: ConfigOption = None,
+        config: RunConfigOption = None,
         results: ResultsOption = None,
         debug: DebugOption = False,
     ) -> None:
@@ -207,10 +209,13 @@ def project(
 
 @_command("report_cohort", "Write the cohort's page and table.", "--cohort cohort.tsv --results results")
 def report_cohort(
-    cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
+    cohort: CohortOption = None,
+    config: RunConfigOption = None,
+    results: ResultsOption = None,
+    debug: DebugOption = False,
 ) -> None:
     with faults("report-cohort", debug):
-        run = load_run(cohort, config, results)
+        run = load_run(cohort, config_of_run(config, results), results)
         import_module("planardose.steps.report_cohort").report_cohort(run)
 
 
@@ -252,12 +257,14 @@ def plan(
 
 @_command("status", "Tell how far a run is: jobs done, faults, reports.", "--cohort cohort.tsv --results results")
 def status(
-    cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
+    cohort: CohortOption = None,
+    config: RunConfigOption = None,
+    results: ResultsOption = None,
+    debug: DebugOption = False,
 ) -> None:
     with faults("status", debug):
-        written = results / "config.yaml" if results else None  # by the run
-        config = config or (written if written and written.is_file() else None)
-        for line in import_module("planardose.steps.status").status(load_run(cohort, config, results)):
+        run = load_run(cohort, config_of_run(config, results), results)
+        for line in import_module("planardose.steps.status").status(run):
             typer.echo(line)
 
 
@@ -318,12 +325,13 @@ def calibrate(
 def evaluate(
     truth: Annotated[Path, typer.Option(help="Folder with {patient}/{timepoint}_activity.nii.gz, organs.csv...")],
     cohort: CohortOption = None,
-    config: ConfigOption = None,
+    config: RunConfigOption = None,
     results: ResultsOption = None,
     debug: DebugOption = False,
 ) -> None:
     with faults("evaluate", debug):
-        table = import_module("planardose.steps.evaluate").evaluate(load_run(cohort, config, results), truth)
+        run = load_run(cohort, config_of_run(config, results), results)
+        table = import_module("planardose.steps.evaluate").evaluate(run, truth)
         typer.echo(table.to_string(index=False, float_format="%.4g", na_rep="-"))
 
 

@@ -24,6 +24,10 @@ CohortOption = Annotated[
     Path | None, typer.Option("--cohort", envvar="PLANARDOSE_COHORT", show_envvar=True, help="Cohort sheet (TSV).")
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Config (YAML); without it every default holds.")]
+RunConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Config (YAML); default: the config.yaml that the run wrote to --results."),
+]
 ResultsOption = Annotated[Path | None, typer.Option("--results", help="Results folder; default: the config's.")]
 PatientOption = Annotated[str, typer.Option("--patient", help="Pseudonym in the sheet.")]
 TimepointOption = Annotated[str, typer.Option("--timepoint", help="Time point in the sheet.")]
@@ -80,6 +84,12 @@ def _described(fault: Exception) -> str:
     return f"{type(fault).__name__}: {re.sub(r'[^ =:(]*/[^/]+/.*', 'PATH', text)}"[:300]
 
 
+def config_of_run(config: Path | None, results: Path | None) -> Path | None:
+    """The config given, else the one that the run wrote to its results: a step repeated by hand must not mix two."""
+    written = results / "config.yaml" if results and not config else None
+    return written if written and written.is_file() else config
+
+
 def load_run(cohort: Path | None, config: Path | None, results: Path | None) -> "Run":
     """`planardose.run.Run` of the common options; config, library folders, results folder and sheet are checked.
 
@@ -134,7 +144,7 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
                 write_text(place[0], json.dumps({"step": name, "timepoint": timepoint, "message": message}) + "\n")
 
     with faults(name, debug, note):
-        run = load_run(**options)
+        run = load_run(**options | {"config": config_of_run(options["config"], options["results"])})
         run.cohort.rows_of(patient)
         where = "_".join(str(x) for x in (name, timepoint, *more.values()) if x is not None)
         place.append(run.results / patient / "errors" / f"{where}.json")
