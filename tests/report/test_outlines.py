@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planardose.image import Grid, Volume
-from planardose.organs import LESION_BASE, label_of_name
+from planardose.organs import LESION_BASE, label_of_name, sources
 from planardose.report import outlines
 from planardose.report.outlines import MOST_LESIONS, outlines_figure
 
@@ -56,3 +56,9 @@ def test_lesions_are_shown_up_to_a_number_and_organs_may_be_missing(drawn):
     outlines_figure(ct, Volume(only, labels.grid, "label", "1"))
     assert [s.name.split(",")[0] for s, *_ in drawn] == [f"Lesion {n + 1}" for n in range(MOST_LESIONS)]
     outlines_figure(ct, Volume(np.zeros_like(only), labels.grid, "label", "1"))  # no label: no panel, no fault
+
+
+@pytest.mark.parametrize("source", [*sources(), "lesion_1"])
+def test_outlines_stand_out_from_soft_tissue_without_colour(source):
+    low, high = outlines.SOFT_TISSUE_HU
+    assert outlines._bright(source) @ (0.299, 0.587, 0.114) > (60 - low) / (high - low) + 0.2

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from planardose.image import Grid, Volume
@@ -11,6 +12,7 @@ from planardose.report.images import BODY_HU, frame, png_uri, resampled, sides
 from planardose.report.text import is_key, organ_name, organ_order
 
 PIXEL_MM = 2.0
+LEAST_LUMINANCE = 0.78  # of outlines; soft tissue has 0.5 in the window below
 SOFT_TISSUE_HU = (-160.0, 240.0)
 COLUMNS = 4
 MOST_LESIONS = 6
@@ -78,6 +80,14 @@ def _largest(name: str, labels: Volume, numbers: list[int], axis: int) -> Sectio
     return Section(name, axis, float(affine[axis] @ [*np.insert(inside, along, slice_), 1.0]))
 
 
+def _bright(source: str) -> np.ndarray:
+    """(3,) colour of an organ, mixed with white until it stands out from soft tissue, on grey paper too."""
+    colour = np.array(to_rgb(colour_of(source)))
+    luminance = colour @ (0.299, 0.587, 0.114)
+    white = max(LEAST_LUMINANCE - luminance, 0.0) / (1.0 - luminance)
+    return colour + white * (1.0 - colour)
+
+
 def _plane(section: Section, low: np.ndarray, high: np.ndarray) -> Grid:
     """One layer of small voxels over the CT's box."""
     shape = np.maximum(np.floor((high - low) / PIXEL_MM), 1).astype(int)
@@ -93,7 +103,7 @@ def _draw(axes, section: Section, ct: np.ndarray, labels: np.ndarray) -> None:
     sources = {int(n): source_name(int(n)) for n in np.unique(labels) if n > 0}
     for number, source in sources.items():
         if is_key(source):
-            axes.contour(labels == number, levels=[0.5], colors=[colour_of(source)], linewidths=1.0)
+            axes.contour(labels == number, levels=[0.5], colors=[_bright(source)], linewidths=1.1)
     shown = (ct > BODY_HU[0]) | (labels > 0)
     if section.axis == FRONT:
         kidneys = np.isin(labels, [n for n, source in sources.items() if source.startswith("kidney")]).any(axis=1)
