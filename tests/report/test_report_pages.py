@@ -103,6 +103,13 @@ def test_first_screen_says_what_matters(cohort):
         assert words in first.replace("\u202f", " "), words
 
 
+def test_first_screen_has_the_kidneys_bed(cohort):
+    first = " ".join(text_of(page(cohort).split('<section id="basis">')[0]).split())
+    found = re.search(r"BED of the kidneys left (\S+) ± \S+, right \S+ ± \S+ Gy \(α/β 2.5 Gy, repair", first)
+    doses = pd.read_csv(cohort.path("organ_doses", patient="P01")).set_index(["organ", "method"])
+    assert float(found[1]) > doses.dose_gy["kidney_left", "unet"]
+
+
 def test_rows_that_the_ct_cuts_and_tiny_lesions_are_marked(cohort):
     """The skeleton of the cohort's CT is drawn into its last slice here, the lesion is 17 mL."""
     labels = read_volume(cohort.path("labels", patient="P01"), "labels", "1", "P01 labels", np.int16)

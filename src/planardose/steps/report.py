@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from planardose.dose.bed import kidney_bed
 from planardose.dose.constants import dose_constants
 from planardose.dose.flags import FLAGS
 from planardose.dose.method_choice import common_method, gate_verdict
@@ -35,7 +36,7 @@ from planardose.report.outlines import outlines_figure
 from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
 from planardose.report.summary import patient_summary
 from planardose.report.text import hours as hours_text
-from planardose.report.text import method_name, number, percent
+from planardose.report.text import method_name, number, organ_name, percent, with_u
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
 from planardose.steps.report_basis import basis_of, dead_time_loss, scatter_windows
@@ -71,7 +72,7 @@ def report(run: Run, patient: str) -> None:
         doses=marked(doses, organs_cut(labels), kinetics),
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), labels),
-        facts=_facts(run, patient, summary),
+        facts=(*_facts(run, patient, summary), *_bed(_of(doses, summary), _of(kinetics, summary))),
         pictures=_pictures(run, patient, model, cycles, summary["method"], labels),
         flag_texts=FLAGS | MARKS,
         retained=_retained(cycles, summary),
@@ -260,6 +261,14 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
     facts.append(("Camera", f"{camera.vendor} {camera.collimator} ({rows[0].camera})"))
     facts.append(("Map and doses by", method_name(summary["method"])))
     return tuple(facts)
+
+
+def _bed(doses: pd.DataFrame, kinetics: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+    """The kidneys' BED as a fact of the first screen; none without kidneys."""
+    found = [f"{organ_name(k).split(', ')[1]} {with_u(*x)}" for k, x in sorted(kidney_bed(doses, kinetics).items())]
+    c = dose_constants()
+    model = f"Gy (α/β {c.kidney_alpha_beta_gy:g} Gy, repair half-time {c.kidney_repair_h:g} h)"
+    return (("BED of the kidneys", f"{', '.join(found)} {model}"),) if found else ()
 
 
 def _pictures(
