@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 
 import fake_results as fake
 import numpy as np
@@ -125,3 +126,9 @@ def test_a_missing_table_says_why(cohort, stated):
     context = basis_context(basis_of(cohort, "P01", read_cycles(cohort, "P01"), empty, doses, labels))
     assert not context["parts"]
     assert context["no_parts"] == (NO_ACTIVITY if stated else NOT_STATED)
+
+
+def test_a_part_above_the_dose_itself_is_no_number(basis):
+    parts = basis.parts.assign(curve=[154.7] + [0.26] * (len(basis.parts) - 1))
+    rows = basis_context(replace(basis, parts=parts))["parts"]
+    assert [r["cells"][2] for r in rows] == ["> 100 %"] + ["26 %"] * (len(rows) - 1)

@@ -393,6 +393,15 @@ def test_cohort_page_says_what_its_doses_hold(cohort, photons: bool):
     assert ("photons by Monte Carlo" in words, "photons not included" in words) == (photons, not photons)
 
 
+def test_doses_that_failed_the_gate_are_not_in_the_cohorts_distribution(cohort, monkeypatch):
+    drawn, chart = [], "planardose.report.cohort_page.cohort_chart"
+    monkeypatch.setattr(chart, lambda table, name: drawn.append(table) or "chart")
+    table = pd.read_csv(cohort.path("cohort_table"))
+    table.loc[table.patient == "P02", "gate"] = "failed"
+    html = cohort_html([PatientLine("P03", "failed", "no images", None)], table)
+    assert set(drawn[0].patient) == {"P01"} and "without patients whose gate failed" in html
+
+
 def test_cohort_without_any_success(tmp_path):
     run = fake.make_run(tmp_path, ["P01", "P02"])
     report_cohort(run)
