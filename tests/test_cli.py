@@ -1,7 +1,9 @@
 """The command line: exit codes, one clear line, notes for the cohort page, examples in every help."""
 
 import json
+import logging
 import re
+import subprocess
 import sys
 import types
 
@@ -10,6 +12,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+import planardose
 from planardose.cli import STEPS, app
 from planardose.errors import InputError
 
@@ -78,6 +81,21 @@ def test_the_commands_of_this_version_and_no_others():
     assert set(typer.main.get_command(app).commands) == COMMANDS
 
 
+def test_the_help_tells_every_command_in_full_and_what_a_user_starts_with_first(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert re.findall(r"^  ([a-z][a-z-]+)  ", shown, flags=re.M)[0] == "check"
+    assert sorted(re.findall(r"^  ([a-z][a-z-]+)  ", shown, flags=re.M)) == sorted(COMMANDS)
+    assert "..." not in shown.split("Your cohort:")[1]
+    steps = [re.search(rf"^  {name.replace('_', '-')} ", shown, flags=re.M).start() for name in STEPS]
+    assert steps == sorted(steps)
+
+
+def test_version():
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"planardose {planardose.__version__}\n")
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_help_has_an_example(command):
     shown = CliRunner().invoke(app, [command, "--help"])
@@ -93,6 +111,21 @@ def test_bad_input_is_exit_2_and_one_line_that_the_cohort_page_can_read(call, tm
     assert "SECRET" not in line
     note = json.loads((tmp_path / "out/P01/errors/import_ct.json").read_text())
     assert note == {"step": "import_ct", "timepoint": None, "message": line.removeprefix("planardose: ")}
+
+
+@pytest.mark.parametrize(
+    ("remark", "last"),
+    [(None, "every input is readable and plausible"), ("odd", "every input is readable; mind the warnings above: 1")],
+)
+def test_check_does_not_call_plausible_what_it_warned_of(call, monkeypatch, remark, last):
+    def fake(run):
+        if remark:
+            logging.getLogger("planardose.steps.check").warning(remark)
+        return []
+
+    fake_step(monkeypatch, "check", fake)
+    done = call("check")
+    assert (done.exit_code, done.stdout.strip()) == (0, last)
 
 
 def test_success_removes_the_note(call, tmp_path, monkeypatch):
@@ -119,6 +152,19 @@ def test_an_internal_fault_is_exit_1_without_traceback_or_path(call, tmp_path, m
     assert "SECRET" not in done.stderr + (tmp_path / "out/P01/errors/segment.json").read_text()
 
 
+def test_a_step_by_hand_takes_the_config_that_its_run_wrote(call, tmp_path, monkeypatch):
+    grids = []
+    fake_step(monkeypatch, "train", lambda run, patient: grids.append(run.config.grid_mm))
+    other = tmp_path / "other.yaml"
+    other.write_text("grid_mm: 6\n")
+    call("train", "--patient", "P01")
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out/config.yaml").write_text("grid_mm: 8\n")
+    call("train", "--patient", "P01")
+    call("train", "--patient", "P01", "--config", str(other))
+    assert grids == [10.0, 8.0, 6.0]
+
+
 def test_a_full_disk_is_one_line(call, monkeypatch):
     def full(run, patient):
         raise OSError(28, "No space left on device", "/data/SECRET/x")
@@ -127,6 +173,13 @@ def test_a_full_disk_is_one_line(call, monkeypatch):
     done = call("train", "--patient", "P01")
     assert done.exit_code == 1
     assert done.stderr.strip().endswith("OSError: No space left on device; run again with --debug")
+
+
+def test_a_reader_that_has_had_enough_is_no_fault():
+    command = [sys.executable, "-c", "from planardose.cli import main; main()", "list", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as done:
+        done.stdout.close()  # as 'head' does
+        assert "internal fault" not in done.stderr.read()
 
 
 def test_a_full_gpu_is_one_line_with_what_to_do(call, monkeypatch, tmp_path):
@@ -178,6 +231,13 @@ def test_decisions_for_unknown_rows_are_refused_by_every_command(call, tmp_path,
     done = call(*words, "--config", str(tmp_path / "mine.yaml"))
     assert done.exit_code == 2
     assert done.stderr.strip().splitlines() == [f"planardose: {says}; correct the key"]
+
+
+def test_calibrate_prints_no_more_digits_than_a_sheet_needs(monkeypatch):
+    found = {"anterior": {"cps_per_mbq": 11.327367115937506}, "camera": None}
+    fake_step(monkeypatch, "calibrate", lambda *given: found)
+    words = ("calibrate", "--planar", "x.dcm", "--activity-mbq", "50", "--at", "2026-01-12T09:00")
+    assert json.loads(CliRunner().invoke(app, words).stdout) == {"anterior": {"cps_per_mbq": 11.3274}, "camera": None}
 
 
 @pytest.mark.parametrize("time", ["yesterday", "2026-03-02", "02.03.2026 09:00"])

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+import planardose
 from planardose.command import (
     BAD_INPUT,
     CohortOption,
@@ -19,17 +20,24 @@ from planardose.command import (
     DebugOption,
     PatientOption,
     ResultsOption,
+    RunConfigOption,
     TimepointOption,
+    config_of_run,
     faults,
     load_run,
     run_step,
+    warnings_counted,
 )
+from planardose.command_help import Commands
+from planardose.units import rounded_all
 
 # One thread per numeric library, whatever the machine: sums in another order would differ in the last digits.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 app = typer.Typer(
+    cls=Commands,
+    epilog="Snakemake runs a cohort and calls the steps: see README.md. 'planardose COMMAND --help' has an example.",
     help="From CT and planar gamma-camera images to 3D activity, absorbed dose with uncertainty, and a report.",
     no_args_is_help=True,
     add_completion=False,
@@ -62,6 +70,21 @@ STEPS = {  # in the order of the chain: what one job of the step covers, and wha
 }
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"planardose {planardose.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of planardose itself; its help stands in `app`."""
+
+
 def main() -> None:
     """Entry point of ``planardose``."""
     gc.set_threshold(GARBAGE_THRESHOLD)
@@ -69,7 +92,7 @@ def main() -> None:
 
 
 def _command(name: str, summary: str, example: str) -> Callable:
-    text = f"{summary}\n\n\b\nExample:\n  planardose {name.replace('_', '-')} {example}"
+    text = f"{summary}\n\n\b\nExample:\n  planardose {name.replace('_', '-')} {example}".rstrip()
     return app.command(name.replace("_", "-"), help=text)
 
 
@@ -82,7 +105,7 @@ def _add_step(name: str, scope: str, summary: str) -> None:
     def of_patient(
         patient: PatientOption,
         cohort: CohortOption = None,
-        config: ConfigOption = None,
+        config: RunConfigOption = None,
         results: ResultsOption = None,
         debug: DebugOption = False,
     ) -> None:
@@ -92,7 +115,7 @@ def _add_step(name: str, scope: str, summary: str) -> None:
         patient: PatientOption,
         timepoint: TimepointOption,
         cohort: CohortOption = None,
-        config: ConfigOption = None,
+        config: RunConfigOption = None,
         results: ResultsOption = None,
         debug: DebugOption = False,
     ) -> None:
@@ -186,10 +209,13 @@ def project(
 
 @_command("report_cohort", "Write the cohort's page and table.", "--cohort cohort.tsv --results results")
 def report_cohort(
-    cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
+    cohort: CohortOption = None,
+    config: RunConfigOption = None,
+    results: ResultsOption = None,
+    debug: DebugOption = False,
 ) -> None:
     with faults("report-cohort", debug):
-        run = load_run(cohort, config, results)
+        run = load_run(cohort, config_of_run(config, results), results)
         import_module("planardose.steps.report_cohort").report_cohort(run)
 
 
@@ -210,13 +236,14 @@ def make_demo(
 def check(
     cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
 ) -> None:
-    with faults("check", debug):
+    with faults("check", debug), warnings_counted() as warnings:
         found = import_module("planardose.steps.check").check(load_run(cohort, config, results))
     for line in found:
         typer.echo(line)
     if found:
         raise typer.Exit(BAD_INPUT)
-    typer.echo("every input is readable and plausible")
+    told = f"every input is readable; mind the warnings above: {len(warnings)}"
+    typer.echo(told if warnings else "every input is readable and plausible")
 
 
 @_command("plan", "Tell what a run will do, job by job in numbers; nothing is computed.", "--cohort cohort.tsv")
@@ -230,12 +257,14 @@ def plan(
 
 @_command("status", "Tell how far a run is: jobs done, faults, reports.", "--cohort cohort.tsv --results results")
 def status(
-    cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
+    cohort: CohortOption = None,
+    config: RunConfigOption = None,
+    results: ResultsOption = None,
+    debug: DebugOption = False,
 ) -> None:
     with faults("status", debug):
-        written = results / "config.yaml" if results else None  # by the run
-        config = config or (written if written and written.is_file() else None)
-        for line in import_module("planardose.steps.status").status(load_run(cohort, config, results)):
+        run = load_run(cohort, config_of_run(config, results), results)
+        for line in import_module("planardose.steps.status").status(run):
             typer.echo(line)
 
 
@@ -285,7 +314,7 @@ def calibrate(
         run = import_module("planardose.steps.calibrate").calibrate
         time = parse_time(at, "calibrate --at")
         found = run(planar, activity_mbq, time, camera, nuclide, activity_uncertainty, head_order)
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(rounded_all(found), indent=1))
 
 
 @_command(
@@ -296,12 +325,13 @@ def calibrate(
 def evaluate(
     truth: Annotated[Path, typer.Option(help="Folder with {patient}/{timepoint}_activity.nii.gz, organs.csv...")],
     cohort: CohortOption = None,
-    config: ConfigOption = None,
+    config: RunConfigOption = None,
     results: ResultsOption = None,
     debug: DebugOption = False,
 ) -> None:
     with faults("evaluate", debug):
-        table = import_module("planardose.steps.evaluate").evaluate(load_run(cohort, config, results), truth)
+        run = load_run(cohort, config_of_run(config, results), results)
+        table = import_module("planardose.steps.evaluate").evaluate(run, truth)
         typer.echo(table.to_string(index=False, float_format="%.4g", na_rep="-"))
 
 

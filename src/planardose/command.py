@@ -24,6 +24,10 @@ CohortOption = Annotated[
     Path | None, typer.Option("--cohort", envvar="PLANARDOSE_COHORT", show_envvar=True, help="Cohort sheet (TSV).")
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Config (YAML); without it every default holds.")]
+RunConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Config (YAML); default: the config.yaml that the run wrote to --results."),
+]
 ResultsOption = Annotated[Path | None, typer.Option("--results", help="Results folder; default: the config's.")]
 PatientOption = Annotated[str, typer.Option("--patient", help="Pseudonym in the sheet.")]
 TimepointOption = Annotated[str, typer.Option("--timepoint", help="Time point in the sheet.")]
@@ -32,15 +36,18 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 
 @contextmanager
 def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message: None) -> Iterator[None]:
-    """Turn a fault into one line on stderr and the contract's exit code; `note` gets the line as well."""
+    """Turn each fault into one line on stderr, with the contract's exit code; `note` gets the first line as well."""
     from planardose.errors import InputError
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("planardose").setLevel(logging.INFO)
+    others: tuple[InputError, ...] = ()
     try:
         yield
     except InputError as fault:
-        message, code = str(fault), BAD_INPUT
+        message, code, others = str(fault), BAD_INPUT, fault.others
+    except BrokenPipeError:  # of 'planardose list cameras | head': typer ends quietly
+        raise
     except Exception as fault:
         if type(fault).__name__ == "OutOfMemoryError":  # torch's, of a GPU; to import it takes seconds
             message, code = str(InputError(name, *GPU_FULL)), BAD_INPUT
@@ -50,9 +57,23 @@ def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message:
         return
     if debug:
         traceback.print_exc()
-    typer.echo(f"planardose: {message}", err=True)
+    for told in (message, *others):
+        typer.echo(f"planardose: {told}", err=True)
     note(message)
     raise typer.Exit(code)
+
+
+@contextmanager
+def warnings_counted() -> Iterator[list[logging.LogRecord]]:
+    """The package's warnings while the block runs."""
+    found: list[logging.LogRecord] = []
+    handler, package = logging.Handler(logging.WARNING), logging.getLogger("planardose")
+    handler.emit = found.append
+    package.addHandler(handler)
+    try:
+        yield found
+    finally:
+        package.removeHandler(handler)
 
 
 def _described(fault: Exception) -> str:
@@ -61,6 +82,12 @@ def _described(fault: Exception) -> str:
         return f"{type(fault).__name__}: {fault.strerror}"
     text = " ".join(str(fault).split())
     return f"{type(fault).__name__}: {re.sub(r'[^ =:(]*/[^/]+/.*', 'PATH', text)}"[:300]
+
+
+def config_of_run(config: Path | None, results: Path | None) -> Path | None:
+    """The config given, else the one that the run wrote to its results: a step repeated by hand must not mix two."""
+    written = results / "config.yaml" if results and not config else None
+    return written if written and written.is_file() else config
 
 
 def load_run(cohort: Path | None, config: Path | None, results: Path | None) -> "Run":
@@ -117,7 +144,7 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
                 write_text(place[0], json.dumps({"step": name, "timepoint": timepoint, "message": message}) + "\n")
 
     with faults(name, debug, note):
-        run = load_run(**options)
+        run = load_run(**options | {"config": config_of_run(options["config"], options["results"])})
         run.cohort.rows_of(patient)
         where = "_".join(str(x) for x in (name, timepoint, *more.values()) if x is not None)
         place.append(run.results / patient / "errors" / f"{where}.json")

@@ -12,6 +12,8 @@ def readable(where: str) -> Iterator[None]:
     """Turn the system's refusal to read an input (no permission, a failing disk) into `InputError` without its path."""
     try:
         yield
+    except FileNotFoundError as fault:
+        raise no_such_file(where, "a file or folder that is there") from fault
     except OSError as fault:
         raise InputError(
             where, fault.strerror or type(fault).__name__, "a file or folder that can be read", "check its permissions"
@@ -41,5 +43,12 @@ class InputError(Exception):
 
     def __init__(self, where: str, problem: str, expected: str = "", do: str = ""):
         self.where, self.problem, self.expected, self.do = where, problem, expected, do
+        self.others: tuple[InputError, ...] = ()  # further faults that were found with this one
         parts = [f"{where}: {problem}", f"expected {expected}" if expected else "", do]
         super().__init__("; ".join(" ".join(p.split()) for p in parts if p))
+
+
+def no_such_file(where: str, expected: str) -> InputError:
+    """The fault of a path that leads nowhere, as a typing error or a path of another system does."""
+    do = "write '/' between folders; paths in a sheet start from the sheet's folder"
+    return InputError(where, "no such file or folder", expected, do)

@@ -64,5 +64,5 @@ STEP_VERSIONS = {
     "fit_kinetics": 6,
     "absorbed_dose": 4,
     "report": 10,
-    "report_cohort": 3,
+    "report_cohort": 4,
 }

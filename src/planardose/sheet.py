@@ -33,6 +33,7 @@ OPTIONAL = (
 )
 FILES = ("ct", "planar", "segmentation", "lesions", "prior_image", "prior_ct", "spect", "spect_ct")
 FEWEST_HOURS = 12.0  # between two injections of a patient: closer ones are one, with a slip in its time
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and .ods, and of .xls
 LONGEST_NAME = 255  # bytes: of a file or folder on Linux
 SAME_PER_PATIENT = ("ct", "segmentation", "lesions", "prior_image", "prior_ct", "nuclide", "tracer")
 IMAGED = ("acquired_at", "spect_at")
@@ -50,7 +51,10 @@ def _number(text: str, where: str, positive: bool) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise InputError(where, f"{shown(text)} is not a number", "a plain decimal number") from None
+        raise InputError(
+            where, f"{shown(text)} is not a number", "digits with a decimal point, e.g. 7400.5",
+            "no decimal comma, thousands separator or unit",
+        ) from None  # fmt: skip
     if not (value > 0 if positive else value >= 0) or value == float("inf"):
         raise InputError(
             where, f"value {text}", "a finite number above 0" if positive else "a finite number, 0 or more"
@@ -263,6 +267,11 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Number and cells, stripped, by column, of the sheet's lines that are not empty."""
     try:
         content = path.read_bytes()
+        if content.startswith(WORKBOOKS):
+            raise InputError(
+                "cohort sheet", "a spreadsheet's workbook", "a tab-separated text file (UTF-8)",
+                "save it as text with tabs (Excel: 'Unicode Text')",
+            )  # fmt: skip
         text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(
@@ -298,15 +307,20 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _check_columns(columns: list[str]) -> None:
     """Refuse a header with a column missing, unknown or repeated."""
-    missing = [c for c in REQUIRED if c not in columns]
+    if len(columns) == 1 and (between := re.search(r"^\W?patient\W?([;,|])", columns[0])):
+        raise InputError(
+            "cohort sheet", f"columns separated by '{between[1]}'", "tabs between columns",
+            "save it as text with tabs (Excel: 'Unicode Text')",
+        )  # fmt: skip
+    missing, unknown = ([c for c in a if c not in b] for a, b in ((REQUIRED, columns), (columns, REQUIRED + OPTIONAL)))
     if missing:
+        told = f", and {shown(unknown[0])} is not known" if unknown else ""
         raise InputError(
             "cohort sheet",
-            f"column '{missing[0]}' is missing",
+            f"column '{missing[0]}' is missing{told}",
             f"columns {', '.join(REQUIRED)}",
-            "separate columns by tabs",
+            "write names as here, and separate columns by tabs",
         )
-    unknown = [c for c in columns if c not in REQUIRED + OPTIONAL]
     odd = [*unknown, *(c for n, c in enumerate(columns) if c in columns[:n])]
     if odd:
         raise InputError(
@@ -324,15 +338,26 @@ def load_cohort(path: Path) -> Cohort:
     Raises
     ------
     InputError
-        On the first fault: missing or unknown column, id, number, time, catalogue name, duplicate, disagreement.
+        The first fault (missing or unknown column, id, number, time, catalogue name, duplicate, disagreement), with
+        those of other rows and patients as its `others`.
     """
     lines = _lines(path)
     if not lines:
         raise InputError("cohort sheet", "no rows", "one row per patient and time point")
-    rows, cells = [_row(c, number, path.absolute().parent) for number, c in lines], [c for _, c in lines]
-    for patient in dict.fromkeys(r.patient for r in rows):
-        chosen = [n for n, r in enumerate(rows) if r.patient == patient]
-        for n, row in zip(chosen, _on_one_clock([rows[n] for n in chosen]), strict=True):
-            rows[n] = row
-        _check_patient([rows[n] for n in chosen], [cells[n] for n in chosen])
-    return Cohort(tuple(_with_residue(r, rows) for r in rows))
+    cells, rows, faults = [c for _, c in lines], {}, []
+    for n, (number, c) in enumerate(lines):
+        try:
+            rows[n] = _row(c, number, path.absolute().parent)
+        except InputError as fault:
+            faults.append(fault)
+    for patient in dict.fromkeys(r.patient for r in rows.values()):
+        chosen = [n for n, r in rows.items() if r.patient == patient]
+        try:
+            rows |= dict(zip(chosen, _on_one_clock([rows[n] for n in chosen]), strict=True))
+            _check_patient([rows[n] for n in chosen], [cells[n] for n in chosen])
+        except InputError as fault:
+            faults.append(fault)
+    if faults:
+        faults[0].others = tuple(faults[1:])
+        raise faults[0]
+    return Cohort(tuple(_with_residue(r, list(rows.values())) for r in rows.values()))

@@ -33,3 +33,9 @@ def sphere_radius_mm(volume_ml: float) -> float:
 def rounded(value: float) -> float:
     """Six significant digits: for numbers in files that people read and that must not differ by a last bit."""
     return float(f"{value:.6g}")
+
+
+def rounded_all(found: dict) -> dict:
+    """The dict with every number that has a fraction `rounded`, those of inner dicts too."""
+    inner = {k: rounded_all(v) if isinstance(v, dict) else v for k, v in found.items()}
+    return {k: rounded(v) if isinstance(v, float) else v for k, v in inner.items()}

@@ -283,6 +283,7 @@ def test_labels_out_of_the_body(caplog):
     with caplog.at_level(logging.WARNING):
         build_model(ct, Volume(label, ct.grid, "label", "1"), 10.0, "P01 ct")
     assert "P01 ct: 4.8 % of the labelled voxels lie outside the body" in caplog.text
+    assert "(above 10% they are refused): look whether the outlines fit it" in caplog.text
 
 
 def test_a_lesion_beside_the_patient_is_refused():

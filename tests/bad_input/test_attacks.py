@@ -162,8 +162,8 @@ def test_no_warning_of_the_dicom_library_shows_a_value(tmp_path: Path, caplog):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda t: t.replace("\t", ","), "column 'patient' is missing; .*separate columns by tabs"),
-        (lambda t: t.replace("\t", ";"), "column 'patient' is missing"),
+        (lambda t: t.replace("\t", ","), "columns separated by ','; expected tabs.*save it as text with tabs"),
+        (lambda t: t.replace("\t", ";"), "columns separated by ';'"),
         (lambda t: t.replace("patient\t", "patient\tpatient\t", 1), "unknown or repeated column 'patient'"),
         (lambda t: t.replace("2026-03-02T09:30:00", "02/03/2026 09:30"), "'02/03/2026 09:30' is not a date"),
         (lambda t: t.replace("P01", "Ünï"), "sheet row 2, patient: 'Ünï'"),

@@ -11,6 +11,7 @@ import pytest
 from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair, write_patient
 from pydicom.uid import RLELossless
 
+from planardose.anatomy.labels import read_segmentation
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.dicom_ct import write_ct
@@ -126,6 +127,8 @@ def test_missing_files(tmp_path: Path):
     assert "no such file or folder" in _line(
         tmp_path / "b", import_planar, lambda folder: (folder / "t24.dcm").unlink()
     )
+    with pytest.raises(InputError, match=r"no such file or folder; .*start from the sheet's folder"):
+        read_segmentation(tmp_path / "none.nii.gz", ct_volume().grid, "P01 segmentation")  # no matter of permissions
 
 
 def test_folder_without_ct(tmp_path: Path):
@@ -208,6 +211,19 @@ def test_bad_counts_in_npz(value: float, says: str, tmp_path: Path):
         )
 
     assert says in _line(tmp_path, import_planar, spoil, {"planar": "t24.npz"})
+
+
+def test_check_tells_that_the_weights_are_missing_before_a_run_does(tmp_path: Path, monkeypatch, caplog):
+    run = write_patient(tmp_path)
+    given = "segmentation" in run.cohort.rows[0].paths
+    monkeypatch.setattr("planardose.anatomy.totalseg.weights_folder", lambda choice: tmp_path / "none")
+    check(run)
+    assert ("weights are not there" in caplog.text) == (not given)
+    caplog.clear()
+    backend = run.config.segmentation.model_copy(update={"backend": "totalsegmentator"})
+    check(replace(run, config=run.config.model_copy(update={"segmentation": backend})))
+    assert "P01: TotalSegmentator is to find the organs; config segmentation.weights" in caplog.text
+    assert "get them with 'totalseg_download_weights -t total'" in caplog.text
 
 
 def test_segmentation_faults_are_listed_by_check(tmp_path: Path):

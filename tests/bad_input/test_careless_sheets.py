@@ -1,7 +1,9 @@
 """Careless sheets, configs and folders: one line, and no path in it."""
 
 import pytest
+from typer.testing import CliRunner
 
+from planardose.cli import app
 from planardose.config import load_config, parse_config
 from planardose.errors import InputError
 from planardose.sheet import load_cohort
@@ -88,3 +90,44 @@ def test_a_results_folder_that_is_a_file(tmp_path):
     for results in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match="results"):
             check_writable(results)
+
+
+@pytest.mark.parametrize("mark", [";", ","])
+def test_another_separator_is_named(tmp_path, mark):
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(f"{HEADER}\n{ROW}\n".replace("\t", mark), encoding="utf-8-sig")
+    with pytest.raises(InputError, match=f"columns separated by '{mark}'; expected tabs .*save it as text with tabs"):
+        load_cohort(sheet)
+
+
+@pytest.mark.parametrize("first", [b"PK\x03\x04\x14", b"\xd0\xcf\x11\xe0\xa1"])
+def test_a_workbook_is_no_text(tmp_path, first):
+    sheet = tmp_path / "sheet.xlsx"
+    sheet.write_bytes(first + 100 * b"\0")
+    with pytest.raises(InputError, match=r"a spreadsheet's workbook; .*save it as text with tabs"):
+        load_cohort(sheet)
+
+
+def test_a_column_of_another_spelling_is_named(tmp_path):
+    sheet = tmp_path / "sheet.tsv"
+    sheet.write_text(f"{HEADER.replace('_mbq', '_MBq')}\n{ROW}\n")
+    with pytest.raises(InputError, match="column 'injected_mbq' is missing, and 'injected_MBq' is not known"):
+        load_cohort(sheet)
+
+
+@pytest.mark.parametrize("text", ["7400,5", "7 400", "7400 MBq"])
+def test_a_number_as_excel_writes_it_says_how_it_must_be(tmp_path, text):
+    said = refused(tmp_path, ROW.replace("7400", text))
+    assert said.endswith("digits with a decimal point, e.g. 7400.5; no decimal comma, thousands separator or unit")
+
+
+def test_faults_of_all_rows_and_patients_are_told_at_once(tmp_path):
+    sheet, other = tmp_path / "sheet.tsv", ROW.replace("P01", "P02")
+    rows = [ROW.replace("7400", "7400,5"), other, other, ROW.replace("P01", "P03").replace("177Lu\t", "177Lux\t")]
+    sheet.write_text("\n".join([HEADER, *rows]) + "\n")
+    with pytest.raises(InputError) as fault:
+        load_cohort(sheet)
+    told = [str(fault.value), *map(str, fault.value.others)]
+    assert [t.split(":")[0] for t in told] == ["P01 t4 injected_mbq", "P03 t4 nuclide '177Lux'", "P02 t4 timepoint"]
+    done = CliRunner().invoke(app, ["check", "--cohort", str(sheet), "--results", str(tmp_path / "results")])
+    assert (done.exit_code, done.stderr.splitlines()) == (2, [f"planardose: {t}" for t in told])

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 
 import fake_results as fake
 import numpy as np
@@ -53,8 +54,8 @@ def tell(run, key, **more):
 
 def test_page_shows_the_section_after_the_first_screen(cohort, basis):
     html = cohort.path("report", patient="P01").read_text()
-    section = html.split('<section id="basis">')[1].split('<section id="maps">')[0]
-    assert [m for m in re.findall(r'<section id="(\w+)">', html)][:3] == ["summary", "basis", "maps"]
+    section = html.split('<section id="basis">')[1].split('<section id="outlines">')[0]
+    assert [m for m in re.findall(r'<section id="(\w+)">', html)][:4] == ["summary", "basis", "outlines", "maps"]
     for label, text in basis.facts:
         if label != "Cut by the CT's end":
             assert f"<dt>{label}</dt><dd>{text}</dd>" in section
@@ -136,3 +137,9 @@ def test_labels_of_an_older_segment_step_are_one_clear_line(copy):
     beside.write_text(json.dumps(told))
     with pytest.raises(InputError, match=r"^P01 labels sidecar: no entry 'notes'; .*run 'planardose segment' again$"):
         report(copy, "P01")
+
+
+def test_a_part_above_the_dose_itself_is_no_number(basis):
+    parts = basis.parts.assign(curve=[154.7] + [0.26] * (len(basis.parts) - 1))
+    rows = basis_context(replace(basis, parts=parts))["parts"]
+    assert [r["cells"][2] for r in rows] == ["> 100 %"] + ["26 %"] * (len(rows) - 1)

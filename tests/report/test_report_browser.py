@@ -3,10 +3,12 @@
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 
 import pytest
 
 pytestmark = pytest.mark.browser
+A4_PX = 703  # 186 mm between the margins, at 96 px per inch
 
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr")  # fmt: skip
@@ -16,15 +18,41 @@ window.addEventListener("load", () => setTimeout(() => {
   const fits = document.documentElement.scrollWidth <= window.innerWidth;
   const loaded = images.every(i => i.naturalWidth > 99);
   const points = all(".scatterlayer .point, .boxlayer .point");
-  document.body.dataset.probe = [fits, images.length, loaded, all(".main-svg"), points].join(",");
+  const hidden = Math.max(...[...document.querySelectorAll(".scroll")].map(x => x.scrollWidth - x.clientWidth));
+  const drawn = [...document.querySelectorAll(".main-svg")];
+  const widest = () => Math.max(...drawn.map(x => x.getBoundingClientRect().width));
+  const before = widest();
+  dispatchEvent(new Event("beforeprint"));
+  const printed = widest();
+  dispatchEvent(new Event("afterprint"));
+  const after = widest(), values = [fits, images.length, loaded, all(".main-svg"), points, hidden];
+  document.body.dataset.probe = [...values, before, printed, after].join(",");
 }, 1500));
 </script>"""
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What a page is like in a window; `chart_widths`, px, before, during and after printing."""
+
+    fits: bool
+    images: int
+    loaded: bool
+    charts: int
+    points: int
+    hidden: int
+    chart_widths: tuple[float, ...]
+    console: list[str]
+
+
+def browser():
+    found = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)
+    assert found, "no Chromium on this machine: 'make test-browser' installs it"
+    return found
+
+
 def opened(page, tmp_path, width):
-    """Probe values and console lines of a page in a window of `width` pixels."""
-    browser = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)
-    assert browser, "no Chromium on this machine: 'make test-browser' installs it"
+    """`Probe` of a page in a window of `width` pixels."""
     copy = tmp_path / "page.html"
     copy.write_text(page.read_text().replace("</body>", PROBE + "</body>"))
     options = [
@@ -33,24 +61,36 @@ def opened(page, tmp_path, width):
         f"--window-size={width},900",
         "--virtual-time-budget=20000",
     ]
-    done = subprocess.run([browser, *options, "--dump-dom", copy.as_uri()], capture_output=True, text=True, timeout=240)
+    command = [browser(), *options, "--dump-dom", copy.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     found = re.search(r'data-probe="([^"]+)"', done.stdout)
     assert found, "the page's scripts did not run"
-    fits, images, loaded, charts, points = found[1].split(",")
-    return fits == "true", int(images), loaded == "true", int(charts), int(points), console
+    fits, images, loaded, charts, points, hidden, *widths = found[1].split(",")
+    return Probe(
+        fits == "true", int(images), loaded == "true", int(charts), int(points), int(hidden),
+        tuple(map(float, widths)), console,
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("width", [1280, 1024])
+@pytest.mark.parametrize("width", [1280, 1024, 800])
 def test_patient_page(cohort, tmp_path, width):
-    fits, images, loaded, charts, points, console = opened(cohort.path("report", patient="P01"), tmp_path, width)
-    assert console == []
-    assert fits, f"wider than {width} pixels"
-    assert images == 7 and loaded
-    assert charts >= 1 and points >= 10 * 2 * 5  # organs x time points x methods
+    page = opened(cohort.path("report", patient="P01"), tmp_path, width)
+    assert page.console == []
+    assert page.fits, f"wider than {width} pixels"
+    assert page.images == 8 and page.loaded
+    assert page.charts >= 1 and page.points >= 10 * 2 * 5  # organs x time points x methods
+    assert page.hidden == 0, "a table hides its last columns"
+
+
+@pytest.mark.parametrize(("name", "where"), [("report", {"patient": "P01"}), ("cohort_report", {})])
+def test_charts_fit_the_paper(cohort, tmp_path, name, where):
+    before, printed, after = opened(cohort.path(name, **where), tmp_path, 1280).chart_widths
+    assert before > A4_PX >= printed
+    assert after == before
 
 
 def test_cohort_page(cohort, tmp_path):
-    fits, _, _, charts, points, console = opened(cohort.path("cohort_report"), tmp_path, 1280)
-    assert console == [] and fits and charts >= 1 and points >= 14
+    page = opened(cohort.path("cohort_report"), tmp_path, 1280)
+    assert page.console == [] and page.fits and page.charts >= 1 and page.points >= 14

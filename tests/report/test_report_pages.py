@@ -27,9 +27,9 @@ from planardose.run import Run
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.estimates import Estimates
 from planardose.steps.fit_kinetics import fit_kinetics
-from planardose.steps.report import _moves, report
+from planardose.steps.report import _found, _moves, report
 from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_cohort
-from planardose.steps.report_marks import CUT, MARKS, SMALL_LESION, marked, organs_cut
+from planardose.steps.report_marks import CUT, MARKS, NOT_SEEN, SMALL_LESION, marked, organs_cut
 from planardose.steps.report_views import views_of
 
 # as the contract's checker looks for it
@@ -38,6 +38,7 @@ REASON = "arms moved <between> the views"
 SECTIONS = (
     "summary",
     "basis",
+    "outlines",
     "maps",
     "doses",
     "curves",
@@ -76,7 +77,8 @@ def test_page_has_every_section_and_picture(cohort):
     for name in SECTIONS:
         assert f'<section id="{name}">' in html
     pictures = re.findall(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', html)
-    assert len(pictures) == 2 + 2 * 2 + 1  # activity, dose, registration and views of two time points, training
+    # outlines, activity, dose, registration and views of two time points, training
+    assert len(pictures) == 3 + 2 * 2 + 1
     assert all(len(p) > 5000 for p in pictures)
     assert "Plotly.newPlot" in html and 'id="curves-chart-0"' in html
 
@@ -87,6 +89,10 @@ def test_registration_is_shown_with_its_misfits_and_moves(cohort):
     assert "none clearly" in words and "as the anterior" in words
     moves, u = {"liver": [0.4, -6.2], "spleen": [0.1, 2.0]}, {"liver": [1.0, 1.5], "spleen": [1.0, 3.0]}
     assert _moves({"organs_mm": moves, "organs_u_mm": u}) == "liver 0 / -6 mm"
+    moves["liver"][0] = -0.4
+    assert _moves({"organs_mm": moves, "organs_u_mm": u}) == "liver 0 / -6 mm"
+    pose = {"method": "search", "shift_from_outline_mm": [-0.3, -7.2], "uncertainty_mm": 1.0}
+    assert _found(pose) == "by search, ± 1.0 mm; 0, -7 mm from outline"
 
 
 def test_first_screen_says_what_matters(cohort):
@@ -95,6 +101,13 @@ def test_first_screen_says_what_matters(cohort):
     result = ("U-Net", "gate passed", "not calibrated on this camera", "Kidney, left", "Lesion 1")
     for words in (*patient, *result):
         assert words in first.replace("\u202f", " "), words
+
+
+def test_first_screen_has_the_kidneys_bed(cohort):
+    first = " ".join(text_of(page(cohort).split('<section id="basis">')[0]).split())
+    found = re.search(r"BED of the kidneys left (\S+) ± \S+, right \S+ ± \S+ Gy \(α/β 2.5 Gy, repair", first)
+    doses = pd.read_csv(cohort.path("organ_doses", patient="P01")).set_index(["organ", "method"])
+    assert float(found[1]) > doses.dose_gy["kidney_left", "unet"]
 
 
 def test_rows_that_the_ct_cuts_and_tiny_lesions_are_marked(cohort):
@@ -106,10 +119,19 @@ def test_rows_that_the_ct_cuts_and_tiny_lesions_are_marked(cohort):
     turned = Volume(data, Grid(data.shape, affine), "labels", "1")
     assert organs_cut(labels) == organs_cut(turned) == {"skeleton"}
     doses = pd.read_csv(cohort.path("organ_doses", patient="P01")).fillna({"flags": ""})
-    found = marked(doses.assign(flags="rising"), {"skeleton"}).set_index("organ")["flags"]
+    kinetics = pd.read_csv(cohort.path("kinetics", patient="P01"))
+    found = marked(doses.assign(flags="rising"), {"skeleton"}, kinetics).set_index("organ")["flags"]
     assert set(found["skeleton"]) == {f"rising;{CUT}"} and set(found["lesion_1"]) == {"rising"}
-    small = marked(doses.assign(volume_ml=1.9, flags=""), set()).set_index("organ")["flags"]
+    small = marked(doses.assign(volume_ml=1.9, flags=""), set(), kinetics).set_index("organ")["flags"]
     assert set(small["lesion_1"]) == {SMALL_LESION} and set(small["kidney_left"]) == {""}
+
+
+def test_what_is_not_distinguished_from_zero_is_marked(cohort):
+    doses, kinetics = (pd.read_csv(cohort.path(k, patient="P01")) for k in ("organ_doses", "kinetics"))
+    liver = (kinetics.organ == "liver") & (kinetics.method == "unet")
+    kinetics.loc[liver, "tia_mbq_h_u"] = 1.01 * kinetics[liver].tia_mbq_h
+    found = marked(doses.assign(flags=""), set(), kinetics)
+    assert set(map(tuple, found[found["flags"] == NOT_SEEN][["organ", "method"]].values)) == {("liver", "unet")}
 
 
 def test_an_organ_cut_by_the_ct_is_marked_on_the_first_screen(tmp_path):
@@ -135,6 +157,13 @@ def test_page_has_its_date_and_a_place_to_sign(cohort):
     sections = re.findall(r'<section id="(\w+)">', html)
     assert sections[-1] == "review"
     assert re.findall(r"<span>(\w+)</span>", html.split('id="review"')[1]) == ["Name", "Signature", "Date"]
+
+
+def test_every_printed_sheet_names_patient_date_and_its_number(cohort):
+    text = cohort.path("report", patient="P01").read_text()
+    made = re.search(r"report of ([^<]+)</small>", text)[1]
+    assert f'@bottom-left{{content:"P01, report of {made}, planardose ' in text
+    assert '@bottom-right{content:"page " counter(page) " of " counter(pages)}' in text
 
 
 def test_dose_per_administered_activity_says_what_its_uncertainty_lacks(cohort):
@@ -362,6 +391,15 @@ def test_cohort_page_says_what_its_doses_hold(cohort, photons: bool):
     summary = json.loads(cohort.path("summary", patient="P01").read_text()) | {"dose_model": DOSE_MODEL[photons]}
     words = text_of(cohort_html([PatientLine("P01", "ok", "", summary)], pd.read_csv(cohort.path("cohort_table"))))
     assert ("photons by Monte Carlo" in words, "photons not included" in words) == (photons, not photons)
+
+
+def test_doses_that_failed_the_gate_are_not_in_the_cohorts_distribution(cohort, monkeypatch):
+    drawn, chart = [], "planardose.report.cohort_page.cohort_chart"
+    monkeypatch.setattr(chart, lambda table, name: drawn.append(table) or "chart")
+    table = pd.read_csv(cohort.path("cohort_table"))
+    table.loc[table.patient == "P02", "gate"] = "failed"
+    html = cohort_html([PatientLine("P03", "failed", "no images", None)], table)
+    assert set(drawn[0].patient) == {"P01"} and "without patients whose gate failed" in html
 
 
 def test_cohort_without_any_success(tmp_path):

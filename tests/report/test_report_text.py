@@ -29,7 +29,10 @@ def test_value_with_uncertainty(value, u, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (159.528, "160"), (0.0736, "0.0736"), (34749, "34 700"), (None, "–"), (3e-9, "3.00e-09")],
+    [
+        (0, "0"), (159.528, "160"), (0.0736, "0.0736"), (34749, "34 700"), (None, "–"),
+        (3e-9, "3.00·10⁻⁹"), (0.00000938, "9.38·10⁻⁶"), (0.00123, "0.00123"),
+    ],
 )
 def test_number(value, text):
     assert number(value).replace("\u202f", " ") == text

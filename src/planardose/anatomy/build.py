@@ -60,7 +60,10 @@ def _labelled(ct: Volume, labels: Volume, body: np.ndarray, where: str) -> tuple
         raise InputError(where, f"{share:.0%} of the labelled voxels lie outside the body", "labels of this CT",
                          "check that the segmentation is this patient's and not turned")
     _check_lesions(ct, labels.data, body, where)
-    told = f"{100 * share:.1f} % of the labelled voxels lie outside the body seen in the CT"
+    told = (
+        f"{100 * share:.1f} % of the labelled voxels lie outside the body seen in the CT (above {FAR_OUTSIDE:.0%} they "
+        "are refused): look whether the outlines fit it"
+    )
     return labelled, [told] if share > OUTSIDE else []
 
 

@@ -44,7 +44,8 @@ def missing_weights(folder: Path, task: str) -> dict[str, str]:
             if not any((folder / name).glob("*/fold_*/checkpoint_final.pth"))}
 
 
-def _need_weights(folder: Path, task: str) -> None:
+def need_weights(folder: Path, task: str) -> None:
+    """Refuse to go on without the weight sets of a task (key of `DATASETS`)."""
     if missing := missing_weights(folder, task):
         commands = " && ".join(dict.fromkeys(missing.values()))
         raise InputError(
@@ -91,7 +92,7 @@ def _predict(image: nib.Nifti1Image, folder: Path, task: str, fastest: bool, dev
 
         _point_nnunet_at(folder)
         download = python_api.download_pretrained_weights
-        # the weights are there (`_need_weights`); the downloader would also delete outdated ones from the user's folder
+        # the weights are there (`need_weights`); the downloader would also delete outdated ones from the user's folder
         python_api.download_pretrained_weights = lambda task_id: None
         try:
             found = python_api.totalsegmentator(image, None, ml=True, task=task, fastest=fastest, quiet=True,
@@ -141,7 +142,7 @@ def segment_ct(ct: Volume, weights: str | None, fastest: bool, device: str, wher
         Weights not there (with the command that gets them), no organ found.
     """
     folder, body = weights_folder(weights), "fastest" if fastest else "total"
-    _need_weights(folder, body)
+    need_weights(folder, body)
     if missing_weights(folder, HEAD_TASK):
         log.warning("%s: no weights for %s: if the CT shows a head, this will be needed: "
                     "'totalseg_download_weights -t %s'", where, HEAD_TASK, HEAD_TASK)
@@ -150,7 +151,7 @@ def segment_ct(ct: Volume, weights: str | None, fastest: bool, device: str, wher
     labels = _predict(image, folder, "total", fastest, chosen).astype(np.int16)
     tasks = ["total"]
     if (labels == label_of_name()["skull"]).any():
-        _need_weights(folder, HEAD_TASK)
+        need_weights(folder, HEAD_TASK)
         head = _predict(image, folder, HEAD_TASK, False, chosen)
         labels = np.where(head > 0, HEAD_BASE + head.astype(np.int16), labels)
         tasks.append(HEAD_TASK)

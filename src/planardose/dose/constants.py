@@ -21,6 +21,8 @@ class DoseConstants:
     density_floor_g_ml: float
     edge_fwhm_mm: float
     missing_self_percent: dict[str, dict[str, float]]
+    kidney_alpha_beta_gy: float
+    kidney_repair_h: float
     contents: tuple[str, ...]
 
 
@@ -33,5 +35,6 @@ def dose_constants() -> DoseConstants:
         density_floor_g_ml=float(d["local_dose"]["density_floor_g_ml"]),
         edge_fwhm_mm=float(d["segmentation"]["edge_fwhm_mm"]),
         missing_self_percent=d["photons"]["missing_self_percent"],
+        **{k: float(v) for k, v in d["bed"].items()},
         contents=tuple(d["contents"]),
     )

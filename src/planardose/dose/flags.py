@@ -12,7 +12,7 @@ FLAGS = {
     "administered_limit": "activity at injection limited to the administered activity",
     "earlier_cycle": f"more than {100 * dose_constants().residue_flagged:g} % of the integral is what the cycle before "
     "left behind: counted in both cycles",
-    "poor_fit": "a single exponential does not describe the points; uncertainty scaled up",
+    "poor_fit": "a single exponential does not describe the points (look at the curve); uncertainty scaled up",
     "no_activity": "no activity found",
     "no_uncertainty": "the method states no uncertainty; points weighted alike",
     "contents_not_wall": "dose to the contents, not to the wall",

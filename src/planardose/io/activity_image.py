@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from planardose import plausible
-from planardose.errors import InputError, readable
+from planardose.errors import InputError, no_such_file, readable
 from planardose.image import Volume
 from planardose.io.dicom_tomographic import ARBITRARY, QUANTITY, ActivityImage, read_tomographic_dicom
 from planardose.io.files import is_nifti
@@ -39,7 +39,7 @@ def read_activity_image(path: Path, where: str) -> ActivityImage:
     """
     with readable(where):
         if not path.exists():
-            raise InputError(where, "no such file or folder", "a DICOM folder or file, or a NIfTI file")
+            raise no_such_file(where, "a DICOM folder or file, or a NIfTI file")
         nifti = path.is_file() and is_nifti(path)
         image = (
             ActivityImage(read_volume(path, QUANTITY, ARBITRARY, where))

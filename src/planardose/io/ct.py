@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from planardose import plausible
-from planardose.errors import InputError, readable
+from planardose.errors import InputError, no_such_file, readable
 from planardose.image import Grid, Volume
 from planardose.io.dicom_ct_read import read_ct_series
 from planardose.io.files import is_nifti
@@ -35,7 +35,7 @@ def read_ct(path: Path, where: str) -> Volume:
     """
     with readable(where):
         if not path.exists():
-            raise InputError(where, "no such file or folder", "a DICOM folder or a NIfTI file")
+            raise no_such_file(where, "a DICOM folder or a NIfTI file")
         nifti = path.is_file() and is_nifti(path)
         volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
     check_spacing(volume.grid, where)

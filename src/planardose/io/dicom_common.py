@@ -15,7 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from planardose.errors import InputError
+from planardose.errors import InputError, no_such_file
 from planardose.io.files import atomic
 
 # pydicom warns about odd values with the value itself, a name or a birth date: not into our logs
@@ -106,7 +106,7 @@ def read_datasets(path: Path, where: str) -> list[Dataset]:
         When there is no such path, no DICOM in it, or a file is empty, truncated or not where a link says.
     """
     if not path.exists():
-        raise InputError(where, "no such file or folder", "an existing path")
+        raise no_such_file(where, "an existing path")
     if path.is_file():
         return [_read(path, where)]
     files = [f for f in path.rglob("*") if not f.name.startswith(".") and f.name != "DICOMDIR"]

@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 from planardose.config import Hand
-from planardose.errors import InputError, readable
+from planardose.errors import no_such_file, readable
 from planardose.io.dicom_nm import PlanarImport, flipped, read_planar_dicom, turned
 from planardose.io.files import with_ending
 from planardose.io.planar_file import read_user_pair
@@ -23,7 +23,7 @@ def read_planar(
     hand = hand or Hand()
     with readable(where):
         if not path.exists():
-            raise InputError(where, "no such file or folder", "an NM DICOM file or folder, or an NPZ with its JSON")
+            raise no_such_file(where, "an NM DICOM file or folder, or an NPZ with its JSON")
         if path.suffix.lower() in (".npz", ".json"):
             found = _user_import(with_ending(path, ".npz"), camera, where, hand)
         else:

@@ -36,8 +36,13 @@ class Basis:
 def basis_context(basis: Basis) -> dict:
     """Values of the template."""
     rows = [
-        {"organ": organ_name(r.organ), "cells": [percent(max(getattr(r, part), LEAST)) for part in PARTS]}
+        {"organ": organ_name(r.organ), "cells": [_part(getattr(r, part)) for part in PARTS]}
         for r in basis.parts.itertuples()
     ]
     no_parts = NO_ACTIVITY if basis.stated else NOT_STATED
     return {"basis": basis.facts, "import_notes": basis.notes, "parts": rows, "no_parts": no_parts}
+
+
+def _part(share: float) -> str:
+    """A part of the uncertainty; more than the dose itself is no number to read."""
+    return "> 100 %" if share > 1 else percent(max(share, LEAST))

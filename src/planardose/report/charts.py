@@ -15,11 +15,19 @@ GRID = "#e4e9ef"
 DECADES = 3.5  # of a logarithmic axis
 OTHER_MARK = {"size": 6, "color": "#8793a1"}
 COLUMNS = 3
+PAPER_PX = 700  # inner width of A4 within the margins of style.css
+FIT_TO_PAPER = f"""
+(() => {{
+  const charts = () => [...document.querySelectorAll(".js-plotly-plot")];
+  const resize = change => charts().forEach(chart => Plotly.relayout(chart, change));
+  addEventListener("beforeprint", () => resize({{autosize: false, width: {PAPER_PX}}}));
+  addEventListener("afterprint", () => resize({{autosize: true, width: null}}));
+}})();"""
 
 
 def plotly_script() -> str:
-    """The text of plotly.js."""
-    return get_plotlyjs()
+    """The text of plotly.js, and what fits the charts to the page when it is printed: they have the window's width."""
+    return get_plotlyjs() + FIT_TO_PAPER
 
 
 def fragment(figure: go.Figure, name: str) -> str:
@@ -67,7 +75,9 @@ def _curve_row(
             trace.showlegend = with_legend and trace.mode == "markers" and trace.legendgroup not in named
             named |= {trace.legendgroup} if trace.mode == "markers" else set()
             figure.add_trace(trace, **place)
-        figure.update_yaxes(title_text="MBq" if n == 0 else "", **_log_axis(of_organ.activity_mbq), **place)
+        main = of_organ[of_organ.method == method]
+        drawn = pd.concat([of_organ.activity_mbq, main.activity_mbq + main.activity_mbq_u.fillna(0)])
+        figure.update_yaxes(title_text="MBq" if n == 0 else "", **_log_axis(drawn), **place)
         figure.update_xaxes(title_text="hours after injection", **place)
     top = 85 if with_legend else 30
     _style(figure, 205 + top, {"l": 50, "r": 10, "t": top, "b": 40})
@@ -87,7 +97,11 @@ MARKS = {
 
 
 def _log_axis(values: pd.Series) -> dict:
-    """Range of at most `DECADES` (estimates near zero lie below it); labels at 1, 2, 5 when it is short."""
+    """Range of at most `DECADES` (estimates near zero lie below it); labels at 1, 2, 5 when it is short.
+
+    `values` are all that is drawn, ends of error bars too: an organ in which nothing was found is shown by these, not
+    by what is left of it to the last digit.
+    """
     positive = values[values > 0]
     if positive.empty:
         return {}
@@ -97,7 +111,7 @@ def _log_axis(values: pd.Series) -> dict:
 
 
 def _style(figure: go.Figure, height: int, margin: dict) -> None:
-    figure.update_yaxes(gridcolor=GRID, linecolor="#c9d1da")
+    figure.update_yaxes(gridcolor=GRID, linecolor="#c9d1da", exponentformat="none")
     figure.update_layout(height=height, margin=margin, plot_bgcolor="white", paper_bgcolor="white", font=FONT)
 
 

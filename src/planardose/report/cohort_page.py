@@ -34,7 +34,7 @@ def cohort_html(lines: list[PatientLine], table: pd.DataFrame) -> str:
     """The page as HTML text; `table` holds the rows of cohort.csv."""
     columns = {k: v for k, v in COLUMNS.items() if any(_highest(x, k) for x in lines)}
     counts = {s: sum(x.status == s for x in lines) for s in KIND_OF_STATUS}
-    dosed = table[table.dose_gy_per_gbq > 0] if len(table) else table
+    dosed = table[(table.dose_gy_per_gbq > 0) & (table.gate != "failed")] if len(table) else table
     context = {
         "count": len(lines),
         "columns": list(columns.values()),
@@ -53,7 +53,7 @@ def _notes(lines: list[PatientLine]) -> list[dict]:
     uncalibrated = [x.patient for x in with_map if not x.summary["calibrated"]]
     notes = []
     if bad:
-        notes.append(("bad", f"The map does not explain the counts (gate failed): {', '.join(bad)}."))
+        notes.append(("bad", f"Gate failed, no doses to use before the reason is found: {', '.join(bad)}."))
     if uncalibrated:
         which = "all dosed patients" if len(uncalibrated) == len(with_map) else ", ".join(uncalibrated)
         u = percent(uncalibrated_relative_u())

@@ -84,7 +84,7 @@ def views_figure(views: ViewPair) -> str:
             shown = image[::-1] if view == 0 else image
             drawn = _panel(axes[3 * view + n], shown, views.spacing_mm, colours, low, high)
             axes[3 * view + n].set_title(f"{VIEW_NAMES[view]}, {title}", fontsize=7)
-            _sides(axes[3 * view + n], "RL" if view == 0 else "LR", INK)
+            sides(axes[3 * view + n], "RL" if view == 0 else "LR", INK)
             _bar(figure, axes[3 * view + n], drawn, "σ" if n == 2 else "counts")
     return png_uri(figure)
 
@@ -101,13 +101,14 @@ def registration_figure(views: BeforeAfter) -> str:
         panels = [
             (views.counts[view], "measured", "gray_r", 0, top),
             (views.fitted[view], "fitted", "gray_r", 0, top),
-            (views.before[view], "left before", "RdBu_r", -5, 5),
-            (views.after[view], "left after", "RdBu_r", -5, 5),
+            (views.before[view], "residual before", "RdBu_r", -5, 5),
+            (views.after[view], "residual after", "RdBu_r", -5, 5),
         ]
         for n, (image, title, colours, low, high) in enumerate(panels):
             shown = image[::-1] if view == 0 else image  # as the camera sees it
             _panel(axes[4 * view + n], shown, views.spacing_mm, colours, low, high)
             axes[4 * view + n].set_title(f"{VIEW_NAMES[view]}, {title}" if n == 0 else title, fontsize=6)
+            sides(axes[4 * view + n], "RL" if view == 0 else "LR", INK)
     return png_uri(figure, dpi=90)
 
 
@@ -118,15 +119,15 @@ def display_grid(grid: Grid) -> Grid:
     return Grid.axis_aligned(shape, DISPLAY_MM, low + DISPLAY_MM / 2)
 
 
-def resampled(volume: Volume, grid: Grid, outside: float) -> np.ndarray:
-    """(I, J, K) float32: trilinear values of `volume` at the voxel centres of `grid`."""
+def resampled(volume: Volume, grid: Grid, outside: float, order: int = 1) -> np.ndarray:
+    """(I, J, K) float32: values of `volume` at the voxel centres of `grid`, trilinear or (`order` 0) the nearest."""
     voxel_from_voxel = np.linalg.inv(volume.grid.ras_from_voxel) @ grid.ras_from_voxel
     index = np.indices(grid.shape, dtype=np.float32).reshape(3, -1)
     points = voxel_from_voxel[:3, :3] @ index + voxel_from_voxel[:3, 3:]
     # centres of the outermost voxels: what lies up to half a voxel beyond them takes their value
     limits = np.array(volume.grid.shape)[:, None] - 0.5
     inside = ((points > -0.5) & (points < limits)).all(axis=0)
-    values = map_coordinates(volume.data.astype(np.float32), points, order=1, mode="nearest")
+    values = map_coordinates(volume.data, points, order=order, mode="nearest", output=np.float32)
     return np.where(inside, values, outside).reshape(grid.shape).astype(np.float32)
 
 
@@ -192,7 +193,7 @@ def spect_figure(ct: np.ndarray, spect: np.ndarray, ours: np.ndarray) -> str:
     limit = max(float(np.quantile(spect.mean(axis=1), 0.995)), 1e-9)
     drawn = _panel(axes[2], difference[::-1], (1.0, 1.0), "RdBu_r", -limit, limit)
     axes[2].set_title("planar − SPECT, mean along depth", fontsize=8)
-    _sides(axes[2], "RL", INK)
+    sides(axes[2], "RL", INK)
     _bar(figure, axes[2], drawn, "kBq/mL")
     return png_uri(figure)
 
@@ -217,8 +218,8 @@ def _overlay(axes, ct: np.ndarray, hot: np.ndarray, top: float, mirrored: bool =
         alpha=np.clip(1.4 * share, 0, 0.9),
         interpolation="bilinear",
     )
-    _frame(axes)
-    _sides(axes, "RL" if mirrored else "PA", "#ffffff")
+    frame(axes)
+    sides(axes, "RL" if mirrored else "PA", "#ffffff")
     return drawn
 
 
@@ -238,16 +239,18 @@ def _panel(axes, image: np.ndarray, spacing_mm: tuple[float, float], colours: st
         aspect=spacing_mm[1] / spacing_mm[0],
         interpolation="nearest",
     )
-    _frame(axes)
+    frame(axes)
     return drawn
 
 
-def _frame(axes) -> None:
+def frame(axes) -> None:
+    """No ticks."""
     axes.set_xticks([])
     axes.set_yticks([])
 
 
-def _sides(axes, letters: str, colour: str) -> None:
+def sides(axes, letters: str, colour: str) -> None:
+    """A letter in either upper corner."""
     axes.text(0.03, 0.97, letters[0], transform=axes.transAxes, va="top", color=colour, fontsize=7, weight="bold")
     axes.text(
         0.97, 0.97, letters[1], transform=axes.transAxes, va="top", ha="right", color=colour, fontsize=7, weight="bold"

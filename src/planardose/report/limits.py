@@ -61,8 +61,9 @@ MOMENT = (
     "the body is seen first or last."
 )
 GATE_FAILED = (
-    "The activity map does not explain the measured counts (re-projection gate failed): do not use these doses "
-    "without finding out why. See the measured and re-projected views."
+    "The re-projection gate failed: the map does not explain the counts, or images, CT and position do not belong "
+    "together. Do not use these doses without finding out why: look at the gate and the residuals, and check that CT, "
+    "label map and images are of one patient, the pixel size, the order of the heads and the nuclide."
 )
 NOT_CALIBRATED = (
     "Not calibrated on this camera: activities rest on the sensitivity computed for the camera type, with {u} "

@@ -71,7 +71,7 @@ class PatientInput:
     facts : tuple of (label, text)
         Of the treatment, for the first screen.
     pictures : dict
-        Data URIs: ``activity``, ``dose``, and ``training`` or None.
+        Data URIs: ``outlines``, ``activity``, ``dose``, and ``training`` or None.
     flag_texts : dict
         Words for these flags and marks.
     retained : dict
@@ -113,6 +113,7 @@ def patient_html(page: PatientInput) -> str:
         "facts": page.facts,
         **_key_doses(page, remarks),
         **basis_context(page.basis),
+        "outlines_picture": page.pictures["outlines"],
         "activity_picture": page.pictures["activity"],
         "dose_picture": page.pictures["dose"],
         "training": page.pictures["training"],

@@ -13,6 +13,7 @@ METHOD_NAMES = {
 KEY_ORGANS = ("kidney", "parotid", "submandibular", "lesion", "liver", "spleen")  # starts of names, in reading order
 EMPTY = "–"
 THIN = "\u202f"  # narrow no-break space
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def organ_name(source: str) -> str:
@@ -44,14 +45,15 @@ def missing(value) -> bool:
 
 
 def number(value, digits: int = 3) -> str:
-    """`digits` significant digits, never in exponent form between 0.001 and a million."""
+    """`digits` significant digits, as ``9.43·10⁻⁷`` below 0.001 and above some million."""
     if missing(value):
         return EMPTY
     if value == 0:
         return "0"
     places = digits - 1 - math.floor(math.log10(abs(value)))
-    if not -6 < places < 9:
-        return f"{value:.{digits - 1}e}"
+    if not -6 < places < digits + 3:
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}·10{str(int(power)).translate(RAISED)}"
     return f"{round(value, places):,.{max(places, 0)}f}".replace(",", THIN)
 
 

@@ -35,6 +35,7 @@ def check(run: Run) -> list[str]:
     """
     faults: list[str] = []
     seen: dict[bytes, str] = {}  # images -> the time point whose they are
+    _check_weights(run)
     for patient in run.cohort.patients:
         _check_anatomy(run, patient, faults)
         for row in run.cohort.rows_of(patient):
@@ -70,6 +71,21 @@ def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
     if "lesions" in paths:
         unlabelled = Volume(np.zeros(ct.grid.shape, dtype=np.int16), ct.grid, "label", "1")
         _tried(faults, add_lesions, labels or unlabelled, paths["lesions"], f"{patient} lesions")
+
+
+def _check_weights(run: Run) -> None:
+    """Warn where TotalSegmentator is to find the organs and its weights are not on this machine."""
+    choice, patients = run.config.segmentation, run.cohort.patients
+    asked = choice.backend == "totalsegmentator"
+    without = [p for p in patients if asked or "segmentation" not in run.cohort.rows_of(p)[0].paths]
+    if not without or choice.backend == "labels":
+        return
+    from planardose.anatomy.totalseg import need_weights, weights_folder  # torch: not for runs with given labels
+
+    try:
+        need_weights(weights_folder(choice.weights), "fastest" if choice.fastest else "total")
+    except InputError as fault:
+        log.warning("%s: TotalSegmentator is to find the organs; %s", ", ".join(without), fault)
 
 
 def _check_spect(row: Row, faults: list[str]) -> None:

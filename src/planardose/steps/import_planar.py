@@ -22,6 +22,7 @@ from planardose.recon.acquired import telling_windows
 from planardose.run import Run
 from planardose.steps.same_patient import check_same_patient
 from planardose.times import in_zone, offset_text
+from planardose.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 
 log = logging.getLogger(__name__)
 TIME_DIFFERENCE_S = 300.0  # between sheet and header, above which the import warns
@@ -256,8 +257,7 @@ def _with_sheet_time(found: PlanarImport, row: Row) -> PlanarImport:
     seconds = (row.acquired_at - found.pair.acquired_at).total_seconds()
     notes = found.notes
     if abs(seconds) > TIME_DIFFERENCE_S:
-        notes = (
-            *notes,
-            f"acquired_at of the sheet is {seconds / 60:+.0f} min from the header's start; the sheet is used",
-        )
+        days = seconds / SECONDS_PER_HOUR / HOURS_PER_DAY
+        apart = f"{days:+.1f} days" if abs(days) > 1 else f"{seconds / 60:+.0f} min"
+        notes = (*notes, f"acquired_at of the sheet is {apart} from the header's start; the sheet is used")
     return PlanarImport(replace(found.pair, acquired_at=row.acquired_at), notes)

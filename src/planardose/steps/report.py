@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from planardose.dose.bed import kidney_bed
 from planardose.dose.constants import dose_constants
 from planardose.dose.flags import FLAGS
 from planardose.dose.method_choice import common_method, gate_verdict
@@ -32,10 +33,11 @@ from planardose.report.images import (
     resampled,
     views_figure,
 )
+from planardose.report.outlines import outlines_figure
 from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
 from planardose.report.summary import patient_summary
 from planardose.report.text import hours as hours_text
-from planardose.report.text import method_name, number, percent
+from planardose.report.text import method_name, number, organ_name, percent, with_u
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
 from planardose.steps.report_basis import basis_of, dead_time_loss, scatter_windows
@@ -68,11 +70,11 @@ def report(run: Run, patient: str) -> None:
         ),
         activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
-        doses=marked(doses, organs_cut(labels)),
+        doses=marked(doses, organs_cut(labels), kinetics),
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), labels),
-        facts=_facts(run, patient, summary),
-        pictures=_pictures(run, patient, model, cycles, summary["method"]),
+        facts=(*_facts(run, patient, summary), *_bed(_of(doses, summary), _of(kinetics, summary))),
+        pictures=_pictures(run, patient, model, cycles, summary["method"], labels),
         flag_texts=FLAGS | MARKS,
         retained=_retained(cycles, summary),
         kinetics_note=_kinetics_note(run, patient),
@@ -262,10 +264,20 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
     return tuple(facts)
 
 
-def _pictures(run: Run, patient: str, model: PatientModel, cycles: list[CyclePoints], method: str) -> dict:
-    """Data URIs of the overlays and of the training curve."""
-    grid = display_grid(model.ct_grid)
-    ct = resampled(_ct(run, patient), grid, -1000.0)
+def _bed(doses: pd.DataFrame, kinetics: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+    """The kidneys' BED as a fact of the first screen; none without kidneys."""
+    found = [f"{organ_name(k).split(', ')[1]} {with_u(*x)}" for k, x in sorted(kidney_bed(doses, kinetics).items())]
+    c = dose_constants()
+    model = f"Gy (α/β {c.kidney_alpha_beta_gy:g} Gy, repair half-time {c.kidney_repair_h:g} h)"
+    return (("BED of the kidneys", f"{', '.join(found)} {model}"),) if found else ()
+
+
+def _pictures(
+    run: Run, patient: str, model: PatientModel, cycles: list[CyclePoints], method: str, labels: Volume
+) -> dict:
+    """Data URIs of the outlines, the overlays and the training curve."""
+    grid, whole = display_grid(model.ct_grid), _ct(run, patient)
+    ct = resampled(whole, grid, -1000.0)
 
     def shown(path: Path, scale: float) -> np.ndarray:
         volume = read_volume(path, "map", "", f"{patient} map")
@@ -280,6 +292,7 @@ def _pictures(run: Run, patient: str, model: PatientModel, cycles: list[CyclePoi
     curve = run.path("training_curve", patient=patient)
     trained = "unet" in run.config.methods and curve.exists()
     return {
+        "outlines": outlines_figure(whole, labels),
         "activity": activity_figure(ct, maps, hollow),
         "dose": dose_figure(ct, shown(run.path("dose", patient=patient), 1.0), hollow),
         "training": file_uri(curve.read_bytes()) if trained else None,

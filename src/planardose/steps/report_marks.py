@@ -1,4 +1,4 @@
-"""Marks on the page's rows that the tables do not hold: organs that the CT cuts, lesions smaller than were tried."""
+"""Marks on the page's rows that the tables do not hold: organs that the CT cuts, tiny lesions, what was not seen."""
 
 import numpy as np
 import pandas as pd
@@ -7,9 +7,10 @@ from planardose.image import Volume
 from planardose.organs import is_lesion, source_name
 
 LEAST_LESION_ML = 2.0  # of benchmarks/uncertainty: the intervals of lesions were counted above it
-CUT, SMALL_LESION = "cut_by_ct", "small_lesion"
+CUT, SMALL_LESION, NOT_SEEN = "cut_by_ct", "small_lesion", "not_seen"
 MARKS = {
     CUT: "reaches the end of the CT: activity, mass and dose are those of the part inside",
+    NOT_SEEN: "activity not distinguished from zero: its half-life says nothing, its uncertainty what there may be",
     SMALL_LESION: f"lesion below {LEAST_LESION_ML:g} mL: the uncertainty was checked on larger ones",
 }
 
@@ -21,12 +22,17 @@ def organs_cut(labels: Volume) -> set[str]:
     return {source_name(int(n)) for n in np.unique(slices[[0, -1]]) if n > 0}
 
 
-def marked(doses: pd.DataFrame, cut: set[str]) -> pd.DataFrame:
-    """The dose table with marks among its flags."""
+def marked(doses: pd.DataFrame, cut: set[str], kinetics: pd.DataFrame) -> pd.DataFrame:
+    """The dose table with marks among its flags; `kinetics` tells which integrals are less than their uncertainty."""
+    weak = kinetics[(kinetics.tia_mbq_h_u > kinetics.tia_mbq_h) & (kinetics.tia_mbq_h > 0)]
+    unseen = set(zip(weak.organ, weak.method, weak.cycle, strict=True))
 
     def flags(row) -> str:
-        small = is_lesion(row.organ) and row.volume_ml < LEAST_LESION_ML
-        found = [row.flags, CUT if row.organ in cut else "", SMALL_LESION if small else ""]
-        return ";".join(x for x in found if x)
+        marks = {
+            CUT: row.organ in cut,
+            SMALL_LESION: is_lesion(row.organ) and row.volume_ml < LEAST_LESION_ML,
+            NOT_SEEN: (row.organ, row.method, row.cycle) in unseen,
+        }
+        return ";".join(x for x in (row.flags, *(m for m, there in marks.items() if there)) if x)
 
     return doses.assign(flags=[flags(r) for r in doses.itertuples()])

@@ -1,0 +1,20 @@
+"""Axes of the time-activity curves."""
+
+import numpy as np
+import pandas as pd
+
+from planardose.report.charts import _curve_row
+
+
+def test_an_organ_in_which_nothing_was_found_is_shown_by_its_uncertainty():
+    """What an iterative method leaves of an empty organ (1e-6 MBq) is far below what could be there (0.1 MBq)."""
+    points = pd.DataFrame({"organ": "adrenal_gland_left", "hours": [4.0, 24.0], "cycle": 1})
+    activities = pd.concat([
+        points.assign(method="qplanar_mlem", activity_mbq=[5e-6, 4e-6], activity_mbq_u=[0.13, 0.07]),
+        points.assign(method="mlem", activity_mbq=[9e-6, 1e-5], activity_mbq_u=np.nan),
+    ])  # fmt: skip
+    fit = {"organ": "adrenal_gland_left", "method": "qplanar_mlem", "cycle": 1, "a0_mbq": 5e-6, "t_eff_h": 46.0}
+    axis = _curve_row(activities, pd.DataFrame([fit]), "qplanar_mlem", ["adrenal_gland_left"], True).layout.yaxis
+    low, high = axis.range
+    assert 0.13 < 10**high < 0.3 and 1e-5 < 10**low < 1e-3
+    assert axis.exponentformat == "none"  # no 10 micro-MBq
