@@ -42,6 +42,7 @@ COMMANDS = {
     "list",
     "calibrate",
     "evaluate",
+    "export-dicom",
     "doctor",
     "verify",
     "validate-physics",

@@ -18,10 +18,12 @@ from planardose.command import (
     CohortOption,
     ConfigOption,
     DebugOption,
+    IdentityOption,
     PatientOption,
     ResultsOption,
     RunConfigOption,
     TimepointOption,
+    Whose,
     config_of_run,
     faults,
     load_run,
@@ -266,6 +268,28 @@ def status(
         run = load_run(cohort, config_of_run(config, results), results)
         for line in import_module("planardose.steps.status").status(run):
             typer.echo(line)
+
+
+@_command(
+    "export_dicom",
+    "Write a patient's dose and activity maps as DICOM, in the frame of the CT.",
+    "--cohort cohort.tsv --results results --patient P01 --out dicom/P01",
+)
+def export_dicom(
+    patient: PatientOption,
+    out: Annotated[Path, typer.Option(help="Folder to write; must hold no other files.")],
+    identity: IdentityOption = Whose.PSEUDONYM,
+    cohort: CohortOption = None,
+    config: RunConfigOption = None,
+    results: ResultsOption = None,
+    debug: DebugOption = False,
+) -> None:
+    with faults("export-dicom", debug):
+        run = load_run(cohort, config_of_run(config, results), results)
+        step = import_module("planardose.steps.export_dicom").export_dicom
+        written = step(run, patient, out, identity is Whose.FROM_CT)
+    for name in written:
+        typer.echo(name)
 
 
 @_command(

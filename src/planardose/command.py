@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,14 @@ BAD_INPUT, INTERNAL_FAULT = 2, 1
 GPU_FULL = ("the GPU has too little free memory", "a GPU that no other program fills",
             "set a coarser grid_mm, train.batch: 1, or device: cpu")  # fmt: skip
 
+
+
+class Whose(StrEnum):
+    """Whose name and id a DICOM output carries."""
+
+    PSEUDONYM, FROM_CT = "pseudonym", "from-ct"
+
+
 CohortOption = Annotated[
     Path | None, typer.Option("--cohort", envvar="PLANARDOSE_COHORT", show_envvar=True, help="Cohort sheet (TSV).")
 ]
@@ -31,6 +40,10 @@ RunConfigOption = Annotated[
 ResultsOption = Annotated[Path | None, typer.Option("--results", help="Results folder; default: the config's.")]
 PatientOption = Annotated[str, typer.Option("--patient", help="Pseudonym in the sheet.")]
 TimepointOption = Annotated[str, typer.Option("--timepoint", help="Time point in the sheet.")]
+IdentityOption = Annotated[
+    Whose,
+    typer.Option("--identity", help="Whose name and id the DICOM carries: a pseudonym's, or those of a DICOM CT."),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault.")]
 
 

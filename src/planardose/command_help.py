@@ -4,7 +4,7 @@ import click
 from typer.core import TyperGroup
 
 SECTIONS = {
-    "Your cohort": ("check", "plan", "status", "calibrate", "list", "doctor"),
+    "Your cohort": ("check", "plan", "status", "export-dicom", "calibrate", "list", "doctor"),
     "Synthetic patients, comparison and validation": (
         "make-demo", "evaluate", "verify", "validate-physics", "benchmark",
     ),

@@ -31,8 +31,13 @@ def check_origin(cohort: Cohort, results: str, work: Path = Path()) -> None:
     known = _remembered(work / MEMORY, results)
     for patient in cohort.patients:
         if patient not in known:
-            for where, problem in _differences(cohort, Path(results), patient):
-                raise InputError(where, problem, "results of this sheet", DO)
+            check_patient(cohort, Path(results), patient)
+
+
+def check_patient(cohort: Cohort, results: Path, patient: str) -> None:
+    """Refuse a patient's results that were made from another CT, other images, or another administration."""
+    for where, problem in _differences(cohort, results, patient):
+        raise InputError(where, problem, "results of this sheet", DO)
 
 
 def _remembered(memory: Path, results: str) -> set[str]:

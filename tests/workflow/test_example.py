@@ -33,5 +33,6 @@ def test_every_block_of_the_worked_example_runs(tmp_path):
         assert run.returncode == 0, f"{block}\n{run.stdout[-3000:]}"
         printed.append(run.stdout)
     assert "kidney_left" in printed[4]
-    assert "rotation_deg" in printed[6]
+    assert "P01_dose.dcm" in printed[5]
+    assert "rotation_deg" in printed[7]
     assert (tmp_path / "out/cohort.html").is_file()

@@ -74,7 +74,7 @@ def new_dataset(sop_class: str, instance_uid: str, identity: Identity, at: datet
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION_UID
     ds = FileDataset(None, Dataset(), file_meta=meta, preamble=b"\0" * 128)
-    ds.SpecificCharacterSet = "ISO_IR 100"
+    ds.SpecificCharacterSet = _character_set(identity)
     ds.SOPClassUID, ds.SOPInstanceUID = sop_class, instance_uid
     for stem in ("Study", "Series", "Acquisition", "Content"):
         setattr(ds, f"{stem}Date", at.strftime("%Y%m%d"))
@@ -86,6 +86,15 @@ def new_dataset(sop_class: str, instance_uid: str, identity: Identity, at: datet
     if identity.institution:
         ds.InstitutionName = identity.institution
     return ds
+
+
+def _character_set(identity: Identity) -> str:
+    """Latin 1 where it holds what is written, else UTF-8 (PS3.3 C.12.1.1.2)."""
+    try:
+        "".join((identity.name, identity.patient_id, identity.institution)).encode("iso8859-1")
+    except UnicodeEncodeError:
+        return "ISO_IR 192"
+    return "ISO_IR 100"
 
 
 def save_dataset(path: Path, ds: FileDataset) -> None:

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.dicom_common import SECONDARY_CAPTURE, read_datasets, understood, words_of
-from planardose.io.dicom_slices import volume_of_slices
+from planardose.io.dicom_slices import one_series, volume_of_slices
 
 UNSCANNED_HU = -1024.0
 
@@ -38,15 +38,22 @@ def read_ct_series(path: Path, where: str) -> Volume:
     """
     datasets = read_datasets(path, where)
     with understood(where):
-        return _volume_of(datasets, where)
+        return volume_of_slices(_ct_slices(datasets, where), "CT", "CT number", "HU", UNSCANNED_HU, where)
 
 
-def _volume_of(datasets: list[Dataset], where: str) -> Volume:
+def read_ct_slices(path: Path, where: str) -> list[Dataset]:
+    """The slices of which `read_ct_series` makes its volume, in its order, pixels not decoded; raises as it does."""
+    datasets = read_datasets(path, where)
+    with understood(where):
+        return one_series(_ct_slices(datasets, where), "CT", where)
+
+
+def _ct_slices(datasets: list[Dataset], where: str) -> list[Dataset]:
     slices = [ds for ds in datasets if _is_ct_slice(ds)]
     if not slices:
         seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
         raise InputError(where, f"no CT image among {len(datasets)} DICOM files (modalities {seen})", "one CT series")
-    return volume_of_slices(slices, "CT", "CT number", "HU", UNSCANNED_HU, where)
+    return slices
 
 
 def _is_ct_slice(ds: Dataset) -> bool:

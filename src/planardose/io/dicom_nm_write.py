@@ -8,6 +8,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from planardose.io.dicom_common import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
+from planardose.io.dicom_study import Study
 from planardose.io.nm_more import LPS_OF_RAS
 from planardose.library import Camera
 from planardose.planar import VIEWS, PlanarPair, columns_to
@@ -22,7 +23,14 @@ NUCLIDE_CODES = {"177Lu": ("447553000", "^177^Lutetium")}  # PS3.16 CID 18
 
 
 def write_planar(
-    path: Path, pair: PlanarPair, camera: Camera, nuclide: str = "177Lu", identity: Identity = ANONYMOUS, seed: int = 0
+    path: Path,
+    pair: PlanarPair,
+    camera: Camera,
+    nuclide: str = "177Lu",
+    identity: Identity = ANONYMOUS,
+    seed: int = 0,
+    study: Study | None = None,
+    centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> None:
     """Write NM Image Storage: frames window by window, in each the anterior, the posterior, and any further head.
 
@@ -39,12 +47,17 @@ def write_planar(
         Patient and institution written into the header.
     seed : int
         With the patient id and the acquisition time, the root of the UIDs.
+    study : Study or None
+        Of the CT that the views belong to; it has the last word on UIDs and identity.
+    centre_mm : tuple of float
+        Centre of the matrix in the frame of reference, RAS mm.
 
     Raises
     ------
     ValueError
         If a pixel exceeds 16 bits.
     """
+    identity = study.identity if study else identity
     counts = np.rint(pair.counts if pair.more is None else np.concatenate([pair.counts, pair.more.counts]))
     if counts.max() > np.iinfo(np.uint16).max:
         raise ValueError(f"{counts.max():g} counts in a pixel do not fit 16 bits")
@@ -58,8 +71,11 @@ def write_planar(
     _acquisition(ds, pair, camera)
     _frames(ds, counts)
     _windows(ds, pair)
-    _detectors(ds, pair, camera)
-    _patient(ds, nuclide)
+    _detectors(ds, pair, camera, LPS_OF_RAS * centre_mm)
+    _patient(ds)
+    put_nuclide(ds, nuclide)
+    if study:
+        study.take(ds)
     save_dataset(path, ds)
 
 
@@ -102,19 +118,25 @@ def _windows(ds: Dataset, pair: PlanarPair) -> None:
     ds.EnergyWindowInformationSequence = Sequence(items)
 
 
-def _detectors(ds: Dataset, pair: PlanarPair, camera: Camera) -> None:
+def _detectors(ds: Dataset, pair: PlanarPair, camera: Camera, centre: np.ndarray) -> None:
     ds.PixelSpacing = [f"{x:.9g}" for x in pair.pixel_mm]
     more, faces = pair.more, pair.detector_distance_mm
     heads = [(ANGLES_DEG[v], None if faces is None else faces[n], VIEW_CODES[v]) for n, v in enumerate(VIEWS)]
     if more is not None:
         distances = more.distance_mm or (None,) * len(more.angles_deg)
         heads += [(a, d, None) for a, d in zip(more.angles_deg, distances, strict=True)]
-    ds.DetectorInformationSequence = Sequence([_detector(pair, camera, *head) for head in heads])
+    ds.DetectorInformationSequence = Sequence([_detector(pair, camera, centre, *head) for head in heads])
 
 
 def _detector(
-    pair: PlanarPair, camera: Camera, angle_deg: float, distance_mm: float | None, code: tuple[str, str] | None
+    pair: PlanarPair,
+    camera: Camera,
+    centre: np.ndarray,
+    angle_deg: float,
+    distance_mm: float | None,
+    code: tuple[str, str] | None,
 ) -> Dataset:
+    """Item of a head; `centre` (3,) is that of the matrix, LPS mm."""
     item = Dataset()
     item.CollimatorType, item.CollimatorGridName, item.FocalDistance = "PARA", camera.collimator, 0
     item.FieldOfViewShape = "RECTANGLE"
@@ -123,28 +145,33 @@ def _detector(
     if distance_mm is not None:
         item.RadialPosition = f"{distance_mm:.9g}"
     across, (rows, columns) = LPS_OF_RAS * columns_to(angle_deg), pair.counts.shape[2:]
-    # the frame's origin is the centre of the matrix
-    first = -(columns - 1) / 2 * pair.pixel_mm[1] * across - (rows - 1) / 2 * pair.pixel_mm[0] * np.array(ROWS_TO_FEET)
+    half_mm = (columns - 1) / 2 * pair.pixel_mm[1], (rows - 1) / 2 * pair.pixel_mm[0]
+    first = centre - half_mm[0] * across - half_mm[1] * np.array(ROWS_TO_FEET)
     item.ImagePositionPatient = [f"{x + 0.0:.9g}" for x in np.round(first, 6)]
     item.ImageOrientationPatient = [f"{x + 0.0:.9g}" for x in (*np.round(across, 9), *ROWS_TO_FEET)]
     if code is not None:
-        item.ViewCodeSequence = Sequence([_code(*code)])
+        item.ViewCodeSequence = Sequence([code_item(*code)])
     return item
 
 
-def _patient(ds: Dataset, nuclide: str) -> None:
-    """Recumbent, supine, head first; the nuclide by its code where the standard has one."""
-    recumbent = _code("102538003", "recumbent")
-    recumbent.PatientOrientationModifierCodeSequence = Sequence([_code("40199007", "supine")])
+def _patient(ds: Dataset) -> None:
+    """Recumbent, supine, head first."""
+    recumbent = code_item("102538003", "recumbent")
+    recumbent.PatientOrientationModifierCodeSequence = Sequence([code_item("40199007", "supine")])
     ds.PatientOrientationCodeSequence = Sequence([recumbent])
-    ds.PatientGantryRelationshipCodeSequence = Sequence([_code("102540008", "headfirst")])
+    ds.PatientGantryRelationshipCodeSequence = Sequence([code_item("102540008", "headfirst")])
+
+
+def put_nuclide(ds: Dataset, nuclide: str) -> None:
+    """Put the nuclide of the catalogue, by its code where the standard has one."""
     item = Dataset()
-    item.RadionuclideCodeSequence = Sequence([_code(*NUCLIDE_CODES[nuclide])] if nuclide in NUCLIDE_CODES else [])
+    item.RadionuclideCodeSequence = Sequence([code_item(*NUCLIDE_CODES[nuclide])] if nuclide in NUCLIDE_CODES else [])
     item.Radiopharmaceutical = nuclide
     ds.RadiopharmaceuticalInformationSequence = Sequence([item])
 
 
-def _code(value: str, meaning: str) -> Dataset:
+def code_item(value: str, meaning: str, scheme: str = "SCT") -> Dataset:
+    """Item of a sequence of codes."""
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item

@@ -51,6 +51,11 @@ def volume_of_slices(
     InputError
         Several series or patients, missing slices, uneven spacing, broken files.
     """
+    return _stack(one_series(slices, noun, where), noun, quantity, unit, outside, where)
+
+
+def one_series(slices: list[Dataset], noun: str, where: str) -> list[Dataset]:
+    """The slices of the one series among `slices`, each once, along the normal; faults as `volume_of_slices`."""
     check_one_patient(slices, where)
     for ds in slices:
         missing = next((name for name in GEOMETRY if not ds.get(name)), None)
@@ -62,8 +67,7 @@ def volume_of_slices(
                 f"convert enhanced multi-frame {noun} to NIfTI",
             )
         _check_header(ds, where)
-    series = _one_series(_unique(slices), noun, where)
-    return _stack(_ordered(series, noun, where), noun, quantity, unit, outside, where)
+    return _ordered(_one_series(_unique(slices), noun, where), noun, where)
 
 
 def _check_header(ds: Dataset, where: str) -> None:

@@ -50,18 +50,18 @@ def write_pet(
         ds.ImagePositionPatient = decimals(affine[:3, 3] + k * affine[:3, 2])
         ds.ImageOrientationPatient = decimals(np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
         ds.PixelSpacing, ds.SliceThickness = decimals(spacing[[1, 0]]), decimals(spacing[2:])[0]
-        _pixels(ds, data[:, :, k].T[None], LARGEST)
+        ds.RescaleIntercept, ds.RescaleSlope = "0", put_pixels(ds, data[:, :, k].T[None], LARGEST)
         save_dataset(folder / f"PT{k + 1:04d}.dcm", ds)
 
 
-def _pixels(ds: Dataset, frames: np.ndarray, largest: int) -> None:
-    """Pixels (N, rows, columns) as 16-bit numbers whose largest value is `largest`, and the slope that undoes it."""
-    slope = float(f"{max(float(frames.max()), 1e-12) / largest:.9e}")
+def put_pixels(ds: Dataset, frames: np.ndarray, largest: int = LARGEST_NM) -> str:
+    """Put pixels (N, rows, columns) as 16-bit numbers, the largest of them `largest`; returns the slope to undo it."""
+    slope = f"{max(float(frames.max()), 1e-12) / largest:.9e}"
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.Rows, ds.Columns = frames.shape[1:]
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, int(largest == LARGEST)
-    ds.RescaleIntercept, ds.RescaleSlope = "0", f"{slope:.9e}"
-    ds.PixelData = np.clip(np.rint(frames / slope), 0, largest).astype("<u2").tobytes()
+    ds.PixelData = np.clip(np.rint(frames / float(slope)), 0, largest).astype("<u2").tobytes()
+    return slope
 
 
 def write_spect(
@@ -92,28 +92,58 @@ def write_spect(
     ValueError
         If the volume's axes are not those of the patient.
     """
-    if not volume.grid.is_ras_aligned:
-        raise ValueError("write_spect needs a RAS-aligned volume")
-    data, affine = towards_left_posterior(volume)
-    spacing, n = np.linalg.norm(affine[:3, :3], axis=0), data.shape[2]
     root = ("spect", seed, identity.patient_id, at.isoformat())
     ds = new_dataset(NM_IMAGE_STORAGE, uid_of(*root, "image"), identity, at)
-    ds.ImageType, ds.Modality, ds.Manufacturer = ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"], "NM", ""
+    ds.Manufacturer, ds.PatientPosition = "", "HFS"
+    ds.SeriesNumber = ds.InstanceNumber = 1
     ds.StudyInstanceUID, ds.SeriesInstanceUID = uid_of(*root, "study"), uid_of(*root, "series")
     ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = uid_of(*root, "frame"), ""
-    ds.SeriesNumber, ds.InstanceNumber, ds.PatientPosition = 1, 1, "HFS"
+    rotation = Dataset()
+    rotation.NumberOfFramesInRotation, rotation.ActualFrameDuration = 30, round(duration_s / 30 * 1000)
+    put_recon_tomo(ds, volume, rotation, heads=2, downwards=True)
+    save_dataset(path, ds)
+
+
+def put_recon_tomo(ds: Dataset, volume: Volume, rotation: Dataset, heads: int, downwards: bool = False) -> str:
+    """Put into a data set what makes a volume a reconstructed NM image; returns the slope of its values.
+
+    Parameters
+    ----------
+    ds : Dataset
+    volume : Volume
+        (I, J, K), not negative, with axes along the patient's.
+    rotation : Dataset
+        Item of RotationInformationSequence.
+    heads : int
+        Number of detectors.
+    downwards : bool
+        Slices from the head down, with SpacingBetweenSlices below 0.
+
+    Raises
+    ------
+    ValueError
+        If the volume's axes are not those of the patient.
+    """
+    if not volume.grid.is_ras_aligned:
+        raise ValueError("a reconstructed NM image needs a RAS-aligned volume")
+    data, affine = towards_left_posterior(volume)
+    spacing, n = np.linalg.norm(affine[:3, :3], axis=0), data.shape[2]
+    first, frames = affine[:3, 3], data.transpose(2, 1, 0)
+    if downwards:
+        first, frames = first + (n - 1) * affine[:3, 2], frames[::-1]
+    ds.ImageType, ds.Modality = ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"], "NM"
     ds.NumberOfFrames = ds.NumberOfSlices = n
     ds.FrameIncrementPointer, ds.SliceVector = [Tag("SliceVector")], list(range(1, n + 1))
-    ds.NumberOfEnergyWindows, ds.NumberOfDetectors, ds.NumberOfRotations = 1, 2, 1
+    ds.NumberOfEnergyWindows, ds.NumberOfDetectors, ds.NumberOfRotations = 1, heads, 1
     ds.PixelSpacing, ds.SliceThickness = decimals(spacing[[1, 0]]), decimals(spacing[2:])[0]
-    ds.SpacingBetweenSlices = f"-{ds.SliceThickness}"
-    detector, rotation = Dataset(), Dataset()
-    detector.ImagePositionPatient = decimals(affine[:3, 3] + (n - 1) * affine[:3, 2])
+    ds.SpacingBetweenSlices = f"{'-' * downwards}{ds.SliceThickness}"
+    detector = Dataset()
+    detector.ImagePositionPatient = decimals(first)
     detector.ImageOrientationPatient = decimals(
         np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]])
     )
-    rotation.NumberOfFramesInRotation, rotation.ActualFrameDuration = 30, round(duration_s / 30 * 1000)
-    ds.DetectorInformationSequence = Sequence([detector, detector])
+    ds.DetectorInformationSequence = Sequence([detector] * heads)
     ds.RotationInformationSequence = Sequence([rotation])
-    _pixels(ds, data[:, :, ::-1].transpose(2, 1, 0), LARGEST_NM)
-    save_dataset(path, ds)
+    slope = put_pixels(ds, frames)
+    ds.RescaleIntercept, ds.RescaleSlope = "0", slope
+    return slope

@@ -1,0 +1,138 @@
+"""Command `export-dicom`: a patient's dose map and activity maps in DICOM, in the CT's frame of reference."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+import planardose
+from planardose.errors import InputError
+from planardose.image import Volume
+from planardose.io.dicom_common import Identity
+from planardose.io.dicom_results_write import write_activity, write_dose
+from planardose.io.dicom_study import study_of
+from planardose.io.files import sha256_of
+from planardose.io.nifti import read_volume
+from planardose.io.planar_file import load_pair
+from planardose.library import load_nuclide
+from planardose.origin import check_patient
+from planardose.run import Run, Told
+
+log = logging.getLogger(__name__)
+
+
+def export_dicom(run: Run, patient: str, out: Path, from_ct: bool = False) -> list[str]:
+    """Write the dose of all cycles as RT Dose, and each time point's activity by the summary's method as NM image.
+
+    Parameters
+    ----------
+    run : Run
+    patient : str
+        Pseudonym; also the name and id in the files, unless `from_ct`.
+    out : Path
+        Folder; made where it is not there, and holding no other files than those written.
+    from_ct : bool
+        Copy name and id of the CT's header, which must be DICOM.
+
+    Returns
+    -------
+    list of str
+        Names of the files written.
+
+    Raises
+    ------
+    InputError
+        Results that are not there, failed, do not belong together or to the sheet; a folder with other files.
+    """
+    rows = run.cohort.rows_of(patient)
+    _check_finished(run, patient)
+    summary = run.content("summary", "report", patient=patient)
+    check_patient(run.cohort, run.results, patient)
+    method, points = summary["method"], [t for c in summary["cycles"].values() for t in c["timepoints"]]
+    if set(points) != {r.timepoint for r in rows}:
+        raise InputError(f"{patient} summary", f"made of the time points {', '.join(points)}",
+                         f"those of the sheet: {', '.join(r.timepoint for r in rows)}", "run again")  # fmt: skip
+    doses, maps = _sources(run, patient, method, points)
+    names = {t: f"{patient}_{t}_activity.dcm" for t in points}
+    written = [f"{patient}_dose.dcm", *names.values()]
+    _check_folder(out, written)
+
+    pairs = {t: load_pair(run.need("planar", "import-planar", patient=patient, timepoint=t)) for t in points}
+    starts = [p.acquired_at.replace(tzinfo=None) for p in pairs.values()]
+    study = study_of(rows[0].paths["ct"], Identity(patient, patient), from_ct, min(starts), f"{patient} ct")
+    by = f"planardose {planardose.__version__}, {method}{_warning(patient, summary)}"
+    nuclide = load_nuclide(rows[0].nuclide).name
+    dose = _read(doses, "absorbed dose", "Gy", f"{patient} dose")
+    activities = {t: _read(maps[t], "activity concentration", "Bq/mL", f"{patient} {t} map") for t in points}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_dose(out / written[0], dose, study, max(starts), by)
+        told = f"{by}; Bq/mL at the middle of the acquisition"
+        for n, (t, at) in enumerate(zip(points, starts, strict=True)):
+            write_activity(out / names[t], activities[t], study, at, pairs[t].duration_s, nuclide, told, t, n)
+    except OSError as fault:
+        raise InputError("--out", fault.strerror or type(fault).__name__, "a folder that can be written") from fault
+    return written
+
+
+def _check_finished(run: Run, patient: str) -> None:
+    """Refuse a patient of whom a step failed."""
+    notes = sorted((run.results / patient / "errors").glob("*.json"))
+    if notes:
+        try:
+            step = json.loads(notes[0].read_text())["step"].replace("_", "-")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            step = "a step"
+        raise InputError(f"{patient} results", f"{step} failed", "a patient whose run ended well",
+                         "see 'planardose status', mend the fault and run again")  # fmt: skip
+
+
+def _sources(run: Run, patient: str, method: str, points: list[str]) -> tuple[Path, dict[str, Path]]:
+    """Dose map and activity maps, which must be those of the summary: each was made from the files before it."""
+    dose = run.need("dose", "absorbed-dose", patient=patient)
+    tia = run.need("tia", "fit-kinetics", patient=patient)
+    keys = [{"patient": patient, "timepoint": t, "method": method} for t in points]
+    maps = [run.need("map", "reconstruct", **k) for k in keys]
+    _check_made_from(run, run.told("summary", "report", patient=patient), [dose])
+    _check_made_from(run, run.told("dose", "absorbed-dose", patient=patient), [tia])
+    _check_made_from(run, run.told("tia", "fit-kinetics", patient=patient), maps)
+    return dose, dict(zip(points, maps, strict=True))
+
+
+def _check_made_from(run: Run, told: Told, sources: list[Path]) -> None:
+    known = {e.get("output"): e.get("sha256") for e in told["inputs"]}
+    for source in sources:
+        name = str(source.relative_to(run.results))
+        if known.get(name) != sha256_of(source):
+            raise InputError(told.where.removesuffix(" sidecar"), f"not made from {name} as it is now",
+                             "results of one run", f"run 'planardose {told.step}' again")  # fmt: skip
+
+
+def _check_folder(out: Path, written: list[str]) -> None:
+    """Refuse a folder that holds anything else: all of it may be sent on."""
+    if out.exists() and not out.is_dir():
+        raise InputError("--out", "a file", "a folder")
+    others = [f for f in out.iterdir() if f.name not in written] if out.is_dir() else []
+    if others:
+        many = "other files or folders" if len(others) > 1 else "other file or folder"
+        raise InputError("--out", f"the folder holds {len(others)} {many}", "a new or empty folder")
+
+
+def _warning(patient: str, summary: Told) -> str:
+    """What whoever opens a file must know, as the report's first screen tells it."""
+    if summary["gate"] == "failed":
+        log.warning("%s: the re-projection gate failed; the files' comments say so", patient)
+    told = {"gate failed": summary["gate"] == "failed", "not calibrated": not summary["calibrated"]}
+    return "".join(f", {text.upper()}" for text, holds in told.items() if holds)
+
+
+def _read(path: Path, quantity: str, unit: str, where: str) -> Volume:
+    """A map of the results that DICOM can hold as it is."""
+    volume = read_volume(path, quantity, unit, where)
+    if not volume.grid.is_ras_aligned:
+        raise InputError(where, "a grid that is turned against the patient's axes", "the grid of the reconstruction")
+    bad = np.count_nonzero(~(np.isfinite(volume.data) & (volume.data >= 0)))
+    if bad:
+        raise InputError(where, f"{bad} voxels are negative or no numbers", "a map of 0 and more")
+    return volume
