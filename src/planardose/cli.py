@@ -185,6 +185,7 @@ def project(
     dead_time: Annotated[bool, typer.Option(help="Dead time, where the camera's file has it.")] = True,
     acquired_at: Annotated[str, typer.Option(metavar="TIME", help="Start of the acquisition.")] = "2000-01-01T00:00",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; they do not change a bit.")] = 1,
+    identity: IdentityOption = Whose.PSEUDONYM,
     debug: DebugOption = False,
 ) -> None:
     if activity is None and ct is None:
@@ -205,7 +206,7 @@ def project(
         step.project_map(activity, ct, out, step.Wish(
             nuclide, camera, tuple(windows or ()), seconds_per_row, duration_s, histories, relative_error, seed,
             grid_mm, _pair_of_mm(distance_mm), noise, penetration, couch, dead_time, start, settings.device,
-            threads,
+            threads, identity is Whose.FROM_CT,
         ))  # fmt: skip
 
 

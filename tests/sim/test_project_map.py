@@ -5,13 +5,16 @@ from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
+import pydicom
 import pytest
 from typer.testing import CliRunner
 
 from planardose.cli import app
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
-from planardose.io.nifti import write_volume
+from planardose.io.dicom_common import Identity
+from planardose.io.dicom_ct import write_ct
+from planardose.io.nifti import read_volume, write_volume
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera, load_nuclide
 from planardose.steps import project_map as steps_project_map
@@ -143,6 +146,48 @@ def test_memory_that_does_not_suffice_is_one_line(files, tmp_path, monkeypatch):
         assert str(fault.value) == "device cpu: not enough memory; expected a larger --grid-mm"
 
 
+@pytest.fixture(scope="module")
+def dicom_ct(files):
+    """The CT of `files` as a DICOM series of a patient with a name."""
+    folder, _ = files
+    ct = read_volume(folder / "ct.nii.gz", "CT number", "HU", "test")
+    write_ct(folder / "ct", ct, Identity("Zebrowski^Quentin", "ID-774411", "19481231", "M", "Saint Obscure Hospital"))
+    return folder / "ct"
+
+
+def test_the_view_of_a_dicom_ct_joins_its_study_and_lies_in_its_frame(files, dicom_ct, tmp_path):
+    folder, _ = files
+    for name, from_ct in (("anon.dcm", False), ("again.dcm", False), ("named.dcm", True)):
+        project_map(folder / "act.nii.gz", dicom_ct, tmp_path / name, replace(WISH, from_ct=from_ct))
+    anon, named = (pydicom.dcmread(tmp_path / f"{n}.dcm") for n in ("anon", "named"))
+    ct = pydicom.dcmread(dicom_ct / "CT0001.dcm")
+    for ds in (anon, named):
+        for tag in ("StudyInstanceUID", "FrameOfReferenceUID", "StudyDate", "StudyTime"):
+            assert ds[tag].value == ct[tag].value
+        assert len(ds.ReferencedImageSequence) == 36
+    assert (tmp_path / "anon.dcm").read_bytes() == (tmp_path / "again.dcm").read_bytes()
+    assert (str(anon.PatientName), anon.PatientID) == ("Anonymous", "ANON")
+    assert (str(named.PatientName), named.PatientID) == ("Zebrowski^Quentin", "ID-774411")
+    assert not any(w in (tmp_path / "anon.dcm").read_bytes() for w in (b"Zebrowski", b"ID-774411", b"Obscure"))
+    assert not any(w in (tmp_path / "named.dcm").read_bytes() for w in (b"19481231", b"Obscure"))
+    assert "Zebrowski" not in (tmp_path / "named.dcm.json").read_text()
+    for frame, head in zip(anon.pixel_array[:2], anon.DetectorInformationSequence, strict=False):
+        row, column = np.unravel_index(frame.argmax(), frame.shape)
+        x, y = np.array(head.ImageOrientationPatient, dtype=float).reshape(2, 3)
+        spacing = [float(s) for s in anon.PixelSpacing]
+        lps = np.array(head.ImagePositionPatient, dtype=float) + x * column * spacing[1] + y * row * spacing[0]
+        assert lps[[0, 2]] == pytest.approx((45.0, 27.0), abs=6.0)  # the source, 45 mm to the left
+
+
+def test_a_name_that_is_not_there_or_has_no_place_is_refused(files, dicom_ct, tmp_path):
+    folder, _ = files
+    wish = replace(WISH, from_ct=True)
+    with pytest.raises(InputError, match="--identity from-ct: --ct is a NIfTI, which names nobody"):
+        project_map(folder / "act.nii.gz", folder / "ct.nii.gz", tmp_path / "x.dcm", wish)
+    with pytest.raises(InputError, match=r"--identity from-ct: an \.npz names nobody; expected --out with \.dcm"):
+        project_map(folder / "act.nii.gz", dicom_ct, tmp_path / "x.npz", wish)
+
+
 def changed(files, tmp_path, change):
     folder, _ = files
     affine = np.diag([9.0, 9.0, 9.0, 1.0])
@@ -212,6 +257,8 @@ def test_the_command(files, tmp_path):
     words = ["project", "--activity", str(folder / "act.nii.gz"), "--ct", str(folder / "ct.nii.gz"),
              "--no-penetration", "--grid-mm", "15", "--histories", "1e4", "--duration-s", "30",
              "--acquired-at", "2026-03-02T10:00"]  # fmt: skip
+    named = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "v.dcm"), "--identity", "from-ct"])
+    assert named.exit_code == 2 and "--ct is a NIfTI" in named.stderr
     result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "v.npz"), "--windows", "187.2-228.8,166.4-187.2"])
     assert result.exit_code == 0, result.output
     pair = read_planar(tmp_path / "v.npz", CAMERA, "test").pair

@@ -14,8 +14,10 @@ from planardose import plausible
 from planardose.errors import InputError, shown
 from planardose.frames import PlanarPose
 from planardose.heads import face_positions_mm
+from planardose.io.dicom_common import ANONYMOUS
 from planardose.io.dicom_nm_write import write_planar
-from planardose.io.files import sha256_of, write_text
+from planardose.io.dicom_study import Study, study_of
+from planardose.io.files import is_nifti, sha256_of, write_text
 from planardose.io.planar_file import write_user_pair
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
@@ -59,6 +61,7 @@ class Wish:
     acquired_at: datetime = DEFAULT_DATE
     device: str = "auto"
     threads: int = 1
+    from_ct: bool = False  # name and id of the CT's header, not ANON
 
 
 def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
@@ -72,6 +75,7 @@ def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
     camera, nuclide = load_camera(wish.camera), load_nuclide(wish.nuclide)
     windows = _windows(wish.windows, camera, nuclide, wish.penetration)
     _check(wish, out)
+    study = _study(ct, out, wish)
     with enough_memory(COARSER):
         scene = read_scene(activity, ct, wish.grid_mm)
     _check_activity(float(scene.activity_mbq.sum(dtype=np.float64)))
@@ -87,8 +91,17 @@ def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
     if wish.relative_error is not None and views.clear_error > wish.relative_error:
         log.warning("relative error %.3g after all %d histories", views.clear_error, views.histories)
     pair = _pair(views, scene, camera, nuclide, windows, pose, distance, wish)
-    _write(out, pair, camera, nuclide, wish)
+    _write(out, pair, camera, nuclide, wish, study, (pose.x_mm, faces[0] - distance[0], pose.z_mm))
     _sidecar(out, scene, views, faces, camera, windows, wish, {"activity": activity, "ct": ct})
+
+
+def _study(ct: Path, out: Path, wish: Wish) -> Study | None:
+    """The study that DICOM views of a DICOM CT join; without one they are in a study and a frame of their own."""
+    if out.suffix.lower() == ".npz" and wish.from_ct:
+        raise InputError("--identity from-ct", "an .npz names nobody", "--out with .dcm")
+    if out.suffix.lower() == ".npz" or (is_nifti(ct) and not wish.from_ct):
+        return None
+    return study_of(ct, ANONYMOUS, wish.from_ct, wish.acquired_at, "--ct")
 
 
 def _check(wish: Wish, out: Path) -> None:
@@ -177,14 +190,18 @@ def _pair(
     return PlanarPair(counts, windows, pixel, float(exposure), wish.acquired_at, float(duration), distance)
 
 
-def _write(out: Path, pair: PlanarPair, camera: Camera, nuclide: Nuclide, wish: Wish) -> None:
+def _write(
+    out: Path, pair: PlanarPair, camera: Camera, nuclide: Nuclide, wish: Wish, study: Study | None,
+    centre_mm: tuple[float, float, float],
+) -> None:
     if out.suffix.lower() == ".npz":
         write_user_pair(out, pair)
     elif pair.counts.max() > np.iinfo(np.uint16).max:
         raise InputError("--out", f"{pair.counts.max():.4g} counts in a pixel do not fit DICOM's 16 bits",
                          f"at most {np.iinfo(np.uint16).max}", "write .npz or shorten the acquisition")
     else:
-        write_planar(out, pair, camera, nuclide.name, seed=wish.seed)
+        place = {"study": study, "centre_mm": centre_mm} if study else {}
+        write_planar(out, pair, camera, nuclide.name, seed=wish.seed, **place)
 
 
 def _sidecar(
