@@ -59,7 +59,7 @@ STEP_VERSIONS = {
     "reinforce": 7,
     "train_diffusion": 7,
     "register": 10,
-    "reconstruct": 18,
+    "reconstruct": 19,
     "compare_spect": 4,
     "fit_kinetics": 6,
     "absorbed_dose": 4,
