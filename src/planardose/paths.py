@@ -61,8 +61,8 @@ STEP_VERSIONS = {
     "register": 10,
     "reconstruct": 19,
     "compare_spect": 4,
-    "fit_kinetics": 6,
-    "absorbed_dose": 4,
-    "report": 10,
+    "fit_kinetics": 7,
+    "absorbed_dose": 5,
+    "report": 11,
     "report_cohort": 4,
 }

@@ -97,6 +97,11 @@ def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -
     return replace(curve, t_eff_h_u=math.nan) if LIMITS & set(curve.flags) else curve
 
 
+def no_curve() -> Curve:
+    """Of an organ that no image shows: nothing is known of it."""
+    return Curve(*[math.nan] * 7, points=0, chi2=math.nan, flags=("not_in_images",), model="")
+
+
 def amplitude_weights(data: TimeActivity, t_eff_h: float) -> np.ndarray:
     """(n,) weights w with A0 = sum(w A): the least-squares amplitude for a given half-life. Linear, all positive."""
     decay, inverse = np.exp2(-data.hours / t_eff_h), data.independent_sigma() ** -2
