@@ -129,7 +129,7 @@ def _several_points(data: TimeActivity, bounds: _Bounds) -> Curve:
     usual = UsualHalfLife.of(bounds.longest)
     visible = np.count_nonzero(data.mbq > VISIBLE * data.independent_sigma())
     undetermined = visible < 2 or curve.t_eff_h_u > usual.spread * curve.t_eff_h
-    if not (data.has_uncertainty and undetermined):
+    if not undetermined:
         return curve
     rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
     known = _fitted(data, bounds, usual)
