@@ -61,13 +61,30 @@ def _write_results(run: Run, activity: np.ndarray) -> None:
             rows.append(f"{name},{method},{volume},{factor * mbq},{u}")
     path = run.path("organs", patient="P01", timepoint="t24")
     path.write_text("\n".join(rows) + "\n")
-    run.sidecar(path, "reconstruct", "organ activities", "MBq")
+    run.sidecar(path, "reconstruct", "organ activities", "MBq", share_in_images={})
     doses = run.path("organ_doses", patient="P01")
     doses.parent.mkdir(parents=True)
     doses.write_text(
         "organ,method,cycle,dose_gy,dose_gy_u\nliver,unet,1,1.5,0.4\nliver,unet,2,0.8,0.2\nkidney_left,unet,1,9,\n"
     )
     run.sidecar(doses, "absorbed_dose", "organ doses", "Gy")
+
+
+def test_what_the_images_do_not_show_is_not_an_error(run, tmp_path):
+    evaluate(run, tmp_path / "truth")
+    rows = pd.read_csv(run.results / "evaluation.csv")
+    assert "kidney_left" in set(rows[rows.measure == "activity_mbq"].region)
+    path = run.path("organs", patient="P01", timepoint="t24")
+    run.sidecar(path, "reconstruct", "organ activities", "MBq", share_in_images={"kidney_left": 0.03, "liver": 0.4})
+    evaluate(run, tmp_path / "truth")
+    rows = pd.read_csv(run.results / "evaluation.csv")
+    assert set(rows[rows.measure == "activity_mbq"].region) == {"liver", "lesion_1"}
+
+
+def test_a_dose_of_some_cycles_is_not_compared(run, tmp_path):
+    evaluate(run, tmp_path / "truth")
+    rows = pd.read_csv(run.results / "evaluation.csv")
+    assert set(rows[rows.measure == "dose_gy"].region) == {"liver"}  # the kidney has a dose of the first cycle alone
 
 
 def test_every_figure(run, tmp_path):

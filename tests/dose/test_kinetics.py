@@ -381,3 +381,14 @@ def test_what_the_limits_tell_of_one_point(hours, told):
     assert f"{low:.2f} to {high:.2f}" == told
     text = " ".join((Path(__file__).parents[2] / "docs/limits.md").read_text().split())
     assert told in text and f"at {hours:g} h" in text
+
+
+@pytest.mark.parametrize("seen", [0, 1, 2])
+def test_zeros_of_a_method_without_uncertainty_do_not_make_the_half_life(seen):
+    """They counted as known to 0.05 % of the largest: 21710 MBq h with the first seen, else below 1."""
+    mbq = np.where(np.arange(3) == seen, 2.42, 0.0)
+    hours = np.array([24.0, 72.0, 168.0])
+    curve = fit(TimeActivity(hours, mbq, np.full(3, np.nan)))
+    assert 100 < curve.tia_mbq_h < 300
+    assert ("half_life_assumed" in curve.flags) == (seen == 0)  # it holds back fast clearance only
+    assert "no_uncertainty" in curve.flags and math.isnan(curve.tia_mbq_h_u)

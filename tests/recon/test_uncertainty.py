@@ -1,6 +1,7 @@
 """Uncertainty of organ activities: its parts, its floor, what time points share, and textures sent through the fit."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from planardose.recon.uncertainty import (
     fit_terms,
     standard_uncertainty,
 )
+from planardose.steps.estimates import Estimates
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
 EXPOSURE_S = 30.0
@@ -193,3 +195,15 @@ def test_a_neighbour_of_a_hot_organ_is_less_sure(model, projector, fitted):
     kidney = model.organs.index("kidney_right")  # behind the liver's lower edge
     assert hotter[kidney] > 1.5 * spread[kidney] > 0
     assert (fit_terms(model, spread, spread, spread, 5.0).holds_mbq).sum() == pytest.approx(5.0)
+
+
+def test_what_the_images_do_not_show_has_none(model):
+    """Its place in the organ table is kept; a small uncertainty would say that it is empty."""
+    share = {model.organs[0]: 0.04, model.organs[1]: 0.4}
+    bright = terms(2, 1, 5, counting=1)
+    made = SimpleNamespace(model=model, relative_u={}, terms=bright, cut=lambda: share,
+                           setting=SimpleNamespace(calibration_u=CALIBRATED))  # fmt: skip
+    u = Estimates.uncertainty(made, "qplanar", np.full(len(UPTAKE), 10.0))
+    whole = standard_uncertainty("qplanar", model, np.full(len(UPTAKE), 10.0), bright, NONE, CALIBRATED)
+    for part, all_of_it in ((u.total_mbq, whole.total_mbq), (u.own_mbq, whole.own_mbq)):
+        assert np.isnan(part[0]) and np.array_equal(part[1:], all_of_it[1:])

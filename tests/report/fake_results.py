@@ -264,6 +264,7 @@ def _tables(run, row, model, truth, rng, fallback, noise) -> None:
         [run.path("model", patient=row.patient)],
         calibration_relative_u=CALIBRATION_U,
         split_by_mbq_ml=dict(zip(model.organs, truth.tolist(), strict=True)),
+        share_in_images={},
     )
     verdicts |= {
         "inputs": {"score": 2.1, "limit": 6.0, "worst": "beside", "passed": True, "statistics": {}},

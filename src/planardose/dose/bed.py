@@ -18,10 +18,11 @@ def kidney_bed(doses: pd.DataFrame, kinetics: pd.DataFrame) -> dict[str, tuple[f
     """Kidney -> BED and its standard uncertainty (Gy) by that of the dose, all cycles added.
 
     `doses` and `kinetics` are the rows of one method. What was not repaired when the next cycle came is nothing after
-    days.
+    days. A kidney without a dose in one of the cycles has none.
     """
     c, found = dose_constants(), {}
-    for d in doses[doses.organ.str.startswith("kidney_")].itertuples():
+    known = doses[doses.groupby("organ").cycle.transform("nunique") == doses.cycle.nunique()]
+    for d in known[known.organ.str.startswith("kidney_")].itertuples():
         t_eff = float(kinetics[(kinetics.organ == d.organ) & (kinetics.cycle == d.cycle)].t_eff_h.iloc[0])
         value = bed_gy(d.dose_gy, t_eff, c.kidney_alpha_beta_gy, c.kidney_repair_h)
         slope = 2 * value / d.dose_gy - 1 if d.dose_gy > 0 else 1.0  # d BED / d D

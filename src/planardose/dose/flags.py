@@ -14,6 +14,10 @@ FLAGS = {
     "left behind: counted in both cycles",
     "poor_fit": "a single exponential does not describe the points (look at the curve); uncertainty scaled up",
     "no_activity": "no activity found",
+    "not_in_images": "not in the images: activity and dose are not known",
+    "points_not_in_images": "not in the images at some time points, which are left out",
+    "cut_by_images": "cut by the edge of the images: what they do not show is taken to hold as much per volume (by the "
+    "conjugate view: nothing)",
     "no_uncertainty": "the method states no uncertainty; points weighted alike",
     "contents_not_wall": "dose to the contents, not to the wall",
 }

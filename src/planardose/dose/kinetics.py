@@ -97,6 +97,11 @@ def fit_curve(data: TimeActivity, half_life_h: float, administered_mbq: float) -
     return replace(curve, t_eff_h_u=math.nan) if LIMITS & set(curve.flags) else curve
 
 
+def no_curve() -> Curve:
+    """Of an organ that no image shows: nothing is known of it."""
+    return Curve(*[math.nan] * 7, points=0, chi2=math.nan, flags=("not_in_images",), model="")
+
+
 def amplitude_weights(data: TimeActivity, t_eff_h: float) -> np.ndarray:
     """(n,) weights w with A0 = sum(w A): the least-squares amplitude for a given half-life. Linear, all positive."""
     decay, inverse = np.exp2(-data.hours / t_eff_h), data.independent_sigma() ** -2
@@ -124,7 +129,7 @@ def _several_points(data: TimeActivity, bounds: _Bounds) -> Curve:
     usual = UsualHalfLife.of(bounds.longest)
     visible = np.count_nonzero(data.mbq > VISIBLE * data.independent_sigma())
     undetermined = visible < 2 or curve.t_eff_h_u > usual.spread * curve.t_eff_h
-    if not (data.has_uncertainty and undetermined):
+    if not undetermined:
         return curve
     rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
     known = _fitted(data, bounds, usual)

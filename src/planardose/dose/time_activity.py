@@ -46,7 +46,9 @@ class TimeActivity:
         """(n,) float64 MBq: uncertainty of each point without the shared part, above 0; weights of the fit."""
         if not self.has_uncertainty:
             relative = dose_constants().relative_sigma_without_u
-            return relative * np.maximum(self.mbq, 0.01 * max(self.mbq.max(), 1e-9))
+            most = max(self.mbq.max(), 1e-9)
+            # a zero is what is left of a negative estimate: it says little, and not more than the largest point does
+            return relative * np.where(self.mbq > 0, np.maximum(self.mbq, 0.01 * most), most)
         squared = self.mbq_u**2 - self.common() ** 2
         return np.sqrt(np.maximum(squared, (LEAST_OWN * self.mbq_u) ** 2))
 

@@ -17,6 +17,7 @@ from planardose.learn.features import RANGE, Estimate, Example, FeatureMaker
 from planardose.learn.network import ResidualMap
 from planardose.learn.residual import Scaling
 from planardose.recon.acquired import Acquired
+from planardose.recon.mlem import LEAST_SENSITIVITY
 from planardose.recon.projector import Projector
 
 
@@ -70,13 +71,14 @@ class Consistency:
         return self.projector.forward(self.whole(maps)) * self.acquired.exposure_s + scatter
 
     def factor(self, maps: torch.Tensor) -> torch.Tensor:
-        """MLEM's factor (N, i, j, k) for maps of the box."""
+        """MLEM's factor (N, i, j, k) for maps of the box; 1 for voxels that the images do not show."""
         expected, of_body = self.expected(maps), self.acquired.of_body
         counts = self.projector.tensor(self.acquired.counts)
         looked_at = torch.ones_like(counts) if of_body is None else self.projector.tensor(of_body)
         ratio = torch.where(expected > 1e-9, counts / expected.clamp_min(1e-9), torch.zeros_like(expected))
         back = self.projector.adjoint(torch.cat([ratio * looked_at, looked_at[None]]))[(slice(None), *self.box)]
-        return (back[:-1] / back[-1:].clamp_min(1e-12)).clamp_min(0.0)
+        factor = (back[:-1] / back[-1:].clamp_min(1e-12)).clamp_min(0.0)
+        return torch.where(back[-1:] > LEAST_SENSITIVITY * back[-1:].max(), factor, torch.ones_like(factor))
 
 
 def reference_case(example: Example, unet: ResidualMap | None) -> Case:
@@ -95,7 +97,7 @@ def consistency_of(maker: FeatureMaker, acquired: Acquired, estimate: Estimate) 
     scatter = np.tensordot(estimate.concentrations, maker.responses.scatter, axes=1) * acquired.exposure_s
     shapes = maker.sources.fractions.astype(np.float64)
     whole = np.tensordot(estimate.concentrations * model.grid.voxel_ml, shapes, axes=1)
-    bound = replace(acquired, scatter=scatter, of_body=maker.of_body)
+    bound = replace(maker.looked_at(acquired), scatter=scatter)
     return Consistency(maker.projector, bound, maker.box, tensor(whole))
 
 

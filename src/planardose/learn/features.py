@@ -120,10 +120,14 @@ class FeatureMaker:
     def _organ(self, name: str) -> torch.Tensor:
         return self.fractions[[o == name for o in self.model.organs]].sum(dim=0)
 
+    def looked_at(self, acquired: Acquired) -> Acquired:
+        """The acquisition with the cells that count: those with body in sight, among those that the images show."""
+        shown = self.of_body if acquired.of_body is None else self.of_body & acquired.of_body
+        return replace(acquired, of_body=shown)
+
     def estimate(self, acquired: Acquired) -> Estimate:
-        """QPlanar, MLEM, and the base's disagreement with the data."""
-        tensor = self.projector.tensor
-        acquired = replace(acquired, of_body=self.of_body)
+        """QPlanar, MLEM, and the base's disagreement with the data; none where the images show nothing."""
+        tensor, acquired = self.projector.tensor, self.looked_at(acquired)
         fit = qplanar(self.projector, self.sources, acquired, self.responses)
         with torch.no_grad():
             modelled = with_modelled_scatter(acquired, fit, self.responses)
@@ -131,7 +135,7 @@ class FeatureMaker:
             counts, expected = tensor(acquired.counts), tensor(fit.expected)
             ratio = ((counts + PSEUDO_COUNTS) / (expected + PSEUDO_COUNTS)).log()
             misfit = (counts - expected) / (expected + PSEUDO_COUNTS).sqrt()
-            lines = _cut(torch.cat([ratio, misfit])) * tensor(np.concatenate([self.of_body] * 2))
+            lines = _cut(torch.cat([ratio, misfit])) * tensor(np.concatenate([acquired.of_body] * 2))
             return Estimate(fit.concentrations, refined, lines, expected)
 
     def example(self, estimate: Estimate, truth: np.ndarray | None = None) -> Example:

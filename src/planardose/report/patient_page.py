@@ -161,7 +161,7 @@ def _notes(s: dict, retained: dict) -> list[dict]:
         ("warn", "" if s["calibrated"] else words.not_calibrated()),
         ("warn", words.SCALE.format(far) if far else ""),
         ("warn", words.TOO_MUCH.format(above) if above else ""),
-        ("warn", words.ONE_POINT if "single_point" in s["flags"] else ""),
+        ("warn", words.ONE_POINT if any(len(c["timepoints"]) == 1 for c in s["cycles"].values()) else ""),
     ]
     return [{"kind": k, "text": t} for k, t in notes if t]
 
@@ -175,8 +175,10 @@ def _key_doses(page: PatientInput, remarks: Remarks) -> dict:
     """Rows of the first screen, all cycles together, and the remarks on them."""
     s, used = page.summary, _used(page)
     flags = {organ: set().union(*map(split, texts)) for organ, texts in used.groupby("organ")["flags"]}
-    organs = sorted((o for o in s["organs"] if is_key(o["organ"])), key=lambda o: organ_order(o["organ"]))
-    top = max((o["dose_gy"] for o in organs), default=0.0) or 1.0
+    unknown = [dict.fromkeys(("dose_gy", "dose_gy_u", "dose_gy_per_gbq")) | {"organ": o} for o in flags]
+    added = {o["organ"]: o for o in (*unknown, *s["organs"]) if is_key(o["organ"])}
+    organs = sorted(added.values(), key=lambda o: organ_order(o["organ"]))
+    top = max((o["dose_gy"] or 0.0 for o in organs), default=0.0) or 1.0
     rows = [
         {
             "organ": organ_name(o["organ"]),
@@ -184,7 +186,7 @@ def _key_doses(page: PatientInput, remarks: Remarks) -> dict:
             "colour": colour_of(o["organ"]),
             "dose": with_u(o["dose_gy"], o["dose_gy_u"]),
             "per_gbq": like_u(o["dose_gy_per_gbq"], _per_gbq_u(o["dose_gy"], o["dose_gy_u"], o["dose_gy_per_gbq"])),
-            "bar": round(100 * o["dose_gy"] / top, 1),
+            "bar": round(100 * (o["dose_gy"] or 0.0) / top, 1),
         }
         for o in organs
     ]

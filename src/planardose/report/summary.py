@@ -91,9 +91,14 @@ def _cycles(run: Run, patient: str) -> dict[str, dict]:
 
 
 def _organs(used: pd.DataFrame, administered_gbq: float) -> list[dict]:
-    """Dose of each organ over all cycles; uncertainties add fully, since cycles share calibration and mass."""
+    """Dose of each organ over all cycles; uncertainties add fully, since cycles share calibration and mass.
+
+    An organ without a dose in one of the cycles, which the images do not show, has none.
+    """
     found = []
     for organ, group in used.groupby("organ", sort=False):
+        if group.cycle.nunique() < used.cycle.nunique():
+            continue
         u = group.dose_gy_u.sum(skipna=False)
         found.append(
             {

@@ -74,7 +74,7 @@ def _photons(run: Run, patient: str, model: PatientModel, nuclide: Nuclide, kine
 def _organ_doses(
     run: Run, patient: str, model: PatientModel, nuclide: Nuclide, kinetics: pd.DataFrame, photons: OrganPhotons
 ) -> pd.DataFrame:
-    """One row per organ, method and cycle; activity out of the CT has no mass and no row."""
+    """One row per organ, method and cycle; none for activity out of the CT, and for organs that no image shows."""
     volumes, masses = model.volumes_ml(), model.masses_g()
     administered = {run.cohort.cycle_of(r): r.administered_mbq / 1000 for r in run.cohort.rows_of(patient)}
     labels = read_grid(run.need("labels", "segment", patient=patient))
@@ -82,7 +82,7 @@ def _organ_doses(
     records = []
     for row, photon in zip(kinetics.itertuples(), by_photons.itertuples(), strict=True):
         n = model.organs.index(row.organ)
-        if row.organ == OUTSIDE_CT or masses[n] <= 0:
+        if row.organ == OUTSIDE_CT or masses[n] <= 0 or row.points == 0:
             continue
         electrons = float(mean_dose_gy(row.tia_mbq_h, masses[n], nuclide))
         per_mbq_h = joule_per_mbq_h(nuclide) / (masses[n] / 1000) + photon.own_per_mbq_h
@@ -118,7 +118,7 @@ def _photon_doses(kinetics: pd.DataFrame, model: PatientModel, photons: OrganPho
     own, found = np.diagonal(gy), []
     for _, rows in kinetics.groupby(["method", "cycle"], sort=False):
         at = [model.organs.index(organ) for organ in rows.organ]
-        tia, u = rows.tia_mbq_h.to_numpy(), rows.tia_mbq_h_u.fillna(0.0).to_numpy()
+        tia, u = (rows[c].fillna(0.0).to_numpy() for c in ("tia_mbq_h", "tia_mbq_h_u"))
         part = pd.DataFrame(
             {
                 "gy": (tia @ gy[at])[at],

@@ -1,5 +1,6 @@
 """Organ activities and gates of a patient's time points, grouped by injection: read by kinetics and report."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from planardose.dose.time_activity import TimeActivity
 from planardose.errors import InputError
 from planardose.io.planar_file import load_pair
+from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.run import Run
 from planardose.steps.result_table import read_rows
 from planardose.units import hours_between
@@ -19,7 +21,8 @@ OWN = "activity_mbq_u_own"
 class CyclePoints:
     """The time points of one cycle, in time order: names, hours after injection, organ tables.
 
-    `split_by_mbq_ml` holds per time point the concentrations by which shared voxels were split.
+    `split_by_mbq_ml` holds per time point the concentrations by which shared voxels were split, `share_in_images`
+    organ -> share of its counts that the images show, where that is not all of it.
     """
 
     cycle: int
@@ -28,15 +31,22 @@ class CyclePoints:
     hours: np.ndarray
     tables: tuple[pd.DataFrame, ...]
     split_by_mbq_ml: tuple[dict[str, float], ...]
+    share_in_images: tuple[dict[str, float], ...]
+
+    def measured(self, organ: str) -> np.ndarray:
+        """(n,) bool: time points whose images show the organ, or enough of it; the others measured nothing of it."""
+        return np.array([s.get(organ, 1.0) > LEAST_IN_SIGHT for s in self.share_in_images])
 
     def series(self, organ: str, method: str) -> TimeActivity | None:
-        """Time-activity of an organ by a method; None where a time point lacks it."""
+        """Time-activity of an organ by a method where it was measured; None where it never was, or a table lacks it."""
         rows = [t[(t.organ == organ) & (t.method == method)] for t in self.tables]
-        if any(len(r) != 1 for r in rows):
+        there = self.measured(organ)
+        if any(len(r) != 1 for r in rows) or not there.any():
             return None
+        rows = list(itertools.compress(rows, there))
         mbq, u = (np.array([r[c].iloc[0] for r in rows], dtype=np.float64) for c in ("activity_mbq", "activity_mbq_u"))
         own = np.array([r[OWN].iloc[0] for r in rows], dtype=np.float64) if self.separated else u
-        return TimeActivity(self.hours, mbq, u, np.sqrt(np.maximum(u**2 - own**2, 0.0)))
+        return TimeActivity(self.hours[there], mbq, u, np.sqrt(np.maximum(u**2 - own**2, 0.0)))
 
     @property
     def separated(self) -> bool:
@@ -73,14 +83,14 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
                 "a time after injected_at",
                 "correct injected_at or acquired_at in the sheet",
             )
-        split = run.told("organs", "reconstruct", **keys)["split_by_mbq_ml"]
-        points.append((hours, row.timepoint, table, split))
-    if len({frozenset(zip(t.organ, t.method, strict=True)) for _, _, t, _ in points}) > 1:
-        told = f"{patient} cycle {cycle} organs"
-        raise InputError(told, "time points with other rows than the others", "the same organs and methods at all",
+        told = run.told("organs", "reconstruct", **keys)
+        points.append((hours, row.timepoint, table, told["split_by_mbq_ml"], told["share_in_images"]))
+    if len({frozenset(zip(t.organ, t.method, strict=True)) for _, _, t, *_ in points}) > 1:
+        where = f"{patient} cycle {cycle} organs"
+        raise InputError(where, "time points with other rows than the others", "the same organs and methods at all",
                          "run 'planardose reconstruct' again for all time points of the patient")  # fmt: skip
     points.sort(key=lambda p: p[0])
-    hours, names, tables, split = zip(*points, strict=True)
+    hours, names, tables, split, shares = zip(*points, strict=True)
     if len(set(hours)) < len(hours):
         raise InputError(
             f"{patient} cycle {cycle}",
@@ -88,4 +98,4 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
             "different times",
             "remove the duplicate row or correct acquired_at",
         )
-    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, split)
+    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, split, shares)

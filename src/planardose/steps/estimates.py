@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from planardose.library import load_nuclide
+from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import mu_per_mm
 from planardose.recon import consistency, gate
@@ -14,7 +15,7 @@ from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import with_totals
 from planardose.recon.placement import Placement
-from planardose.recon.qplanar import OrganFit, qplanar, with_modelled_scatter
+from planardose.recon.qplanar import LEAST_IN_SIGHT, OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting
 from planardose.recon.texture_error import texture_spread
 from planardose.recon.uncertainty import Uncertainty, fit_terms, standard_uncertainty
@@ -23,6 +24,7 @@ from planardose.steps.prior_use import fitted_sources
 from planardose.units import rounded
 
 FALLBACK = "qplanar_mlem"
+WHOLE_ORGAN = 0.95  # of an organ's counts: it lies in the images
 # Networks tell where in an organ the activity sits, the likelihood how much there is: their maps get the organ totals
 # of `FALLBACK`, and with them that method's calibrated intervals (figures: benchmarks/README.md).
 #
@@ -125,11 +127,14 @@ class Estimates:
         """Of the organ rows (O,) MBq of a method.
 
         A network's error on the patient's virtual acquisitions counts with the weight that ``data/uncertainty.yaml``
-        gives it: none where factors are another method's.
+        gives it: none where factors are another method's. Of an organ that the images do not show nothing is known.
         """
         known = self.relative_u if method == "unet" else {}
         virtual = np.array([known.get(o, 0.0) for o in self.model.organs])
-        return standard_uncertainty(method, self.model, rows, self.terms, virtual, self.setting.calibration_u)
+        u = standard_uncertainty(method, self.model, rows, self.terms, virtual, self.setting.calibration_u)
+        cut = self.cut()
+        hidden = [cut.get(o, 1.0) <= LEAST_IN_SIGHT for o in self.model.organs]
+        return Uncertainty(*(np.where(hidden, np.nan, x) for x in (u.total_mbq, u.own_mbq)))
 
     def conjugate_rows(self) -> np.ndarray:
         """(O,) MBq of the conjugate view; without a scatter window the scatter is the one modelled for QPlanar."""
@@ -148,6 +153,11 @@ class Estimates:
         total, of_body = self.setting.responses.total, self.setting.of_body
         seen, all_of_it = ((total * cells).sum(axis=(1, 2, 3)) for cells in (self.measured.of_body, of_body))
         return np.divide(seen, all_of_it, out=np.ones(len(total)), where=all_of_it > 0)
+
+    def cut(self) -> dict[str, float]:
+        """Organ of the CT -> share of its counts in the images, where they do not show it whole."""
+        shares = zip(self.model.organs, self.shares_in_images().tolist(), strict=True)
+        return {o: rounded(share) for o, share in shares if share < WHOLE_ORGAN and o != OUTSIDE_CT}
 
     def expected(self, activity: np.ndarray) -> np.ndarray:
         """(2, I, K) float64 photopeak counts that a map should give: primaries and scatter."""

@@ -12,6 +12,7 @@ from planardose.image import Grid, Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
+from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.run import Run
 from planardose.steps.result_table import read_rows
 from planardose.steps.scores import SSIM_SETTINGS, collected, map_scores
@@ -80,9 +81,10 @@ def evaluate(run: Run, truth: Path) -> pd.DataFrame:
     -------
     DataFrame
         One row per measure: median and 95th percentile of the relative errors of organ activity and dose by group of
-        organs, share of 68 and 95 % intervals that hold the truth, lesion recovery (mean estimate over mean truth)
-        of known and hidden lesions, MAE, NRMSE, SSIM (`planardose.steps.scores`); beside the methods the network with
-        zero output, a uniform body and an all-zero image. NaN where there is nothing to compare.
+        organs (without those that the images do not show), share of 68 and 95 % intervals that hold the truth, lesion
+        recovery (mean estimate over mean truth) of known and hidden lesions, MAE, NRMSE, SSIM
+        (`planardose.steps.scores`); beside the methods the network with zero output, a uniform body and an all-zero
+        image. NaN where there is nothing to compare.
 
     Raises
     ------
@@ -151,11 +153,12 @@ def organ_truth(
 
 def _timepoint_records(run: Run, patient: str, timepoint: str, anatomy: TrueAnatomy, source: Path) -> list[tuple]:
     organs = read_rows(run, "organs", "reconstruct", patient=patient, timepoint=timepoint)
+    shown = run.told("organs", "reconstruct", patient=patient, timepoint=timepoint)["share_in_images"]
     truth, bq_ml = organ_truth(run, patient, timepoint, anatomy, source, set(organs.organ))
     records = [
         (patient, timepoint, r.method, "activity_mbq", r.organ, r.activity_mbq, truth[r.organ], r.activity_mbq_u)
         for r in organs.itertuples()
-        if truth.get(r.organ, 0.0) > 0
+        if truth.get(r.organ, 0.0) > 0 and shown.get(r.organ, 1.0) > LEAST_IN_SIGHT
     ]
     known = {o for o in organs.organ if is_lesion(o)}
     paths = {m: run.path("map", patient=patient, timepoint=timepoint, method=m) for m in dict.fromkeys(organs.method)}
@@ -204,11 +207,13 @@ def _dose_records(run: Run, patient: str, source: Path) -> list[tuple]:
         return []
     truth = pd.read_csv(source).set_index("organ").dose_gy
     doses = read_rows(run, "organ_doses", "absorbed-dose", patient=patient).groupby(["organ", "method"], sort=False)
-    summed = doses.agg(dose_gy=("dose_gy", "sum"), u=("dose_gy_u", lambda u: u.sum(skipna=False))).reset_index()
+    summed = doses.agg(
+        dose_gy=("dose_gy", "sum"), u=("dose_gy_u", lambda u: u.sum(skipna=False)), cycles=("cycle", "nunique")
+    ).reset_index()
     return [
         (patient, "", r.method, "dose_gy", r.organ, r.dose_gy, truth[r.organ], r.u)
         for r in summed.itertuples()
-        if truth.get(r.organ, 0.0) > 0
+        if truth.get(r.organ, 0.0) > 0 and r.cycles == summed.cycles.max()
     ]
 
 

@@ -2,11 +2,12 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from planardose.dose.kinetics import Curve, fit_curve, integral_weights
+from planardose.dose.kinetics import Curve, fit_curve, integral_weights, no_curve
 from planardose.dose.method_choice import common_method
 from planardose.dose.residue import flagged
 from planardose.dose.tia_map import integrate_maps
@@ -71,9 +72,17 @@ def fit_kinetics(run: Run, patient: str) -> None:
 
 def _fit_cycle(points: CyclePoints, half_life_h: float) -> dict[tuple[str, str], Curve]:
     """(organ, method) -> curve, in the order of the first time point's table."""
-    keys = points.tables[0][["organ", "method"]].itertuples(index=False, name=None)
-    series = {key: points.series(*key) for key in keys}
-    return {key: fit_curve(s, half_life_h, points.administered_mbq) for key, s in series.items() if s is not None}
+    found = {}
+    for organ, method in points.tables[0][["organ", "method"]].itertuples(index=False, name=None):
+        series, measured = points.series(organ, method), points.measured(organ)
+        if not measured.any():
+            found[organ, method] = no_curve()
+        elif series is not None:
+            curve = fit_curve(series, half_life_h, points.administered_mbq)
+            shares = [s.get(organ, 1.0) for s in itertools.compress(points.share_in_images, measured)]
+            told = {"points_not_in_images": not measured.all(), "cut_by_images": min(shares) < 1.0}
+            found[organ, method] = replace(curve, flags=(*curve.flags, *(k for k, there in told.items() if there)))
+    return found
 
 
 def _integrate(
@@ -94,8 +103,8 @@ def _integrate(
         maps.append(volume.data / BQ_PER_MBQ)
     weights = np.zeros((len(model.organs), len(points.names)))
     for n, organ in enumerate(model.organs):
-        if (organ, method) in curves:
-            weights[n] = integral_weights(points.series(organ, method), curves[organ, method])
+        if (organ, method) in curves and points.measured(organ).any():
+            weights[n, points.measured(organ)] = integral_weights(points.series(organ, method), curves[organ, method])
     split = np.array([[s.get(o, 0.0) for o in model.organs] for s in points.split_by_mbq_ml])
     fractions = model.fractions[..., model.ct_slices]
     return integrate_maps(np.stack(maps), fractions, split, weights, model.organs.index(REMAINDER))

@@ -12,7 +12,6 @@ from planardose.image import Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
 from planardose.io.views_file import save_views
-from planardose.organs import OUTSIDE_CT
 from planardose.recon import gate
 from planardose.recon.organ_totals import in_ct
 from planardose.recon.projector import Projector
@@ -27,7 +26,6 @@ log = logging.getLogger(__name__)
 # In the body. 74 right acquisitions of make-demo (seeds 7, 6001) have 0.02 to 0.84, as their reports print ("of the
 # administered, decay-corrected"), and a calibration may be off by a third.
 MOST_OF_INJECTION = 2.0
-WHOLE_ORGAN = 0.95  # of an organ's counts: it lies in the images
 COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u,activity_mbq_u_own"
 
 
@@ -127,14 +125,8 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     _write_gate(run, keys, gates, estimates.consistency(), sources)
 
 
-def _cut(estimates: Estimates) -> dict[str, float]:
-    """Organ of the CT -> share of its counts in the images, where they do not show it whole."""
-    shares = zip(estimates.model.organs, estimates.shares_in_images().tolist(), strict=True)
-    return {o: rounded(share) for o, share in shares if share < WHOLE_ORGAN and o != OUTSIDE_CT}
-
-
 def _warn_of_cut(estimates: Estimates, where: str) -> None:
-    cut = _cut(estimates)
+    cut = estimates.cut()
     hidden = [o for o, share in cut.items() if share <= LEAST_IN_SIGHT]
     part = [o for o in cut if o not in hidden]
     if hidden:
@@ -169,7 +161,7 @@ def _write_organs(run: Run, keys: dict, estimates: Estimates, lines: list[str], 
         calibration_relative_u=rounded(setting.calibration_u),
         uncertainty_terms=_terms(estimates),
         conjugate_view_scatter="energy windows" if estimates.has_scatter_window else "modelled",
-        share_in_images=_cut(estimates),
+        share_in_images=estimates.cut(),
         split_by_mbq_ml={o: rounded(c) for o, c in split},
         **({} if estimates.centre_y_mm is None else _views_told(setting, estimates.centre_y_mm)),
     )

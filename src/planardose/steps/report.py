@@ -41,7 +41,7 @@ from planardose.report.text import method_name, number, organ_name, percent, wit
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
 from planardose.steps.report_basis import basis_of, dead_time_loss, scatter_windows
-from planardose.steps.report_marks import MARKS, marked, organs_cut
+from planardose.steps.report_marks import MARKS, marked, organs_cut, with_unmeasured
 from planardose.steps.report_spect import spect_sections
 from planardose.steps.report_views import before_after, views_of
 from planardose.steps.result_table import read_rows
@@ -70,7 +70,7 @@ def report(run: Run, patient: str) -> None:
         ),
         activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
-        doses=marked(doses, organs_cut(labels), kinetics),
+        doses=marked(with_unmeasured(doses, kinetics, model), organs_cut(labels), kinetics),
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), labels),
         facts=(*_facts(run, patient, summary), *_bed(_of(doses, summary), _of(kinetics, summary))),
@@ -237,11 +237,14 @@ def _moves(pose: dict) -> str:
 
 
 def _activities(points: CyclePoints) -> pd.DataFrame:
-    """Organ tables of a cycle as one, with time point and hours."""
+    """Organ tables of a cycle as one, with time point and hours; empty where the images do not show the organ."""
     parts = [
         table.assign(timepoint=name, hours=hours, cycle=points.cycle)
         for name, hours, table in zip(points.names, points.hours, points.tables, strict=True)
     ]
+    for n, part in enumerate(parts):
+        hidden = [not points.measured(o)[n] for o in part.organ]
+        part.loc[hidden, ["activity_mbq", "activity_mbq_u"]] = np.nan
     return pd.concat(parts, ignore_index=True)
 
 

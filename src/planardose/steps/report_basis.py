@@ -13,6 +13,7 @@ from planardose.library import load_camera, load_nuclide
 from planardose.organs import REMAINDER
 from planardose.planar import PlanarPair
 from planardose.recon.acquired import without_dead_time
+from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.report.basis import PARTS, Basis
 from planardose.report.text import is_key, number, organ_name, organ_order, percent
 from planardose.run import Run
@@ -29,6 +30,7 @@ def basis_of(
     facts = [
         ("Outlines", _outlines(run.told("labels", "segment", patient=patient))),
         ("Cut by the CT's end", _listed(sorted(cut, key=organ_order)) or "no organ"),
+        *_in_images(cycles),
         ("Scatter", _scatter(run, patient)),
         ("Dead time", _dead_time(run, patient)),
         ("Energy of a decay", f"{nuclide.electron_kev:g} keV as electrons, {nuclide.photon_kev:g} keV as photons"),
@@ -69,6 +71,25 @@ def _outlines(told: dict) -> str:
 
 def _listed(organs: list[str]) -> str:
     return "; ".join(organ_name(o).lower() for o in organs)
+
+
+def _in_images(cycles: list[CyclePoints]) -> list[tuple[str, str]]:
+    """Which organs the images of some time points do not show whole, and how much of them; nothing where all are."""
+    names = [n for c in cycles for n in c.names]
+    shares = [s for c in cycles for s in c.share_in_images]
+    hidden, cut = [], []
+    for organ in sorted(set().union(*shares), key=organ_order):
+        found = {n: s[organ] for n, s in zip(names, shares, strict=True) if organ in s}
+        unseen = [n for n, share in found.items() if share <= LEAST_IN_SIGHT]
+        part = {n: share for n, share in found.items() if n not in unseen}
+        text = organ_name(organ).lower()
+        if unseen:
+            hidden.append(text + _at(unseen, names))
+        if part:
+            least, most = (percent(f(part.values())) for f in (min, max))
+            cut.append(f"{text} {least if least == most else f'{least} to {most}'}{_at(list(part), names)}")
+    rows = ("Not in the images", hidden), ("Part in the images", cut)
+    return [(label, "; ".join(texts)) for label, texts in rows if texts]
 
 
 def _scatter(run: Run, patient: str) -> str:

@@ -5,6 +5,7 @@ import pandas as pd
 
 from planardose.image import Volume
 from planardose.organs import is_lesion, source_name
+from planardose.patient_model import PatientModel
 
 LEAST_LESION_ML = 2.0  # of benchmarks/uncertainty: the intervals of lesions were counted above it
 CUT, SMALL_LESION, NOT_SEEN = "cut_by_ct", "small_lesion", "not_seen"
@@ -20,6 +21,13 @@ def organs_cut(labels: Volume) -> set[str]:
     affine = labels.grid.ras_from_voxel
     slices = np.moveaxis(labels.data, int(np.argmax(np.abs(affine[2, :3]))), 0)
     return {source_name(int(n)) for n in np.unique(slices[[0, -1]]) if n > 0}
+
+
+def with_unmeasured(doses: pd.DataFrame, kinetics: pd.DataFrame, model: PatientModel) -> pd.DataFrame:
+    """The dose table with an empty row for each organ, method and cycle that no image shows."""
+    size = pd.DataFrame({"organ": model.organs, "volume_ml": model.volumes_ml(), "mass_g": model.masses_g()})
+    hidden = kinetics[kinetics.points == 0][["organ", "method", "cycle", "flags"]].merge(size, on="organ")
+    return pd.concat([doses, hidden], ignore_index=True) if len(hidden) else doses
 
 
 def marked(doses: pd.DataFrame, cut: set[str], kinetics: pd.DataFrame) -> pd.DataFrame:
