@@ -61,6 +61,7 @@ STEP_VERSIONS = {
     "register": 10,
     "reconstruct": 18,
     "compare_spect": 4,
+    "spect_activity": 1,
     "fit_kinetics": 6,
     "absorbed_dose": 4,
     "report": 10,

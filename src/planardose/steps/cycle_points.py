@@ -1,10 +1,12 @@
 """Organ activities and gates of a patient's time points, grouped by injection: read by kinetics and report."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
 
+from planardose.cohort import Row
 from planardose.dose.time_activity import TimeActivity
 from planardose.errors import InputError
 from planardose.io.planar_file import load_pair
@@ -19,7 +21,8 @@ OWN = "activity_mbq_u_own"
 class CyclePoints:
     """The time points of one cycle, in time order: names, hours after injection, organ tables.
 
-    `split_by_mbq_ml` holds per time point the concentrations by which shared voxels were split.
+    `split_by_mbq_ml` holds per time point the concentrations by which shared voxels were split, `not_whole` the organs
+    that it does not tell: a SPECT's, where they reach beyond its field.
     """
 
     cycle: int
@@ -28,15 +31,22 @@ class CyclePoints:
     hours: np.ndarray
     tables: tuple[pd.DataFrame, ...]
     split_by_mbq_ml: tuple[dict[str, float], ...]
+    not_whole: tuple[frozenset[str], ...]
+
+    def told(self, organ: str) -> np.ndarray:
+        """(n,) bool: time points that tell the organ's activity."""
+        return np.array([organ not in missing for missing in self.not_whole])
 
     def series(self, organ: str, method: str) -> TimeActivity | None:
-        """Time-activity of an organ by a method; None where a time point lacks it."""
-        rows = [t[(t.organ == organ) & (t.method == method)] for t in self.tables]
+        """Time-activity of an organ by a method, of the time points that tell it; None where one of them lacks it."""
+        told = self.told(organ)
+        tables = [t for t, chosen in zip(self.tables, told, strict=True) if chosen]
+        rows = [t[(t.organ == organ) & (t.method == method)] for t in tables]
         if any(len(r) != 1 for r in rows):
             return None
         mbq, u = (np.array([r[c].iloc[0] for r in rows], dtype=np.float64) for c in ("activity_mbq", "activity_mbq_u"))
         own = np.array([r[OWN].iloc[0] for r in rows], dtype=np.float64) if self.separated else u
-        return TimeActivity(self.hours, mbq, u, np.sqrt(np.maximum(u**2 - own**2, 0.0)))
+        return TimeActivity(self.hours[told], mbq, u, np.sqrt(np.maximum(u**2 - own**2, 0.0)))
 
     @property
     def separated(self) -> bool:
@@ -44,10 +54,15 @@ class CyclePoints:
         return all(OWN in t for t in self.tables)
 
 
+def made_by(row: Row) -> str:
+    """Command that gives a time point its activity."""
+    return "spect-activity" if row.from_spect else "reconstruct"
+
+
 def read_gates(run: Run, patient: str) -> dict[str, dict]:
     """Time point -> verdict of its re-projection gate."""
     return {
-        r.timepoint: run.content("gate", "reconstruct", patient=patient, timepoint=r.timepoint)
+        r.timepoint: run.content("gate", made_by(r), patient=patient, timepoint=r.timepoint)
         for r in run.cohort.rows_of(patient)
     }
 
@@ -58,14 +73,21 @@ def read_cycles(run: Run, patient: str) -> list[CyclePoints]:
     return [_read_cycle(run, patient, n) for n in sorted({run.cohort.cycle_of(r) for r in rows})]
 
 
+def mid_time(run: Run, row: Row) -> datetime:
+    """To which a time point's activities refer."""
+    keys = {"patient": row.patient, "timepoint": row.timepoint}
+    if row.from_spect:
+        return datetime.fromisoformat(run.told("organs", made_by(row), **keys)["at"])
+    return load_pair(run.need("planar", "import-planar", **keys)).mid_time
+
+
 def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
     rows = [r for r in run.cohort.rows_of(patient) if run.cohort.cycle_of(r) == cycle]
     points = []
     for row in rows:
         keys = {"patient": patient, "timepoint": row.timepoint}
-        table = read_rows(run, "organs", "reconstruct", **keys)
-        pair = load_pair(run.need("planar", "import-planar", **keys))
-        hours = hours_between(row.injected_at, pair.mid_time)
+        table = read_rows(run, "organs", made_by(row), **keys)
+        hours = hours_between(row.injected_at, mid_time(run, row))
         if hours <= 0:
             raise InputError(
                 f"{row.where} acquired_at",
@@ -73,14 +95,15 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
                 "a time after injected_at",
                 "correct injected_at or acquired_at in the sheet",
             )
-        split = run.told("organs", "reconstruct", **keys)["split_by_mbq_ml"]
-        points.append((hours, row.timepoint, table, split))
-    if len({frozenset(zip(t.organ, t.method, strict=True)) for _, _, t, _ in points}) > 1:
+        told = run.told("organs", made_by(row), **keys)
+        not_whole = frozenset(told["share_in_field"] if row.from_spect else ())
+        points.append((hours, row.timepoint, table, told["split_by_mbq_ml"], not_whole))
+    if len({frozenset(zip(p[2].organ, p[2].method, strict=True)) for p in points}) > 1:
         told = f"{patient} cycle {cycle} organs"
         raise InputError(told, "time points with other rows than the others", "the same organs and methods at all",
                          "run 'planardose reconstruct' again for all time points of the patient")  # fmt: skip
     points.sort(key=lambda p: p[0])
-    hours, names, tables, split = zip(*points, strict=True)
+    hours, names, tables, split, not_whole = zip(*points, strict=True)
     if len(set(hours)) < len(hours):
         raise InputError(
             f"{patient} cycle {cycle}",
@@ -88,4 +111,4 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
             "different times",
             "remove the duplicate row or correct acquired_at",
         )
-    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, split)
+    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, split, not_whole)

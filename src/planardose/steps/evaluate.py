@@ -13,6 +13,7 @@ from planardose.io.files import atomic
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
 from planardose.run import Run
+from planardose.steps.cycle_points import made_by
 from planardose.steps.result_table import read_rows
 from planardose.steps.scores import SSIM_SETTINGS, collected, map_scores
 from planardose.units import BQ_PER_MBQ
@@ -150,13 +151,18 @@ def organ_truth(
 
 
 def _timepoint_records(run: Run, patient: str, timepoint: str, anatomy: TrueAnatomy, source: Path) -> list[tuple]:
-    organs = read_rows(run, "organs", "reconstruct", patient=patient, timepoint=timepoint)
+    row = run.cohort.row(patient, timepoint)
+    organs = read_rows(run, "organs", made_by(row), patient=patient, timepoint=timepoint)
     truth, bq_ml = organ_truth(run, patient, timepoint, anatomy, source, set(organs.organ))
     records = [
         (patient, timepoint, r.method, "activity_mbq", r.organ, r.activity_mbq, truth[r.organ], r.activity_mbq_u)
         for r in organs.itertuples()
         if truth.get(r.organ, 0.0) > 0
     ]
+    if row.from_spect:  # of its field alone: the map is no method's, and organs beyond it are not told
+        keys = {"patient": patient, "timepoint": timepoint}
+        beyond = run.told("organs", made_by(row), **keys)["share_in_field"]
+        return [r for r in records if r[4] not in beyond]
     known = {o for o in organs.organ if is_lesion(o)}
     paths = {m: run.path("map", patient=patient, timepoint=timepoint, method=m) for m in dict.fromkeys(organs.method)}
     maps = {
