@@ -29,6 +29,10 @@ except InputError as fault:
 sys.argv = [word.replace(PLAN.config.cohort, "SHEET") for word in sys.argv]
 
 
+OF_IMAGES = ("planar", "registration", "registration_views", "views", "prior_decision")
+FROM_SPECT = [row for row in PLAN.cohort.rows if row.from_spect]
+
+
 wildcard_constraints:
     patient="|".join(PLAN.cohort.patients),
     timepoint="|".join(PLAN.timepoints),
@@ -72,12 +76,18 @@ def mark(step):
 
 
 def per_timepoint(*keys):
-    """Input function: these outputs for every time point of the patient."""
+    """Input function: these outputs for every time point of the patient that has them."""
     return lambda wildcards: [
         PLAN.path(key).format(patient=wildcards.patient, timepoint=row.timepoint)
         for key in keys
         for row in PLAN.cohort.rows_of(wildcards.patient)
+        if not (row.from_spect and key in OF_IMAGES)
     ]
+
+
+def timepoints_of(rows):
+    """Constraint of a time point's name below recon/: only these rows', patient by patient."""
+    return "|".join(f"(?<=/{row.patient}/recon/){row.timepoint}" for row in rows)
 
 
 def prior_of(wildcards):

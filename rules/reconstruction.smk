@@ -50,6 +50,8 @@ rule reconstruct:
         prior=PLAN.path("prior_decision"),
         maps=maps_of(),
         maps_u=maps_u_of(),
+    wildcard_constraints:
+        timepoint=timepoints_of(row for row in PLAN.cohort.rows if not row.from_spect),
     log:
         log_of("reconstruct_{timepoint}"),
     benchmark:
@@ -86,3 +88,29 @@ rule compare_spect:
         mark=mark("compare_spect"),
     shell:
         patient_command("compare-spect", "--timepoint {wildcards.timepoint}")
+
+
+# Instead of the planar chain, where a time point has a SPECT alone.
+if FROM_SPECT:
+
+    rule spect_activity:
+        input:
+            ct=PLAN.path("ct"),
+            model=PLAN.path("model"),
+        output:
+            organs=PLAN.path("organs"),
+            gate=PLAN.path("gate"),
+            maps=maps_of(),
+        wildcard_constraints:
+            timepoint=timepoints_of(FROM_SPECT),
+        log:
+            log_of("spect_activity_{timepoint}"),
+        benchmark:
+            benchmark_of("spect_activity_{timepoint}")
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            mark=mark("spect_activity"),
+        shell:
+            patient_command("spect-activity", "--timepoint {wildcards.timepoint}")

@@ -30,6 +30,7 @@ COMMANDS = {
     "register",
     "reconstruct",
     "compare-spect",
+    "spect-activity",
     "fit-kinetics",
     "absorbed-dose",
     "report",

@@ -114,7 +114,10 @@ def test_a_fault_is_one_line_with_row_and_column(sheet, changes, words):
 
 
 def test_planar_may_be_empty_where_there_is_spect(sheet):
-    assert "planar" not in load_cohort(sheet({"planar": "", "spect": "SECRET/spect"})).rows[0].paths
+    rows = load_cohort(sheet({"planar": "", "spect": "SECRET/spect"}, {"timepoint": "t96"})).rows
+    assert [r.from_spect for r in rows] == [True, False]
+    with pytest.raises(InputError, match=r"P01 t24 planar: .* one time point of each injection"):
+        load_cohort(sheet({"planar": "", "spect": "SECRET/spect"}))
 
 
 @pytest.mark.parametrize("content", [b"", b"patient\ttimepoint\n", b"\xff\xfe\x00", b"patient,timepoint\nP01,t4\n"])

@@ -66,6 +66,7 @@ STEPS = {  # in the order of the chain: what one job of the step covers, and wha
     "register": (TIMEPOINT, "Lay the planar images of a time point on the CT."),
     "reconstruct": (TIMEPOINT, "Make 3D activity with every method of the config."),
     "compare_spect": (TIMEPOINT, "Compare the maps of a time point with the patient's SPECT."),
+    "spect_activity": (TIMEPOINT, "Take a time point's activity from its SPECT, where there are no planar images."),
     "fit_kinetics": (PATIENT, "Fit organs and voxels over the time points."),
     "absorbed_dose": (PATIENT, "Compute absorbed dose of voxels and organs."),
     "report": (PATIENT, "Write the patient's report and summary."),

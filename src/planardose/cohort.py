@@ -52,6 +52,11 @@ class Row:
         return {"planar", "spect"} <= set(self.paths)
 
     @property
+    def from_spect(self) -> bool:
+        """Whether its activity comes from a SPECT: there are no planar images."""
+        return "planar" not in self.paths
+
+    @property
     def where(self) -> str:
         """Patient and time point, as faults name the row."""
         return f"{self.patient} {self.timepoint}"
@@ -76,8 +81,11 @@ class Cohort:
         return found
 
     def first_row(self, patient: str) -> Row:
-        """Row of the first injection: the steps before the planar images look at no other."""
-        return min(self.rows_of(patient), key=lambda r: r.injected_at)
+        """Row of the first injection: the steps before the planar images look at no other.
+
+        One with planar images, as its camera is theirs.
+        """
+        return min(self.rows_of(patient), key=lambda r: (r.from_spect, r.injected_at))
 
     def has_prior(self, patient: str) -> bool:
         """Whether the sheet names a prior image of the patient."""

@@ -10,8 +10,8 @@ SECTIONS = {
     ),
     "Steps, in the order in which Snakemake calls them": (
         "import-ct", "segment", "import-prior", "sample-uptake", "project", "train", "reinforce", "train-diffusion",
-        "import-planar", "register", "reconstruct", "compare-spect", "fit-kinetics", "absorbed-dose", "report",
-        "report-cohort",
+        "import-planar", "register", "reconstruct", "compare-spect", "spect-activity", "fit-kinetics",
+        "absorbed-dose", "report", "report-cohort",
     ),
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ OUTPUT = {  # key of `paths.TEMPLATES` of the output that a finished job leaves
     "register": "registration",
     "reconstruct": "organs",
     "compare_spect": "spect",
+    "spect_activity": "organs",
     "fit_kinetics": "kinetics",
     "absorbed_dose": "organ_doses",
     "report": "summary",
@@ -57,7 +58,7 @@ def jobs_of(config: Config, cohort: Cohort, patient: str) -> tuple[Job, ...]:
     jobs += [Job("reinforce", patient)] * (config.needs_training and config.reinforce.steps > 0)
     jobs += [Job("train_diffusion", patient)] * ("diffusion" in config.methods)
     for row in rows:
-        steps = ["import_planar", "register", "reconstruct"]
+        steps = ["spect_activity"] if row.from_spect else ["import_planar", "register", "reconstruct"]
         steps += ["compare_spect"] * row.is_compared
         jobs += [Job(step, patient, row.timepoint) for step in steps]
     return (*jobs, *(Job(step, patient) for step in ("fit_kinetics", "absorbed_dose", "report")))

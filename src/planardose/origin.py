@@ -16,7 +16,7 @@ from planardose.paths import TEMPLATES
 from planardose.sidecar import read_object, read_sidecar
 
 MEMORY = Path(".snakemake/metadata")  # of the working folder
-WITH_INPUTS = ("ct", "labels", "planar", "prior")  # outputs whose sidecars hold the hashes of the sheet's files
+WITH_INPUTS = ("ct", "labels", "planar", "organs", "prior")  # outputs whose sidecars hold hashes of the sheet's files
 DO = "choose another results folder, or delete the patient's folder there to compute it anew"
 
 

@@ -194,6 +194,20 @@ def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:
             raise InputError(f"{r.where} timepoint", "stands twice", "each time point once per patient")
         seen.add(r.timepoint)
     _check_injections(rows)
+    _check_planar(rows)
+
+
+def _check_planar(rows: list[Row]) -> None:
+    """Refuse a cycle of SPECTs alone: beyond their field, and for the network, there would be nothing."""
+    for injected in sorted({r.injected_at for r in rows}):
+        cycle = [r for r in rows if r.injected_at == injected]
+        if all(r.from_spect for r in cycle):
+            raise InputError(
+                f"{cycle[0].where} planar",
+                "empty cell, as on every row of this injection",
+                "planar images at one time point of each injection at least",
+                "add them, or leave out the rows of this injection",
+            )
 
 
 def _check_injections(rows: list[Row]) -> None:

@@ -103,6 +103,13 @@ DEPENDS = {
         cells=(*INJECTION, "spect_bqml_per_count", "spect_at", "calibration_cps_per_mbq"),
         catalogues=IMAGING,
     ),
+    "spect_activity": Depends(
+        config=("methods", "dose_method", "spect"),
+        hand=("same_patient",),
+        files=("spect", "spect_ct"),
+        cells=(*INJECTION, "utc_offset", "spect_bqml_per_count", "spect_at"),
+        catalogues=("nuclides",),
+    ),
     "fit_kinetics": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "absorbed_dose": Depends(config=("seed", "dose"), cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "report": Depends(

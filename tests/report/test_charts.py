@@ -8,7 +8,7 @@ from planardose.report.charts import _curve_row
 
 def test_an_organ_in_which_nothing_was_found_is_shown_by_its_uncertainty():
     """What an iterative method leaves of an empty organ (1e-6 MBq) is far below what could be there (0.1 MBq)."""
-    points = pd.DataFrame({"organ": "adrenal_gland_left", "hours": [4.0, 24.0], "cycle": 1})
+    points = pd.DataFrame({"organ": "adrenal_gland_left", "hours": [4.0, 24.0], "cycle": 1, "spect": False})
     activities = pd.concat([
         points.assign(method="qplanar_mlem", activity_mbq=[5e-6, 4e-6], activity_mbq_u=[0.13, 0.07]),
         points.assign(method="mlem", activity_mbq=[9e-6, 1e-5], activity_mbq_u=np.nan),

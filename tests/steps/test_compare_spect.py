@@ -170,7 +170,6 @@ def test_what_cannot_be_is_refused_and_check_reads_the_files(run, made):
         ({"spect_bqml_per_count": "12500"}, "times what is left of the injection"),
         ({"spect": "in/ct"}, "no PET or SPECT"),
         ({"spect": "in/nothing"}, "no such file"),
-        ({"planar": ""}, "a SPECT alone is not supported"),
     ):
         faults = check(run_of(made, "bad", **cells))
         assert len(faults) == 1 and words in faults[0], faults

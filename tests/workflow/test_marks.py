@@ -26,7 +26,7 @@ HEADER = [
     "segmentation",
 ]
 STEPS = tuple(s for s in STEP_VERSIONS if s != "report_cohort")
-PER_TIMEPOINT = ("import_planar", "register", "reconstruct", "compare_spect")
+PER_TIMEPOINT = ("import_planar", "register", "reconstruct", "compare_spect", "spect_activity")
 SEES_ALL_ROWS = {"fit_kinetics", "absorbed_dose", "report"}
 
 
@@ -206,7 +206,7 @@ ANALYTIC = {"project", "train", "reinforce", "train_diffusion", "register", "rec
         ({"reinforce": {"steps": 5}}, {"reinforce", "reconstruct"}),
         ({"reinforce": {"learning_rate": 1e-5}}, {"reinforce"}),
         ({"registration": {"max_shift_mm": 10}}, {"register"}),
-        ({"spect": {"fwhm_mm": 12}}, {"compare_spect"}),
+        ({"spect": {"fwhm_mm": 12}}, {"compare_spect", "spect_activity"}),
         ({"grid_mm": 12}, {"segment"}),
     ],
 )

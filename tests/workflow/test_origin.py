@@ -11,18 +11,19 @@ from planardose.io.files import sha256_of
 from planardose.origin import MEMORY, check_origin
 from planardose.sheet import load_cohort
 
-HEADER = "patient timepoint ct planar nuclide tracer camera injected_mbq injected_at"
-ROW = "P01 t24 ct.nii.gz t24.npz Lu-177 177Lu-PSMA-617 siemens_symbia_melp {mbq} 2026-03-02T09:30:00"
+HEADER = "patient timepoint ct planar nuclide tracer camera injected_mbq injected_at spect"
+ROW = "P01 {t} ct.nii.gz {planar} Lu-177 177Lu-PSMA-617 siemens_symbia_melp {mbq} 2026-03-02T09:30:00 {spect}"
 
 
 @pytest.fixture
 def made(tmp_path: Path):
     """Inputs of one patient, and what its results tell of them."""
-    for name in ("ct.nii.gz", "t24.npz"):
+    for name in ("ct.nii.gz", "t24.npz", "t48.dcm"):
         (tmp_path / name).write_text(f"content of {name}")
     results = tmp_path / "results"
     for output, column, name in (
         ("anatomy/ct.nii.gz", "ct", "ct.nii.gz"), ("planar/t24.npz", "planar", "t24.npz"),
+        ("recon/t48_organs.csv", "spect", "t48.dcm"),
     ):  # fmt: skip
         path = results / "P01" / f"{output}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,8 @@ def made(tmp_path: Path):
 
 
 def cohort(folder: Path, mbq: str = "7400"):
-    lines = [HEADER, ROW.format(mbq=mbq)]
+    rows = ({"t": "t24", "planar": "t24.npz", "spect": ""}, {"t": "t48", "planar": "", "spect": "t48.dcm"})
+    lines = [HEADER, *(ROW.format(mbq=mbq, **row) for row in rows)]
     (folder / "cohort.tsv").write_text("\n".join("\t".join(line.split(" ")) for line in lines) + "\n")
     return load_cohort(folder / "cohort.tsv")
 
@@ -51,11 +53,11 @@ def test_results_of_the_same_inputs_are_taken(made):
     check_origin(cohort(made), str(made / "nothing yet"), made)
 
 
-@pytest.mark.parametrize("name", ["ct.nii.gz", "t24.npz"])
+@pytest.mark.parametrize("name", ["ct.nii.gz", "t24.npz", "t48.dcm"])
 def test_results_of_other_files_are_refused_unless_snakemake_remembers_them(made, name: str):
     (made / name).write_text("another patient's")
     results = str(made / "results")
-    with pytest.raises(InputError, match=r"P01 (ct|planar): the results folder holds results of another (ct|planar)"):
+    with pytest.raises(InputError, match=r"P01 (ct|planar|spect): the results folder holds results of another \w+"):
         check_origin(cohort(made), results, made)
     remember(made, f"{results}/P012/anatomy/ct.nii.gz")
     with pytest.raises(InputError, match="P01 "):

@@ -32,6 +32,25 @@ def test_the_plan_counts_the_jobs_that_snakemake_counts(write_sheet, workflow, t
     assert ours == theirs and f"jobs: {sum(theirs.values())} " in line
 
 
+@pytest.mark.parametrize("config", [{}, {"methods": ["qplanar_mlem", "diffusion"]}])
+def test_a_time_point_with_a_spect_alone_has_a_step_of_its_own(write_sheet, workflow, tmp_path, config):
+    """Patient by patient: the other one's time point of the same name has planar images."""
+    sheet = write_sheet(tmp_path, [*ROWS, ("P02", "t4")])
+    header, *lines = [line.split("\t") for line in sheet.read_text().splitlines()]
+    cells = [dict(zip(header, line, strict=True)) | {"spect": "", "spect_at": ""} for line in lines]
+    for row in cells:
+        if (row["patient"], row["timepoint"]) in (("P01", "t24"), ("P02", "t4")):
+            row |= {"planar": "", "spect": "in/spect.nii.gz", "spect_at": "2026-01-06T09:00:00"}
+    sheet.write_text("\n".join("\t".join(r) for r in (cells[0], *(c.values() for c in cells))) + "\n")
+    words = tuple(f"{k}={json.dumps(v)}" for k, v in config.items())
+    theirs = workflow(tmp_path, sheet, configfile=None, config=words).jobs()
+    theirs = {step.replace("_", "-"): n for step, n in theirs.items() if step != "all"}
+    line = next(x for x in plan(run_of(sheet, tmp_path, **config)) if x.startswith("jobs:"))
+    ours = {step: int(n) for step, n in re.findall(r"([a-z-]+) (\d+)", line.split("(")[1])}
+    assert ours == theirs
+    assert [theirs[s] for s in ("spect-activity", "import-planar", "register", "reconstruct")] == [2, 2, 2, 2]
+
+
 def test_the_plan_tells_what_stands_in_the_sheet(write_sheet, tmp_path):
     sheet = write_sheet(tmp_path, ROWS)
     lines = plan(run_of(sheet, tmp_path, patients={"P02": {"t24": {"flip_posterior": True}}}))

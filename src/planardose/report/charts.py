@@ -50,7 +50,7 @@ def curve_rows(activities: pd.DataFrame, kinetics: pd.DataFrame, method: str, na
     Parameters
     ----------
     activities : DataFrame
-        Columns organ, method, cycle, hours, activity_mbq, activity_mbq_u; organs in the order to show.
+        Columns organ, method, cycle, hours, activity_mbq, activity_mbq_u, spect; organs in the order to show.
     kinetics : DataFrame
         The kinetics table.
     method : str
@@ -149,6 +149,8 @@ def _main(of_organ: pd.DataFrame, kinetics: pd.DataFrame, organ: str, method: st
             traces.append(go.Scatter(x=times, y=values, mode="lines", line=line, hoverinfo="skip"))
         bars = {"type": "data", "array": points.activity_mbq_u.fillna(0), "thickness": 1.2, "width": 3, "color": colour}
         mark = {"size": 8, "color": colour, "line": {"width": 1, "color": "white"}}
+        if points.spect.any():
+            mark["symbol"] = ["star" if s else "circle" for s in points.spect]
         traces.append(_points(points, method, name=f"{method_name(method)} with fit", marker=mark, error_y=bars))
     return traces
 

@@ -10,6 +10,12 @@ MAP = (
     "an organ's outline says so. A lesion that no label outlines counts in the organ around it: no uncertainty here "
     "holds that."
 )
+FROM_SPECT = (
+    "The activity at {} is a SPECT's (a star in the curves), the same for every method. What blur moved between organs "
+    "is put back by its resolution and the outlines, each organ taken as evenly filled; its uncertainty holds the "
+    "SPECT's calibration and the blur. Organs that do not lie whole in its field have no activity there, and no gate "
+    "judges it."
+)
 CURVES = (
     "Time-activity curves are mono-exponential from injection to infinity: uptake is taken as complete at "
     "injection, and clearance goes on as between the points. Half-lives are held below the physical one, "
@@ -128,7 +134,9 @@ def limits(summary: dict, kinetics_note: str) -> list[str]:
     several = SEVERAL_CYCLES if len(summary["cycles"]) > 1 else ""
     moment = MOMENT.format(max(0.01, 100 * summary["decay_neglected"]))  # of a static image less: no 8.8e-06 %
     uncertainties = UNCERTAINTIES.format(lesion_mm=summary["config"]["dose"]["lesion_edge_fwhm_mm"])
+    spect = FROM_SPECT.format(", ".join(summary["from_spect"])) if summary.get("from_spect") else ""
     found = (
-        MAP, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, uncertainties, dead_time, moment, kinetics_note, several,
+        MAP, spect, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, uncertainties, dead_time, moment, kinetics_note,
+        several,
     )  # fmt: skip
     return [line for line in found if line]

@@ -33,15 +33,15 @@ GATE_COLOURS = ("#e6f3ea", "#fdf3d8", "#fbdcd8")  # expected, high, beyond the g
 
 @dataclass(frozen=True)
 class TimePointInput:
-    """One acquisition as the page shows it; `facts` are (label, text) pairs, the same labels for all time points."""
+    """One acquisition as the page shows it; `facts` are (label, text) pairs. A SPECT has no planar pictures."""
 
     name: str
     cycle: int
     hours: float
     facts: tuple[tuple[str, str], ...]
     gate: dict = field(repr=False)
-    views_uri: str = field(repr=False)
-    registration_uri: str = field(repr=False)
+    views_uri: str | None = field(repr=False)
+    registration_uri: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class PatientInput:
     points : tuple of TimePointInput
         In time order.
     activities : DataFrame
-        organ, method, cycle, timepoint, hours, activity_mbq, activity_mbq_u, volume_ml.
+        organ, method, cycle, timepoint, hours, activity_mbq, activity_mbq_u, volume_ml, spect (whether a SPECT's).
     kinetics, doses : DataFrame
         The dose step's tables; the page's own marks stand among the doses' flags.
     facts : tuple of (label, text)
@@ -124,8 +124,12 @@ def patient_html(page: PatientInput) -> str:
         "points": [{"name": p.name, "hours": hours(p.hours)} for p in page.points],
         "acquisition": _acquisition(page),
         "by_hand": _by_hand(s),
-        "views": [{"name": p.name, "hours": hours(p.hours), "src": p.views_uri} for p in page.points],
-        "registrations": [{"name": p.name, "hours": hours(p.hours), "src": p.registration_uri} for p in page.points],
+        "views": [{"name": p.name, "hours": hours(p.hours), "src": p.views_uri} for p in page.points if p.views_uri],
+        "registrations": [
+            {"name": p.name, "hours": hours(p.hours), "src": p.registration_uri}
+            for p in page.points
+            if p.registration_uri
+        ],
         **_gate(page),
         "spects": [_spect(x, page.summary["method"]) for x in page.spects],
         "limits": words.limits(s, page.kinetics_note),
@@ -277,15 +281,16 @@ def _activities(page: PatientInput) -> dict:
     others = [m for m in dict.fromkeys(a.method) if m != method]
     return {
         "activities": rows(method),
-        "activity_sums": [number(sums.get(n)) for n in names],
-        "retained": [percent(page.retained[n]) for n in names],
+        "activity_sums": [number(sums.get(n)) if n in page.retained else EMPTY for n in names],
+        "retained": [percent(page.retained.get(n)) for n in names],
         "activity_blocks": [{"name": method_name(m), "rows": rows(m)} for m in others],
     }
 
 
 def _acquisition(page: PatientInput) -> list[tuple[str, list[str]]]:
     """Facts per time point; one cell where all are alike."""
-    rows = [(label, [dict(p.facts)[label] for p in page.points]) for label, _ in page.points[0].facts]
+    labels = dict.fromkeys(label for p in page.points for label, _ in p.facts)
+    rows = [(label, [dict(p.facts).get(label, EMPTY) for p in page.points]) for label in labels]
     return [(label, cells[:1] if len(set(cells)) == 1 else cells) for label, cells in rows]
 
 
@@ -385,6 +390,8 @@ def _gate_cell(gate: dict, method: str) -> dict:
     if verdict is None:
         return {"text": EMPTY, "kind": ""}
     chosen = ", used" if gate["chosen"] == method else ""
+    if "note" in verdict:
+        return {"text": f"{verdict['note']}{chosen}", "kind": ""}
     if verdict["passed"]:
         return {"text": f"{number(verdict['deviance'])}{chosen}", "kind": "good"}
     accepted = ", accepted" if gate.get("accepted") and gate["chosen"] == method else ""

@@ -50,9 +50,10 @@ def patient_summary(
         The dose step's tables.
     **more
         Further entries: energy, hashes, decay_neglected, photons_missing_percent (where the dose lacks them), scale
-        (time point -> measured and computed sensitivity).
+        (time point -> measured and computed sensitivity), from_spect (time points whose activity is a SPECT's).
     """
     rows, cycles = run.cohort.rows_of(patient), _cycles(run, patient)
+    planar = [r for r in rows if not r.from_spect]
     nuclide = load_nuclide(rows[0].nuclide)
     fits, used = kinetics[kinetics.method == choice["method"]], doses[doses.method == choice["method"]]
     return {
@@ -64,12 +65,12 @@ def patient_summary(
         "preferred_method": run.config.map_method,
         "gates": {t: {k: g.get(k) for k in ("chosen", "status", "accepted")} for t, g in gates.items()},
         "message": _message(gates, choice, run.config.map_method),
-        "calibrated": all(r.calibration_cps_per_mbq is not None for r in rows),
+        "calibrated": all(r.calibration_cps_per_mbq is not None for r in planar),
         "cycles": cycles,
         "organs": _organs(used, sum(c["administered_mbq"] for c in cycles.values()) / 1000),
         "tia_mbq_h": float(f"{fits.tia_mbq_h.sum():.8g}"),
         "tia_outside_ct_mbq_h": float(f"{fits[fits.organ == OUTSIDE_CT].tia_mbq_h.sum():.8g}"),
-        "dead_time_corrected": all(load_camera(r.camera).tau_in(nuclide.photopeak) is not None for r in rows),
+        "dead_time_corrected": all(load_camera(r.camera).tau_in(nuclide.photopeak) is not None for r in planar),
         "flags": sorted(set().union(*map(split, fits["flags"]))),
         "dose_model": DOSE_MODEL[run.config.dose.photons > 0],
         "kinetic_model": "mono-exponential",

@@ -39,7 +39,7 @@ def check(run: Run) -> list[str]:
     for patient in run.cohort.patients:
         _check_anatomy(run, patient, faults)
         for row in run.cohort.rows_of(patient):
-            found = _tried(faults, checked_pair, run.config, row)
+            found = None if row.from_spect else _tried(faults, checked_pair, run.config, row)
             if found:
                 first = seen.setdefault(sha256(found.pair.counts.tobytes()).digest(), row.where)
                 if first != row.where:

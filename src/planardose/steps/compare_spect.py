@@ -19,6 +19,7 @@ from planardose.patient_model import PatientModel
 from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid, smoothed
 from planardose.recon.gate import deviance
 from planardose.recon.placement import Placement
+from planardose.recon.rigid import Rigid
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
 from planardose.steps.maps import activity_mbq
@@ -126,7 +127,8 @@ def compare_spect(run: Run, patient: str, timepoint: str) -> None:
     _write(run, keys, compared, [*compared.rows(), *seen], list(paths.values()), {
         "hours_from_planar": rounded(-hours), "decay_factor": rounded(decay), "fwhm_mm": fwhm,
         "fwhm_source": "estimated from the CT's organs" if stated is None else "stated in the config",
-        "registration": _told(rigid), "ssim": SETTINGS, "covered_body_share": rounded(_share(found, setting.model)),
+        "registration": told_place(rigid), "ssim": SETTINGS,
+        "covered_body_share": rounded(_share(found, setting.model)),
         "scale_that_fits_the_planar_counts": factor, "organs_in_field_ml_at_least": LEAST_ML,
     })  # fmt: skip
 
@@ -190,7 +192,8 @@ def _judged(found: OnGrid, model: PatientModel) -> np.ndarray:
     return out
 
 
-def _told(rigid) -> dict | str:
+def told_place(rigid: Rigid | None) -> dict | str:
+    """Where the SPECT lies, for a sidecar."""
     if rigid is None:
         return "none: taken to lie in the frame of ct"
     return {

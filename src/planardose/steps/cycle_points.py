@@ -2,10 +2,12 @@
 
 import itertools
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
 
+from planardose.cohort import Row
 from planardose.dose.time_activity import TimeActivity
 from planardose.errors import InputError
 from planardose.io.planar_file import load_pair
@@ -22,7 +24,8 @@ class CyclePoints:
     """The time points of one cycle, in time order: names, hours after injection, organ tables.
 
     `split_by_mbq_ml` holds per time point the concentrations by which shared voxels were split, `share_in_images`
-    organ -> share of its counts that the images show, where that is not all of it.
+    organ -> share of its counts that planar images show, where that is not all of it, `unmeasured` the organs of which
+    the time point tells nothing: planar images that show too little of them, a SPECT that does not hold them whole.
     """
 
     cycle: int
@@ -32,10 +35,11 @@ class CyclePoints:
     tables: tuple[pd.DataFrame, ...]
     split_by_mbq_ml: tuple[dict[str, float], ...]
     share_in_images: tuple[dict[str, float], ...]
+    unmeasured: tuple[frozenset[str], ...]
 
     def measured(self, organ: str) -> np.ndarray:
-        """(n,) bool: time points whose images show the organ, or enough of it; the others measured nothing of it."""
-        return np.array([s.get(organ, 1.0) > LEAST_IN_SIGHT for s in self.share_in_images])
+        """(n,) bool: time points that tell the organ's activity."""
+        return np.array([organ not in missing for missing in self.unmeasured])
 
     def series(self, organ: str, method: str) -> TimeActivity | None:
         """Time-activity of an organ by a method where it was measured; None where it never was, or a table lacks it."""
@@ -54,10 +58,22 @@ class CyclePoints:
         return all(OWN in t for t in self.tables)
 
 
+def made_by(row: Row) -> str:
+    """Command that gives a time point its activity."""
+    return "spect-activity" if row.from_spect else "reconstruct"
+
+
+def unmeasured(row: Row, told: dict) -> frozenset[str]:
+    """Organs of which a time point tells nothing, by what its organ table's sidecar tells."""
+    if row.from_spect:
+        return frozenset(told["share_in_field"])
+    return frozenset(o for o, share in told["share_in_images"].items() if share <= LEAST_IN_SIGHT)
+
+
 def read_gates(run: Run, patient: str) -> dict[str, dict]:
     """Time point -> verdict of its re-projection gate."""
     return {
-        r.timepoint: run.content("gate", "reconstruct", patient=patient, timepoint=r.timepoint)
+        r.timepoint: run.content("gate", made_by(r), patient=patient, timepoint=r.timepoint)
         for r in run.cohort.rows_of(patient)
     }
 
@@ -68,14 +84,21 @@ def read_cycles(run: Run, patient: str) -> list[CyclePoints]:
     return [_read_cycle(run, patient, n) for n in sorted({run.cohort.cycle_of(r) for r in rows})]
 
 
+def mid_time(run: Run, row: Row) -> datetime:
+    """To which a time point's activities refer."""
+    keys = {"patient": row.patient, "timepoint": row.timepoint}
+    if row.from_spect:
+        return datetime.fromisoformat(run.told("organs", made_by(row), **keys)["at"])
+    return load_pair(run.need("planar", "import-planar", **keys)).mid_time
+
+
 def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
     rows = [r for r in run.cohort.rows_of(patient) if run.cohort.cycle_of(r) == cycle]
     points = []
     for row in rows:
         keys = {"patient": patient, "timepoint": row.timepoint}
-        table = read_rows(run, "organs", "reconstruct", **keys)
-        pair = load_pair(run.need("planar", "import-planar", **keys))
-        hours = hours_between(row.injected_at, pair.mid_time)
+        table = read_rows(run, "organs", made_by(row), **keys)
+        hours = hours_between(row.injected_at, mid_time(run, row))
         if hours <= 0:
             raise InputError(
                 f"{row.where} acquired_at",
@@ -83,14 +106,15 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
                 "a time after injected_at",
                 "correct injected_at or acquired_at in the sheet",
             )
-        told = run.told("organs", "reconstruct", **keys)
-        points.append((hours, row.timepoint, table, told["split_by_mbq_ml"], told["share_in_images"]))
+        told = run.told("organs", made_by(row), **keys)
+        shares = {} if row.from_spect else told["share_in_images"]
+        points.append((hours, row.timepoint, table, told["split_by_mbq_ml"], shares, unmeasured(row, told)))
     if len({frozenset(zip(t.organ, t.method, strict=True)) for _, _, t, *_ in points}) > 1:
         where = f"{patient} cycle {cycle} organs"
         raise InputError(where, "time points with other rows than the others", "the same organs and methods at all",
                          "run 'planardose reconstruct' again for all time points of the patient")  # fmt: skip
     points.sort(key=lambda p: p[0])
-    hours, names, tables, split, shares = zip(*points, strict=True)
+    hours, names, tables, *more = zip(*points, strict=True)
     if len(set(hours)) < len(hours):
         raise InputError(
             f"{patient} cycle {cycle}",
@@ -98,4 +122,4 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
             "different times",
             "remove the duplicate row or correct acquired_at",
         )
-    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, split, shares)
+    return CyclePoints(cycle, rows[0].administered_mbq, names, np.array(hours), tables, *more)

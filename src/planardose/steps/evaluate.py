@@ -12,8 +12,8 @@ from planardose.image import Grid, Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
-from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.run import Run
+from planardose.steps.cycle_points import made_by, unmeasured
 from planardose.steps.result_table import read_rows
 from planardose.steps.scores import SSIM_SETTINGS, collected, map_scores
 from planardose.units import BQ_PER_MBQ
@@ -152,14 +152,17 @@ def organ_truth(
 
 
 def _timepoint_records(run: Run, patient: str, timepoint: str, anatomy: TrueAnatomy, source: Path) -> list[tuple]:
-    organs = read_rows(run, "organs", "reconstruct", patient=patient, timepoint=timepoint)
-    shown = run.told("organs", "reconstruct", patient=patient, timepoint=timepoint)["share_in_images"]
+    row, where = run.cohort.row(patient, timepoint), {"patient": patient, "timepoint": timepoint}
+    organs, told = read_rows(run, "organs", made_by(row), **where), run.told("organs", made_by(row), **where)
+    hidden = unmeasured(row, told)
     truth, bq_ml = organ_truth(run, patient, timepoint, anatomy, source, set(organs.organ))
     records = [
         (patient, timepoint, r.method, "activity_mbq", r.organ, r.activity_mbq, truth[r.organ], r.activity_mbq_u)
         for r in organs.itertuples()
-        if truth.get(r.organ, 0.0) > 0 and shown.get(r.organ, 1.0) > LEAST_IN_SIGHT
+        if truth.get(r.organ, 0.0) > 0 and r.organ not in hidden
     ]
+    if row.from_spect:  # the map is no method's
+        return records
     known = {o for o in organs.organ if is_lesion(o)}
     paths = {m: run.path("map", patient=patient, timepoint=timepoint, method=m) for m in dict.fromkeys(organs.method)}
     maps = {

@@ -18,12 +18,15 @@ from planardose.io.planar_file import load_pair
 from planardose.library import load_nuclide
 from planardose.origin import check_patient
 from planardose.run import Run, Told
+from planardose.steps.cycle_points import made_by
 
 log = logging.getLogger(__name__)
 
 
 def export_dicom(run: Run, patient: str, out: Path, from_ct: bool = False) -> list[str]:
-    """Write the dose of all cycles as RT Dose, and each time point's activity by the summary's method as NM image.
+    """Write the dose of all cycles as RT Dose, and the activity at each time point by the summary's method as NM image.
+
+    A time point with a SPECT alone has none: its activity is the SPECT's.
 
     Parameters
     ----------
@@ -54,6 +57,8 @@ def export_dicom(run: Run, patient: str, out: Path, from_ct: bool = False) -> li
         raise InputError(f"{patient} summary", f"made of the time points {', '.join(points)}",
                          f"those of the sheet: {', '.join(r.timepoint for r in rows)}", "run again")  # fmt: skip
     doses, maps = _sources(run, patient, method, points)
+    from_spect = {r.timepoint for r in rows if r.from_spect}
+    points = [t for t in points if t not in from_spect]
     names = {t: f"{patient}_{t}_activity.dcm" for t in points}
     written = [f"{patient}_dose.dcm", *names.values()]
     _check_folder(out, written)
@@ -92,8 +97,8 @@ def _sources(run: Run, patient: str, method: str, points: list[str]) -> tuple[Pa
     """Dose map and activity maps, which must be those of the summary: each was made from the files before it."""
     dose = run.need("dose", "absorbed-dose", patient=patient)
     tia = run.need("tia", "fit-kinetics", patient=patient)
-    keys = [{"patient": patient, "timepoint": t, "method": method} for t in points]
-    maps = [run.need("map", "reconstruct", **k) for k in keys]
+    rows = [run.cohort.row(patient, t) for t in points]
+    maps = [run.need("map", made_by(r), patient=patient, timepoint=r.timepoint, method=method) for r in rows]
     _check_made_from(run, run.told("summary", "report", patient=patient), [dose])
     _check_made_from(run, run.told("dose", "absorbed-dose", patient=patient), [tia])
     _check_made_from(run, run.told("tia", "fit-kinetics", patient=patient), maps)

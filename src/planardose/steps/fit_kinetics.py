@@ -19,7 +19,7 @@ from planardose.library import load_nuclide
 from planardose.organs import REMAINDER
 from planardose.patient_model import PatientModel
 from planardose.run import Run
-from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
+from planardose.steps.cycle_points import CyclePoints, made_by, read_cycles, read_gates
 from planardose.units import BQ_PER_MBQ, hours_between
 
 COLUMNS = (
@@ -91,14 +91,15 @@ def _integrate(
     """(I, J, K) MBq h/mL of one cycle on the CT part of the grid."""
     maps = []
     for name in points.names:
-        path = run.need("map", "reconstruct", patient=patient, timepoint=name, method=method)
+        step = made_by(run.cohort.row(patient, name))
+        path = run.need("map", step, patient=patient, timepoint=name, method=method)
         volume = read_volume(path, "activity concentration", "Bq/mL", f"{patient} {name} {method} map")
         if not volume.grid.same_as(model.ct_grid):
             raise InputError(
                 f"{patient} {name} {method} map",
                 f"grid {volume.grid.shape} differs from the model's",
                 f"{model.ct_grid.shape}",
-                "run 'planardose reconstruct' again",
+                f"run 'planardose {step}' again",
             )
         maps.append(volume.data / BQ_PER_MBQ)
     weights = np.zeros((len(model.organs), len(points.names)))

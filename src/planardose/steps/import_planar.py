@@ -90,9 +90,9 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     if "planar" not in row.paths:
         raise InputError(
             where,
-            "empty cell: a time point with a SPECT alone is not supported yet",
+            "empty cell: the activity of this time point is its SPECT's",
             "planar images",
-            "give those of this time point, or leave the row out: prior_image and prior_ct take its SPECT and CT",
+            "run 'planardose spect-activity' for it",
         )
     key = f"patients.{row.patient}.{row.timepoint}"
     hand = config.hand(row.patient, row.timepoint)

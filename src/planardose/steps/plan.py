@@ -55,7 +55,10 @@ def _besides(run: Run, patient: str) -> Iterator[str]:
         yield "prior image"
     if spects := sum("spect" in row.paths for row in rows):
         yield f"SPECT x {spects}"
-    if missing := sum(row.calibration_cps_per_mbq is None for row in rows):
-        yield "not calibrated" if missing == len(rows) else f"{missing} not calibrated"
+    planar = [row for row in rows if not row.from_spect]
+    if len(planar) < len(rows):
+        yield f"{len(rows) - len(planar)} from SPECT alone"
+    if missing := sum(row.calibration_cps_per_mbq is None for row in planar):
+        yield "not calibrated" if missing == len(planar) else f"{missing} not calibrated"
     if patient in run.config.patients:
         yield "decisions by hand"

@@ -17,16 +17,15 @@ from planardose.recon.organ_totals import in_ct
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.recon.setting import Setting, load_setting
-from planardose.recon.uncertainty import Uncertainty
 from planardose.run import Run
 from planardose.steps.estimates import FALLBACK, Estimates
+from planardose.steps.organ_table import COLUMNS, organ_lines
 from planardose.units import BQ_PER_MBQ, rounded
 
 log = logging.getLogger(__name__)
 # In the body. 74 right acquisitions of make-demo (seeds 7, 6001) have 0.02 to 0.84, as their reports print ("of the
 # administered, decay-corrected"), and a calibration may be off by a third.
 MOST_OF_INJECTION = 2.0
-COLUMNS = "organ,method,volume_ml,activity_mbq,activity_mbq_u,activity_mbq_u_own"
 
 
 def _device(run: Run) -> str:
@@ -39,18 +38,6 @@ def _device(run: Run) -> str:
     from planardose.learn.device import device_of  # heavy, as all that networks take
 
     return device_of("auto")
-
-
-def _lines(model, method: str, rows: np.ndarray, u: Uncertainty | None = None) -> list[str]:
-    shown = [o for o, organ in enumerate(model.organs) if organ != "outside_ct" or method != "conjugate_view"]
-    columns = [rows, *(np.full((2, len(rows)), np.nan) if u is None else (u.total_mbq, u.own_mbq))]
-    volumes = model.volumes_ml()
-
-    def told(o: int) -> str:
-        values = ("" if np.isnan(c[o]) else f"{c[o]:.8g}" for c in columns)
-        return ",".join([model.organs[o], method, f"{volumes[o]:.8g}", *values])
-
-    return [told(o) for o in shown]
 
 
 def decision(gates: dict[str, gate.Gate], wanted: str, accepted: str | None) -> dict:
@@ -108,12 +95,12 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     lines, views, gates = [COLUMNS], {}, {}
     for method in run.config.methods:
         if method == "conjugate_view":
-            lines += _lines(setting.model, method, estimates.conjugate_rows())
+            lines += organ_lines(setting.model, method, estimates.conjugate_rows())
             continue
         activity = estimates.map(method)
         _write_maps(run, keys, estimates, method, activity, sources)
         rows = estimates.fitted.rows(activity, estimates.fit)
-        lines += _lines(setting.model, method, rows, estimates.uncertainty(method, rows))
+        lines += organ_lines(setting.model, method, rows, estimates.uncertainty(method, rows))
         views[method] = estimates.expected(activity)
         gates[method] = estimates.checked(method, activity)
         log.info("%s %s %s: deviance %.2f", patient, timepoint, method, gates[method].deviance)

@@ -40,9 +40,9 @@ from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, organ_name, percent, with_u
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
-from planardose.steps.report_basis import basis_of, dead_time_loss, scatter_windows
+from planardose.steps.report_basis import basis_of, dead_time_loss, planar_rows, scatter_windows
 from planardose.steps.report_marks import MARKS, marked, organs_cut, with_unmeasured
-from planardose.steps.report_spect import spect_sections
+from planardose.steps.report_spect import spect_point, spect_sections
 from planardose.steps.report_views import before_after, views_of
 from planardose.steps.result_table import read_rows
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, rounded
@@ -59,16 +59,19 @@ def report(run: Run, patient: str) -> None:
     summary = _write_summary(run, patient, kinetics, doses)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     cycles = read_cycles(run, patient)
-    views = {n: views_of(run, patient, n, summary["method"], model) for c in cycles for n in c.names}
+    planar = [r.timepoint for r in planar_rows(run, patient)]
+    views = {n: views_of(run, patient, n, summary["method"], model) for n in planar}
     labels = _labels(run, patient)
     page = PatientInput(
         summary=summary,
         points=tuple(
             _point(run, patient, c, n, views[c.names[n]], summary["scale"][c.names[n]])
+            if c.names[n] in views
+            else spect_point(run, patient, c, n)
             for c in cycles
             for n in range(len(c.names))
         ),
-        activities=pd.concat([_activities(c) for c in cycles], ignore_index=True),
+        activities=pd.concat([_activities(run, patient, c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
         doses=marked(with_unmeasured(doses, kinetics, model), organs_cut(labels), kinetics),
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
@@ -98,7 +101,10 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
     energy = run.told("dose", "absorbed-dose", patient=patient)["energy"]
     more = {"hashes": hashes, "energy": energy, "scale": _scales(run, patient)}
     rows = run.cohort.rows_of(patient)
-    nuclide, points = load_nuclide(rows[0].nuclide), [{"patient": patient, "timepoint": r.timepoint} for r in rows]
+    nuclide, planar = load_nuclide(rows[0].nuclide), planar_rows(run, patient)
+    points = [{"patient": patient, "timepoint": r.timepoint} for r in planar]
+    if len(planar) < len(rows):
+        more["from_spect"] = [r.timepoint for r in rows if r.from_spect]
     pairs = (load_pair(run.need("planar", "import-planar", **where)) for where in points)
     more["decay_neglected"] = rounded(max(decay_neglected(p, nuclide) for p in pairs))
     if not run.config.dose.photons:
@@ -127,7 +133,7 @@ def _of(table: pd.DataFrame, summary: dict) -> pd.DataFrame:
 def _scales(run: Run, patient: str) -> dict[str, dict]:
     """Time point -> the sheet's calibration beside the computed sensitivity, in the acquired photopeak window."""
     found = {}
-    for row in run.cohort.rows_of(patient):
+    for row in planar_rows(run, patient):
         pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
         nuclide, measured = load_nuclide(row.nuclide), row.calibration_cps_per_mbq
         window = pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)]
@@ -236,10 +242,10 @@ def _moves(pose: dict) -> str:
     return "; ".join(told) or "none clearly"
 
 
-def _activities(points: CyclePoints) -> pd.DataFrame:
-    """Organ tables of a cycle as one, with time point and hours; empty where the images do not show the organ."""
+def _activities(run: Run, patient: str, points: CyclePoints) -> pd.DataFrame:
+    """Organ tables of a cycle as one, with time point, hours and `spect`; empty where it does not tell the organ."""
     parts = [
-        table.assign(timepoint=name, hours=hours, cycle=points.cycle)
+        table.assign(timepoint=name, hours=hours, cycle=points.cycle, spect=run.cohort.row(patient, name).from_spect)
         for name, hours, table in zip(points.names, points.hours, points.tables, strict=True)
     ]
     for n, part in enumerate(parts):
@@ -261,8 +267,9 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
         facts.append(("Imaged", ", ".join(cycle["timepoints"])))
     if rows[0].weight_kg:
         facts.append(("Body weight", f"{rows[0].weight_kg:g} kg"))
-    camera = load_camera(rows[0].camera)
-    facts.append(("Camera", f"{camera.vendor} {camera.collimator} ({rows[0].camera})"))
+    name = planar_rows(run, patient)[0].camera
+    camera = load_camera(name)
+    facts.append(("Camera", f"{camera.vendor} {camera.collimator} ({name})"))
     facts.append(("Map and doses by", method_name(summary["method"])))
     return tuple(facts)
 
@@ -318,10 +325,12 @@ def _hollow(model: PatientModel) -> Volume:
 
 
 def _retained(cycles: list[CyclePoints], summary: dict) -> dict[str, float]:
-    """Time point -> activity found over administered, corrected for physical decay."""
+    """Time point -> activity found over administered, decay-corrected; none for a SPECT, which may not show it all."""
     out = {}
     for c in cycles:
         for name, hours, table in zip(c.names, c.hours, c.tables, strict=True):
+            if name in summary.get("from_spect", ()):
+                continue
             found = table[table.method == summary["method"]].activity_mbq.sum()
             out[name] = float(found / c.administered_mbq * math.exp2(hours / summary["half_life_h"]))
     return out

@@ -42,6 +42,11 @@ def basis_of(
     return Basis(tuple(facts), notes, parts, bool(doses.dose_gy_u.notna().any()))
 
 
+def planar_rows(run: Run, patient: str) -> list[Row]:
+    """Rows of the patient's time points with planar images, in the sheet's order."""
+    return [r for r in run.cohort.rows_of(patient) if not r.from_spect]
+
+
 def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
     """Share of the photopeak counts that dead time took and the reconstruction put back; None where not known."""
     camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
@@ -93,7 +98,7 @@ def _in_images(cycles: list[CyclePoints]) -> list[tuple[str, str]]:
 
 
 def _scatter(run: Run, patient: str) -> str:
-    names = [r.timepoint for r in run.cohort.rows_of(patient)]
+    names = [r.timepoint for r in planar_rows(run, patient)]
     without = [n for n in names if scatter_windows(run, patient, n) == "none"]
     if not without:
         return "modelled, checked by windows beside the photopeak"
@@ -101,7 +106,7 @@ def _scatter(run: Run, patient: str) -> str:
 
 
 def _dead_time(run: Run, patient: str) -> str:
-    rows = run.cohort.rows_of(patient)
+    rows = planar_rows(run, patient)
     pairs = [load_pair(run.need("planar", "import-planar", patient=patient, timepoint=r.timepoint)) for r in rows]
     found = {r.timepoint: dead_time_loss(p, r) for r, p in zip(rows, pairs, strict=True)}
     if None in found.values():
@@ -132,7 +137,7 @@ def _integral(cycles: list[CyclePoints], kinetics: pd.DataFrame, half_life_h: fl
 def _import_notes(run: Run, patient: str) -> tuple[str, ...]:
     """Notes in the sidecars of CT, labels and images, those of several time points once."""
     clipped, found = run.told("ct", "import-ct", patient=patient)["clipped"], {}
-    for row in run.cohort.rows_of(patient):
+    for row in planar_rows(run, patient):
         for note in run.told("planar", "import-planar", patient=patient, timepoint=row.timepoint)["notes"]:
             found.setdefault(note, []).append(row.timepoint)
     above = f"CT: {clipped['voxels_above']} voxels above {clipped['hu_range'][1]} HU, as metal gives, are set to that"
@@ -145,7 +150,8 @@ def _parts(
     run: Run, patient: str, points: CyclePoints, kinetics: pd.DataFrame, doses: pd.DataFrame, labels: Volume
 ) -> pd.DataFrame:
     """Relative uncertainties of the key organs' doses in a cycle, by what they are made of."""
-    told = [run.told("organs", "reconstruct", patient=patient, timepoint=n) for n in points.names]
+    names = {r.timepoint for r in planar_rows(run, patient)} & set(points.names)
+    told = [run.told("organs", "reconstruct", patient=patient, timepoint=n) for n in names]
     calibration = max(x["calibration_relative_u"] for x in told)
     fits = kinetics[kinetics.cycle == points.cycle].set_index("organ")
     records = []

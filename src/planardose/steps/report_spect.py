@@ -1,5 +1,7 @@
 """What the patient's page shows of the comparisons with a SPECT."""
 
+from datetime import datetime
+
 import numpy as np
 
 from planardose.image import Volume
@@ -7,8 +9,11 @@ from planardose.io.nifti import read_volume
 from planardose.patient_model import PatientModel
 from planardose.recon.emission import smoothed
 from planardose.report.images import display_grid, resampled, spect_figure
-from planardose.report.patient_page import SpectSection
+from planardose.report.patient_page import SpectSection, TimePointInput
+from planardose.report.text import hours as hours_text
+from planardose.report.text import organ_name
 from planardose.run import Run
+from planardose.steps.cycle_points import CyclePoints, made_by
 from planardose.steps.result_table import read_rows
 
 KBQ_PER_BQ = 1e-3
@@ -18,6 +23,23 @@ def spect_sections(run: Run, patient: str, model: PatientModel, ct: Volume, meth
     """One section per time point with a planar pair and a SPECT, in the sheet's order."""
     rows = [r for r in run.cohort.rows_of(patient) if r.is_compared]
     return tuple(_section(run, patient, r.timepoint, model, ct, method) for r in rows)
+
+
+def spect_point(run: Run, patient: str, points: CyclePoints, n: int) -> TimePointInput:
+    """A time point whose activity is a SPECT's, with the facts that it has."""
+    name, where = points.names[n], {"patient": patient, "timepoint": points.names[n]}
+    told, row = run.told("organs", made_by(run.cohort.row(**where)), **where), run.cohort.row(**where)
+    place, at = told["registration"], datetime.fromisoformat(told["at"])
+    matched = place if isinstance(place, str) else f"by its CT, correlation {place['ct_correlation']:.3f}"
+    facts = (
+        ("After injection", hours_text(points.hours[n])),
+        ("SPECT of", f"{at:%Y-%m-%d %H:%M}"),
+        ("SPECT's resolution", f"{told['fwhm_mm']:.0f} mm, {told['fwhm_source']}"),
+        ("SPECT's place", matched),
+        ("Not whole in its field", ", ".join(organ_name(o).lower() for o in told["share_in_field"]) or "no organ"),
+    )
+    gate = run.content("gate", made_by(row), **where)
+    return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, None, None)
 
 
 def _section(run: Run, patient: str, timepoint: str, model: PatientModel, ct: Volume, method: str) -> SpectSection:
