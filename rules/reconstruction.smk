@@ -50,12 +50,12 @@ rule reconstruct:
         prior=PLAN.path("prior_decision"),
         maps=maps_of(),
         maps_u=maps_u_of(),
-    wildcard_constraints:
-        timepoint=timepoints_of(row for row in PLAN.cohort.rows if not row.from_spect),
     log:
         log_of("reconstruct_{timepoint}"),
     benchmark:
         benchmark_of("reconstruct_{timepoint}")
+    wildcard_constraints:
+        timepoint=timepoints_of(row for row in PLAN.cohort.rows if not row.from_spect),
     resources:
         mem_mb=4000,
         runtime=60,
@@ -101,12 +101,12 @@ if FROM_SPECT:
             organs=PLAN.path("organs"),
             gate=PLAN.path("gate"),
             maps=maps_of(),
-        wildcard_constraints:
-            timepoint=timepoints_of(FROM_SPECT),
         log:
             log_of("spect_activity_{timepoint}"),
         benchmark:
             benchmark_of("spect_activity_{timepoint}")
+        wildcard_constraints:
+            timepoint=timepoints_of(FROM_SPECT),
         resources:
             mem_mb=4000,
             runtime=60,
