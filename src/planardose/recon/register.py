@@ -19,7 +19,8 @@ from planardose.recon.placement import about, middle_of
 
 LEAST_OVERLAP = 0.6  # of the shorter of CT and planar image along z
 TURN_DEG = 2.0  # a lattice search finds the right shift if the rotation is off by up to about 2 degrees
-CANDIDATES = 12  # poses with the best scores, of which the one that explains most counts in full resolution is taken
+CANDIDATES = 12  # poses with the best scores, which are compared by the counts that they explain in full resolution
+NEARLY = 0.9  # of the counts that the best of them explains: the fine search raised what a pose explains by up to 8 %
 X_REACH_MM = 80.0  # lattice search across, either side of the middle of the counts
 LEAST_UNCERTAINTY_MM = 1.0  # texture within organs moves the optimum by about this on Monte Carlo data
 
@@ -68,13 +69,26 @@ def lattice_search(matcher: Matcher, images: Images, start: PlanarPose) -> list[
     return found
 
 
-def turned_search(matcher: Matcher, images: Images, start: PlanarPose, max_rotation_deg: float) -> PlanarPose:
-    """Best pose of lattice searches at rotations `TURN_DEG` apart, up to the largest: a turn hides the right shift."""
+def turned_search(
+    matcher: Matcher, images: Images, start: PlanarPose, max_shift_mm: float, max_rotation_deg: float
+) -> list[PlanarPose]:
+    """Poses from which to search finely, best first, of lattice searches at rotations `TURN_DEG` apart.
+
+    A turn hides the right shift, so all rotations up to the largest are tried. Several where one farther away than
+    `max_shift_mm` explains nearly as many counts as the best: on a lattice the right one can come second.
+    """
     number = int(max_rotation_deg // TURN_DEG)
     turned = [replace(start, rotation_deg=n * TURN_DEG) for n in sorted(range(-number, number + 1), key=abs)]
     found = [scored for pose in turned for scored in lattice_search(matcher, images, pose)]
-    best = sorted(found, key=lambda scored: -scored[0])[:CANDIDATES]
-    return max((pose for _, pose in best), key=matcher.explained, default=start)  # none where nothing overlaps enough
+    best = [pose for _, pose in sorted(found, key=lambda scored: -scored[0])[:CANDIDATES]]
+    explained = [matcher.explained(pose) for pose in best]
+    apart: list[PlanarPose] = []
+    for n in sorted(range(len(best)), key=lambda n: -explained[n]):
+        x, z = best[n].x_mm, best[n].z_mm
+        is_new = all(np.hypot(x - other.x_mm, z - other.z_mm) > max_shift_mm for other in apart)
+        if is_new and explained[n] >= NEARLY * max(explained):
+            apart.append(best[n])
+    return apart or [start]  # none where nothing overlaps enough
 
 
 def _explained(rows: np.ndarray, counts: np.ndarray, used: np.ndarray) -> float:
@@ -95,6 +109,14 @@ def refine(
     move, normal, square = gauss_newton(lambda m: (matcher, about(pose, centre, m)), steps)
     errors = np.sqrt(np.diag(np.linalg.inv(normal + 1e-12 * np.eye(3))) * square.mean())
     return about(pose, centre, move), float(min(np.hypot(errors[:2].max(), LEAST_UNCERTAINTY_MM), max_shift_mm))
+
+
+def refined(
+    matcher: Matcher, starts: list[PlanarPose], max_shift_mm: float, max_rotation_deg: float
+) -> tuple[PlanarPose, PlanarPose, float]:
+    """Start, `refine`d pose and uncertainty of the start whose pose explains most counts."""
+    found = [(start, *refine(matcher, start, max_shift_mm, max_rotation_deg)) for start in starts]
+    return max(found, key=lambda x: matcher.explained(x[1])) if len(found) > 1 else found[0]
 
 
 def outline_start(matcher: Matcher, images: Images) -> PlanarPose:
@@ -129,6 +151,6 @@ def register(
     """
     images = coarser(images, 0.5 * float(model.grid.spacing_mm[0]))
     matcher = Matcher(model, responses, images)
-    start = turned_search(matcher, images, outline_start(matcher, images), max_rotation_deg)
-    pose, uncertainty = refine(matcher, start, max_shift_mm, max_rotation_deg)
+    starts = turned_search(matcher, images, outline_start(matcher, images), max_shift_mm, max_rotation_deg)
+    start, pose, uncertainty = refined(matcher, starts, max_shift_mm, max_rotation_deg)
     return Registered(pose, start, matcher.misfit(start), matcher.misfit(pose), uncertainty, matcher.outline(pose))
