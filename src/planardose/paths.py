@@ -64,6 +64,6 @@ STEP_VERSIONS = {
     "spect_activity": 1,
     "fit_kinetics": 7,
     "absorbed_dose": 5,
-    "report": 11,
+    "report": 12,
     "report_cohort": 4,
 }
