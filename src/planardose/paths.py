@@ -61,7 +61,7 @@ STEP_VERSIONS = {
     "register": 10,
     "reconstruct": 19,
     "compare_spect": 4,
-    "spect_activity": 1,
+    "spect_activity": 2,
     "fit_kinetics": 7,
     "absorbed_dose": 5,
     "report": 12,
