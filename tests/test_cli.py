@@ -167,6 +167,12 @@ def test_a_step_by_hand_takes_the_config_that_its_run_wrote(call, tmp_path, monk
     assert grids == [10.0, 8.0, 6.0]
 
 
+@pytest.mark.parametrize("command", ["project", "train", "evaluate", "status"])
+def test_help_says_which_config_holds(command):
+    told = " ".join(CliRunner().invoke(app, [command, "--help"]).stdout.replace("│", " ").split())
+    assert "the config.yaml that the run wrote to --results" in told
+
+
 def test_a_fault_of_the_config_in_the_results_says_where_it_is(call, tmp_path):
     """The user gave none: an older version's, or one with decisions for a patient that has left the sheet."""
     (tmp_path / "out").mkdir(exist_ok=True)
