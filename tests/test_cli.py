@@ -167,6 +167,25 @@ def test_a_step_by_hand_takes_the_config_that_its_run_wrote(call, tmp_path, monk
     assert grids == [10.0, 8.0, 6.0]
 
 
+@pytest.mark.parametrize("command", ["project", "train", "evaluate", "status"])
+def test_help_says_which_config_holds(command):
+    told = " ".join(CliRunner().invoke(app, [command, "--help"]).stdout.replace("│", " ").split())
+    assert "the config.yaml that the run wrote to --results" in told
+
+
+def test_a_fault_of_the_config_in_the_results_says_where_it_is(call, tmp_path):
+    """The user gave none: an older version's, or one with decisions for a patient that has left the sheet."""
+    (tmp_path / "out").mkdir(exist_ok=True)
+    for text in ("old_key: 3\n", "patients: {P99: {t24: {upside_down: true}}}\n"):
+        (tmp_path / "out/config.yaml").write_text(text)
+        done = call("train", "--patient", "P01")
+        assert done.exit_code == 2
+        assert re.match(r"planardose: config \S+(key|t24) of config\.yaml in the results: ", done.stderr)
+        (tmp_path / "other.yaml").write_text(text)
+        done = call("train", "--patient", "P01", "--config", str(tmp_path / "other.yaml"))
+        assert done.exit_code == 2 and "in the results" not in done.stderr
+
+
 def test_a_full_disk_is_one_line(call, monkeypatch):
     def full(run, patient):
         raise OSError(28, "No space left on device", "/data/SECRET/x")

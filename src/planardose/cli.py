@@ -159,7 +159,7 @@ def project(
     patient: Annotated[str | None, typer.Option(help="Pseudonym in the sheet (virtual uptakes).")] = None,
     chunk: Annotated[int | None, typer.Option(min=0, help="Number of the chunk of samples, from 0.")] = None,
     cohort: CohortOption = None,
-    config: ConfigOption = None,
+    config: RunConfigOption = None,
     results: ResultsOption = None,
     activity: Annotated[Path | None, typer.Option(help="Activity map: NIfTI in Bq/mL at mid-time.")] = None,
     ct: Annotated[Path | None, typer.Option(help="CT: DICOM folder or NIfTI in HU.")] = None,

@@ -116,14 +116,30 @@ def load_run(cohort: Path | None, config: Path | None, results: Path | None) -> 
     from planardose.sheet import load_cohort
     from planardose.workflow import check_writable, use_library
 
-    settings = load_config(config)
+    with _named(config, results):
+        settings = load_config(config)
     use_library(settings)
     sheet = cohort or Path(settings.cohort)
     folder = results or Path(settings.results)
     check_writable(folder)
     rows = load_cohort(sheet)
-    rows.check_decisions(settings.patients)
+    with _named(config, results):
+        rows.check_decisions(settings.patients)
     return Run(settings, rows, folder)
+
+
+@contextmanager
+def _named(config: Path | None, results: Path | None) -> Iterator[None]:
+    """Faults of a config that the user did not give say which it is: `config_of_run`'s, of an older version say."""
+    from planardose.errors import InputError
+
+    try:
+        yield
+    except InputError as fault:
+        if results is None or config != results / "config.yaml":
+            raise
+        where = f"{fault.where} of config.yaml in the results"
+        raise InputError(where, fault.problem, fault.expected, fault.do or "or give another with --config") from None
 
 
 def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str | None = None, **more) -> None:

@@ -149,7 +149,7 @@ class Dose(Section):
 
 
 class Spect(Section):
-    """Comparison with the sheet's SPECTs."""
+    """The sheet's SPECTs, to compare with or to take."""
 
     fwhm_mm: float | None = Field(
         None, ge=0, le=40, description="resolution of the SPECTs, mm FWHM; null: estimated from the CT's organs"

@@ -61,9 +61,9 @@ STEP_VERSIONS = {
     "register": 11,
     "reconstruct": 19,
     "compare_spect": 4,
-    "spect_activity": 1,
+    "spect_activity": 2,
     "fit_kinetics": 7,
     "absorbed_dose": 5,
-    "report": 11,
+    "report": 12,
     "report_cohort": 4,
 }

@@ -16,6 +16,7 @@ from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_headers import header_of
 from planardose.io.dicom_nm import write_planar
 from planardose.io.dicom_tomographic_write import write_pet, write_spect
+from planardose.io.nifti import write_volume
 from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.check import check
@@ -199,3 +200,29 @@ def test_a_headers_zone_beside_a_sheet_without_one_is_noted(tmp_path: Path):
     meta = json.loads(sidecar.with_name(sidecar.name + ".json").read_text())
     assert meta["acquired_at"] == "2026-03-03T09:30:00"
     assert [n for n in meta["notes"] if re.match(r"the header's clock is \+02:00 from UTC", n)]
+
+
+def with_a_spect_alone(folder: Path, of: Identity, zones: tuple[str, str] | None = None) -> Run:
+    """Planar images at t24 and a SPECT at t72, beside a CT without a header."""
+    run = write_patient(folder)
+    write_planar(folder / "t24.dcm", planar_pair(), CAMERA, identity=PLANTED)
+    write_spect(folder / "spect.dcm", ct_volume(), 900.0, of)
+    write_volume(folder / "ct.nii.gz", ct_volume())
+    for name, zone in zip(("t24.dcm", "spect.dcm"), zones or (), strict=zones is not None):
+        edit(folder / name, TimezoneOffsetFromUTC=zone)
+    rows = [{"ct": "ct.nii.gz"}, {"ct": "ct.nii.gz", "timepoint": "t72", "planar": "", "spect": "spect.dcm"}]
+    return Run(run.config, load_cohort(write_sheet(folder, rows)), run.results)
+
+
+def test_a_spect_alone_is_compared_with_the_planar_images_of_the_others(tmp_path: Path):
+    run = with_a_spect_alone(tmp_path, STRANGER)
+    line = refused(import_ct, run, "P01")
+    assert line.startswith("P01 t72 spect: the images belong to another patient than the planar images of t24 (Pat")
+    assert line in check(run)
+    import_ct(with_a_spect_alone(tmp_path, PLANTED), "P01")
+
+
+def test_a_spect_alone_is_on_the_clock_of_the_others(tmp_path: Path):
+    line = refused(import_ct, with_a_spect_alone(tmp_path, PLANTED, ("+0100", "+0200")), "P01")
+    assert line.startswith("P01 t72 spect: acquired on a clock +02:00 from UTC, t24 on one +01:00 from it")
+    import_ct(with_a_spect_alone(tmp_path, PLANTED, ("+0100", "+0100")), "P01")

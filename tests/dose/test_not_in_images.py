@@ -15,8 +15,9 @@ from planardose.patient_model import PatientModel
 from planardose.report.summary import _organs
 from planardose.sidecar import sidecar_of
 from planardose.steps.absorbed_dose import absorbed_dose
+from planardose.steps.cycle_points import CyclePoints
 from planardose.steps.fit_kinetics import fit_kinetics
-from planardose.steps.report import report
+from planardose.steps.report import _retained, report
 
 HIDDEN, SOMETIMES, CUT = "parotid_gland_left", "kidney_left", "liver"
 SHARES = {"t04": {SOMETIMES: 0.02}, "t24": {CUT: 0.43}, "t72": {CUT: 0.5}, "t168": {}}
@@ -107,3 +108,11 @@ def test_a_dose_of_some_cycles_is_not_the_dose_of_all():
     kinetics = doses.assign(t_eff_h=40.0)
     assert [o["organ"] for o in _organs(doses, 14.0)] == ["kidney_left"]
     assert set(kidney_bed(doses, kinetics)) == {"kidney_left"}
+
+
+def test_what_a_method_started_from_is_not_found_activity():
+    """MLEM leaves its start, an even body, where the images show nothing."""
+    table = pd.DataFrame({"organ": [CUT, HIDDEN], "method": "mlem", "activity_mbq": [300.0, 500.0]})
+    of_t24 = ("t24",), np.array([24.0]), (table,), ({},), ({HIDDEN: 0.0},), (frozenset({HIDDEN}),)
+    points = CyclePoints(1, 1000.0, *of_t24)
+    assert _retained([points], {"method": "mlem", "half_life_h": 24.0}) == {"t24": pytest.approx(0.6)}

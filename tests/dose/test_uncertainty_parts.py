@@ -28,6 +28,18 @@ def test_parts_are_those_of_the_points():
     assert math.hypot(parts.calibration, parts.anatomy, parts.curve) == pytest.approx(integral_u)
 
 
+def test_a_spect_among_the_points_does_not_share_the_planar_calibration():
+    mbq, cal = 200 * np.exp2(-HOURS / 50.0), 0.3
+    of_spect = HOURS == 24.0
+    u = np.where(of_spect, 0.08, math.hypot(cal, 0.05)) * mbq
+    data = TimeActivity(HOURS, mbq, u, np.where(of_spect, 0.0, cal * mbq))
+    curve = fit_curve(data, 159.5, 7000.0)
+    integral_u = curve.tia_mbq_h_u / curve.tia_mbq_h
+    parts = uncertainty_parts(data, curve.t_eff_h, integral_u, cal)
+    assert 0.2 < parts.calibration <= integral_u < cal
+    assert math.hypot(parts.calibration, parts.anatomy, parts.curve) == pytest.approx(integral_u)
+
+
 @pytest.mark.parametrize(
     ("data", "integral_u"),
     [(series(mbq=np.zeros(4)), 0.1), (series(), math.nan),

@@ -4,11 +4,13 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.cohort import Cohort, Row
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.image import Grid
@@ -209,6 +211,14 @@ def test_the_resolution_can_be_stated_and_the_step_needs_what_comes_before(run, 
     assert rows_of(other).activity_mbq["kidney_left"] < 0.95 * rows_of(run).activity_mbq["kidney_left"]
     with pytest.raises(InputError, match="its SPECT's"):
         import_planar(other, "P01", SPECT)
+
+
+def test_the_maps_of_planar_images_are_not_overwritten(tmp_path):
+    """With planar images a SPECT is compared with; its step by hand would replace what `reconstruct` made."""
+    row = Row("P01", "t24", "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp", 7400.0, datetime(2026, 3, 2),
+              {"ct": tmp_path, "planar": tmp_path, "spect": tmp_path})  # fmt: skip
+    with pytest.raises(InputError, match=r"^P01 t24 spect: .* planar images .*run 'planardose compare-spect'"):
+        spect_activity(Run(Config(), Cohort((row,)), tmp_path), "P01", "t24")
 
 
 def test_a_cycle_of_spects_alone_is_refused(made):

@@ -11,8 +11,9 @@ from planardose.dose.time_activity import TimeActivity
 class UncertaintyParts:
     """Relative standard uncertainties (k = 1) that add in quadrature.
 
-    `anatomy` is what all time points share beside the calibration (outlines, uneven uptake, what validation showed),
-    `curve` the rest: the counts of each time point, and the fit with its half-life.
+    `calibration` is that of the planar camera, less where a SPECT bears a part of the integral; `anatomy` what all time
+    points share beside it (outlines, uneven uptake, what validation showed), `curve` the rest: the counts of each time
+    point, and the fit with its half-life.
     """
 
     calibration: float
@@ -31,11 +32,15 @@ def uncertainty_parts(
     t_eff_h : float
         Half-life of its curve, by which its points weigh in the integral.
     integral_u, calibration_u : float
-        Relative standard uncertainties of the time-integrated activity and of the calibration.
+        Relative standard uncertainties of the time-integrated activity, and of the calibration of those points that
+        share a part of their uncertainty (a SPECT's does not).
     """
     if not (data.has_uncertainty and data.mbq.any() and data.common().any() and math.isfinite(integral_u)):
         return None
     weights = amplitude_weights(data, t_eff_h)
-    shared = float(weights @ data.common() / (weights @ data.mbq))
-    anatomy, curve = (math.sqrt(max(x, 0.0)) for x in (shared**2 - calibration_u**2, integral_u**2 - shared**2))
-    return UncertaintyParts(calibration_u, anatomy, curve)
+    borne = weights * data.mbq / (weights @ data.mbq)  # of the integral, by each point
+    # the fit's half-life answers a part that only some points share, so that the whole may hold less of it
+    shared = min(float(weights @ data.common() / (weights @ data.mbq)), integral_u)
+    calibration = min(calibration_u * float(borne[data.common() > 0].sum()), shared)
+    anatomy, curve = (math.sqrt(max(x, 0.0)) for x in (shared**2 - calibration**2, integral_u**2 - shared**2))
+    return UncertaintyParts(calibration, anatomy, curve)

@@ -325,13 +325,17 @@ def _hollow(model: PatientModel) -> Volume:
 
 
 def _retained(cycles: list[CyclePoints], summary: dict) -> dict[str, float]:
-    """Time point -> activity found over administered, decay-corrected; none for a SPECT, which may not show it all."""
+    """Time point -> activity found over administered, decay-corrected; none for a SPECT, which may not show it all.
+
+    Rows of organs that the images do not show are no finding.
+    """
     out = {}
     for c in cycles:
-        for name, hours, table in zip(c.names, c.hours, c.tables, strict=True):
+        for name, hours, table, unmeasured in zip(c.names, c.hours, c.tables, c.unmeasured, strict=True):
             if name in summary.get("from_spect", ()):
                 continue
-            found = table[table.method == summary["method"]].activity_mbq.sum()
+            used = table[(table.method == summary["method"]) & ~table.organ.isin(unmeasured)]
+            found = used.activity_mbq.sum()
             out[name] = float(found / c.administered_mbq * math.exp2(hours / summary["half_life_h"]))
     return out
 

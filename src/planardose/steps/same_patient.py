@@ -15,6 +15,8 @@ MODALITIES = {"prior_image": ("PT", "NM"), "prior_ct": ("CT",), "spect": ("NM", 
 def check_same_patient(config: Config, rows: tuple[Row, ...], chosen: tuple[Row, ...]) -> None:
     """Compare the images of the `chosen` rows with the CT, and their planar images with those of all `rows`.
 
+    So is a SPECT that stands alone in its row, as its activity enters the same curve.
+
     Without a zone in the sheet, the clocks of the images of a cycle must agree as well: local times of two zones, or of
     summer and winter time, cannot be subtracted. A row whose `same_patient` is given in the config is not compared.
 
@@ -31,17 +33,19 @@ def check_same_patient(config: Config, rows: tuple[Row, ...], chosen: tuple[Row,
         if "planar" in r.paths and config.hand(r.patient, r.timepoint).same_patient is None
     }
     for row in chosen:
-        own = planar.get(row.timepoint)
+        own, column = planar.get(row.timepoint), "planar"
+        if row.from_spect and config.hand(row.patient, row.timepoint).same_patient is None:
+            own, column = header_of(row.paths["spect"], *MODALITIES["spect"]), "spect"
         if own is None:
             continue
         others = {name: h for name, h in planar.items() if name != row.timepoint and h is not None}
-        if ct is not None:
-            _compare(own, ct, "the CT", row, "planar")
+        if ct is not None and not row.from_spect:
+            _compare(own, ct, "the CT", row, column)
         for name, header in others.items():
-            _compare(own, header, f"the planar images of {name}", row, "planar")
+            _compare(own, header, f"the planar images of {name}", row, column)
         if row.utc_offset is None:
             same_cycle = {r.timepoint for r in rows if r.injected_at == row.injected_at}
-            _compare_clocks(own, {name: h for name, h in others.items() if name in same_cycle}, row)
+            _compare_clocks(own, {name: h for name, h in others.items() if name in same_cycle}, row, column)
 
 
 def _check_other_images(config: Config, ct: Header | None, chosen: tuple[Row, ...]) -> None:
@@ -69,11 +73,11 @@ def _compare(own: Header, other: Header, name: str, row: Row, column: str) -> No
         log.warning("%s %s: PatientName differs from that of %s, where %s", row.where, column, name, ANOTHER_NAME)
 
 
-def _compare_clocks(own: Header, others: dict[str, Header], row: Row) -> None:
+def _compare_clocks(own: Header, others: dict[str, Header], row: Row, column: str) -> None:
     for name, header in others.items():
         if None not in (own.utc_offset, header.utc_offset) and own.utc_offset != header.utc_offset:
             raise InputError(
-                f"{row.where} planar",
+                f"{row.where} {column}",
                 f"acquired on a clock {offset_text(own.utc_offset)} from UTC, {name} on one "
                 f"{offset_text(header.utc_offset)} from it (TimezoneOffsetFromUTC)",
                 "one zone for all times of a patient",

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from planardose.cohort import Row
+from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import read_volume, write_volume
@@ -55,10 +56,17 @@ def spect_activity(run: Run, patient: str, timepoint: str) -> None:
     Raises
     ------
     InputError
-        As `read_spect`, `placed` and `check_same_patient`; an earlier output is missing; the SPECT does not cover the
-        body.
+        As `read_spect`, `placed` and `check_same_patient`; planar images in the row; an earlier output is missing; the
+        SPECT does not cover the body.
     """
     keys, row = {"patient": patient, "timepoint": timepoint}, run.cohort.row(patient, timepoint)
+    if not row.from_spect:
+        raise InputError(
+            f"{row.where} spect",
+            "the row has planar images too: the activity of this time point is theirs",
+            "an empty cell in planar",
+            "run 'planardose compare-spect' for it",
+        )
     check_same_patient(run.config, run.cohort.rows_of(patient), (row,))
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     found = activity_of(run, row, model)
