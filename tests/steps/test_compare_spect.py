@@ -9,6 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from spect_scene import SEED, write_scene
 
 from planardose.config import Config
 from planardose.errors import InputError
@@ -23,7 +24,6 @@ from planardose.steps import demo_spect
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.check import check
 from planardose.steps.compare_spect import compare_spect
-from planardose.steps.demo_patient import draw_patient, truth_of
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
@@ -34,32 +34,21 @@ from planardose.steps.report import report
 from planardose.steps.segment import segment
 from planardose.steps.spect_input import read_spect
 
-SEED, POINT = 23, "t24"
+POINT = "t24"
 KEYS = {"patient": "P01", "timepoint": POINT}
-FAST = demo_spect.SpectSettings(histories=2e4, sim_mm=16.0, recon_mm=14.0, ct_mm=8.0, iterations=4)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Files of one patient with one time point, the sheet's row, and the SPECT."""
     out = tmp_path_factory.mktemp("spect")
-    truth = truth_of(draw_patient(SEED, 1, (8.0, 8.0, 8.0)))
-    patient, body = truth.patient, truth.anatomy.sampled.body
-    folder, camera = out / "in", images.true_camera(SEED)
-    images.write_ct_series(patient, truth, SEED, folder / "ct")
-    images.write_segmentation(patient, truth, SEED, folder)
-    volumes = dict(zip(truth.anatomy.classes, truth.volume_ml.tolist(), strict=True))
-    occupied = np.flatnonzero(body.any(axis=(0, 2)))[[0, -1]]
-    axis = float(patient.grid.axis_mm(1)[occupied].mean())
+    scene = write_scene(out)
+    patient = scene.truth.patient
     acquisition = next(a for a in patient.acquisitions if a.name == POINT)
-    pair = images.planar_pair(patient, volumes, axis, acquisition, camera, SEED, 10.0, 5e4)
-    images.write_sweep(folder / "nm.dcm", pair, patient, SEED)
-    spect = demo_spect.spect_of(patient, volumes, acquisition, camera, SEED, FAST)
-    demo_spect.write_spect_ct(folder, POINT, spect, patient, SEED)
-    source = images.write_source(out / "source.dcm", camera, SEED, patient.injected_at)
+    pair, spect = scene.write_planar(scene.folder / "nm.dcm", acquisition), scene.write_spect(acquisition)
     cells = ["P01", POINT, "in/ct", "in/nm.dcm", "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp",
              f"{patient.injected_mbq:g}", patient.injected_at.isoformat(), "in/segmentation.nii.gz",
-             "in/lesions.nii.gz", f"{source:.6g}", "70",
+             "in/lesions.nii.gz", f"{scene.source:.6g}", "70",
              f"in/spect_{POINT}.dcm", f"in/spect_ct_{POINT}", f"{demo_spect.BQML_PER_COUNT:g}"]  # fmt: skip
     return out, dict(zip(COLUMNS + SPECT_COLUMNS, cells, strict=True)), spect, acquisition, pair
 

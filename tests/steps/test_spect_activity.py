@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 import pytest
+from spect_scene import SEED, write_scene
 
 from planardose.cohort import Cohort, Row
 from planardose.config import Config
@@ -20,12 +21,11 @@ from planardose.recon.blur_recovery import recovered
 from planardose.recon.emission import OnGrid, smoothed
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps import demo_images as images
 from planardose.steps import demo_spect
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.check import check
 from planardose.steps.cycle_points import read_cycles
-from planardose.steps.demo_patient import concentrations_kbq_ml, draw_patient, truth_of
+from planardose.steps.demo_patient import concentrations_kbq_ml, draw_patient
 from planardose.steps.evaluate import evaluate
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.import_ct import import_ct
@@ -40,41 +40,31 @@ from planardose.steps.segment import segment
 from planardose.steps.spect_activity import spect_activity
 from planardose.steps.status import status
 
-SEED, SPECT, PLANAR = 23, "t24", ("t4", "t96")
+SPECT, PLANAR = "t24", ("t4", "t96")
 WHERE = {"patient": "P01", "timepoint": SPECT}
 METHODS = ("conjugate_view", "qplanar", "qplanar_mlem", "mlem")
-FAST = demo_spect.SpectSettings(histories=2e4, sim_mm=16.0, recon_mm=14.0, ct_mm=8.0, iterations=4)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Folder, sheet rows and true MBq by organ at the SPECT's time."""
     out = tmp_path_factory.mktemp("hybrid")
-    truth = truth_of(draw_patient(SEED, 1, (8.0, 8.0, 8.0)))
-    patient, body = truth.patient, truth.anatomy.sampled.body
-    folder, camera = out / "in", images.true_camera(SEED)
-    images.write_ct_series(patient, truth, SEED, folder / "ct")
-    images.write_segmentation(patient, truth, SEED, folder)
-    volumes = dict(zip(truth.anatomy.classes, truth.volume_ml.tolist(), strict=True))
-    occupied = np.flatnonzero(body.any(axis=(0, 2)))[[0, -1]]
-    axis = float(patient.grid.axis_mm(1)[occupied].mean())
-    source = images.write_source(out / "source.dcm", camera, SEED, patient.injected_at)
+    scene = write_scene(out)
+    truth, patient, volumes = scene.truth, scene.truth.patient, scene.volumes
     rows = []
     for acquisition in (a for a in patient.acquisitions if a.name in (SPECT, *PLANAR)):
         name, planar, spect = acquisition.name, "", ("", "", "")
         if name == SPECT:
-            taken = demo_spect.spect_of(patient, volumes, acquisition, camera, SEED, FAST)
-            demo_spect.write_spect_ct(folder, name, taken, patient, SEED)
+            scene.write_spect(acquisition)
             spect = (f"in/spect_{name}.dcm", f"in/spect_ct_{name}", f"{demo_spect.BQML_PER_COUNT:g}")
             mean = concentrations_kbq_ml(patient, truth.anatomy.classes, acquisition.hours + demo_spect.LATER_H)
             true = {c: float(m) * volumes[c] * 1e-3 for c, m in zip(truth.anatomy.classes, mean, strict=True)}
         else:
             planar = f"in/{name}.dcm"
-            pair = images.planar_pair(patient, volumes, axis, acquisition, camera, SEED, 10.0, 5e4)
-            images.write_sweep(out / planar, pair, patient, SEED)
+            scene.write_planar(out / planar, acquisition)
         cells = ["P01", name, "in/ct", planar, "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp",
                  f"{patient.injected_mbq:g}", patient.injected_at.isoformat(), "in/segmentation.nii.gz",
-                 "in/lesions.nii.gz", "" if name == SPECT else f"{source:.6g}", "70", *spect]  # fmt: skip
+                 "in/lesions.nii.gz", "" if name == SPECT else f"{scene.source:.6g}", "70", *spect]  # fmt: skip
         rows.append(dict(zip(COLUMNS + SPECT_COLUMNS, cells, strict=True)))
     return out, rows, true
 

@@ -20,7 +20,7 @@ from planardose.recon.placement import about, middle_of
 LEAST_OVERLAP = 0.6  # of the shorter of CT and planar image along z
 TURN_DEG = 2.0  # a lattice search finds the right shift if the rotation is off by up to about 2 degrees
 CANDIDATES = 12  # poses with the best scores, which are compared by the counts that they explain in full resolution
-NEARLY = 0.9  # of the counts that the best of them explains: the fine search raised what a pose explains by up to 8 %
+NEARLY = 0.9  # of the counts that the best of them explains: four sweeps' right places came to explain up to 8 % more
 X_REACH_MM = 80.0  # lattice search across, either side of the middle of the counts
 LEAST_UNCERTAINTY_MM = 1.0  # texture within organs moves the optimum by about this on Monte Carlo data
 

@@ -27,6 +27,7 @@ from planardose.run import Run
 if TYPE_CHECKING:
     from planardose.recon.angles import AngledProjector
 
+
 @dataclass(frozen=True)
 class Setting:
     """One time point: patient model, planar pair, projector; `more` sees all views where there are others too.
