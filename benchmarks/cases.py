@@ -6,13 +6,12 @@ import numpy as np
 
 from planardose.anatomy.build import build_model
 from planardose.anatomy.phantom import draw_phantom
-from planardose.heads import face_positions_mm
+from planardose.heads import face_positions_mm, opposed_heads
 from planardose.image import Grid, Volume
 from planardose.library import Camera, Nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.sim.activity import activity_map
-from planardose.sim.heads import opposed_heads
 from planardose.sim.montecarlo import Options
 from planardose.sim.organ_views import organ_views as simulated
 from planardose.sim.tracer import load_tracer

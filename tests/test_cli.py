@@ -98,6 +98,11 @@ def test_version():
     assert (done.exit_code, done.output) == (0, f"planardose {planardose.__version__}\n")
 
 
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "planardose", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"planardose {planardose.__version__}\n")
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_help_has_an_example(command):
     shown = CliRunner().invoke(app, [command, "--help"])

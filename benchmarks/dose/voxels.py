@@ -11,10 +11,10 @@ import argparse
 import numpy as np
 
 from planardose.anatomy.build import build_model
+from planardose.demo.patient import draw_patient, truth_of
 from planardose.image import Volume
 from planardose.library import load_nuclide
 from planardose.sim.organ_photons import OrganPhotons, organ_photons
-from planardose.steps.demo_patient import draw_patient, truth_of
 
 COARSE_MM = 10.0
 

@@ -23,6 +23,7 @@ from benchmarks.gate import plants
 
 from planardose.cohort import Row
 from planardose.config import Config
+from planardose.demo.patient import CAMERA
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.io.files import write_text
@@ -37,7 +38,6 @@ from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps import reconstruct as reconstruct_step
 from planardose.steps import register as register_step
-from planardose.steps.demo_patient import CAMERA
 
 METHOD = "qplanar_mlem"
 SHIFT_MM = 30.0

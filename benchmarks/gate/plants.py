@@ -9,12 +9,12 @@ from unittest.mock import patch
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from planardose.demo import images as demo_images
+from planardose.demo.patient import NUCLIDE, draw_patient, truth_of
 from planardose.frames import PlanarPose
 from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.planar import PlanarPair
-from planardose.steps import demo_images
-from planardose.steps.demo_patient import NUCLIDE, draw_patient, truth_of
 
 SOURCE_FWHM_MM = 15.0  # of a syringe or a contamination as the camera sees it
 SOURCE_SHARE = (0.01, 0.05)  # of the view's counts in the CT's range

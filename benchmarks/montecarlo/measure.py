@@ -18,12 +18,12 @@ import nibabel as nib
 import numpy as np
 import warp as wp
 
+from planardose.heads import opposed_heads
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.machine import load, processor
 from planardose.physics.warp_runtime import start_warp
 from planardose.sim import montecarlo
-from planardose.sim.heads import opposed_heads
 from planardose.sim.montecarlo import Options, simulate
 from planardose.sim.montecarlo_device import Tracker
 

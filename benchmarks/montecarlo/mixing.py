@@ -13,10 +13,9 @@ import time
 import numpy as np
 from benchmarks.cases import INJECTED_MBQ, TRACER, patient
 
-from planardose.heads import face_positions_mm
+from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import load_camera, load_nuclide
 from planardose.sim.activity import activity_map
-from planardose.sim.heads import opposed_heads
 from planardose.sim.montecarlo import clear_error, simulate
 from planardose.sim.organ_views import organ_views
 from planardose.sim.tracer import load_tracer

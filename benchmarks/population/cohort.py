@@ -13,13 +13,13 @@ import numpy as np
 from planardose.anatomy.build import build_model
 from planardose.cohort import Cohort, Row
 from planardose.config import Config, parse_config
+from planardose.demo.images import perturbed_labels, write_ct_series
+from planardose.demo.patient import CAMERA, NUCLIDE, TRACER, DemoPatient, Truth, draw_patient, truth_of
 from planardose.image import Volume
 from planardose.io.nifti import read_volume
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.seeds import seed_for
-from planardose.steps.demo_images import perturbed_labels, write_ct_series
-from planardose.steps.demo_patient import CAMERA, NUCLIDE, TRACER, DemoPatient, Truth, draw_patient, truth_of
 from planardose.steps.import_ct import import_ct
 from planardose.steps.project import project
 from planardose.steps.sample_uptake import sample_uptake

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from cohort import segmented_models
 
+from planardose.demo.patient import CAMERA, NUCLIDE
 from planardose.heads import face_positions_mm
 from planardose.io.files import atomic
 from planardose.learn.dataset import (
@@ -25,7 +26,6 @@ from planardose.recon.acquired import acquired_from
 from planardose.recon.projector import Projector
 from planardose.recon.tissues import by_tissue
 from planardose.run import Run
-from planardose.steps.demo_patient import CAMERA, NUCLIDE
 
 MAPS = 2  # channels that change from one acquisition to the next and fill the box; the next four are lines of sight
 LINES = 4

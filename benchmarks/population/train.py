@@ -19,13 +19,13 @@ import torch
 from cohort import SEGMENTATIONS, Size, population_run
 from features import Group, groups_of
 
+from planardose.demo.patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER
 from planardose.learn.features import CHANNELS, Example
 from planardose.learn.loop import COLUMNS, Plan, Progress, fit, reproducible
 from planardose.learn.loss import body_mae, body_nrmse, loss
 from planardose.learn.network import ResidualMap, new_network
 from planardose.learn.population import FOLDER, NAME, save_population
 from planardose.seeds import rng_for, seed_for
-from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER
 from planardose.units import rounded
 
 SEED, SIZE = 301, Size(anatomies=24, uptakes=16, histories=5e5, ct_mm=(5.0, 5.0, 5.0))

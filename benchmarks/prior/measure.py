@@ -4,7 +4,7 @@
 
 COHORT is a folder of `planardose make-demo`; WORK keeps the imported patients. For one time point of each patient, a
 PET-like image is made from the truth (other amounts per organ and lesion, blur, noise, part of the texture another one:
-`planardose.steps.demo_prior`), displaced or spoilt, and given to QPlanar + MLEM. Displacements are planted behind
+`planardose.demo.prior`), displaced or spoilt, and given to QPlanar + MLEM. Displacements are planted behind
 import-prior (only the counts can find them), but for the row ``10 mm off before import``.
 """
 
@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 
 from planardose.config import parse_config
+from planardose.demo.prior import LESION_BASE, Look, prior_image
 from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume
+from planardose.overlap import collected
 from planardose.recon.mlem import mlem
 from planardose.recon.placement import Placement
 from planardose.recon.prior_align import match_organs, resampled, rigid
@@ -29,11 +31,10 @@ from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.recon.setting import load_setting
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.demo_prior import LESION_BASE, Look, prior_image
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 from planardose.steps.register import register
-from planardose.steps.scores import collected, map_scores
+from planardose.steps.scores import map_scores
 from planardose.steps.segment import segment
 
 LEAST_ML = 2.0

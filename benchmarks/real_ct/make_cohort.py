@@ -20,6 +20,9 @@ from scipy.ndimage import map_coordinates
 
 from planardose.anatomy.build import build_model
 from planardose.anatomy.labels import read_segmentation
+from planardose.demo.dose import true_dose_gy
+from planardose.demo.images import MATRIX, SPEED_MM_S, dead_time, true_camera, windows
+from planardose.demo.patient import CAMERA, NUCLIDE, TRACER, class_curves
 from planardose.frames import PlanarPose
 from planardose.heads import body_extent_ap_mm
 from planardose.image import Grid, Volume
@@ -38,9 +41,6 @@ from planardose.sim.activity import activity_map, sphere_fraction
 from planardose.sim.montecarlo import simulate_views
 from planardose.sim.tracer import exponentials_at, load_tracer
 from planardose.sim.uptake import CONCENTRATION, Sphere, draw_hidden, write_spheres
-from planardose.steps.demo_dose import true_dose_gy
-from planardose.steps.demo_images import MATRIX, SPEED_MM_S, dead_time, true_camera, windows
-from planardose.steps.demo_patient import CAMERA, NUCLIDE, TRACER, class_curves
 from planardose.units import BQ_PER_MBQ
 
 HOURS = (4.0, 24.0, 96.0, 168.0)

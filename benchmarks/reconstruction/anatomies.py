@@ -8,10 +8,10 @@ from benchmarks.reconstruction.mismatch import VARIANTS, Shot, Site, draw_shot, 
 from benchmarks.reconstruction.scene import scene_grid
 
 from planardose.anatomy.phantom import Phantom, draw_phantom
+from planardose.demo.patient import CAMERA, CT_SPACING_MM, Acquisition, DemoPatient, draw_patient
 from planardose.library import load_camera
 from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.seeds import rng_for
-from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, Acquisition, DemoPatient, draw_patient
 
 # Root seeds: split's first one + S. Nothing else in the repository uses seeds of this size.
 FIRST_SEED = {"training": 1_000_000, "validation": 2_000_000, "test": 3_000_000}

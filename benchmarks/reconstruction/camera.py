@@ -6,13 +6,13 @@ import numpy as np
 from benchmarks.reconstruction.anatomies import Case
 from benchmarks.reconstruction.scene import Scene
 
+from planardose.demo.images import GAP_MM, windows
+from planardose.demo.patient import CAMERA, NUCLIDE
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.planar import EnergyWindow
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.montecarlo import Views, simulate_views
-from planardose.steps.demo_images import GAP_MM, windows
-from planardose.steps.demo_patient import CAMERA, NUCLIDE
 
 
 @dataclass(frozen=True)

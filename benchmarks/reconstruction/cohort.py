@@ -24,6 +24,9 @@ from benchmarks.reconstruction.mismatch import VARIANTS
 from benchmarks.reconstruction.scene import scene, scene_grid
 from scipy import ndimage
 
+from planardose.demo.images import CT_NOISE_HU, perturbed_labels, swept
+from planardose.demo.patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER, Truth, concentrations_kbq_ml, truth_of
+from planardose.demo.prior import Look, prior_image
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.files import atomic, write_text
@@ -35,9 +38,6 @@ from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.physics.warp_runtime import warp_device
 from planardose.planar import PlanarPair
 from planardose.seeds import rng_for, seed_for
-from planardose.steps.demo_images import CT_NOISE_HU, perturbed_labels, swept
-from planardose.steps.demo_patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER, Truth, concentrations_kbq_ml, truth_of
-from planardose.steps.demo_prior import Look, prior_image
 from planardose.units import BQ_PER_MBQ
 
 ALL_LESIONS = "lesions_all.nii.gz"  # hidden ones too: for the group that is told of them

@@ -18,6 +18,8 @@ from benchmarks.reconstruction.scene import Scene
 
 from planardose.anatomy.build import build_model
 from planardose.anatomy.labels import read_segmentation
+from planardose.demo.images import MATRIX, SPEED_MM_S, dead_time, windows, with_errors
+from planardose.demo.patient import CAMERA
 from planardose.frames import PlanarPose
 from planardose.heads import body_extent_ap_mm
 from planardose.image import Volume
@@ -31,8 +33,6 @@ from planardose.patient_model import PatientModel
 from planardose.planar import PlanarPair
 from planardose.seeds import rng_for
 from planardose.sim.acquire import acquire
-from planardose.steps.demo_images import MATRIX, SPEED_MM_S, dead_time, windows, with_errors
-from planardose.steps.demo_patient import CAMERA
 from planardose.units import MM3_PER_ML
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "ct_torso"

@@ -8,10 +8,10 @@ from benchmarks.reconstruction.mismatch import Site, two_line_matter
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import Phantom, Pose
 from planardose.anatomy.phantom_parts import MUSCLE
+from planardose.demo.images import MATRIX
+from planardose.demo.patient import Acquisition, Anatomy, DemoPatient, anatomy_on, concentrations_kbq_ml
 from planardose.image import Grid
 from planardose.organs import REMAINDER, label_of_name
-from planardose.steps.demo_images import MATRIX
-from planardose.steps.demo_patient import Acquisition, Anatomy, DemoPatient, anatomy_on, concentrations_kbq_ml
 from planardose.units import MBQ_PER_KBQ
 
 # Share of the diaphragm's motion along the patient (RAS z, mm): all from the kidneys to the dome of the liver, none at

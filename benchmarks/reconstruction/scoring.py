@@ -11,9 +11,9 @@ from planardose.frames import PlanarPose
 from planardose.image import Volume
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE
+from planardose.overlap import collected
 from planardose.run import Run
 from planardose.steps.evaluate import evaluate
-from planardose.steps.scores import collected
 from planardose.units import BQ_PER_MBQ
 
 DEPTH_MM = 20.0  # width of a bin of depth below the nearer of the front and back surface

@@ -9,6 +9,8 @@ import pandas as pd
 from planardose.anatomy.phantom import PIVOT_MM, Pose
 from planardose.cohort import Row
 from planardose.config import Config
+from planardose.demo.images import sweep_grid
+from planardose.demo.patient import DemoPatient, draw_patient
 from planardose.frames import PlanarPose
 from planardose.library import load_camera
 from planardose.organs import OUTSIDE_CT, REMAINDER
@@ -17,8 +19,6 @@ from planardose.recon.projector import Projector
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.demo_images import sweep_grid
-from planardose.steps.demo_patient import DemoPatient, draw_patient
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 from planardose.steps.make_demo import Settings

@@ -12,13 +12,13 @@ from benchmarks.registration.cohort import Case, case_of
 
 from planardose.anatomy.phantom import Phantom
 from planardose.cohort import Row
+from planardose.demo import images as images
+from planardose.demo.patient import DemoPatient, Truth, draw_patient, truth_of
 from planardose.io.planar_file import save_pair
 from planardose.organs import name_of_label
 from planardose.planar import PlanarPair
 from planardose.run import Run
 from planardose.seeds import rng_for
-from planardose.steps import demo_images as images
-from planardose.steps.demo_patient import DemoPatient, Truth, draw_patient, truth_of
 from planardose.steps.make_demo import Settings
 
 DIAPHRAGM_MM, OWN_MM, ACROSS_MM, BLADDER_MM = 6.0, 1.5, 1.5, 4.0  # standard deviations

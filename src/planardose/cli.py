@@ -232,7 +232,7 @@ def make_demo(
     debug: DebugOption = False,
 ) -> None:
     with faults("make-demo", debug):
-        settings = import_module("planardose.steps.demo_spect").SpectSettings() if spect else None
+        settings = import_module("planardose.demo.spect").SpectSettings() if spect else None
         import_module("planardose.steps.make_demo").make_demo(out, patients, seed, spect=settings)
 
 

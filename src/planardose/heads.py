@@ -55,6 +55,11 @@ class Head:
         return self.normal[0] == 0.0
 
 
+def opposed_heads(face_mm: tuple[float, float], couch_mm: float = 0.0) -> tuple[Head, Head]:
+    """Anterior and posterior head with faces at RAS y; the couch lies before the posterior one."""
+    return Head(0.0, float(face_mm[0])), Head(180.0, -float(face_mm[1]), aluminium_mm=couch_mm)
+
+
 def body_extent_ap_mm(model: PatientModel) -> tuple[float, float]:
     """RAS y (mm) of the body's most posterior and most anterior surface inside the CT; `InputError` without a body."""
     occupied = np.flatnonzero(model.body[:, :, model.ct_slices].any(axis=(0, 2)))

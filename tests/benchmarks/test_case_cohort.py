@@ -16,6 +16,7 @@ from benchmarks.reconstruction.cohort import Fineness, planar_pair, seen, write_
 from benchmarks.reconstruction.mismatch import DISTANCE_MM, FACTORS, SHIFT_MM, TURN_DEG, VARIANTS
 
 from planardose.config import Hand
+from planardose.demo.patient import truth_of
 from planardose.errors import InputError
 from planardose.io.ct import read_ct
 from planardose.io.nifti import read_volume
@@ -23,7 +24,6 @@ from planardose.io.planar_in import read_planar
 from planardose.library import load_camera
 from planardose.physics import warp_runtime
 from planardose.sheet import load_cohort
-from planardose.steps.demo_patient import truth_of
 
 COARSE = Fineness(ct_mm=(10.0, 10.0, 10.0), sim_mm=14.0, histories=1e4)
 CASE = Case("validation", 999_000, 1, "matched", 2)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from planardose.image import Grid
-from planardose.steps.scores import collected, map_scores, ssim
+from planardose.overlap import collected
+from planardose.steps.scores import map_scores, ssim
 
 
 def slow_ssim(x: np.ndarray, y: np.ndarray) -> float:

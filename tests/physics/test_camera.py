@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from planardose.heads import Head, opposed_heads
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.calibration import plausible_ratios, uncalibrated_relative_u
@@ -13,8 +14,8 @@ from planardose.physics.detector import detection_efficiency, energy_fwhm_kev
 from planardose.physics.head_response import head_kernel, point_kernel
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq, line_sensitivities_cps_per_mbq, scale_of
 from planardose.planar import EnergyWindow
-from planardose.sim.heads import Head, Raster, opposed_heads
 from planardose.sim.montecarlo_tables import Slots
+from planardose.sim.raster import Raster
 from planardose.sim.response import image_of_layers
 
 MELP, MEGP, LU = load_camera("siemens_symbia_melp"), load_camera("ge_670_megp"), load_nuclide("177Lu")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from planardose.heads import Head
+from planardose.heads import Head, opposed_heads
 from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import mu_per_mm
 from planardose.physics.head_response import head_kernel
@@ -13,7 +13,6 @@ from planardose.recon.acquired import Acquired
 from planardose.recon.angles import AngledProjector, Columns, escape
 from planardose.recon.mlem import mlem
 from planardose.recon.qplanar import qplanar
-from planardose.sim.heads import opposed_heads
 
 CONCENTRATION = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
 OBLIQUE = (Head(45.0, 190.0), Head(225.0, 190.0))

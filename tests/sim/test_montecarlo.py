@@ -10,6 +10,7 @@ import pytest
 import warp as wp
 
 from planardose.errors import InputError
+from planardose.heads import Head
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.attenuation import mass_attenuation_cm2_g, mu_per_mm
@@ -20,7 +21,6 @@ from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.physics.warp_runtime import warp_device
 from planardose.planar import EnergyWindow
 from planardose.sim import montecarlo, montecarlo_device
-from planardose.sim.heads import Head
 from planardose.sim.montecarlo_tables import emission_tables, energy_tables, majorant_per_mm
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")

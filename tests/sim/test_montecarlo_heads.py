@@ -5,15 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
+from planardose.heads import Head, opposed_heads
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.attenuation import density_g_ml, mass_attenuation_cm2_g, mu_per_mm
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import EnergyWindow
-from planardose.sim.heads import Head, Raster, opposed_heads
 from planardose.sim.montecarlo import Options, simulate
 from planardose.sim.montecarlo_columns import masses_ahead
 from planardose.sim.montecarlo_device import load_kernels
+from planardose.sim.raster import Raster
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
 ONE_LINE = dataclasses.replace(LU, lines=tuple(x for x in LU.lines if 208 < x.energy_kev < 209))

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from planardose.heads import Head
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.head_response import head_kernel
-from planardose.sim.heads import Head
 from planardose.sim.montecarlo import Options, simulate
 
 LOWEST_KEV = 40.0

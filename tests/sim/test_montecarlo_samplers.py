@@ -10,9 +10,9 @@ from planardose.physics import lead_scatter_kernel
 from planardose.physics.compton import differential_barn_sr
 from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
 from planardose.sim import montecarlo_kernel as kernel
-from planardose.sim.heads import Raster
 from planardose.sim.montecarlo_device import Setup, load_kernels, upload_tables
 from planardose.sim.montecarlo_tables import energy_tables, scatter_slots
+from planardose.sim.raster import Raster
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
 DRAWS = 200_000

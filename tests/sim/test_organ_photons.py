@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from planardose.anatomy.build import build_model
+from planardose.demo.patient import draw_patient, truth_of
 from planardose.image import Grid, Volume
 from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.sim.organ_photons import mass_shares, organ_photons
 from planardose.sim.photon_dose import dose_gy
-from planardose.steps.demo_patient import draw_patient, truth_of
 
 LU = load_nuclide("177Lu")
 PHOTONS = 2e4

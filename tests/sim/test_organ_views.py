@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from planardose.heads import opposed_heads
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
-from planardose.sim.heads import opposed_heads
 from planardose.sim.montecarlo import Options, simulate
 from planardose.sim.organ_views import organ_views
 

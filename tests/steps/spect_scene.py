@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from planardose.demo import images as images
+from planardose.demo import spect as demo_spect
+from planardose.demo.patient import Acquisition, Truth, draw_patient, truth_of
 from planardose.planar import PlanarPair
-from planardose.steps import demo_images as images
-from planardose.steps import demo_spect
-from planardose.steps.demo_patient import Acquisition, Truth, draw_patient, truth_of
 
 SEED = 23
 FAST = demo_spect.SpectSettings(histories=2e4, sim_mm=16.0, recon_mm=14.0, ct_mm=8.0, iterations=4)

@@ -12,6 +12,8 @@ import pytest
 from spect_scene import SEED, write_scene
 
 from planardose.config import Config
+from planardose.demo import images as images
+from planardose.demo import spect as demo_spect
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume, write_volume
@@ -19,8 +21,6 @@ from planardose.patient_model import PatientModel
 from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid, smoothed
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps import demo_images as images
-from planardose.steps import demo_spect
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.check import check
 from planardose.steps.compare_spect import compare_spect

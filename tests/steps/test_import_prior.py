@@ -15,11 +15,11 @@ from benchmarks.reconstruction.cohort import Fineness, write_case, write_sheet
 
 from planardose.cohort import Cohort
 from planardose.config import parse_config
+from planardose.demo.prior import Look, prior_image
 from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume, write_volume
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.demo_prior import Look, prior_image
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_prior import import_prior
 from planardose.steps.segment import segment

@@ -13,6 +13,8 @@ from spect_scene import SEED, write_scene
 
 from planardose.cohort import Cohort, Row
 from planardose.config import Config
+from planardose.demo import spect as demo_spect
+from planardose.demo.patient import concentrations_kbq_ml, draw_patient
 from planardose.errors import InputError
 from planardose.image import Grid
 from planardose.io.nifti import read_volume, write_volume
@@ -21,11 +23,9 @@ from planardose.recon.blur_recovery import recovered
 from planardose.recon.emission import OnGrid, smoothed
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps import demo_spect
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.check import check
 from planardose.steps.cycle_points import read_cycles
-from planardose.steps.demo_patient import concentrations_kbq_ml, draw_patient
 from planardose.steps.evaluate import evaluate
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.import_ct import import_ct

@@ -9,16 +9,17 @@ from itertools import pairwise
 
 import numpy as np
 
+from planardose.heads import Head, opposed_heads
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide
 from planardose.physics.collimator import geometric_efficiency
 from planardose.physics.couch import couch_transmission
 from planardose.planar import EnergyWindow
-from planardose.sim.heads import Head, Raster, opposed_heads
 from planardose.sim.montecarlo_columns import masses_ahead, primary_layers
 from planardose.sim.montecarlo_device import FORCED, Setup, Tracker, load_kernels
 from planardose.sim.montecarlo_kernel import BALANCE, FIXED_POINT
 from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, primary_slots, scatter_slots
+from planardose.sim.raster import Raster
 from planardose.sim.response import image_of_layers
 from planardose.units import BQ_PER_MBQ
 

@@ -5,7 +5,7 @@ import warp as wp
 from scipy.sparse import csr_matrix
 
 from planardose.physics.attenuation import MM_PER_CM
-from planardose.sim.heads import Raster
+from planardose.sim.raster import Raster
 
 POINTS = 4  # per axis: points of a voxel that decide to which columns and layers of a turned head it belongs
 

@@ -12,8 +12,8 @@ from planardose.physics.form_factors import STEP, form_factors
 from planardose.physics.warp_runtime import load_kernel
 from planardose.sim import montecarlo_columns, montecarlo_kernel, montecarlo_track
 from planardose.sim.device import enough_memory, launches, short_of_memory
-from planardose.sim.heads import Raster
 from planardose.sim.montecarlo_tables import EnergyTables, Slots, emission_tables, majorant_per_mm
+from planardose.sim.raster import Raster
 
 LARGEST_TALLY = 2**31 - 1  # the kernel counts its cells in 32 bits
 FORCED = 2.0  # `Heads.acceptance`

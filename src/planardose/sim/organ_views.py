@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from planardose.heads import Head
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide
 from planardose.planar import EnergyWindow
-from planardose.sim.heads import Head
 from planardose.sim.montecarlo import Options, simulate
 
 

@@ -14,8 +14,8 @@ from planardose.io.files import sha256_of
 from planardose.library import DATA, Camera
 from planardose.physics.head_response import head_efficiency, head_kernel
 from planardose.planar import EnergyWindow
-from planardose.sim.heads import Raster
 from planardose.sim.montecarlo_tables import Slots
+from planardose.sim.raster import Raster
 
 NO_MATTER = ("name", "vendor", "collimator", "source", "tau_us", "tau_by_kev", "couch_mm", "pixel_mm")
 STEP = 1.15  # of (length + distance), and so of the width, between the distances at which responses are computed

@@ -7,8 +7,8 @@ import numpy as np
 from planardose.heads import Head
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide
-from planardose.sim.heads import Raster
 from planardose.sim.montecarlo import Options, simulate
+from planardose.sim.raster import Raster
 
 GAP_MM = 20.0  # from the body's farthest point to the face
 

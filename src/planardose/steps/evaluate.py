@@ -12,10 +12,11 @@ from planardose.image import Grid, Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
+from planardose.overlap import collected
 from planardose.run import Run
 from planardose.steps.cycle_points import made_by, unmeasured
 from planardose.steps.result_table import read_rows
-from planardose.steps.scores import SSIM_SETTINGS, collected, map_scores
+from planardose.steps.scores import SSIM_SETTINGS, map_scores
 from planardose.units import BQ_PER_MBQ
 
 COLUMNS = ("patient", "timepoint", "method", "measure", "region", "value", "truth", "u")

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planardose.anatomy.phantom import density_of_hu
-from planardose.errors import InputError
-from planardose.io.files import write_text
-from planardose.steps import demo_images as images
-from planardose.steps.demo_patient import (
+from planardose.demo import images as images
+from planardose.demo.patient import (
     CAMERA,
     CT_SPACING_MM,
     FIRST_DAY,
@@ -28,9 +26,11 @@ from planardose.steps.demo_patient import (
     truth_of,
     write_truth,
 )
+from planardose.errors import InputError
+from planardose.io.files import write_text
 
 if TYPE_CHECKING:
-    from planardose.steps.demo_spect import SpectSettings
+    from planardose.demo.spect import SpectSettings
 
 WORKERS = 2
 SHARE_IN_CT = 0.74  # of the body's mass; arms and legs are outside
@@ -97,7 +97,7 @@ def _with_spect(patient: DemoPatient) -> str:
 
 def _spect_job(out: Path, seed: int, measured: Measured, settings: "SpectSettings") -> None:
     """Write a patient's SPECT/CT."""
-    from planardose.steps import demo_spect  # torch: most cohorts have no SPECT
+    from planardose.demo import spect as demo_spect  # torch: most cohorts have no SPECT
 
     patient, name = measured.patient, _with_spect(measured.patient)
     acquisition = next(a for a in patient.acquisitions if a.name == name)
@@ -109,7 +109,7 @@ def _spect_job(out: Path, seed: int, measured: Measured, settings: "SpectSetting
 def _spect_cells(patient: DemoPatient, name: str) -> list[str]:
     if name != _with_spect(patient):
         return ["", "", ""]
-    from planardose.steps.demo_spect import BQML_PER_COUNT
+    from planardose.demo.spect import BQML_PER_COUNT
 
     folder = patient.folder
     return [f"{folder}/spect_{name}.dcm", f"{folder}/spect_ct_{name}", f"{BQML_PER_COUNT:g}"]

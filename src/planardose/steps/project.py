@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from planardose.errors import InputError
-from planardose.heads import face_positions_mm
+from planardose.heads import face_positions_mm, opposed_heads
 from planardose.io.files import atomic
 from planardose.io.samples import read_samples
 from planardose.library import load_camera, load_nuclide
@@ -16,7 +16,6 @@ from planardose.physics.warp_runtime import warp_device
 from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.sim.activity import activity_map
-from planardose.sim.heads import opposed_heads
 from planardose.sim.montecarlo import Options, Views, simulate
 from planardose.steps.prior_samples import shapes_for_samples
 

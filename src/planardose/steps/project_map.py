@@ -13,7 +13,7 @@ import planardose
 from planardose import plausible
 from planardose.errors import InputError, shown
 from planardose.frames import PlanarPose
-from planardose.heads import face_positions_mm
+from planardose.heads import Head, face_positions_mm, opposed_heads
 from planardose.io.dicom_common import ANONYMOUS
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.dicom_study import Study, study_of
@@ -28,7 +28,6 @@ from planardose.run import command_line
 from planardose.sidecar import sidecar_of
 from planardose.sim.acquire import DeadTime, acquire
 from planardose.sim.device import enough_memory
-from planardose.sim.heads import Head, opposed_heads
 from planardose.sim.montecarlo import Options, Views, simulate
 from planardose.sim.montecarlo_tables import LOWEST_KEV, unfollowed_share, visible_from_kev
 from planardose.steps.project_inputs import Scene, read_scene

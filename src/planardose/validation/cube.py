@@ -6,14 +6,15 @@ import numpy as np
 import warp as wp
 import xraylib
 
+from planardose.heads import opposed_heads
 from planardose.patient_model import MATERIALS
 from planardose.physics.attenuation import density_g_ml, mass_fractions
 from planardose.physics.compton import moments
-from planardose.sim.heads import Raster, opposed_heads
 from planardose.sim.montecarlo_columns import masses_ahead
 from planardose.sim.montecarlo_device import Setup, Tracker, load_kernels
 from planardose.sim.montecarlo_kernel import FIXED_POINT
 from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, scatter_slots
+from planardose.sim.raster import Raster
 from planardose.validation.check import Effort, Measured
 from planardose.validation.scenes import DEVICE, REPEATS, bare, cube, lutetium, melp, one_line
 from planardose.validation.slow_cube import scatter_to_primary

@@ -7,6 +7,7 @@ import numpy as np
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import DESIGN_ML, Phantom
 from planardose.anatomy.phantom_parts import parts_of
+from planardose.heads import opposed_heads
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.organs import label_of_name
@@ -14,11 +15,11 @@ from planardose.patient_model import MATERIALS
 from planardose.physics.attenuation import MM_PER_CM, density_g_ml
 from planardose.planar import EnergyWindow
 from planardose.sim import montecarlo
-from planardose.sim.heads import Raster, opposed_heads
 from planardose.sim.montecarlo import Options, Views
 from planardose.sim.montecarlo_device import Setup, load_kernels, upload_tables
 from planardose.sim.montecarlo_kernel import Tables
 from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, scatter_slots
+from planardose.sim.raster import Raster
 from planardose.validation.check import Effort, Measured
 from planardose.validation.references import setups, xcom_per_cm
 

@@ -11,11 +11,6 @@ from planardose.image import Grid
 LAYER_MM = 10.0  # depth layers of about this thickness: within one, the response's width changes by less than 0.7 mm
 
 
-def opposed_heads(face_mm: tuple[float, float], couch_mm: float = 0.0) -> tuple[Head, Head]:
-    """Anterior and posterior head with faces at RAS y; the couch lies before the posterior one."""
-    return Head(0.0, float(face_mm[0])), Head(180.0, -float(face_mm[1]), aluminium_mm=couch_mm)
-
-
 @dataclass(frozen=True)
 class Raster:
     """Columns and depth layers on which the heads collect what voxels send them; slices are the grid's.

@@ -12,20 +12,8 @@ import numpy as np
 
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import Pose
-from planardose.heads import Head
-from planardose.image import Grid, Volume
-from planardose.io.dicom_ct import write_ct
-from planardose.io.dicom_tomographic_write import write_spect
-from planardose.library import Camera, load_camera, load_nuclide
-from planardose.organs import REMAINDER, label_of_name
-from planardose.patient_model import PatientModel
-from planardose.recon.acquired import Acquired
-from planardose.recon.angles import AngledProjector, Columns
-from planardose.recon.osem import even_start, osem
-from planardose.seeds import rng_for, seed_for
-from planardose.sim.spect import SpectCounts, circular_orbit, spect_counts
-from planardose.steps.demo_images import CT_NOISE_HU, TrueCamera
-from planardose.steps.demo_patient import (
+from planardose.demo.images import CT_NOISE_HU, TrueCamera
+from planardose.demo.patient import (
     CAMERA,
     NUCLIDE,
     Acquisition,
@@ -34,7 +22,19 @@ from planardose.steps.demo_patient import (
     anatomy_on,
     concentrations_kbq_ml,
 )
-from planardose.steps.scores import collected, interval_overlap
+from planardose.heads import Head
+from planardose.image import Grid, Volume
+from planardose.io.dicom_ct import write_ct
+from planardose.io.dicom_tomographic_write import write_spect
+from planardose.library import Camera, load_camera, load_nuclide
+from planardose.organs import REMAINDER, label_of_name
+from planardose.overlap import collected, interval_overlap
+from planardose.patient_model import PatientModel
+from planardose.recon.acquired import Acquired
+from planardose.recon.angles import AngledProjector, Columns
+from planardose.recon.osem import even_start, osem
+from planardose.seeds import rng_for, seed_for
+from planardose.sim.spect import SpectCounts, circular_orbit, spect_counts
 from planardose.units import BQ_PER_MBQ, MBQ_PER_KBQ
 
 LATER_H = 0.75  # after the sweep
@@ -103,7 +103,7 @@ def spect_of(
     ----------
     patient : DemoPatient
     truth_totals : dict
-        Volume in mL of every class on the CT's grid, as for `demo_images.planar_pair`.
+        Volume in mL of every class on the CT's grid, as for `planardose.demo.images.planar_pair`.
     acquisition : Acquisition
     true : TrueCamera
     seed : int

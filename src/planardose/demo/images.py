@@ -12,6 +12,15 @@ import numpy as np
 from scipy import ndimage
 
 from planardose.anatomy.materials import partial_density_from_hu
+from planardose.demo.patient import (
+    CAMERA,
+    NUCLIDE,
+    Acquisition,
+    DemoPatient,
+    Truth,
+    anatomy_on,
+    concentrations_kbq_ml,
+)
 from planardose.frames import PlanarPose
 from planardose.image import Grid, Volume
 from planardose.io.dicom_ct import write_ct
@@ -25,15 +34,6 @@ from planardose.planar import EnergyWindow, PlanarPair
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.acquire import DeadTime, acquire
 from planardose.sim.montecarlo import simulate_views
-from planardose.steps.demo_patient import (
-    CAMERA,
-    NUCLIDE,
-    Acquisition,
-    DemoPatient,
-    Truth,
-    anatomy_on,
-    concentrations_kbq_ml,
-)
 from planardose.units import MBQ_PER_KBQ, sphere_radius_mm
 
 MATRIX = (512, 256)  # rows, columns of a sweep

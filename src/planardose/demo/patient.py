@@ -9,6 +9,7 @@ import pandas as pd
 
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import Phantom, Pose, Sampled, density_of_hu, draw_phantom
+from planardose.demo.dose import true_dose_gy
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import Identity
 from planardose.io.files import atomic
@@ -19,7 +20,6 @@ from planardose.seeds import rng_for, seed_for
 from planardose.sim.texture import WaveField
 from planardose.sim.tracer import exponentials_at, load_tracer
 from planardose.sim.uptake import draw_curves, share_allowed
-from planardose.steps.demo_dose import true_dose_gy
 from planardose.units import BQ_PER_MBQ, MBQ_PER_KBQ
 
 NUCLIDE, TRACER, CAMERA = "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp"
