@@ -26,7 +26,7 @@ from planardose.units import rounded
 FALLBACK = "qplanar_mlem"
 WHOLE_ORGAN = 0.95  # of an organ's counts: it lies in the images
 # Networks tell where in an organ the activity sits, the likelihood how much there is: their maps get the organ totals
-# of `FALLBACK`, and with them that method's calibrated intervals (figures: benchmarks/README.md).
+# of `FALLBACK`, and with them that method's calibrated intervals (figures: benchmarks/population/README.md).
 #
 # Voxel by voxel the U-Net's map is not fitted to the counts. The gate asks whether it can be: it looks at the map after
 # one MLEM step, as the wrong inputs show then. The draws of `diffusion` end with such a step, and need no other.

@@ -148,7 +148,7 @@ def halfway(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> 
 
     A network that was fine-tuned on one patient's virtual data forgets some of what the population taught it about
     faults that these data do not have; the mean of the weights before and after keeps most of both (Wortsman et al.
-    2022, Robust fine-tuning of zero-shot models). Figures: benchmarks/README.md.
+    2022, Robust fine-tuning of zero-shot models). Figures: benchmarks/population/README.md.
     """
     return {k: v if k == "scale" else 0.5 * (v + second[k]) for k, v in first.items()}
 
