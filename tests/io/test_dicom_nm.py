@@ -259,6 +259,23 @@ def test_a_whole_body_technique_may_stand_there_twice(edited, pair):
         edited(lambda ds: setattr(ds, "WholeBodyTechnique", ["2PS", "1PS"]))
 
 
+def test_a_number_that_stands_there_for_every_head_is_one_number(edited, pair):
+    def change(ds):
+        for name in ("ScanVelocity", "ScanLength", "ActualFrameDuration"):
+            setattr(ds, name, [ds[name].value] * 2)
+        for item in ds.DetectorInformationSequence:
+            item.StartAngle = [item.StartAngle] * 2
+
+    found = edited(change).pair
+    assert found.exposure_s == pytest.approx(pair.exposure_s)
+    assert found.duration_s == pytest.approx(pair.duration_s, abs=0.5)
+    np.testing.assert_array_equal(found.counts, pair.counts)
+    with pytest.raises(InputError, match="ScanVelocity has 2 different values; expected one number"):
+        edited(lambda ds: setattr(ds, "ScanVelocity", ["2.0", "2.5"]))
+    with pytest.raises(InputError, match="ScanVelocity is not understood"):
+        edited(lambda ds: ds.add_new("ScanVelocity", "LO", "2,0"))
+
+
 def test_a_velocity_that_nothing_checks_or_that_is_slow_is_noted(edited):
     def change(ds):
         ds.ScanVelocity, ds.ActualFrameDuration = "0.267", None

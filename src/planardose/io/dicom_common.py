@@ -229,6 +229,24 @@ def numbers(ds: Dataset, name: str, count: int, where: str) -> tuple[float, ...]
     return found
 
 
+def number(ds: Dataset, name: str, where: str) -> float | None:
+    """The number of an attribute, which some repeat for every head or pass; None where there is none.
+
+    Raises
+    ------
+    InputError
+        When it is no finite number, or several different ones.
+    """
+    try:
+        found = {float(x) for x in listed(ds.get(name)) if x not in (None, "")}
+    except (TypeError, ValueError):
+        found = {math.nan}
+    if len(found) > 1 or not all(map(math.isfinite, found)):
+        told = f"{name} has {len(found)} different values" if len(found) > 1 else f"{name} is not understood"
+        raise InputError(where, told, "one number", "export the images again")
+    return found.pop() if found else None
+
+
 def rescale(ds: Dataset, where: str) -> tuple[float, float]:
     """Slope and intercept from stored to real values: 1 and 0 where the header has none.
 

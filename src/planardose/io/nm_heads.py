@@ -1,6 +1,5 @@
 """The heads of an NM acquisition: frames, energy windows and what the header says about where each head stood."""
 
-import math
 import re
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import listed, pixels, rescale
+from planardose.io.dicom_common import listed, number, pixels, rescale
 from planardose.planar import EnergyWindow
 
 VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
@@ -191,7 +190,7 @@ def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list, whe
     along_row, down = _orientation(item, ds if single else Dataset())
     radial = [float(x) for x in listed(item.get("RadialPosition")) if x]
     words = " ".join(str(ds.get(name) or "") for name in ("ImageID", "SeriesDescription")) if single else ""
-    degrees = _degrees(item.get("StartAngle"), where)
+    degrees = _degrees(item, where)
     return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), _view_of_text(words),
                 along_row, down, float(np.mean(radial)) if radial else None, frames)  # fmt: skip
 
@@ -214,13 +213,10 @@ def _towards(letters: str) -> np.ndarray:
     return total / max(float(np.linalg.norm(total)), 1e-9)
 
 
-def _degrees(start_angle, where: str) -> float | None:
+def _degrees(item: Dataset, where: str) -> float | None:
     """StartAngle (PS3.3 C.8.4.11: 0 at the patient's back, then to the left side) as 0 in front, 90 at the right."""
-    if start_angle is None or start_angle == "":
-        return None
-    if not math.isfinite(float(start_angle)):
-        raise InputError(where, f"StartAngle {start_angle}", "degrees from the patient's back")
-    return (float(start_angle) + 180.0) % 360.0
+    start_angle = number(item, "StartAngle", where)
+    return None if start_angle is None else (start_angle + 180.0) % 360.0
 
 
 def _view_of_angle(degrees: float | None) -> str | None:

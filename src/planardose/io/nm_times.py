@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import words_of
+from planardose.io.dicom_common import number, words_of
 from planardose.io.planar_file import axial_field_mm
 from planardose.library import Camera
 
@@ -51,7 +51,10 @@ def timing_of(
     """
     # a value per pass or head, usually all the same
     technique = "\\".join(sorted(set(words_of(ds, "WholeBodyTechnique"))))
-    seconds = float(ds.get("ActualFrameDuration") or 0) / 1000
+    seconds, length, velocity = (
+        number(ds, name, where) or 0.0 for name in ("ActualFrameDuration", "ScanLength", "ScanVelocity")
+    )
+    seconds /= 1000
     if technique and technique not in SWEEPS:
         raise InputError(
             where,
@@ -60,12 +63,11 @@ def timing_of(
             "give the images as NPZ + JSON with duration_s, one static field at a time",
         )
     passes = SWEEPS.get(technique, 1)
-    length = float(ds.get("ScanLength") or 0)
     if seconds_per_row is not None:
         field_mm = axial_field_mm(camera, where)
         known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds)  # a shorter one may be in cm
         return _by_hand(seconds_per_row, passes * known_mm / field_mm, seconds)
-    if "WHOLE BODY" not in words_of(ds, "ImageType") and not technique and not ds.get("ScanVelocity"):
+    if "WHOLE BODY" not in words_of(ds, "ImageType") and not technique and not velocity:
         if seconds <= 0:
             raise InputError(
                 where,
@@ -74,7 +76,6 @@ def timing_of(
                 "give the images as NPZ + JSON with duration_s",
             )
         return Timing(seconds, seconds)
-    velocity = float(ds.get("ScanVelocity") or 0)
     if velocity <= 0:
         raise InputError(
             where,
