@@ -426,11 +426,63 @@ def test_a_one_sided_organ_tells_a_mirrored_view():
         ("Antero-posterior", None), ("Postero-anterior", None), ("POSTEROANTERIOR", None),
         ("Post-therapy WB", None), ("post therapy ANT", "anterior"), ("POST TX", None), ("WB post injection", None),
         ("24h post p.i. POST", "posterior"), ("24h p.i. ANT", "anterior"), ("POST_INJ POSTERIOR", "posterior"),
-        ("POST INFERIOR", "posterior"), ("POST PINHOLE", "posterior"),
+        ("POST INFERIOR", "posterior"), ("POST PINHOLE", "posterior"), ("ANTERIEUR", "anterior"),
+        ("Face postérieure", "posterior"), ("GK ventral", "anterior"), ("GK dorsal", "posterior"),
     ],
 )  # fmt: skip
 def test_the_view_that_a_text_names(text: str, view: str | None):
     assert _view_of_text(text) == view
+
+
+HEADS = [("ImageID", "ANTERIOR", "POSTERIOR"), ("SeriesDescription", "GK ventral", "GK dorsal")]
+
+
+def _a_file_per_head(folder: Path, pair: PlanarPair, change) -> Path:
+    """A folder with one file per head, as GE writes them; `change` gets each data set and its number."""
+    write_planar(folder / "nm.dcm", pair, CAMERA)
+    (folder / "heads").mkdir()
+    for n in range(2):
+        ds = pydicom.dcmread(folder / "nm.dcm")
+        keep = [i for i, d in enumerate(ds.DetectorVector) if d == n + 1]
+        _pixels(ds, lambda a, keep=keep: a[keep])
+        ds.NumberOfFrames, ds.NumberOfDetectors, ds.DetectorVector, ds.EnergyWindowVector = 3, 1, [1] * 3, [1, 2, 3]
+        ds.SOPInstanceUID, ds.CountsAccumulated = f"{ds.SOPInstanceUID[:60]}.{n}", ""
+        item = ds.DetectorInformationSequence[n]
+        item.ViewCodeSequence, item.StartAngle, item.ImageOrientationPatient = [], "", None
+        ds.DetectorInformationSequence = [item]
+        change(ds, n)
+        ds.save_as(folder / "heads" / f"{n}.dcm")
+    return folder / "heads"
+
+
+@pytest.mark.parametrize(("name", "anterior", "posterior"), HEADS)
+def test_one_field_that_names_a_view_is_enough(name: str, anterior: str, posterior: str, tmp_path: Path, pair):
+    def change(ds, n):
+        ds.ImageID, ds.SeriesDescription = "WHOLE BODY_E", "WB ANT/POST POST LU"
+        setattr(ds, name, (anterior, posterior)[n])
+
+    folder = _a_file_per_head(tmp_path, pair, change)
+    np.testing.assert_array_equal(read_planar(folder, CAMERA, WHERE, key=KEY).pair.counts, pair.counts)
+
+
+def test_one_angle_for_both_files_does_not_hide_what_their_descriptions_say(tmp_path: Path, pair):
+    def change(ds, n):
+        ds.ImageID, ds.DetectorInformationSequence[0].StartAngle = ("ANT_EM", "POST_EM")[n], "0"
+
+    found = read_planar(_a_file_per_head(tmp_path, pair, change), CAMERA, WHERE, key=KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert "StartAngle 0 of every head: views by description" in found.notes
+
+
+def test_angles_that_the_descriptions_of_both_files_contradict_are_swapped_heads(tmp_path: Path, pair):
+    def change(ds, n):
+        ds.ImageID, ds.DetectorInformationSequence[0].StartAngle = ("ANT_EM", "POST_EM")[n], ("0", "180")[n]
+
+    folder = _a_file_per_head(tmp_path, pair, change)
+    with pytest.raises(InputError, match=rf"swapped heads.*posterior, its description says anterior.*{KEY}.head_order"):
+        read_planar(folder, CAMERA, WHERE, key=KEY)
+    found = read_planar(folder, CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
 
 
 def test_pictures_beside_the_images_are_left_out_with_a_note_and_alone_refused(tmp_path: Path, pair):

@@ -15,7 +15,8 @@ VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
     "399321004": "anterior", "G-5215": "anterior",
     "399001007": "posterior", "G-5216": "posterior",
 }  # fmt: skip
-VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST)(?:ERIOR)?(?![A-Z])")
+VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST|VENTRAL|DORSAL)(?:ER(?:IOR|IEUR)E?)?(?![A-Z])")
+WORDS_OF = {"ANT": "anterior", "VENTRAL": "anterior", "POST": "posterior", "DORSAL": "posterior"}
 NO_VIEW = re.compile(r"OBL|(?<![A-Z])(ANTERO|POSTERO)")  # "postero-anterior" is a beam's direction: PA
 AFTER = re.compile(  # Latin "post": after
     r"(?<![A-Z])POST[ -]*((THERAP|TREAT|PROC|INJ|INFUS|ADMIN|OPERAT)[A-Z]*|(TX|RX|OP|P\.?I)(?![A-Z]))"
@@ -189,9 +190,9 @@ def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list, whe
     item = items[detector - 1] if len(items) >= detector else (items[0] if single and items else Dataset())
     along_row, down = _orientation(item, ds if single else Dataset())
     radial = [float(x) for x in listed(item.get("RadialPosition")) if x]
-    words = " ".join(str(ds.get(name) or "") for name in ("ImageID", "SeriesDescription")) if single else ""
+    texts = (_view_of_text(str(ds.get(name) or "")) for name in ("ImageID", "SeriesDescription") if single)
     degrees = _degrees(item, where)
-    return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), _view_of_text(words),
+    return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), next(filter(None, texts), None),
                 along_row, down, float(np.mean(radial)) if radial else None, frames)  # fmt: skip
 
 
@@ -237,5 +238,5 @@ def _view_of_code(item: Dataset) -> str | None:
 
 def _view_of_text(text: str) -> str | None:
     plain = AFTER.sub("", text.upper().replace("_", " "))
-    found = set() if NO_VIEW.search(plain) else set(VIEW_WORD.findall(plain))
-    return {"ANT": "anterior", "POST": "posterior"}[found.pop()] if len(found) == 1 else None
+    views = set() if NO_VIEW.search(plain) else {WORDS_OF[word] for word in VIEW_WORD.findall(plain)}
+    return views.pop() if len(views) == 1 else None

@@ -16,8 +16,9 @@ MIRROR_LEAST = 0.7  # correlation below which the two views are too unlike to ju
 def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[str], list[str]]:
     """View of each head, and notes on what was decided by hand against or without the header.
 
-    StartAngle and the view code decide; where neither is there, the words ANT or POST in the descriptions of one-head
-    files, then opposed image orientations. Sources that contradict each other are refused as swapped heads.
+    StartAngle and the view code decide; where neither is there, or one angle stands in all files, the words ANT or POST
+    in the descriptions of one-head files, then opposed image orientations. Sources that contradict each other are
+    refused as swapped heads.
 
     Raises
     ------
@@ -30,11 +31,7 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
         raise InputError(
             where, f"the {missing} view is missing: one head in the file", "an anterior and a posterior view"
         )
-    said = [head.angle or head.code for head in heads]
-    if all(v is None for v in said):
-        said = [head.text for head in heads]
-    if all(v is None for v in said) and len({h.seen_from for h in heads}) == 2:
-        said = [head.seen_from for head in heads]
+    said, notes = _said(heads)
     if hand.head_order is not None:
         views = _by_hand(heads, hand.head_order, where)
         against = any(v is not None and v != w for v, w in zip(said, views, strict=True))
@@ -51,6 +48,30 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
             "a header that agrees with itself",
             do,
         )
+    text = [head.text for head in heads]
+    if set(text) == set(VIEWS) and all(t != s for t, s in zip(text, said, strict=True)):
+        raise InputError(
+            where,
+            f"swapped heads: the header calls the first file {said[0]}, its description says {text[0]}, and so for the "
+            "others",
+            "a header that agrees with itself",
+            do,
+        )
+    return said, notes
+
+
+def _said(heads: list[Head]) -> tuple[list[str | None], list[str]]:
+    """What the header calls each head, by the best of its sources; and a note where an angle is not believed."""
+    said = [head.angle or head.code for head in heads]
+    text = [head.text for head in heads]
+    angles = {head.angle_deg for head in heads}
+    if len(angles) == 1 and set(text) == set(VIEWS) and not any(head.code for head in heads):
+        told = [] if angles == {None} else [f"StartAngle {heads[0].start_angle:g} of every head: views by description"]
+        return text, told
+    if all(v is None for v in said):
+        said = text
+    if all(v is None for v in said) and len({h.seen_from for h in heads}) == 2:
+        said = [head.seen_from for head in heads]
     return said, []
 
 
