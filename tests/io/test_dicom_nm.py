@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from planardose.config import Hand
 from planardose.errors import InputError
@@ -375,6 +376,36 @@ def test_a_copy_of_a_file_is_the_file(tmp_path: Path, pair):
     write_planar(tmp_path / "nm.dcm", pair, CAMERA)
     (tmp_path / "copy.dcm").write_bytes((tmp_path / "nm.dcm").read_bytes())
     assert np.array_equal(read_planar(tmp_path, CAMERA, WHERE).pair.counts, pair.counts)
+
+
+def test_a_copy_under_another_uid_or_encoding_is_the_image(tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    ds = pydicom.dcmread(tmp_path / "nm.dcm")
+    ds.SOPInstanceUID, ds.SeriesInstanceUID, ds.SeriesNumber = "1.2.3", "1.2.4", 9
+    ds.compress(RLELossless, generate_instance_uid=False)
+    ds.save_as(tmp_path / "copy.dcm")
+    found = read_planar(tmp_path, CAMERA, WHERE, key=KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert found.notes == ()
+    _pixels(ds, lambda a: a + 1)  # another acquisition
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.save_as(tmp_path / "copy.dcm")
+    with pytest.raises(InputError, match="several anterior frames"):
+        read_planar(tmp_path, CAMERA, WHERE, key=KEY)
+
+
+@pytest.mark.parametrize("kind", [["TOMO", "EMISSION"], ["RECON TOMO", "EMISSION"], ["STATIC", "TRANSMISSION"]])
+def test_other_images_of_the_study_beside_the_planar_ones_are_left_out(kind: list, tmp_path: Path, pair):
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    ds = pydicom.dcmread(tmp_path / "nm.dcm")
+    ds.ImageType, ds.SOPInstanceUID = ["ORIGINAL", "PRIMARY", *kind], "1.2.3"
+    ds.CorrectedImage = ["DECY", "ATTN"]
+    ds.save_as(tmp_path / "other.dcm")
+    found = read_planar(tmp_path, CAMERA, WHERE, key=KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert found.notes == ("1 NM object (tomographic, dynamic, gated or transmission) left out",)
+    with pytest.raises(InputError, match=r"image type|a transmission image"):
+        read_planar(tmp_path / "other.dcm", CAMERA, WHERE, key=KEY)
 
 
 def test_derived_images_and_a_start_of_processing_are_noted(edited):

@@ -212,6 +212,13 @@ def words_of(ds: Dataset, name: str) -> list[str]:
     return [str(x).upper() for x in listed(ds.get(name))]
 
 
+def is_picture(ds: Dataset) -> bool:
+    """Whether an image shows a screen or a page rather than what was measured, as far as the header says."""
+    sop_class = str(ds.get("SOPClassUID") or "")
+    captured = sop_class == SECONDARY_CAPTURE or sop_class.startswith(f"{SECONDARY_CAPTURE}.")
+    return captured or int(ds.get("SamplesPerPixel") or 1) != 1 or "SCREEN SAVE" in words_of(ds, "ImageType")
+
+
 def numbers(ds: Dataset, name: str, count: int, where: str) -> tuple[float, ...]:
     """The `count` finite numbers of an attribute; `InputError` where it is missing, of another length or no number."""
     value = ds.get(name)
