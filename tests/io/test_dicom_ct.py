@@ -174,6 +174,9 @@ def test_localizer_copies_and_other_modalities_are_left_out(tmp_path: Path):
     report.SOPClassUID, report.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "2.25.3"
     del report.ImagePositionPatient, report.ImageOrientationPatient
     report.save_as(tmp_path / "dose_report.dcm")
+    report.SOPClassUID, report.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "2.25.5"  # a page stored as a CT image
+    del report.PixelSpacing
+    report.save_as(tmp_path / "protocol.dcm")
     (tmp_path / "notes.txt").write_text("not an image")
     back = read_ct_series(tmp_path, "P01 ct")
     np.testing.assert_allclose(back.data, _field(_centres(back.grid)), atol=1e-3)

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.image import Volume
-from planardose.io.dicom_common import SECONDARY_CAPTURE, read_datasets, understood, words_of
+from planardose.io.dicom_common import is_picture, read_datasets, understood, words_of
 from planardose.io.dicom_slices import one_series, volume_of_slices
 
 UNSCANNED_HU = -1024.0
@@ -49,19 +49,26 @@ def read_ct_slices(path: Path, where: str) -> list[Dataset]:
 
 
 def _ct_slices(datasets: list[Dataset], where: str) -> list[Dataset]:
-    slices = [ds for ds in datasets if _is_ct_slice(ds)]
-    if not slices:
+    """The CT images of a folder but for localizers and pages: images of no place where others have one.
+
+    Scanners put dose reports and protocols into the series' folder, some of them as CT images.
+    """
+    images = [ds for ds in datasets if _is_ct_image(ds)]
+    if not images:
         seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
         raise InputError(where, f"no CT image among {len(datasets)} DICOM files (modalities {seen})", "one CT series")
-    return slices
+    return [ds for ds in images if not _is_page(ds)] or images
 
 
-def _is_ct_slice(ds: Dataset) -> bool:
-    """An axial or oblique CT image with pixels; an empty SOPClassUID or Modality is no obstacle.
-
-    Scanners put dose reports and protocols into the series' folder, as captures of a page, with the modality CT.
-    """
-    if str(ds.get("SOPClassUID") or "").startswith(SECONDARY_CAPTURE) and not ds.get("ImagePositionPatient"):
+def _is_ct_image(ds: Dataset) -> bool:
+    """An axial or oblique CT image with pixels; an empty SOPClassUID or Modality is no obstacle."""
+    if is_picture(ds) and not ds.get("ImagePositionPatient"):
         return False
     modality = str(ds.get("Modality") or "CT")
     return modality == "CT" and "PixelData" in ds and "LOCALIZER" not in words_of(ds, "ImageType")
+
+
+def _is_page(ds: Dataset) -> bool:
+    """Whether one image has neither position nor orientation; those of multi-frame objects stand elsewhere."""
+    placed = ds.get("ImagePositionPatient") or ds.get("ImageOrientationPatient")
+    return not placed and int(ds.get("NumberOfFrames") or 1) == 1
