@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
@@ -51,3 +52,22 @@ def test_other_files_do_not_look_like_bare_dicom(tmp_path: Path):
     for n, content in enumerate(contents):
         (tmp_path / f"f{n}").write_bytes(content)
         assert not looks_like_dicom(tmp_path / f"f{n}")
+
+
+@pytest.mark.parametrize("kind", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless"])
+def test_what_archives_compress_without_loss_comes_back(kind: str, tmp_path: Path):
+    pair = planar_pair()
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(tmp_path / "nm.dcm"))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, kind)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(tmp_path / "small.dcm"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert pydicom.dcmread(tmp_path / "small.dcm").file_meta.TransferSyntaxUID.is_compressed
+    found = read_planar(tmp_path / "small.dcm", CAMERA, "P01 t24 planar").pair
+    np.testing.assert_array_equal(found.counts, pair.counts)
