@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -514,6 +514,24 @@ def test_angles_that_the_descriptions_of_both_files_contradict_are_swapped_heads
         read_planar(folder, CAMERA, WHERE, key=KEY)
     found = read_planar(folder, CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
     np.testing.assert_array_equal(found.pair.counts, pair.counts)
+
+
+@pytest.mark.parametrize(("minutes", "start"), [(4, 0), (16, 8), (70, None)])
+def test_views_that_one_head_took_after_each_other(minutes: int, start: int | None, tmp_path: Path, pair):
+    later = pair.acquired_at + timedelta(minutes=minutes)
+
+    def change(ds, n):
+        ds.ImageID = ("ANT", "POST")[n]
+        ds.AcquisitionTime = (pair.acquired_at, later)[n].strftime("%H%M%S")
+
+    folder = _a_file_per_head(tmp_path, pair, change)
+    if start is None:
+        with pytest.raises(InputError, match="files acquired 70 min apart"):
+            read_planar(folder, CAMERA, WHERE, key=KEY)
+        return
+    found = read_planar(folder, CAMERA, WHERE, key=KEY)
+    assert found.pair.acquired_at == pair.acquired_at + timedelta(minutes=start)
+    assert ("the views started 16 min apart: the middle is taken" in found.notes) == (minutes == 16)
 
 
 def test_pictures_beside_the_images_are_left_out_with_a_note_and_alone_refused(tmp_path: Path, pair):

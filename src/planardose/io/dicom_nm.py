@@ -32,9 +32,9 @@ from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 
 __all__ = ["PlanarImport", "read_planar_dicom", "write_planar"]
-SAME_START_S = 300.0  # two one-head files that start further apart are not one acquisition
+SAME_START_S = 300.0  # views that start further apart were taken by one head after each other
 SAME_PIXEL = 0.001  # relative difference of pixel sizes that headers round differently
-SAME_VISIT_S = 3600.0  # the same for views beside the pair, which follow it
+SAME_VISIT_S = 3600.0  # views that start further apart are not one acquisition
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,10 @@ def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple
 def _start(
     files: list[Dataset], of_pair: list[int], acquired_at: datetime | None, where: str, key: str
 ) -> tuple[datetime, list[str]]:
-    """Earliest start of the pair's files (numbers `of_pair`), the sheet's where the header has none; and notes."""
+    """Start of the pair's files (numbers `of_pair`), the sheet's where the header has none; and notes.
+
+    The earliest of the files; the middle of both where one head took the views after each other.
+    """
     starts = on_one_clock([s for s in (datetime_of(files[n]) for n in of_pair) if s is not None])
     if not starts and acquired_at is None:
         raise InputError(
@@ -186,15 +189,20 @@ def _start(
             "AcquisitionDate and AcquisitionTime",
             "fill in the column acquired_at" if key else decide(key, "acquired_at"),
         )
-    if starts and (max(starts) - min(starts)).total_seconds() > SAME_START_S:
+    first = min(starts) if starts else acquired_at
+    between = max(starts, default=first) - first
+    if between.total_seconds() > SAME_VISIT_S:
         raise InputError(
             where,
-            f"files acquired {(max(starts) - min(starts)).total_seconds() / 60:.0f} min apart",
+            f"files acquired {between.total_seconds() / 60:.0f} min apart",
             "the two views of one acquisition",
             "put one acquisition into the folder",
         )
-    first = min(starts) if starts else acquired_at
-    notes = _apart([datetime_of(ds) for n, ds in enumerate(files) if n not in of_pair], first, where)
+    notes = []
+    if between.total_seconds() > SAME_START_S:
+        first += between / 2
+        notes.append(f"the views started {between.total_seconds() / 60:.0f} min apart: the middle is taken")
+    notes += _apart([datetime_of(ds) for n, ds in enumerate(files) if n not in of_pair], first, where)
     if acquired_at is None:
         sources = sorted({odd_source_of_start(files[n]) for n in of_pair} - {""})
         notes += [f"the start is read from {s}: check it{', or give acquired_at' if key else ''}" for s in sources]
