@@ -124,6 +124,33 @@ def test_images_turned_upside_down_are_turned_back_by_their_orientation(edited, 
     np.testing.assert_array_equal(edited(change).pair.counts, pair.counts)
 
 
+def test_images_that_lie_on_their_side_are_refused(edited, pair):
+    def change(ds):
+        _pixels(ds, lambda a: a.transpose(0, 2, 1)[:, ::-1])  # turned by a quarter
+        ds.Rows, ds.Columns, ds.PixelSpacing = ds.Columns, ds.Rows, ds.PixelSpacing[::-1]
+        for item in ds.DetectorInformationSequence:
+            across, down = np.array(item.ImageOrientationPatient, dtype=float).reshape(2, 3)
+            item.ImageOrientationPatient = [*down, *-across]
+
+    with pytest.raises(InputError, match="the rows of the anterior view do not run along the patient"):
+        edited(change)
+
+
+@pytest.mark.parametrize("how", ["PatientPosition", "code"])
+def test_a_patient_who_lay_prone_is_told(how: str, edited, pair):
+    def change(ds):
+        if how == "code":
+            modifier = ds.PatientOrientationCodeSequence[0].PatientOrientationModifierCodeSequence[0]
+            modifier.CodeValue, modifier.CodeMeaning = "F-10310", "prone"
+        else:
+            ds.PatientPosition = "FFP"
+
+    found = edited(change)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert any("lay prone" in note for note in found.notes)
+    assert not edited(lambda ds: setattr(ds, "PatientPosition", "HFDR")).notes
+
+
 def test_a_posterior_view_stored_mirrored_is_noticed_and_mirrored_by_hand(edited, pair):
     def change(ds):
         _silent(ds)

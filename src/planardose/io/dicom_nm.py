@@ -26,7 +26,7 @@ from planardose.io.nm_heads import Head, heads_of, with_common_windows
 from planardose.io.nm_images import ODD_TOTAL, planar_images
 from planardose.io.nm_more import more_views, without_more
 from planardose.io.nm_times import Timing, timing_of
-from planardose.io.nm_views import as_seen, orientation_notes, posterior_looks_mirrored, views_of
+from planardose.io.nm_views import as_seen, orientation_notes, position_notes, posterior_looks_mirrored, views_of
 from planardose.io.planar_file import check_counts, check_matrix
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
@@ -110,7 +110,7 @@ def _pair_of(
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
     notes += [*left_out, *by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
-    notes += [*_count_notes(files, whole), *camera_notes(files, camera)]
+    notes += [*_count_notes(files, whole), *position_notes(files), *camera_notes(files, camera)]
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 

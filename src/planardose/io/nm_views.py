@@ -1,6 +1,7 @@
 """Which head is anterior, and how its image lies: from the header, or from the user where the header cannot decide."""
 
 import numpy as np
+from pydicom.dataset import Dataset
 from scipy.ndimage import gaussian_filter
 
 from planardose.config import Hand
@@ -9,7 +10,9 @@ from planardose.io.by_hand import decide
 from planardose.io.nm_heads import Head
 from planardose.planar import VIEWS
 
+PRONE = {"P", "PRONE", "PRONE POSITION", "1240000", "F-10310"}  # PatientPosition; PS3.16 CID 20
 MIRROR_MARGIN = 0.02  # by which a mirrored posterior view must fit better; simulated patients: 0.02 to 0.10
+ALONG = 0.9  # cosine between two directions that are one
 MIRROR_LEAST = 0.7  # correlation below which the two views are too unlike to judge
 
 
@@ -123,8 +126,15 @@ def as_seen(image: np.ndarray, head: Head, view: str, believe: bool, where: str)
     `believe`: the header's orientations are those of the views. Where they are not and the rows run towards the head,
     left and right cannot be told, and the image is refused with `InputError`.
     """
-    if head.down is None or abs(head.down[2]) < 0.9 or head.down[2] < 0:
+    if head.down is None or (not believe and head.down[2] < ALONG) or head.down[2] < -ALONG:
         return image
+    if head.down[2] < ALONG:
+        raise InputError(
+            where,
+            f"the rows of the {view} view do not run along the patient (ImageOrientationPatient)",
+            "rows from the head down",
+            "turn the images, or give them as NPZ + JSON",
+        )
     if not believe or head.seen_from != view:
         raise InputError(
             where,
@@ -175,3 +185,18 @@ def _best_correlation(a: np.ndarray, b: np.ndarray) -> float:
     product = np.fft.irfft(np.fft.rfft(a, n, axis=0) * np.conj(np.fft.rfft(b, n, axis=0)), n, axis=0).sum(axis=1)
     scale = np.sqrt((a**2).sum() * (b**2).sum())
     return float(product.max() / scale) if scale > 0 else 0.0
+
+
+def position_notes(files: list[Dataset]) -> list[str]:
+    """A note where the patient lay prone: some cameras then count StartAngle from the couch, not from the back."""
+    told = []
+    for ds in files:
+        told.append(str(ds.get("PatientPosition") or "")[2:])
+        for item in ds.get("PatientOrientationCodeSequence") or []:
+            modifiers = item.get("PatientOrientationModifierCodeSequence") or []
+            told += [str(x.get("CodeValue") or "") for x in modifiers]
+            told += [str(x.get("CodeMeaning") or "").upper() for x in modifiers]
+    if not PRONE & set(told):
+        return []
+    return ["the header says that the patient lay prone: check that the views are named right; the couch is modelled "
+            "behind the patient"]  # fmt: skip
