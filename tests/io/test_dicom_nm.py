@@ -215,8 +215,22 @@ def test_an_energy_window_without_frames_may_be_anything(edited, pair, limits: l
         change(ds)
         ds.EnergyWindowVector = [4 if w == 3 else w for w in ds.EnergyWindowVector]
 
-    with pytest.raises(InputError, match=rf"{KEY}\.windows_kev"):
+    told = r"holds the counts of 2 windows, 100-120 and 180-220 keV.* an image of its own" if limits[1:] else ""
+    with pytest.raises(InputError, match=told or rf"{KEY}\.windows_kev"):
         edited(used)
+
+
+def test_ranges_of_one_window_that_touch_are_one(edited, pair):
+    def change(ds):
+        for item in ds.EnergyWindowInformationSequence[:1]:
+            whole = item.EnergyWindowRangeSequence[0]
+            upper = deepcopy(whole)
+            whole.EnergyWindowUpperLimit = upper.EnergyWindowLowerLimit = "208"
+            item.EnergyWindowRangeSequence = [upper, whole]
+
+    found = edited(change).pair
+    assert found.windows == WINDOWS
+    np.testing.assert_array_equal(found.counts, pair.counts)
 
 
 @pytest.mark.parametrize(("off_kev", "taken"), [(0.02, True), (0.3, False)])

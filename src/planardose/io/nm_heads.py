@@ -173,16 +173,31 @@ def _windows(
     windows = {}
     for n in numbers:
         ranges = edges[n - 1] if n <= len(edges) else []
-        if len(ranges) > 1:
-            raise InputError(where, f"energy window {n} has {len(ranges)} ranges", "one range per window", do)
-        if not ranges or None in ranges[0]:
+        if not ranges or any(None in r for r in ranges):
             problem = f"the edges of energy window {n} are not in the header"
             raise InputError(where, problem, "edges in keV for every window", do)
-        try:
-            windows[n] = EnergyWindow(*map(float, ranges[0]))
-        except ValueError as fault:
-            raise InputError(where, str(fault), "0 < low < high in keV", do) from None
+        windows[n] = _one_window(n, ranges, where, do)
     return windows
+
+
+def _one_window(n: int, ranges: list[tuple], where: str, do: str) -> EnergyWindow:
+    """Window number `n` of its ranges, joined where they touch; counts of several windows in one image are refused."""
+    try:
+        parts = sorted((EnergyWindow(*map(float, r)) for r in ranges), key=lambda w: w.low_kev)
+    except ValueError as fault:
+        raise InputError(where, str(fault), "0 < low < high in keV", do) from None
+    found = parts[0]
+    for part in parts[1:]:
+        if part.low_kev > found.high_kev + SAME_EDGE_KEV:
+            listed_kev = " and ".join(f"{w.low_kev:g}-{w.high_kev:g}" for w in parts)
+            raise InputError(
+                where,
+                f"an image of energy window {n} holds the counts of {len(parts)} windows, {listed_kev} keV",
+                "one window in every image",
+                "export each window as an image of its own",
+            )
+        found = EnergyWindow(found.low_kev, max(found.high_kev, part.high_kev))
+    return found
 
 
 def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list, where: str) -> Head:
