@@ -327,6 +327,23 @@ def test_a_velocity_that_nothing_checks_or_that_is_slow_is_noted(edited):
     assert "ScanVelocity 0.267 mm/s is slow: is it in cm/s?" in notes
 
 
+@pytest.mark.parametrize(
+    ("tags", "swept"),
+    [
+        ({"ScanVelocity": "2"}, False),
+        ({"ScanVelocity": "2", "ScanLength": 1000}, False),
+        ({"ScanVelocity": "2", "ScanLength": 250}, True),  # 125 s, as ActualFrameDuration
+        ({"ScanVelocity": "2", "ScanLength": 400, "WholeBodyTechnique": "1PS"}, True),
+        ({"WholeBodyTechnique": "1PS"}, False),
+    ],
+)
+def test_a_velocity_alone_does_not_make_a_static_image_a_sweep(tags: dict, swept: bool, edited):
+    still = replace(planar_pair(swept=False), exposure_s=120.0, duration_s=120.0)
+    found = edited(lambda ds: [setattr(ds, name, value) for name, value in tags.items()], start=still)
+    assert found.pair.exposure_s == pytest.approx(CAMERA.field_mm[0] / 2 if swept else 120.0)
+    assert any("is not used" in note for note in found.notes) == (not swept and "ScanVelocity" in tags)
+
+
 def test_seconds_per_row_by_hand_where_the_header_tells_no_speed_or_a_wrong_one(edited, pair):
     hand = Hand(seconds_per_row=pair.exposure_s)
     start = replace(pair, counts=np.concatenate([pair.counts, np.zeros_like(pair.counts), pair.counts], axis=-2))
@@ -532,6 +549,16 @@ def test_one_field_that_names_a_view_is_enough(name: str, anterior: str, posteri
     def change(ds, n):
         ds.ImageID, ds.SeriesDescription = "WHOLE BODY_E", "WB ANT/POST POST LU"
         setattr(ds, name, (anterior, posterior)[n])
+
+    folder = _a_file_per_head(tmp_path, pair, change)
+    np.testing.assert_array_equal(read_planar(folder, CAMERA, WHERE, key=KEY).pair.counts, pair.counts)
+
+
+def test_a_sites_own_code_names_the_view_by_its_value(tmp_path: Path, pair):
+    def change(ds, n):
+        code = Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = ("FACE ANT", "FACE POST")[n], "99NMG", ""
+        ds.DetectorInformationSequence[0].ViewCodeSequence = [code]
 
     folder = _a_file_per_head(tmp_path, pair, change)
     np.testing.assert_array_equal(read_planar(folder, CAMERA, WHERE, key=KEY).pair.counts, pair.counts)

@@ -248,7 +248,8 @@ def _view_of_code(item: Dataset) -> str | None:
     codes = item.get("ViewCodeSequence") or []
     if not codes:
         return None
-    return VIEW_CODES.get(str(codes[0].get("CodeValue") or "")) or _view_of_text(str(codes[0].get("CodeMeaning") or ""))
+    value, meaning = (str(codes[0].get(name) or "") for name in ("CodeValue", "CodeMeaning"))
+    return VIEW_CODES.get(value) or _view_of_text(meaning) or _view_of_text(value)
 
 
 def _view_of_text(text: str) -> str | None:

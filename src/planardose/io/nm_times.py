@@ -14,6 +14,7 @@ SWEEPS = {"1PS": 1, "2PS": 2, "PCN": 1}  # PS3.3 C.8.4.9 WholeBodyTechnique: pas
 SHORTEST = 0.5  # of the camera's field: a sweep may count its travel alone
 FASTEST_MM_S = 10.0  # 60 cm/min; fast whole-body sweeps take 30
 SLOWEST_MM_S = 0.5  # noted below it: 3 cm/min
+AGREEMENT = 0.1  # of the duration: a sweep's by its velocity is as near to the header's (6 % in a real file)
 DISAGREEMENT = 2.0  # header duration over the sweep's, beyond which the velocity cannot be in mm/s
 
 
@@ -67,7 +68,7 @@ def timing_of(
         field_mm = axial_field_mm(camera, where)
         known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds)  # a shorter one may be in cm
         return _by_hand(seconds_per_row, passes * known_mm / field_mm, seconds)
-    if "WHOLE BODY" not in words_of(ds, "ImageType") and not technique and not velocity:
+    if not _is_swept(words_of(ds, "ImageType"), technique, velocity, passes * length, seconds):
         if seconds <= 0:
             raise InputError(
                 where,
@@ -75,7 +76,8 @@ def timing_of(
                 "the duration of the static image",
                 "give the images as NPZ + JSON with duration_s",
             )
-        return Timing(seconds, seconds)
+        unused = [f"ScanVelocity {velocity:g} mm/s of an image that the header calls STATIC is not used"]
+        return Timing(seconds, seconds, tuple(unused if velocity > 0 else ()))
     if velocity <= 0:
         raise InputError(
             where,
@@ -84,6 +86,17 @@ def timing_of(
             decide(key, "seconds_per_row"),
         )
     return _sweep(velocity, length, seconds, passes, ds, camera, where, key)
+
+
+def _is_swept(kind: list[str], technique: str, velocity: float, length: float, seconds: float) -> bool:
+    """Whether the header tells of a sweep over `length` mm (of all passes) at `velocity` mm/s in `seconds`.
+
+    A protocol may leave its velocity in the header of a still image: where ImageType says STATIC, the technique or the
+    duration must tell of a sweep too.
+    """
+    if "STATIC" not in kind:
+        return "WHOLE BODY" in kind or bool(technique) or velocity > 0
+    return velocity > 0 and (bool(technique) or abs(length / velocity - seconds) <= AGREEMENT * seconds)
 
 
 def _by_hand(seconds_per_row: float, fields: float, seconds: float) -> Timing:
