@@ -95,6 +95,15 @@ def test_slope_intercept_and_stray_thickness(tmp_path: Path):
     np.testing.assert_allclose(back.data, expected, atol=1e-3)
 
 
+def test_a_slice_that_lost_its_rescale_is_refused(tmp_path: Path):
+    write_ct(tmp_path, _volume(np.eye(3)))
+    ds = pydicom.dcmread(tmp_path / "CT0002.dcm")
+    del ds.RescaleIntercept, ds.RescaleSlope
+    ds.save_as(tmp_path / "CT0002.dcm")
+    with pytest.raises(InputError, match="1 of 4 CT slices have no RescaleIntercept"):
+        read_ct_series(tmp_path, "P01 ct")
+
+
 @pytest.mark.parametrize(("padding", "limit"), [(63536, None), (-2000, None), (-2010, -1990)])
 def test_padding_at_the_edge_is_air_and_the_same_number_inside_is_not(padding: int, limit: int | None, tmp_path: Path):
     volume = _volume(np.eye(3))
