@@ -63,8 +63,8 @@ def one_series(slices: list[Dataset], noun: str, where: str) -> list[Dataset]:
             raise InputError(
                 where,
                 f"a {noun} slice has no {missing}",
-                "slices with positions, one image per file",
-                f"convert enhanced multi-frame {noun} to NIfTI",
+                "slices with their places in the patient",
+                f"export the {noun} series again, or convert it to NIfTI",
             )
         _check_header(ds, where)
     return _ordered(_one_series(_unique(slices), noun, where), noun, where)
