@@ -91,7 +91,7 @@ def test_a_capture_of_the_screen_beside_a_pet_is_left_out(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("decay", "minutes"), [("NONE", 15), ("START", 0), (None, 15)])
-def test_the_time_of_a_spect_is_that_of_its_values(decay: str | None, minutes: float, tmp_path: Path):
+def test_the_time_of_a_spect_is_that_of_its_values(decay: str | None, minutes: float, tmp_path: Path, caplog):
     held = _volume()
     held = Volume(held.data * (3e9 / (held.data.sum() * held.grid.voxel_ml)), held.grid, held.quantity, held.unit)
     write_spect(tmp_path / "spect.dcm", held, 1800.0, at=INJECTED + timedelta(hours=24))
@@ -99,6 +99,10 @@ def test_the_time_of_a_spect_is_that_of_its_values(decay: str | None, minutes: f
     row = {"spect": "spect.dcm", "spect_ct": "ct"}
     cohort = write_patient(tmp_path, row=row).cohort
     assert read_spect(cohort.row("P01", "t24")).at == INJECTED + timedelta(hours=24, minutes=minutes)
+    assert not caplog.records
+    _edited(tmp_path / "spect.dcm", AcquisitionTime="")  # then it is the time of the processing, perhaps
+    read_spect(cohort.row("P01", "t24"))
+    assert "P01 t24 spect: the start is read from ContentDate and ContentTime" in caplog.text
     _edited(tmp_path / "spect.dcm", DecayCorrection="ADMIN")
     with pytest.raises(InputError, match="P01 t24 spect: DecayCorrection ADMIN"):
         read_spect(cohort.row("P01", "t24"))

@@ -15,6 +15,7 @@ from planardose.io.dicom_common import (
     is_picture,
     listed,
     numbers,
+    odd_source_of_start,
     pixels,
     read_datasets,
     rescale,
@@ -46,6 +47,8 @@ class ActivityImage:
         Of the whole acquisition, where the header has it (SPECT).
     decayed_to : str
         DecayCorrection of the header: ``"START"`` of the acquisition, ``"ADMIN"`` of the activity, or empty.
+    odd_start : str
+        Where `acquired_at` was read from, if not from the acquisition's own date and time: it may be of the processing.
     """
 
     volume: Volume
@@ -53,6 +56,7 @@ class ActivityImage:
     acquired_at: datetime | None = None
     duration_s: float | None = None
     decayed_to: str = ""
+    odd_start: str = ""
 
 
 def read_tomographic_dicom(path: Path, where: str) -> ActivityImage:
@@ -93,7 +97,8 @@ def _pet(slices: list[Dataset], where: str) -> ActivityImage:
             raise InputError(where, "a PET slice has no RescaleSlope", "a slope on every slice", "export it again")
     unit = BQ_ML if units == {"BQML"} else ARBITRARY
     volume = volume_of_slices(slices, "PET", QUANTITY, unit, 0.0, where)
-    return ActivityImage(volume, "PT", earliest(slices), decayed_to=_decayed_to(slices[0]))
+    first = slices[0]
+    return ActivityImage(volume, "PT", earliest(slices), None, _decayed_to(first), odd_source_of_start(first))
 
 
 def _spect(objects: list[Dataset], where: str) -> ActivityImage:
@@ -113,7 +118,8 @@ def _spect(objects: list[Dataset], where: str) -> ActivityImage:
     slope, intercept, unit = _scale(ds, where)
     data = (stored[_order(ds, len(stored), where)] * slope + intercept).astype(np.float32).transpose(2, 1, 0)
     grid = Grid(data.shape, ras_from_lps @ _lps_affine(ds, where))
-    return ActivityImage(Volume(data, grid, QUANTITY, unit), "NM", earliest([ds]), _duration_s(ds), _decayed_to(ds))
+    volume = Volume(data, grid, QUANTITY, unit)
+    return ActivityImage(volume, "NM", earliest([ds]), _duration_s(ds), _decayed_to(ds), odd_source_of_start(ds))
 
 
 def _decayed_to(ds: Dataset) -> str:

@@ -1,5 +1,6 @@
 """The SPECT of a sheet row: concentration in Bq/mL at a known time, and where it lies in the planning CT's frame."""
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ MOST_HELD = 1.2  # activity in the SPECT over what is left of the injection; abo
 LEAST_HELD = 0.001
 LEAST_CORRELATION = 0.80  # of the registered CTs: one phantom above 0.95, two up to 0.93
 LEAST_OVERLAP = 0.3
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ def _time(image: ActivityImage, row: Row) -> datetime:
             "the time with its zone",
             "give spect_at as injected_at is given",
         )
+    if image.odd_start:
+        log.warning("%s spect: the start is read from %s: check it, or give spect_at", row.where, image.odd_start)
     after = 0.0 if image.decayed_to == "START" else (image.duration_s or 0.0) / 2
     return in_zone(image.acquired_at, row.utc_offset) + timedelta(seconds=after)
 
