@@ -50,7 +50,7 @@ LOCK = ".lock"  # in the results folder, held while a run works there
 # Bumped only when a step's numbers or refusals change: a bump reruns the step, editing the package does not.
 STEP_VERSIONS = {
     "import_ct": 4,
-    "import_planar": 6,
+    "import_planar": 7,
     "segment": 7,
     "import_prior": 5,
     "sample_uptake": 1,
@@ -60,8 +60,8 @@ STEP_VERSIONS = {
     "train_diffusion": 7,
     "register": 11,
     "reconstruct": 19,
-    "compare_spect": 4,
-    "spect_activity": 2,
+    "compare_spect": 5,
+    "spect_activity": 3,
     "fit_kinetics": 7,
     "absorbed_dose": 5,
     "report": 12,

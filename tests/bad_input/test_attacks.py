@@ -69,7 +69,7 @@ PIXEL_SPACING, SLOPE, FRAMES, DURATION, SERIES = 0x00280030, 0x00281053, 0x00280
         (lambda f: tags(f, RescaleSlope="-1", RescaleIntercept="0"), "RescaleSlope -1; expected a number above 0"),
         (lambda f: raw(f, SLOPE, "DS", b"xx"), "RescaleSlope is not understood"),
         (lambda f: raw(f, FRAMES, "IS", b"six "), "a DICOM header that cannot be understood (ValueError)"),
-        (lambda f: raw(f, DURATION, "IS", b"long"), "a DICOM header that cannot be understood (ValueError)"),
+        (lambda f: raw(f, DURATION, "IS", b"long"), "ActualFrameDuration is not understood; expected one number"),
         (lambda f: raw(f, SERIES, "IS", b"abc "), "a DICOM header that cannot be understood (ValueError)"),
         (lambda f: tags(f, SOPClassUID="1.2.840.10008.5.1.4.1.1.7", Modality="OT"), "no NM image among 1 DICOM"),
         (lambda f: tags(f, BitsAllocated=...), "cannot be decoded"),

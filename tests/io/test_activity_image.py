@@ -1,12 +1,12 @@
 """PET and SPECT images: places and values of the readers against what the writers put there, and refusals."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from imaging_scene import ct_volume
+from imaging_scene import INJECTED, ct_volume, write_patient
 
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
@@ -14,6 +14,7 @@ from planardose.io.activity_image import read_activity_image
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_tomographic_write import write_pet, write_spect
 from planardose.io.nifti import write_volume
+from planardose.steps.spect_input import read_spect
 
 AT = datetime(2026, 2, 3, 10, 30)
 
@@ -65,18 +66,46 @@ def test_spect_frames_in_another_order_are_sorted_by_their_slice_numbers(tmp_pat
     _same_everywhere(read_activity_image(tmp_path / "spect.dcm", "P01 t24 spect").volume)
 
 
-def test_spect_mapped_to_bq_per_ml_has_that_unit(tmp_path: Path):
+@pytest.mark.parametrize(("unit", "factor"), [("Bq/ml", 1.0), ("kBq/mL", 1000.0)])
+def test_spect_mapped_to_bq_per_ml_has_that_unit(unit: str, factor: float, tmp_path: Path):
     write_spect(tmp_path / "spect.dcm", _volume(), 900.0)
     ds = pydicom.dcmread(tmp_path / "spect.dcm")
     item, code = pydicom.Dataset(), pydicom.Dataset()
-    code.CodeValue = "Bq/ml"
+    code.CodeValue = unit
     item.RealWorldValueSlope, item.RealWorldValueIntercept = 2.0 * float(ds.RescaleSlope), 0.0
     item.MeasurementUnitsCodeSequence = [code]
     ds.RealWorldValueMappingSequence = [item]
     ds.save_as(tmp_path / "spect.dcm")
     found = read_activity_image(tmp_path / "spect.dcm", "P01 t24 spect").volume
     assert found.unit == "Bq/mL"
-    np.testing.assert_allclose(found.data, 2 * _field(_centres(found.grid)), rtol=1e-3)
+    np.testing.assert_allclose(found.data, 2 * factor * _field(_centres(found.grid)), rtol=1e-3)
+
+
+def test_a_capture_of_the_screen_beside_a_pet_is_left_out(tmp_path: Path):
+    write_pet(tmp_path / "pet", _volume(), at=AT)
+    ds = pydicom.dcmread(tmp_path / "pet" / "PT0001.dcm")
+    ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    del ds.ImagePositionPatient, ds.ImageOrientationPatient, ds.RescaleSlope
+    ds.save_as(tmp_path / "pet" / "capture.dcm")
+    _same_everywhere(read_activity_image(tmp_path / "pet", "P01 prior_image").volume)
+
+
+@pytest.mark.parametrize(("decay", "minutes"), [("NONE", 15), ("START", 0), (None, 15)])
+def test_the_time_of_a_spect_is_that_of_its_values(decay: str | None, minutes: float, tmp_path: Path, caplog):
+    held = _volume()
+    held = Volume(held.data * (3e9 / (held.data.sum() * held.grid.voxel_ml)), held.grid, held.quantity, held.unit)
+    write_spect(tmp_path / "spect.dcm", held, 1800.0, at=INJECTED + timedelta(hours=24))
+    _edited(tmp_path / "spect.dcm", Units="BQML", DecayCorrection=decay)
+    row = {"spect": "spect.dcm", "spect_ct": "ct"}
+    cohort = write_patient(tmp_path, row=row).cohort
+    assert read_spect(cohort.row("P01", "t24")).at == INJECTED + timedelta(hours=24, minutes=minutes)
+    assert not caplog.records
+    _edited(tmp_path / "spect.dcm", AcquisitionTime="")  # then it is the time of the processing, perhaps
+    read_spect(cohort.row("P01", "t24"))
+    assert "P01 t24 spect: the start is read from ContentDate and ContentTime" in caplog.text
+    _edited(tmp_path / "spect.dcm", DecayCorrection="ADMIN")
+    with pytest.raises(InputError, match="P01 t24 spect: DecayCorrection ADMIN"):
+        read_spect(cohort.row("P01", "t24"))
 
 
 def test_nifti_keeps_its_values_and_loses_small_negative_ones(tmp_path: Path):
@@ -108,6 +137,7 @@ def _edited(path: Path, **values) -> Path:
         ("spect", {"SliceVector": [1] * 12}, "SliceVector does not list"),
         ("spect", {"DetectorInformationSequence": []}, "where the volume lies"),
         ("spect", {"SpacingBetweenSlices": "0"}, "voxels of"),
+        ("spect", {"SpacingBetweenSlices": None}, "slices run to the head or to the feet"),
         ("spect", {"PixelSpacing": ["0.9", "0.08"]}, "voxel size"),
     ],
 )

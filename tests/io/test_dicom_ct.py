@@ -1,12 +1,14 @@
 """CT in DICOM: geometry of the writer against the standard's formula, of the reader against the writer."""
 
 import itertools
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from imaging_scene import PLANTED, ct_volume
+from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
@@ -95,6 +97,15 @@ def test_slope_intercept_and_stray_thickness(tmp_path: Path):
     np.testing.assert_allclose(back.data, expected, atol=1e-3)
 
 
+def test_a_slice_that_lost_its_rescale_is_refused(tmp_path: Path):
+    write_ct(tmp_path, _volume(np.eye(3)))
+    ds = pydicom.dcmread(tmp_path / "CT0002.dcm")
+    del ds.RescaleIntercept, ds.RescaleSlope
+    ds.save_as(tmp_path / "CT0002.dcm")
+    with pytest.raises(InputError, match="1 of 4 CT slices have no RescaleIntercept"):
+        read_ct_series(tmp_path, "P01 ct")
+
+
 @pytest.mark.parametrize(("padding", "limit"), [(63536, None), (-2000, None), (-2010, -1990)])
 def test_padding_at_the_edge_is_air_and_the_same_number_inside_is_not(padding: int, limit: int | None, tmp_path: Path):
     volume = _volume(np.eye(3))
@@ -174,9 +185,49 @@ def test_localizer_copies_and_other_modalities_are_left_out(tmp_path: Path):
     report.SOPClassUID, report.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "2.25.3"
     del report.ImagePositionPatient, report.ImageOrientationPatient
     report.save_as(tmp_path / "dose_report.dcm")
+    report.SOPClassUID, report.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "2.25.5"  # a page stored as a CT image
+    del report.PixelSpacing
+    report.save_as(tmp_path / "protocol.dcm")
     (tmp_path / "notes.txt").write_text("not an image")
     back = read_ct_series(tmp_path, "P01 ct")
     np.testing.assert_allclose(back.data, _field(_centres(back.grid)), atol=1e-3)
+
+
+def _enhanced(folder: Path) -> Path:
+    """The slices of a folder as one enhanced multi-frame object in their place, the scale of each frame its own."""
+    slices = [pydicom.dcmread(f) for f in sorted(folder.iterdir())][::-1]
+    whole, groups = deepcopy(slices[0]), []
+    for n, ds in enumerate(slices):
+        place, scale, group = Dataset(), Dataset(), Dataset()
+        place.ImagePositionPatient = ds.ImagePositionPatient
+        scale.RescaleSlope, scale.RescaleIntercept, scale.RescaleType = "1", float(ds.RescaleIntercept) - n, "HU"
+        group.PlanePositionSequence, group.PixelValueTransformationSequence = [place], [scale]
+        groups.append(group)
+    direction, measures, shared = Dataset(), Dataset(), Dataset()
+    direction.ImageOrientationPatient, measures.PixelSpacing = whole.ImageOrientationPatient, whole.PixelSpacing
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [direction], [measures]
+    whole.PerFrameFunctionalGroupsSequence, whole.SharedFunctionalGroupsSequence = groups, [shared]
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    whole.PixelData = np.stack([ds.pixel_array + n for n, ds in enumerate(slices)]).astype("<u2").tobytes()
+    whole.NumberOfFrames = len(slices)
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        delattr(whole, name)
+    for file in list(folder.iterdir()):
+        file.unlink()
+    whole.save_as(folder / "enhanced.dcm")
+    return folder / "enhanced.dcm"
+
+
+def test_an_enhanced_multi_frame_ct_is_read_as_its_slices(tmp_path: Path):
+    write_ct(tmp_path, _volume(np.eye(3)))
+    file = _enhanced(tmp_path)
+    back = read_ct_series(tmp_path, "P01 ct")
+    np.testing.assert_allclose(back.data, _field(_centres(back.grid)), atol=1e-3)
+    ds = pydicom.dcmread(file)
+    del ds.PerFrameFunctionalGroupsSequence[0]
+    ds.save_as(file)
+    with pytest.raises(InputError, match="an enhanced object with 4 frames describes 3"):
+        read_ct_series(tmp_path, "P01 ct")
 
 
 def test_two_full_series_are_refused_with_their_sizes(tmp_path: Path):

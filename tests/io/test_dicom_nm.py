@@ -15,7 +15,6 @@ from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.dicom_common import datetime_of, odd_source_of_start
 from planardose.io.dicom_nm import write_planar
-from planardose.io.nm_heads import _view_of_text
 from planardose.io.nm_views import posterior_looks_mirrored
 from planardose.io.planar_in import read_planar
 from planardose.planar import PlanarPair
@@ -123,6 +122,33 @@ def test_images_turned_upside_down_are_turned_back_by_their_orientation(edited, 
     np.testing.assert_array_equal(edited(change).pair.counts, pair.counts)
 
 
+def test_images_that_lie_on_their_side_are_refused(edited, pair):
+    def change(ds):
+        _pixels(ds, lambda a: a.transpose(0, 2, 1)[:, ::-1])  # turned by a quarter
+        ds.Rows, ds.Columns, ds.PixelSpacing = ds.Columns, ds.Rows, ds.PixelSpacing[::-1]
+        for item in ds.DetectorInformationSequence:
+            across, down = np.array(item.ImageOrientationPatient, dtype=float).reshape(2, 3)
+            item.ImageOrientationPatient = [*down, *-across]
+
+    with pytest.raises(InputError, match="the rows of the anterior view do not run along the patient"):
+        edited(change)
+
+
+@pytest.mark.parametrize("how", ["PatientPosition", "code"])
+def test_a_patient_who_lay_prone_is_told(how: str, edited, pair):
+    def change(ds):
+        if how == "code":
+            modifier = ds.PatientOrientationCodeSequence[0].PatientOrientationModifierCodeSequence[0]
+            modifier.CodeValue, modifier.CodeMeaning = "F-10310", "prone"
+        else:
+            ds.PatientPosition = "FFP"
+
+    found = edited(change)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert any("lay prone" in note for note in found.notes)
+    assert not edited(lambda ds: setattr(ds, "PatientPosition", "HFDR")).notes
+
+
 def test_a_posterior_view_stored_mirrored_is_noticed_and_mirrored_by_hand(edited, pair):
     def change(ds):
         _silent(ds)
@@ -187,8 +213,22 @@ def test_an_energy_window_without_frames_may_be_anything(edited, pair, limits: l
         change(ds)
         ds.EnergyWindowVector = [4 if w == 3 else w for w in ds.EnergyWindowVector]
 
-    with pytest.raises(InputError, match=rf"{KEY}\.windows_kev"):
+    told = r"holds the counts of 2 windows, 100-120 and 180-220 keV.* an image of its own" if limits[1:] else ""
+    with pytest.raises(InputError, match=told or rf"{KEY}\.windows_kev"):
         edited(used)
+
+
+def test_ranges_of_one_window_that_touch_are_one(edited, pair):
+    def change(ds):
+        for item in ds.EnergyWindowInformationSequence[:1]:
+            whole = item.EnergyWindowRangeSequence[0]
+            upper = deepcopy(whole)
+            whole.EnergyWindowUpperLimit = upper.EnergyWindowLowerLimit = "208"
+            item.EnergyWindowRangeSequence = [upper, whole]
+
+    found = edited(change).pair
+    assert found.windows == WINDOWS
+    np.testing.assert_array_equal(found.counts, pair.counts)
 
 
 @pytest.mark.parametrize(("off_kev", "taken"), [(0.02, True), (0.3, False)])
@@ -211,40 +251,6 @@ def test_heads_whose_window_edges_differ_a_little(edited, pair, off_kev: float, 
             edited(change)
 
 
-@pytest.mark.parametrize(("column_mm", "taken"), [(5.2003, True), (5.21, False)])
-def test_files_whose_pixel_sizes_differ_a_little(tmp_path: Path, pair, column_mm: float, taken: bool):
-    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
-    (tmp_path / "heads").mkdir()
-    for head in (1, 2):
-        ds = pydicom.dcmread(tmp_path / "nm.dcm")
-        keep = [n for n, d in enumerate(ds.DetectorVector) if d == head]
-        _pixels(ds, lambda a, keep=keep: a[keep])
-        ds.NumberOfFrames, ds.NumberOfDetectors, ds.DetectorVector, ds.EnergyWindowVector = 3, 1, [1] * 3, [1, 2, 3]
-        ds.DetectorInformationSequence = [ds.DetectorInformationSequence[head - 1]]
-        ds.PixelSpacing = [4.8, column_mm if head == 2 else 5.2]
-        ds.save_as(tmp_path / "heads" / f"{head}.dcm")
-    if taken:
-        assert read_planar(tmp_path / "heads", CAMERA, WHERE, key=KEY).pair.pixel_mm == (4.8, 5.2)
-    else:
-        with pytest.raises(InputError, match="one PixelSpacing"):
-            read_planar(tmp_path / "heads", CAMERA, WHERE, key=KEY)
-
-
-def test_signed_pixels_and_a_file_per_head(tmp_path: Path, pair):
-    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
-    for head in (1, 2):
-        ds = pydicom.dcmread(tmp_path / "nm.dcm")
-        keep = [n for n, d in enumerate(ds.DetectorVector) if d == head]
-        ds.PixelRepresentation = 1
-        _pixels(ds, lambda a, keep=keep: a[keep].astype("<i2"))
-        ds.NumberOfFrames, ds.NumberOfDetectors, ds.DetectorVector, ds.EnergyWindowVector = 3, 1, [1] * 3, [1, 2, 3]
-        ds.DetectorInformationSequence = [ds.DetectorInformationSequence[head - 1]]
-        (tmp_path / "heads").mkdir(exist_ok=True)
-        ds.save_as(tmp_path / "heads" / f"{3 - head}.dcm")
-    found = read_planar(tmp_path / "heads", CAMERA, WHERE, key=KEY)
-    np.testing.assert_array_equal(found.pair.counts, pair.counts)
-
-
 def test_a_multiple_static_technique_is_no_sweep(edited):
     def change(ds):
         ds.WholeBodyTechnique = "MSP"
@@ -259,6 +265,23 @@ def test_a_whole_body_technique_may_stand_there_twice(edited, pair):
         edited(lambda ds: setattr(ds, "WholeBodyTechnique", ["2PS", "1PS"]))
 
 
+def test_a_number_that_stands_there_for_every_head_is_one_number(edited, pair):
+    def change(ds):
+        for name in ("ScanVelocity", "ScanLength", "ActualFrameDuration"):
+            setattr(ds, name, [ds[name].value] * 2)
+        for item in ds.DetectorInformationSequence:
+            item.StartAngle = [item.StartAngle] * 2
+
+    found = edited(change).pair
+    assert found.exposure_s == pytest.approx(pair.exposure_s)
+    assert found.duration_s == pytest.approx(pair.duration_s, abs=0.5)
+    np.testing.assert_array_equal(found.counts, pair.counts)
+    with pytest.raises(InputError, match="ScanVelocity has 2 different values; expected one number"):
+        edited(lambda ds: setattr(ds, "ScanVelocity", ["2.0", "2.5"]))
+    with pytest.raises(InputError, match="ScanVelocity is not understood"):
+        edited(lambda ds: ds.add_new("ScanVelocity", "LO", "2,0"))
+
+
 def test_a_velocity_that_nothing_checks_or_that_is_slow_is_noted(edited):
     def change(ds):
         ds.ScanVelocity, ds.ActualFrameDuration = "0.267", None
@@ -266,6 +289,23 @@ def test_a_velocity_that_nothing_checks_or_that_is_slow_is_noted(edited):
     notes = edited(change).notes
     assert "no ActualFrameDuration in the header: nothing checks ScanVelocity 0.267 mm/s" in notes
     assert "ScanVelocity 0.267 mm/s is slow: is it in cm/s?" in notes
+
+
+@pytest.mark.parametrize(
+    ("tags", "swept"),
+    [
+        ({"ScanVelocity": "2"}, False),
+        ({"ScanVelocity": "2", "ScanLength": 1000}, False),
+        ({"ScanVelocity": "2", "ScanLength": 250}, True),  # 125 s, as ActualFrameDuration
+        ({"ScanVelocity": "2", "ScanLength": 400, "WholeBodyTechnique": "1PS"}, True),
+        ({"WholeBodyTechnique": "1PS"}, False),
+    ],
+)
+def test_a_velocity_alone_does_not_make_a_static_image_a_sweep(tags: dict, swept: bool, edited):
+    still = replace(planar_pair(swept=False), exposure_s=120.0, duration_s=120.0)
+    found = edited(lambda ds: [setattr(ds, name, value) for name, value in tags.items()], start=still)
+    assert found.pair.exposure_s == pytest.approx(CAMERA.field_mm[0] / 2 if swept else 120.0)
+    assert any("is not used" in note for note in found.notes) == (not swept and "ScanVelocity" in tags)
 
 
 def test_seconds_per_row_by_hand_where_the_header_tells_no_speed_or_a_wrong_one(edited, pair):
@@ -354,12 +394,6 @@ def test_the_start_as_headers_write_it(tags, at, odd):
     assert (datetime_of(ds), odd_source_of_start(ds)) == (at, odd)
 
 
-def test_a_copy_of_a_file_is_the_file(tmp_path: Path, pair):
-    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
-    (tmp_path / "copy.dcm").write_bytes((tmp_path / "nm.dcm").read_bytes())
-    assert np.array_equal(read_planar(tmp_path, CAMERA, WHERE).pair.counts, pair.counts)
-
-
 def test_derived_images_and_a_start_of_processing_are_noted(edited):
     def change(ds):
         ds.ImageType = ["DERIVED", "PRIMARY", "WHOLE BODY", "EMISSION"]
@@ -400,66 +434,3 @@ def test_a_one_sided_organ_tells_a_mirrored_view():
     ras = planar_pair().ras()[:, 0]
     assert not posterior_looks_mirrored(ras)
     assert posterior_looks_mirrored(np.stack([ras[0], ras[1, ::-1]]))
-
-
-@pytest.mark.parametrize(
-    ("text", "view"),
-    [
-        ("WB ANT", "anterior"), ("Posterior_view", "posterior"), ("LAO OBL ANT", None), ("ANT POST", None),
-        ("Antero-posterior", None), ("Postero-anterior", None), ("POSTEROANTERIOR", None),
-        ("Post-therapy WB", None), ("post therapy ANT", "anterior"), ("POST TX", None), ("WB post injection", None),
-        ("24h post p.i. POST", "posterior"), ("24h p.i. ANT", "anterior"), ("POST_INJ POSTERIOR", "posterior"),
-        ("POST INFERIOR", "posterior"), ("POST PINHOLE", "posterior"),
-    ],
-)  # fmt: skip
-def test_the_view_that_a_text_names(text: str, view: str | None):
-    assert _view_of_text(text) == view
-
-
-def test_pictures_beside_the_images_are_left_out_with_a_note_and_alone_refused(tmp_path: Path, pair):
-    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
-    pictures = [
-        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "BitsAllocated": 8, "BitsStored": 8},
-        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.2", "BitsAllocated": 8, "BitsStored": 8},
-        {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "BitsAllocated": 8, "BitsStored": 8},
-        {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]},
-    ]
-    for n, tags in enumerate(pictures):
-        ds = pydicom.dcmread(tmp_path / "nm.dcm")
-        for name, value in tags.items():
-            setattr(ds, name, value)
-        ds.HighBit, ds.NumberOfFrames, ds.CountsAccumulated = ds.BitsStored - 1, 1, ""
-        ds.PhotometricInterpretation = "RGB" if ds.SamplesPerPixel == 3 else "MONOCHROME2"
-        ds.PixelData = bytes(ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsAllocated // 8)
-        ds.save_as(tmp_path / f"picture{n}.dcm")
-    found = read_planar(tmp_path, CAMERA, WHERE, key=KEY)
-    np.testing.assert_array_equal(found.pair.counts, pair.counts)
-    assert "4 pictures (screen or secondary capture) left out" in found.notes
-    for n in range(len(pictures)):
-        with pytest.raises(InputError):
-            read_planar(tmp_path / f"picture{n}.dcm", CAMERA, WHERE, key=KEY)
-
-
-@pytest.mark.parametrize(
-    ("numbers", "told"),
-    [
-        ((1, 1), "the first file, by file name, is that acquired at 09:30:00, beside 09:32:00"),
-        ((7, 3), "the first file is that with InstanceNumber 3, before 7"),
-    ],
-)
-def test_two_files_without_views_are_ordered_by_number_and_then_by_name(numbers, told, tmp_path: Path, pair):
-    write_planar(tmp_path / "nm.dcm", pair, CAMERA)
-    (tmp_path / "heads").mkdir()
-    for head, name in enumerate(("img9", "img10")):
-        ds = pydicom.dcmread(tmp_path / "nm.dcm")
-        keep = [n for n, d in enumerate(ds.DetectorVector) if d == head + 1]
-        _pixels(ds, lambda a, keep=keep: a[keep])
-        ds.NumberOfFrames, ds.NumberOfDetectors, ds.DetectorVector, ds.EnergyWindowVector = 3, 1, [1] * 3, [1, 2, 3]
-        ds.InstanceNumber, ds.SOPInstanceUID = numbers[head], f"2.25.{head + 1}"
-        ds.AcquisitionTime = ("093000", "093200")[head]
-        del ds.DetectorInformationSequence
-        ds.save_as(tmp_path / "heads" / f"{name}.dcm")
-    found = read_planar(tmp_path / "heads", CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
-    first = 0 if numbers[0] <= numbers[1] else 1
-    np.testing.assert_array_equal(found.pair.counts[0], pair.counts[first])
-    assert f"head_order: {told}" in found.notes

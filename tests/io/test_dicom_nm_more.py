@@ -130,7 +130,7 @@ def _twice(ds):
         (_mirrored, "view at 90 degrees has an image orientation"),
         (_all_beside, "heads at StartAngle 270, 270, 270, 270, 270: no pair"),
         (_coded, "StartAngle 270 puts head 4 beside the pair, its code says anterior"),
-        (_nowhere, "StartAngle nan"),
+        (_nowhere, "StartAngle is not understood"),
         (_below_zero, "negative counts"),
         (_empty, "the view at 90 degrees has a frame without counts"),
         (_twice, "the view at 45 degrees has several frames"),

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from planardose.errors import InputError, no_such_file
+from planardose.io.dicom_open import looks_like_dicom, open_dicom
 from planardose.io.files import atomic
 
 # pydicom warns about odd values with the value itself, a name or a birth date: not into our logs
@@ -125,7 +126,7 @@ def read_datasets(path: Path, where: str) -> list[Dataset]:
         raise InputError(where, f"{len(lost)} of {len(files)} entries of the folder are links to files that are not "
                          "there", "complete DICOM files", "copy the images again, or remove the links")  # fmt: skip
     files = [f for f in files if f.is_file()]
-    found = [_read(f, where) for f in files if _looks_like_dicom(f)]
+    found = [_read(f, where) for f in files if looks_like_dicom(f)]
     if not found:
         raise InputError(where, f"no DICOM file among {len(files)} files of the folder", "a folder of DICOM files")
     return found
@@ -136,19 +137,11 @@ def _natural(path: Path) -> list:
     return [(int(x), "") if x.isdecimal() else (-1, x) for x in re.split(r"(\d+)", str(path))]
 
 
-def _looks_like_dicom(path: Path) -> bool:
-    """Whether a file of a folder claims to be DICOM: by preamble, by name, or empty without a suffix."""
-    with path.open("rb") as f:
-        head = f.read(132)
-    named = path.suffix.lower() in (".dcm", ".ima", ".dicom")
-    return head[128:132] == b"DICM" or named or (not head and not path.suffix)
-
-
 def _read(path: Path, where: str) -> Dataset:
     if path.stat().st_size == 0:
         raise InputError(where, "an empty DICOM file (0 bytes)", "complete DICOM files", "copy the images again")
     try:
-        ds = pydicom.dcmread(path)
+        ds = open_dicom(path)
         ds.get("PixelData")
     except OSError:
         raise  # no permission, a failing disk: `readable` tells
@@ -219,6 +212,13 @@ def words_of(ds: Dataset, name: str) -> list[str]:
     return [str(x).upper() for x in listed(ds.get(name))]
 
 
+def is_picture(ds: Dataset) -> bool:
+    """Whether an image shows a screen or a page rather than what was measured, as far as the header says."""
+    sop_class = str(ds.get("SOPClassUID") or "")
+    captured = sop_class == SECONDARY_CAPTURE or sop_class.startswith(f"{SECONDARY_CAPTURE}.")
+    return captured or int(ds.get("SamplesPerPixel") or 1) != 1 or "SCREEN SAVE" in words_of(ds, "ImageType")
+
+
 def numbers(ds: Dataset, name: str, count: int, where: str) -> tuple[float, ...]:
     """The `count` finite numbers of an attribute; `InputError` where it is missing, of another length or no number."""
     value = ds.get(name)
@@ -234,6 +234,24 @@ def numbers(ds: Dataset, name: str, count: int, where: str) -> tuple[float, ...]
             "export the images again",
         )
     return found
+
+
+def number(ds: Dataset, name: str, where: str) -> float | None:
+    """The number of an attribute, which some repeat for every head or pass; None where there is none.
+
+    Raises
+    ------
+    InputError
+        When it is no finite number, or several different ones.
+    """
+    try:
+        found = {float(x) for x in listed(ds.get(name)) if x not in (None, "")}
+    except (TypeError, ValueError):
+        found = {math.nan}
+    if len(found) > 1 or not all(map(math.isfinite, found)):
+        told = f"{name} has {len(found)} different values" if len(found) > 1 else f"{name} is not understood"
+        raise InputError(where, told, "one number", "export the images again")
+    return found.pop() if found else None
 
 
 def rescale(ds: Dataset, where: str) -> tuple[float, float]:

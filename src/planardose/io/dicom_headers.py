@@ -11,11 +11,11 @@ from datetime import timedelta
 from itertools import combinations, permutations
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.io.dicom_common import utc_offset_of
+from planardose.io.dicom_open import open_dicom
 
 log = logging.getLogger(__name__)
 TAGS = ["PatientID", "PatientName", "PatientBirthDate", "Modality", "TimezoneOffsetFromUTC", "SpecificCharacterSet"]
@@ -98,7 +98,7 @@ def header_of(path: Path, *modalities: str) -> Header | None:
     """
     for file in _files(path):
         try:
-            ds = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
+            ds = open_dicom(file, stop_before_pixels=True, specific_tags=TAGS)
             if str(ds.get("Modality") or modalities[0]) not in modalities:
                 continue
             return _header(ds)

@@ -12,34 +12,29 @@ from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
 from planardose.io.dicom_common import (
-    SECONDARY_CAPTURE,
     datetime_of,
     numbers,
     odd_source_of_start,
     on_one_clock,
-    pixels,
     read_datasets,
     understood,
     words_of,
 )
-from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_camera import camera_notes
 from planardose.io.nm_heads import Head, heads_of, with_common_windows
+from planardose.io.nm_images import ODD_TOTAL, planar_images
 from planardose.io.nm_more import more_views, without_more
 from planardose.io.nm_times import Timing, timing_of
-from planardose.io.nm_views import as_seen, orientation_notes, posterior_looks_mirrored, views_of
+from planardose.io.nm_views import as_seen, orientation_notes, position_notes, posterior_looks_mirrored, views_of
 from planardose.io.planar_file import check_counts, check_matrix
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 
 __all__ = ["PlanarImport", "read_planar_dicom", "write_planar"]
-STILL_OR_SWEPT = ("STATIC", "WHOLE BODY")
-SAME_START_S = 300.0  # two one-head files that start further apart are not one acquisition
+SAME_START_S = 300.0  # views that start further apart were taken by one head after each other
 SAME_PIXEL = 0.001  # relative difference of pixel sizes that headers round differently
-SAME_VISIT_S = 3600.0  # the same for views beside the pair, which follow it
-TWICE = {"DECY": "decay", "ATTN": "attenuation", "SCAT": "scatter"}  # CorrectedImage: what would be corrected twice
-ODD_TOTAL = 0.01  # of the counts: a larger difference from CountsAccumulated is noted
+SAME_VISIT_S = 3600.0  # views that start further apart are not one acquisition
 
 
 @dataclass(frozen=True)
@@ -83,8 +78,7 @@ def read_planar_dicom(
 def _pair_of(
     datasets: list[Dataset], camera: Camera | None, where: str, hand: Hand, key: str, acquired_at: datetime | None
 ) -> PlanarImport:
-    files, left_out = _nm_images(datasets, camera, where)
-    check_one_patient(files, where)
+    files, left_out = planar_images(datasets, camera, where)
     every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
     heads, beside = without_more(with_common_windows(every), hand, where, key)
     of_pair = sorted({h.file for h in heads})
@@ -116,81 +110,8 @@ def _pair_of(
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
     notes += [*left_out, *by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
-    notes += [*_count_notes(files, whole), *camera_notes(files, camera)]
+    notes += [*_count_notes(files, whole), *position_notes(files), *camera_notes(files, camera)]
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
-
-
-def _nm_images(datasets: list[Dataset], camera: Camera | None, where: str) -> tuple[list[Dataset], list[str]]:
-    """Planar NM images in the order of series, instance and name, and notes; copies of a file once.
-
-    Pictures of images are left out where images are beside them; alone they are refused, or used if they hold counts.
-    """
-    images: list[Dataset] = []
-    for ds in datasets:
-        if str(ds.get("Modality") or "NM") == "NM" and "PixelData" in ds and not any(ds == other for other in images):
-            images.append(ds)
-    if not images:
-        seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
-        raise InputError(
-            where, f"no NM image among {len(datasets)} DICOM files (modalities {seen})", "planar NM images"
-        )
-    measured = [ds for ds in images if not _is_picture(ds)]
-    pictures = len(images) - len(measured) if measured else 0
-    images = measured or images
-    for ds in images:
-        kind = words_of(ds, "ImageType")
-        if len(kind) > 2 and kind[2] not in STILL_OR_SWEPT:
-            raise InputError(
-                where,
-                f"image type {kind[2]}",
-                "a planar STATIC or WHOLE BODY acquisition",
-                "give the planar images, not a tomographic, dynamic or gated study",
-            )
-        _check_uncorrected(ds, kind, camera, where)
-    notes = [f"{pictures} picture{'s' * (pictures > 1)} (screen or secondary capture) left out"] if pictures else []
-    return sorted(images, key=lambda ds: (int(ds.get("SeriesNumber") or 0), int(ds.get("InstanceNumber") or 0))), notes
-
-
-def _is_picture(ds: Dataset) -> bool:
-    """Whether an image shows a screen or a page rather than counts, as far as the header says."""
-    sop_class = str(ds.get("SOPClassUID") or "")
-    captured = sop_class == SECONDARY_CAPTURE or sop_class.startswith(f"{SECONDARY_CAPTURE}.")
-    return captured or int(ds.get("SamplesPerPixel") or 1) != 1 or "SCREEN SAVE" in words_of(ds, "ImageType")
-
-
-def _check_uncorrected(ds: Dataset, kind: list[str], camera: Camera | None, where: str) -> None:
-    """Refuse images that are no counts of the patient's photons as the camera saw them.
-
-    Images with their dead time corrected are right for a camera whose file states none: nothing corrects them again.
-    """
-    raw = "raw counts, corrected for uniformity and energy at most"
-    if len(kind) > 3 and kind[3] == "TRANSMISSION":
-        raise InputError(where, "a transmission image", "an emission image", "leave it out of the folder")
-    found = set(words_of(ds, "CorrectedImage"))
-    done = [f"{name} ({key})" for key, name in TWICE.items() if key in found]
-    if done:
-        raise InputError(
-            where,
-            f"CorrectedImage says that the images are corrected for {' and '.join(done)}",
-            raw,
-            "export them as they were acquired (all of that is corrected here), or give the counts as NPZ + JSON",
-        )
-    if "DTIM" in found and camera is not None and (camera.tau_us is not None or camera.tau_by_kev):
-        raise InputError(
-            where,
-            "CorrectedImage says that the images are corrected for dead time (DTIM), which is corrected here too",
-            raw,
-            "export them without it, or name a copy of the camera's file without tau_us and tau_by_kev",
-        )
-    if str(ds.get("SOPClassUID") or "") == SECONDARY_CAPTURE and int(ds.get("BitsStored") or 16) <= 8:
-        total = str(ds.get("CountsAccumulated") or "")
-        if not total.isdigit() or abs(int(total) - pixels(ds, where).sum(dtype=np.float64)) > ODD_TOTAL * int(total):
-            raise InputError(
-                where,
-                "a secondary capture of 8 bits: grey values, whose sum is not CountsAccumulated",
-                raw,
-                "export the NM images themselves, not a picture of them",
-            )
 
 
 def _order_notes(files: list[Dataset], hand: Hand) -> list[str]:
@@ -256,7 +177,10 @@ def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple
 def _start(
     files: list[Dataset], of_pair: list[int], acquired_at: datetime | None, where: str, key: str
 ) -> tuple[datetime, list[str]]:
-    """Earliest start of the pair's files (numbers `of_pair`), the sheet's where the header has none; and notes."""
+    """Start of the pair's files (numbers `of_pair`), the sheet's where the header has none; and notes.
+
+    The earliest of the files; the middle of both where one head took the views after each other.
+    """
     starts = on_one_clock([s for s in (datetime_of(files[n]) for n in of_pair) if s is not None])
     if not starts and acquired_at is None:
         raise InputError(
@@ -265,15 +189,20 @@ def _start(
             "AcquisitionDate and AcquisitionTime",
             "fill in the column acquired_at" if key else decide(key, "acquired_at"),
         )
-    if starts and (max(starts) - min(starts)).total_seconds() > SAME_START_S:
+    first = min(starts) if starts else acquired_at
+    between = max(starts, default=first) - first
+    if between.total_seconds() > SAME_VISIT_S:
         raise InputError(
             where,
-            f"files acquired {(max(starts) - min(starts)).total_seconds() / 60:.0f} min apart",
+            f"files acquired {between.total_seconds() / 60:.0f} min apart",
             "the two views of one acquisition",
             "put one acquisition into the folder",
         )
-    first = min(starts) if starts else acquired_at
-    notes = _apart([datetime_of(ds) for n, ds in enumerate(files) if n not in of_pair], first, where)
+    notes = []
+    if between.total_seconds() > SAME_START_S:
+        first += between / 2
+        notes.append(f"the views started {between.total_seconds() / 60:.0f} min apart: the middle is taken")
+    notes += _apart([datetime_of(ds) for n, ds in enumerate(files) if n not in of_pair], first, where)
     if acquired_at is None:
         sources = sorted({odd_source_of_start(files[n]) for n in of_pair} - {""})
         notes += [f"the start is read from {s}: check it{', or give acquired_at' if key else ''}" for s in sources]

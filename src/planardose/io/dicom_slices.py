@@ -63,8 +63,8 @@ def one_series(slices: list[Dataset], noun: str, where: str) -> list[Dataset]:
             raise InputError(
                 where,
                 f"a {noun} slice has no {missing}",
-                "slices with positions, one image per file",
-                f"convert enhanced multi-frame {noun} to NIfTI",
+                "slices with their places in the patient",
+                f"export the {noun} series again, or convert it to NIfTI",
             )
         _check_header(ds, where)
     return _ordered(_one_series(_unique(slices), noun, where), noun, where)
@@ -189,6 +189,10 @@ def _stack(series: list[Dataset], noun: str, quantity: str, unit: str, outside: 
             raise InputError(
                 where, f"{noun} slice {n + 1} lies {off:.1f} mm off the line of the others", "a straight stack"
             )
+    without = sum(ds.get("RescaleIntercept") in (None, "") for ds in series)
+    if 0 < without < len(series):
+        told = f"{without} of {len(series)} {noun} slices have no RescaleIntercept"
+        raise InputError(where, told, "one in every slice", "export the series again")
     rows_mm, columns_mm = (float(x) for x in series[0].PixelSpacing)
     row, column = np.array(series[0].ImageOrientationPatient, dtype=float).reshape(2, 3)
     lps = np.eye(4)

@@ -108,7 +108,7 @@ def study_of(ct: Path, pseudonym: Identity, from_ct: bool, at: datetime, where: 
         identity = _named(first, where) if from_ct else pseudonym
         theirs = [str(first.get(k) or "") for k in ("StudyInstanceUID", "FrameOfReferenceUID")]
         told = (tuple(str(s.get(k) or "") for k in SLICE) for s in slices)
-        known = tuple(uids for uids in told if all(map(_is_uid, uids)))
+        known = tuple(dict.fromkeys(uids for uids in told if all(map(_is_uid, uids))))
         started = tuple(_matching(p, str(first.get(k) or "")) for k, p in STAMPS.items())
     ours = theirs if all(map(_is_uid, theirs)) else _own(sha256_of(ct))
     uid, frame = (a if _is_uid(a) else b for a, b in zip(theirs, ours, strict=True))

@@ -12,8 +12,10 @@ from planardose.frames import ras_from_lps
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import (
     earliest,
+    is_picture,
     listed,
     numbers,
+    odd_source_of_start,
     pixels,
     read_datasets,
     rescale,
@@ -24,6 +26,7 @@ from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_slices import volume_of_slices
 
 QUANTITY, ARBITRARY, BQ_ML = "activity concentration", "arbitrary", "Bq/mL"
+IN_BQ_ML = {"bq/ml": 1.0, "kbq/ml": 1e3}  # UCUM
 STILL_SERIES = ("STATIC", "WHOLE BODY")  # PS3.3 C.8.9.1 SeriesType, value 1
 SECONDS_PER_MS = 1e-3
 
@@ -42,12 +45,18 @@ class ActivityImage:
         Start of the acquisition (the earliest of its files) on the camera's clock.
     duration_s : float or None
         Of the whole acquisition, where the header has it (SPECT).
+    decayed_to : str
+        DecayCorrection of the header: ``"START"`` of the acquisition, ``"ADMIN"`` of the activity, or empty.
+    odd_start : str
+        Where `acquired_at` was read from, if not from the acquisition's own date and time: it may be of the processing.
     """
 
     volume: Volume
     modality: str = ""
     acquired_at: datetime | None = None
     duration_s: float | None = None
+    decayed_to: str = ""
+    odd_start: str = ""
 
 
 def read_tomographic_dicom(path: Path, where: str) -> ActivityImage:
@@ -66,7 +75,7 @@ def read_tomographic_dicom(path: Path, where: str) -> ActivityImage:
     """
     datasets = read_datasets(path, where)
     with understood(where):
-        images = [ds for ds in datasets if "PixelData" in ds]
+        images = [ds for ds in datasets if "PixelData" in ds and not is_picture(ds)]
         pet, nm = ([ds for ds in images if str(ds.get("Modality") or "") == m] for m in ("PT", "NM"))
         if bool(pet) == bool(nm):
             seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
@@ -88,7 +97,8 @@ def _pet(slices: list[Dataset], where: str) -> ActivityImage:
             raise InputError(where, "a PET slice has no RescaleSlope", "a slope on every slice", "export it again")
     unit = BQ_ML if units == {"BQML"} else ARBITRARY
     volume = volume_of_slices(slices, "PET", QUANTITY, unit, 0.0, where)
-    return ActivityImage(volume, "PT", earliest(slices))
+    first = slices[0]
+    return ActivityImage(volume, "PT", earliest(slices), None, _decayed_to(first), odd_source_of_start(first))
 
 
 def _spect(objects: list[Dataset], where: str) -> ActivityImage:
@@ -108,7 +118,13 @@ def _spect(objects: list[Dataset], where: str) -> ActivityImage:
     slope, intercept, unit = _scale(ds, where)
     data = (stored[_order(ds, len(stored), where)] * slope + intercept).astype(np.float32).transpose(2, 1, 0)
     grid = Grid(data.shape, ras_from_lps @ _lps_affine(ds, where))
-    return ActivityImage(Volume(data, grid, QUANTITY, unit), "NM", earliest([ds]), _duration_s(ds))
+    volume = Volume(data, grid, QUANTITY, unit)
+    return ActivityImage(volume, "NM", earliest([ds]), _duration_s(ds), _decayed_to(ds), odd_source_of_start(ds))
+
+
+def _decayed_to(ds: Dataset) -> str:
+    """DecayCorrection (PS3.3 C.8.9.1), empty for NONE."""
+    return "".join(words_of(ds, "DecayCorrection")).replace("NONE", "")
 
 
 def _order(ds: Dataset, frames: int, where: str) -> np.ndarray:
@@ -130,11 +146,12 @@ def _scale(ds: Dataset, where: str) -> tuple[float, float, str]:
     """Slope, intercept and unit: a real-world mapping to Bq/mL where there is one, else the rescale attributes."""
     for item in ds.get("RealWorldValueMappingSequence") or []:
         codes = [str(c.get("CodeValue") or "") for c in item.get("MeasurementUnitsCodeSequence") or []]
-        if [c.casefold() for c in codes] == ["bq/ml"]:
+        factor = IN_BQ_ML.get("".join(codes).casefold())
+        if factor is not None:
             slope = numbers(item, "RealWorldValueSlope", 1, where)[0]
             if slope <= 0:
                 raise InputError(where, f"RealWorldValueSlope {slope:g}", "a number above 0")
-            return slope, numbers(item, "RealWorldValueIntercept", 1, where)[0], BQ_ML
+            return factor * slope, factor * numbers(item, "RealWorldValueIntercept", 1, where)[0], BQ_ML
     return *rescale(ds, where), BQ_ML if str(ds.get("Units") or "") == "BQML" else ARBITRARY
 
 
@@ -143,7 +160,7 @@ def _lps_affine(ds: Dataset, where: str) -> np.ndarray:
 
     The position of the first slice and the orientation stand in the detector's item, where they must be equal for all
     detectors; some write them at the top. Slices lie along the normal (row x column) for a positive
-    SpacingBetweenSlices and against it for a negative one (PS3.3 C.8.4.15).
+    SpacingBetweenSlices and against it for a negative one (PS3.3 C.8.4.15): without it the volume may be upside down.
     """
     items = list(ds.get("DetectorInformationSequence") or []) or [ds]
     holder = next((x for x in (*items, ds) if x.get("ImageOrientationPatient")), None)
@@ -160,8 +177,14 @@ def _lps_affine(ds: Dataset, where: str) -> np.ndarray:
     if abs(np.linalg.norm(normal) - 1) > 1e-2:
         raise InputError(where, "ImageOrientationPatient is not two perpendicular unit vectors", "a valid orientation")
     rows_mm, columns_mm = numbers(ds, "PixelSpacing", 2, where)
-    name = "SpacingBetweenSlices" if ds.get("SpacingBetweenSlices") not in (None, "") else "SliceThickness"
-    step = numbers(ds, name, 1, where)[0]
+    if ds.get("SpacingBetweenSlices") in (None, ""):
+        raise InputError(
+            where,
+            "no SpacingBetweenSlices: the header does not say whether the slices run to the head or to the feet",
+            "the step between slices with its sign",
+            "export it again, or give it as NIfTI",
+        )
+    step = numbers(ds, "SpacingBetweenSlices", 1, where)[0]
     if min(rows_mm, columns_mm) <= 0 or step == 0:
         raise InputError(where, f"voxels of {columns_mm:g} x {rows_mm:g} x {step:g} mm", "sizes above 0")
     lps = np.eye(4)

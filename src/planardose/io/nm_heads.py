@@ -1,6 +1,5 @@
 """The heads of an NM acquisition: frames, energy windows and what the header says about where each head stood."""
 
-import math
 import re
 from dataclasses import dataclass, field, replace
 
@@ -9,14 +8,15 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import listed, pixels, rescale
+from planardose.io.dicom_common import listed, number, pixels, rescale
 from planardose.planar import EnergyWindow
 
 VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
     "399321004": "anterior", "G-5215": "anterior",
     "399001007": "posterior", "G-5216": "posterior",
 }  # fmt: skip
-VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST)(?:ERIOR)?(?![A-Z])")
+VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST|VENTRAL|DORSAL)(?:ER(?:IOR|IEUR)E?)?(?![A-Z])")
+WORDS_OF = {"ANT": "anterior", "VENTRAL": "anterior", "POST": "posterior", "DORSAL": "posterior"}
 NO_VIEW = re.compile(r"OBL|(?<![A-Z])(ANTERO|POSTERO)")  # "postero-anterior" is a beam's direction: PA
 AFTER = re.compile(  # Latin "post": after
     r"(?<![A-Z])POST[ -]*((THERAP|TREAT|PROC|INJ|INFUS|ADMIN|OPERAT)[A-Z]*|(TX|RX|OP|P\.?I)(?![A-Z]))"
@@ -173,16 +173,31 @@ def _windows(
     windows = {}
     for n in numbers:
         ranges = edges[n - 1] if n <= len(edges) else []
-        if len(ranges) > 1:
-            raise InputError(where, f"energy window {n} has {len(ranges)} ranges", "one range per window", do)
-        if not ranges or None in ranges[0]:
+        if not ranges or any(None in r for r in ranges):
             problem = f"the edges of energy window {n} are not in the header"
             raise InputError(where, problem, "edges in keV for every window", do)
-        try:
-            windows[n] = EnergyWindow(*map(float, ranges[0]))
-        except ValueError as fault:
-            raise InputError(where, str(fault), "0 < low < high in keV", do) from None
+        windows[n] = _one_window(n, ranges, where, do)
     return windows
+
+
+def _one_window(n: int, ranges: list[tuple], where: str, do: str) -> EnergyWindow:
+    """Window number `n` of its ranges, joined where they touch; counts of several windows in one image are refused."""
+    try:
+        parts = sorted((EnergyWindow(*map(float, r)) for r in ranges), key=lambda w: w.low_kev)
+    except ValueError as fault:
+        raise InputError(where, str(fault), "0 < low < high in keV", do) from None
+    found = parts[0]
+    for part in parts[1:]:
+        if part.low_kev > found.high_kev + SAME_EDGE_KEV:
+            listed_kev = " and ".join(f"{w.low_kev:g}-{w.high_kev:g}" for w in parts)
+            raise InputError(
+                where,
+                f"an image of energy window {n} holds the counts of {len(parts)} windows, {listed_kev} keV",
+                "one window in every image",
+                "export each window as an image of its own",
+            )
+        found = EnergyWindow(found.low_kev, max(found.high_kev, part.high_kev))
+    return found
 
 
 def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list, where: str) -> Head:
@@ -190,9 +205,9 @@ def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list, whe
     item = items[detector - 1] if len(items) >= detector else (items[0] if single and items else Dataset())
     along_row, down = _orientation(item, ds if single else Dataset())
     radial = [float(x) for x in listed(item.get("RadialPosition")) if x]
-    words = " ".join(str(ds.get(name) or "") for name in ("ImageID", "SeriesDescription")) if single else ""
-    degrees = _degrees(item.get("StartAngle"), where)
-    return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), _view_of_text(words),
+    texts = (_view_of_text(str(ds.get(name) or "")) for name in ("ImageID", "SeriesDescription") if single)
+    degrees = _degrees(item, where)
+    return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), next(filter(None, texts), None),
                 along_row, down, float(np.mean(radial)) if radial else None, frames)  # fmt: skip
 
 
@@ -214,13 +229,10 @@ def _towards(letters: str) -> np.ndarray:
     return total / max(float(np.linalg.norm(total)), 1e-9)
 
 
-def _degrees(start_angle, where: str) -> float | None:
+def _degrees(item: Dataset, where: str) -> float | None:
     """StartAngle (PS3.3 C.8.4.11: 0 at the patient's back, then to the left side) as 0 in front, 90 at the right."""
-    if start_angle is None or start_angle == "":
-        return None
-    if not math.isfinite(float(start_angle)):
-        raise InputError(where, f"StartAngle {start_angle}", "degrees from the patient's back")
-    return (float(start_angle) + 180.0) % 360.0
+    start_angle = number(item, "StartAngle", where)
+    return None if start_angle is None else (start_angle + 180.0) % 360.0
 
 
 def _view_of_angle(degrees: float | None) -> str | None:
@@ -236,10 +248,11 @@ def _view_of_code(item: Dataset) -> str | None:
     codes = item.get("ViewCodeSequence") or []
     if not codes:
         return None
-    return VIEW_CODES.get(str(codes[0].get("CodeValue") or "")) or _view_of_text(str(codes[0].get("CodeMeaning") or ""))
+    value, meaning = (str(codes[0].get(name) or "") for name in ("CodeValue", "CodeMeaning"))
+    return VIEW_CODES.get(value) or _view_of_text(meaning) or _view_of_text(value)
 
 
 def _view_of_text(text: str) -> str | None:
     plain = AFTER.sub("", text.upper().replace("_", " "))
-    found = set() if NO_VIEW.search(plain) else set(VIEW_WORD.findall(plain))
-    return {"ANT": "anterior", "POST": "posterior"}[found.pop()] if len(found) == 1 else None
+    views = set() if NO_VIEW.search(plain) else {WORDS_OF[word] for word in VIEW_WORD.findall(plain)}
+    return views.pop() if len(views) == 1 else None

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import words_of
+from planardose.io.dicom_common import number, words_of
 from planardose.io.planar_file import axial_field_mm
 from planardose.library import Camera
 
@@ -14,6 +14,7 @@ SWEEPS = {"1PS": 1, "2PS": 2, "PCN": 1}  # PS3.3 C.8.4.9 WholeBodyTechnique: pas
 SHORTEST = 0.5  # of the camera's field: a sweep may count its travel alone
 FASTEST_MM_S = 10.0  # 60 cm/min; fast whole-body sweeps take 30
 SLOWEST_MM_S = 0.5  # noted below it: 3 cm/min
+AGREEMENT = 0.1  # of the duration: a sweep's by its velocity is as near to the header's (6 % in a real file)
 DISAGREEMENT = 2.0  # header duration over the sweep's, beyond which the velocity cannot be in mm/s
 
 
@@ -51,7 +52,10 @@ def timing_of(
     """
     # a value per pass or head, usually all the same
     technique = "\\".join(sorted(set(words_of(ds, "WholeBodyTechnique"))))
-    seconds = float(ds.get("ActualFrameDuration") or 0) / 1000
+    seconds, length, velocity = (
+        number(ds, name, where) or 0.0 for name in ("ActualFrameDuration", "ScanLength", "ScanVelocity")
+    )
+    seconds /= 1000
     if technique and technique not in SWEEPS:
         raise InputError(
             where,
@@ -60,12 +64,11 @@ def timing_of(
             "give the images as NPZ + JSON with duration_s, one static field at a time",
         )
     passes = SWEEPS.get(technique, 1)
-    length = float(ds.get("ScanLength") or 0)
     if seconds_per_row is not None:
         field_mm = axial_field_mm(camera, where)
         known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds)  # a shorter one may be in cm
         return _by_hand(seconds_per_row, passes * known_mm / field_mm, seconds)
-    if "WHOLE BODY" not in words_of(ds, "ImageType") and not technique and not ds.get("ScanVelocity"):
+    if not _is_swept(words_of(ds, "ImageType"), technique, velocity, passes * length, seconds):
         if seconds <= 0:
             raise InputError(
                 where,
@@ -73,8 +76,8 @@ def timing_of(
                 "the duration of the static image",
                 "give the images as NPZ + JSON with duration_s",
             )
-        return Timing(seconds, seconds)
-    velocity = float(ds.get("ScanVelocity") or 0)
+        unused = [f"ScanVelocity {velocity:g} mm/s of an image that the header calls STATIC is not used"]
+        return Timing(seconds, seconds, tuple(unused if velocity > 0 else ()))
     if velocity <= 0:
         raise InputError(
             where,
@@ -83,6 +86,17 @@ def timing_of(
             decide(key, "seconds_per_row"),
         )
     return _sweep(velocity, length, seconds, passes, ds, camera, where, key)
+
+
+def _is_swept(kind: list[str], technique: str, velocity: float, length: float, seconds: float) -> bool:
+    """Whether the header tells of a sweep over `length` mm (of all passes) at `velocity` mm/s in `seconds`.
+
+    A protocol may leave its velocity in the header of a still image: where ImageType says STATIC, the technique or the
+    duration must tell of a sweep too.
+    """
+    if "STATIC" not in kind:
+        return "WHOLE BODY" in kind or bool(technique) or velocity > 0
+    return velocity > 0 and (bool(technique) or abs(length / velocity - seconds) <= AGREEMENT * seconds)
 
 
 def _by_hand(seconds_per_row: float, fields: float, seconds: float) -> Timing:

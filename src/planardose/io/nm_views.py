@@ -1,6 +1,7 @@
 """Which head is anterior, and how its image lies: from the header, or from the user where the header cannot decide."""
 
 import numpy as np
+from pydicom.dataset import Dataset
 from scipy.ndimage import gaussian_filter
 
 from planardose.config import Hand
@@ -9,15 +10,18 @@ from planardose.io.by_hand import decide
 from planardose.io.nm_heads import Head
 from planardose.planar import VIEWS
 
+PRONE = {"P", "PRONE", "PRONE POSITION", "1240000", "F-10310"}  # PatientPosition; PS3.16 CID 20
 MIRROR_MARGIN = 0.02  # by which a mirrored posterior view must fit better; simulated patients: 0.02 to 0.10
+ALONG = 0.9  # cosine between two directions that are one
 MIRROR_LEAST = 0.7  # correlation below which the two views are too unlike to judge
 
 
 def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[str], list[str]]:
     """View of each head, and notes on what was decided by hand against or without the header.
 
-    StartAngle and the view code decide; where neither is there, the words ANT or POST in the descriptions of one-head
-    files, then opposed image orientations. Sources that contradict each other are refused as swapped heads.
+    StartAngle and the view code decide; where neither is there, or one angle stands in all files, the words ANT or POST
+    in the descriptions of one-head files, then opposed image orientations. Sources that contradict each other are
+    refused as swapped heads.
 
     Raises
     ------
@@ -30,11 +34,7 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
         raise InputError(
             where, f"the {missing} view is missing: one head in the file", "an anterior and a posterior view"
         )
-    said = [head.angle or head.code for head in heads]
-    if all(v is None for v in said):
-        said = [head.text for head in heads]
-    if all(v is None for v in said) and len({h.seen_from for h in heads}) == 2:
-        said = [head.seen_from for head in heads]
+    said, notes = _said(heads)
     if hand.head_order is not None:
         views = _by_hand(heads, hand.head_order, where)
         against = any(v is not None and v != w for v, w in zip(said, views, strict=True))
@@ -51,6 +51,30 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
             "a header that agrees with itself",
             do,
         )
+    text = [head.text for head in heads]
+    if set(text) == set(VIEWS) and all(t != s for t, s in zip(text, said, strict=True)):
+        raise InputError(
+            where,
+            f"swapped heads: the header calls the first file {said[0]}, its description says {text[0]}, and so for the "
+            "others",
+            "a header that agrees with itself",
+            do,
+        )
+    return said, notes
+
+
+def _said(heads: list[Head]) -> tuple[list[str | None], list[str]]:
+    """What the header calls each head, by the best of its sources; and a note where an angle is not believed."""
+    said = [head.angle or head.code for head in heads]
+    text = [head.text for head in heads]
+    angles = {head.angle_deg for head in heads}
+    if len(angles) == 1 and set(text) == set(VIEWS) and not any(head.code for head in heads):
+        told = [] if angles == {None} else [f"StartAngle {heads[0].start_angle:g} of every head: views by description"]
+        return text, told
+    if all(v is None for v in said):
+        said = text
+    if all(v is None for v in said) and len({h.seen_from for h in heads}) == 2:
+        said = [head.seen_from for head in heads]
     return said, []
 
 
@@ -102,8 +126,15 @@ def as_seen(image: np.ndarray, head: Head, view: str, believe: bool, where: str)
     `believe`: the header's orientations are those of the views. Where they are not and the rows run towards the head,
     left and right cannot be told, and the image is refused with `InputError`.
     """
-    if head.down is None or abs(head.down[2]) < 0.9 or head.down[2] < 0:
+    if head.down is None or (not believe and head.down[2] < ALONG) or head.down[2] < -ALONG:
         return image
+    if head.down[2] < ALONG:
+        raise InputError(
+            where,
+            f"the rows of the {view} view do not run along the patient (ImageOrientationPatient)",
+            "rows from the head down",
+            "turn the images, or give them as NPZ + JSON",
+        )
     if not believe or head.seen_from != view:
         raise InputError(
             where,
@@ -154,3 +185,18 @@ def _best_correlation(a: np.ndarray, b: np.ndarray) -> float:
     product = np.fft.irfft(np.fft.rfft(a, n, axis=0) * np.conj(np.fft.rfft(b, n, axis=0)), n, axis=0).sum(axis=1)
     scale = np.sqrt((a**2).sum() * (b**2).sum())
     return float(product.max() / scale) if scale > 0 else 0.0
+
+
+def position_notes(files: list[Dataset]) -> list[str]:
+    """A note where the patient lay prone: some cameras then count StartAngle from the couch, not from the back."""
+    told = []
+    for ds in files:
+        told.append(str(ds.get("PatientPosition") or "")[2:])
+        for item in ds.get("PatientOrientationCodeSequence") or []:
+            modifiers = item.get("PatientOrientationModifierCodeSequence") or []
+            told += [str(x.get("CodeValue") or "") for x in modifiers]
+            told += [str(x.get("CodeMeaning") or "").upper() for x in modifiers]
+    if not PRONE & set(told):
+        return []
+    return ["the header says that the patient lay prone: check that the views are named right; the couch is modelled "
+            "behind the patient"]  # fmt: skip

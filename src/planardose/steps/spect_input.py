@@ -1,5 +1,6 @@
 """The SPECT of a sheet row: concentration in Bq/mL at a known time, and where it lies in the planning CT's frame."""
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ MOST_HELD = 1.2  # activity in the SPECT over what is left of the injection; abo
 LEAST_HELD = 0.001
 LEAST_CORRELATION = 0.80  # of the registered CTs: one phantom above 0.95, two up to 0.93
 LEAST_OVERLAP = 0.3
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,20 @@ def read_spect(row: Row) -> Spect:
     Raises
     ------
     InputError
-        As `read_activity_image`; no SPECT in the row; a unit that is not known; a time that is not known or cannot be;
-        more activity than is left of the injection, or next to none: a wrong unit.
+        As `read_activity_image`; no SPECT in the row; values decayed to the administration; a unit or a time that is
+        not known; a time that cannot be; more activity than is left of the injection, or next to none: a wrong unit.
     """
     where = f"{row.where} spect"
     if "spect" not in row.paths:
         raise InputError(where, "empty cell", "a SPECT to compare with")
     image = read_activity_image(row.paths["spect"], where)
+    if image.decayed_to == "ADMIN":
+        raise InputError(
+            where,
+            "DecayCorrection ADMIN: its values are what they would have been at the administration",
+            "the activity at the time of the acquisition",
+            "export it with decay corrected to the acquisition's start, or not at all",
+        )
     volume, at = _in_bq_ml(image, row, where), _time(image, row)
     if at <= row.injected_at:
         raise InputError(
@@ -85,7 +94,7 @@ def _in_bq_ml(image: ActivityImage, row: Row, where: str) -> Volume:
 
 
 def _time(image: ActivityImage, row: Row) -> datetime:
-    """The sheet's `spect_at`, else the middle of the acquisition by the header."""
+    """The sheet's `spect_at`, else by the header the time that decay was corrected to or the acquisition's middle."""
     if row.spect_at is not None:
         return row.spect_at
     if image.acquired_at is None:
@@ -103,7 +112,10 @@ def _time(image: ActivityImage, row: Row) -> datetime:
             "the time with its zone",
             "give spect_at as injected_at is given",
         )
-    return in_zone(image.acquired_at, row.utc_offset) + timedelta(seconds=(image.duration_s or 0.0) / 2)
+    if image.odd_start:
+        log.warning("%s spect: the start is read from %s: check it, or give spect_at", row.where, image.odd_start)
+    after = 0.0 if image.decayed_to == "START" else (image.duration_s or 0.0) / 2
+    return in_zone(image.acquired_at, row.utc_offset) + timedelta(seconds=after)
 
 
 def placed(row: Row, ct: Volume) -> Rigid | None:
