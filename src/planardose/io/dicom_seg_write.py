@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import pack_bits
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
+from scipy import ndimage
 
 import planardose
 from planardose.image import Volume
@@ -60,17 +61,20 @@ def write_segments(path: Path, labels: Volume, study: Study, at: datetime, autho
     data, affine = towards_left_posterior(labels)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     ds = _new(study, at, author.comment)
-    numbers = [int(n) for n in np.flatnonzero(np.bincount(data.ravel(order="K"))) if n]
-    ds.SegmentSequence = Sequence([_segment(n, label, author) for n, label in enumerate(numbers, start=1)])
+    images = np.ascontiguousarray(data.transpose(2, 1, 0))  # (slices, rows, columns)
+    boxes = {label: box for label, box in enumerate(ndimage.find_objects(images), start=1) if box}
+    ds.SegmentSequence = Sequence([_segment(n, label, author) for n, label in enumerate(boxes, start=1)])
     ds.Columns, ds.Rows = data.shape[:2]
     ds.SharedFunctionalGroupsSequence = Sequence([_shared(affine, spacing)])
     frames, packed, waiting = [], [], []
     slices = study.slices if len(study.slices) == data.shape[2] else ()
-    for n, label in enumerate(numbers, start=1):
-        held = np.flatnonzero((data == label).any(axis=(0, 1)))
-        for k in map(int, held):
+    for n, (label, box) in enumerate(boxes.items(), start=1):
+        for k in range(box[0].start, box[0].stop):
+            image = images[k] == label
+            if not image.any():
+                continue
             frames.append(_frame(n, k, affine, slices))
-            waiting.append((data[:, :, k] == label).T.astype(np.uint8))
+            waiting.append(image.view(np.uint8))
             if len(waiting) == BYTE:
                 packed.append(pack_bits(np.array(waiting), pad=False))
                 waiting = []
