@@ -74,7 +74,9 @@ def test_a_structure_set_gives_organs_and_tells_the_rest_without_names(scene, tm
     point = np.array([[0.0, 0.0, 100.0]])
     drawn = rois(labels, grid, names, {9: "ORGAN"})
     drawn[0].more = [("POINT", point), ("OPEN_PLANAR", circle((0, 0, 105.0), 60.0))]
-    drawn += [Roi("BODY", [circle((0, 0, z), 90.0) for z in grid.axis_mm(2)], "EXTERNAL"), Roi("empty", []),
+    drawn[1].kind = NAME.upper()
+    upright = circle((0, 0, 0), 60.0)[:, [0, 2, 1]] + (0, 0, 105.0)
+    drawn += [Roi("BODY", [circle((0, 0, z), 90.0) for z in grid.axis_mm(2)] + [upright], "EXTERNAL"), Roi("empty", []),
               Roi("far", [circle((900.0, 0, 105.0), 30.0)]), Roi("iso", [], more=[("POINT", point)])]  # fmt: skip
     notes: list[str] = []
     path = write_rtstruct(tmp_path / "rs.dcm", drawn, frame)
@@ -83,9 +85,9 @@ def test_a_structure_set_gives_organs_and_tells_the_rest_without_names(scene, tm
     for n in ORGANS:
         assert np.count_nonzero(found == n) == pytest.approx(np.count_nonzero(labels == n), rel=0.06)
     assert np.count_nonzero(found != labels) < 0.06 * np.count_nonzero(labels) and found.dtype == np.int16
-    assert "3 of 8 regions hold nothing on the CT: number 7, 8, 9" in notes
+    assert "segmentation: 3 of 8 regions hold nothing on the CT: number 7, 8, 9" in notes
     assert any("1 of 5 regions have no name of an organ that is known" in n and "number 5 (ORGAN, " in n for n in notes)
-    assert len(notes) == 2 and NAME not in caplog.text and all(n in caplog.text for n in notes)
+    assert len(notes) == 2 and NAME.lower() not in caplog.text.lower() and all(f"P01 {n}" in caplog.text for n in notes)
 
 
 def test_the_folder_of_a_structure_set_may_hold_the_ct_too(scene, tmp_path):
@@ -129,7 +131,7 @@ def test_lesions_are_numbered_in_their_order_and_organs_left_out(scene, tmp_path
     found = add_lesions(no_labels(grid), tmp_path / "rs.dcm", LES, ct, notes).data
     order = np.array([0, 0, 1001, 1002])[labels]
     assert np.count_nonzero(found != order) < 0.08 * np.count_nonzero(order)
-    assert len(notes) == 1 and notes[0].startswith("1 of 3 regions are organs and no lesions: number 2 (")
+    assert len(notes) == 1 and notes[0].startswith("lesions: 1 of 3 regions are organs and no lesions: number 2 (")
     assert NAME not in caplog.text
 
 
@@ -255,7 +257,8 @@ def test_overlapping_fractions_and_lesions_by_their_codes(scene, tmp_path):
     assert np.array_equal(found == 1002, balls(grid, {1: ORGANS[2]}, 20.0) == 1)
     notes: list[str] = []
     assert np.array_equal(read_segmentation(path, grid, SEG, ct, notes).data == 5, balls(grid, {1: ORGANS[5]}, 26.0))
-    assert len(notes) == 1 and notes[0].startswith("2 regions are lesions, which this column does not take: number 2 (")
+    assert len(notes) == 1
+    assert notes[0].startswith("segmentation: 2 regions are lesions, which this column does not take: number 2 (")
 
 
 def test_segments_on_part_of_the_slices_and_on_more_than_the_ct_has(scene, tmp_path):

@@ -1,6 +1,7 @@
 """Organs and lesions of a DICOM segmentation (SEG) or structure set (RTSTRUCT) as labels on the CT's grid.
 
-Names may hold a person's: messages tell a region by its number, its type and its volume.
+Names may hold a person's, and so may types that the standard does not have: messages tell a region by its number, its
+type where it is one, and its volume.
 """
 
 import logging
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from planardose.anatomy.contours import rasterise, stacking_axis, usual_step_mm
-from planardose.anatomy.region_names import LESION, NOTHING, ORGAN, OTHER, UNKNOWN, meaning_of
+from planardose.anatomy.region_names import KINDS, LESION, NOTHING, ORGAN, OTHER, UNKNOWN, meaning_of
 from planardose.errors import InputError, readable
 from planardose.image import Grid
 from planardose.io.dicom_common import read_datasets
@@ -39,7 +40,7 @@ class Regions:
         """Regions for a message: number, type, volume."""
         parts = []
         for s in segments[:LISTED]:
-            kind = [s.naming.kind] if s.naming.kind else []
+            kind = [s.naming.kind] if s.naming.kind in KINDS else []
             ml = np.count_nonzero(s.inside) * self.grid.voxel_ml
             parts.append(f"number {s.naming.number} ({', '.join([*kind, f'{ml:.3g} mL'])})")
         return ", ".join(parts) + ", ..." * (len(segments) > LISTED)
@@ -82,7 +83,7 @@ def read_regions(
     if not wanted:
         raise InputError(where, f"{len(read)} regions, all of them outlines of the body, beams or devices",
                          "organs or lesions", "name and type them as what they are")  # fmt: skip
-    segments = _rasterised(wanted, read, grid, where) if modality == "RTSTRUCT" else wanted
+    segments = _rasterised(wanted, grid, where) if modality == "RTSTRUCT" else wanted
     empty = [s for s in segments if not s.inside.any()]
     if len(empty) == len(segments):
         raise InputError(where, f"none of {len(empty)} regions ({modality}) lies on the CT", "regions of this CT")
@@ -93,14 +94,16 @@ def read_regions(
     return Regions([s for s in segments if s.inside.any()], grid, where)
 
 
-def _rasterised(wanted: list[Outline], every: list[Outline], grid: Grid, where: str) -> list[Segment]:
-    """Outlines in voxels; all of the set tell the distance of its slices."""
+def _rasterised(outlines: list[Outline], grid: Grid, where: str) -> list[Segment]:
+    """Outlines in voxels; all of them together tell the distance of their slices to one that does not."""
     nothing = ((slice(0, 0),) * 3, np.zeros((0, 0, 0), dtype=bool))
-    contours = [c for o in every for c in o.contours]
+    contours = [c for o in outlines for c in o.contours]
+    if not contours:
+        return [Segment(o.naming, *nothing) for o in outlines]
     axis = stacking_axis(contours, grid, where)
     step = usual_step_mm(contours, grid, axis)
-    parts = [rasterise(o.contours, grid, axis, step) if o.contours else nothing for o in wanted]
-    return [Segment(o.naming, *part) for o, part in zip(wanted, parts, strict=True)]
+    parts = [rasterise(o.contours, grid, axis, step) if o.contours else nothing for o in outlines]
+    return [Segment(o.naming, *part) for o, part in zip(outlines, parts, strict=True)]
 
 
 def organ_labels(regions: Regions, notes: list[str]) -> np.ndarray:
@@ -194,6 +197,6 @@ def _painted(regions: Regions, labels: list[tuple[int, Segment]], notes: list[st
 
 def _tell(notes: list[str], where: str, note: str) -> None:
     log.warning("%s: %s", where, note)
-    notes.append(note)
+    notes.append(f"{where.split()[-1]}: {note}")
 
 

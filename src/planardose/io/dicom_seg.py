@@ -137,7 +137,8 @@ def _placed(inside: np.ndarray, shared: Dataset, frame: Dataset, grid: Grid, whe
     whole = np.zeros((3, 2))
     whole[axes, (0, 1)] = np.sign(step[axes, (0, 1)])
     corner = np.rint(origin + (step - whole) @ (np.array(size) - 1) / 2)
-    off = [np.abs(origin - corner + (step - whole) @ end) for end in ((0, 0), (size[0] - 1, size[1] - 1))]
+    ends = [(r * (size[0] - 1), c * (size[1] - 1)) for r in (0, 1) for c in (0, 1)]
+    off = [np.abs(origin - corner + (step - whole) @ end) for end in ends]
     if axes[0] == axes[1] or (np.max(off, axis=0) * grid.spacing_mm > OFF * grid.spacing_mm + OFF_MM).any():
         found = f"{spacing[0]:.3g}x{spacing[1]:.3g} mm at {', '.join(f'{x:.2f}' for x in at)} mm"
         ours = "x".join(f"{s:.3g}" for s in grid.spacing_mm)
