@@ -274,7 +274,7 @@ def status(
 
 @_command(
     "export_dicom",
-    "Write a patient's dose and activity maps as DICOM, in the frame of the CT.",
+    "Write a patient's dose, activity maps and outlines as DICOM, in the CT's frame.",
     "--cohort cohort.tsv --results results --patient P01 --out dicom/P01",
 )
 def export_dicom(

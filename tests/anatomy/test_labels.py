@@ -112,14 +112,14 @@ def test_masks_and_dicom_are_told_for_what_they_are(tmp_path):
         write_volume(masks / f"{name}.nii.gz", labelled({1: LIVER}), dtype=np.int16)
     with pytest.raises(InputError, match=r"a folder of 2 NIfTI files; .*TotalSegmentator --ml"):
         read_segmentation(masks, GRID, where)
-    for modality in ("SEG", "RTSTRUCT"):
+    for modality in ("RTDOSE",):
         ds = new_dataset("1.2.840.10008.5.1.4.1.1.66.4", "2.25.1", ANONYMOUS, datetime(2026, 1, 1))
         ds.Modality = modality
         save_dataset(tmp_path / "dicom" / "1.dcm", ds)
         for path in (tmp_path / "dicom", tmp_path / "dicom" / "1.dcm"):
-            with pytest.raises(InputError, match=rf"{modality}\); expected one NIfTI .*convert it"):
+            with pytest.raises(InputError, match=r"DICOM \(RTDOSE\); expected a NIfTI label map .* or empty the cell"):
                 read_segmentation(path, GRID, where)
-    with pytest.raises(InputError, match="RTSTRUCT"):
+    with pytest.raises(InputError, match="RTDOSE"):
         add_lesions(labelled({5: LIVER}), tmp_path / "dicom", "P01 lesions")
 
 

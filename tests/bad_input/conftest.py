@@ -1,6 +1,7 @@
-"""The small patient of tests/io."""
+"""The small patient of tests/io, and the structure sets of tests/anatomy."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "io"))
+for room in ("anatomy", "io"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / room))

@@ -7,11 +7,13 @@ import pydicom
 import pytest
 from imaging_scene import PLANTED, write_patient
 from pydicom.datadict import DicomDictionary, keyword_for_tag
+from region_files import Roi, circle, write_rtstruct
 
 from planardose.run import command_line
 from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
+from planardose.steps.segment import segment
 
 NAME = "ZEBROWSKI"
 FREE_TEXT = ("LO", "SH", "ST", "LT", "PN", "UT", "UC")
@@ -35,7 +37,12 @@ def _plant(path: Path) -> int:
 @pytest.mark.filterwarnings("ignore")
 def test_no_name_leaves_the_inputs(tmp_path: Path, caplog, monkeypatch):
     folder = tmp_path / NAME
-    run = write_patient(folder)
+    run = write_patient(folder, row={"segmentation": "rs.dcm", "lesions": "rs.dcm"})
+    frame = str(pydicom.dcmread(folder / "ct/CT0001.dcm").FrameOfReferenceUID)
+    names = {"Liver": (60.0, 10.0), f"GTV {NAME}": (-60.0, 10.0), f"Organ of {NAME}": (0.0, 60.0), "empty": (900.0, 0)}
+    rois = [Roi(n, [circle((*xy, 40.0 + 15.0 * k), 30.0) for k in range(5, 12)], "ORGAN") for n, xy in names.items()]
+    write_rtstruct(folder / "rs.dcm", rois, frame)
+    _plant(folder / "rs.dcm")
     assert _plant(folder / "t24.dcm") > 300
     for file in (folder / "ct").iterdir():
         _plant(file)
@@ -48,8 +55,10 @@ def test_no_name_leaves_the_inputs(tmp_path: Path, caplog, monkeypatch):
         assert check(run) == []
         import_ct(run, "P01")
         import_planar(run, "P01", "t24")
+        segment(run, "P01")
+    assert "have no name of an organ that is known" in caplog.text and "lesion, which" in caplog.text
     written = [f for f in results.rglob("*") if f.is_file()]
-    assert len(written) == 4
+    assert len(written) == 10
     secrets = [NAME, "Quentin", PLANTED.patient_id, PLANTED.birth_date, PLANTED.institution, str(tmp_path)]
     import gzip
 

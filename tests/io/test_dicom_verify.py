@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair
@@ -12,6 +13,7 @@ from planardose.image import Volume
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_nm import write_planar
 from planardose.io.dicom_results_write import write_activity, write_dose
+from planardose.io.dicom_seg_write import Author, write_segments
 from planardose.io.dicom_study import Study, study_of
 from planardose.io.nifti import write_volume
 
@@ -67,6 +69,16 @@ def test_activity(study: Study, tmp_path: Path):
     known = ("Rescale", "Units", "StudyID")
     assert [x for x in _complaints(file) if not any(k in x for k in known)] == []
     assert not any(x.startswith("Error") for x in _complaints(file))
+
+
+def test_labels(study: Study, tmp_path: Path):
+    grid = ct_volume().grid
+    data = np.zeros(grid.shape, dtype=np.int16)
+    data[20:30, 8:18, 6:12], data[3:8, 8:18, 6:12], data[10:14, 4:9, 3:19], data[22:24, 9:12, 7:9] = 5, 2, 207, 1001
+    for algorithm in ("", "TotalSegmentator 2.18.0"):
+        author = Author(algorithm, "outlines of planardose")
+        write_segments(tmp_path / "seg.dcm", Volume(data, grid, "label", "1"), study, planar_pair().acquired_at, author)
+        assert [x for x in _complaints(tmp_path / "seg.dcm") if "StudyID" not in x] == []
 
 
 def test_planar_pair_in_the_study_of_a_ct(study: Study, tmp_path: Path):

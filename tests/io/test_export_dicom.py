@@ -12,6 +12,7 @@ from pydicom.datadict import DicomDictionary, keyword_for_tag
 from pydicom.uid import UID
 from typer.testing import CliRunner
 
+from planardose.anatomy.labels import read_segmentation
 from planardose.cli import app
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
@@ -19,7 +20,7 @@ from planardose.io.activity_image import read_activity_image
 from planardose.io.dicom_common import Identity
 from planardose.io.dicom_ct import write_ct
 from planardose.io.files import write_text
-from planardose.io.nifti import write_volume
+from planardose.io.nifti import read_volume, write_volume
 from planardose.run import Run
 from planardose.steps.export_dicom import export_dicom
 from planardose.steps.import_ct import import_ct
@@ -31,7 +32,7 @@ SUMMARY = {
     "nuclide": "177Lu", "tracer": "177Lu-PSMA-617",
     "cycles": {"1": {"administered_mbq": 7400.0, "injected_at": "2026-03-02T09:30:00", "timepoints": ["t24"]}},
 }  # fmt: skip
-DOSE, ACTIVITY = "P01_dose.dcm", "P01_t24_activity.dcm"
+DOSE, ACTIVITY, LABELS = "P01_dose.dcm", "P01_t24_activity.dcm", "P01_labels.dcm"
 WHERE = {"patient": "P01", "timepoint": "t24", "method": "qplanar_mlem"}
 
 
@@ -39,6 +40,14 @@ def _field(grid: Grid) -> np.ndarray:
     """A different value at every voxel: mixing up or turning any axis shows."""
     x, y, z = np.meshgrid(*(grid.axis_mm(a) for a in range(3)), indexing="ij")
     return 5.0 + 0.03 * x - 0.02 * y + 0.011 * z + 1e-4 * x * z
+
+
+def _labels(grid: Grid) -> Volume:
+    """Liver, right kidney, a gland and two lesions, each of a shape that has no symmetry."""
+    data = np.zeros(grid.shape, dtype=np.int16)
+    data[20:30, 8:18, 6:12], data[3:8, 8:18, 6:12], data[10:14, 4:9, 3:19] = 5, 2, 207
+    data[20:22, 8:11, 6], data[22:24, 9:12, 7:9], data[5, 9, 8] = 0, 1002, 1001
+    return Volume(data, grid, "label", "1")
 
 
 def _write_map(run: Run, key: str, step: str, unit: str, scale: float, inputs: list, grid: Grid, **more) -> Path:
@@ -55,8 +64,14 @@ def _fill(run: Run, grid: Grid = GRID, scale: float = 1.0, **summary) -> None:
     activity = _write_map(run, "map", "reconstruct", "Bq/mL", 1e5 * scale, [], grid)
     tia = _write_map(run, "tia", "fit_kinetics", "MBq.h/mL", 3.0 * scale, [activity], grid, method="qplanar_mlem")
     dose = _write_map(run, "dose", "absorbed_dose", "Gy", scale, [tia], grid)
+    labels, organ_doses = run.path("labels", **WHERE), run.path("organ_doses", **WHERE)
+    ct = read_volume(run.path("ct", **WHERE), "CT number", "HU", "ct")
+    write_volume(labels, _labels(ct.grid), np.int16)
+    run.sidecar(labels, "segment", "organ label", backend="labels")
+    write_text(organ_doses, "organ\n")
+    run.sidecar(organ_doses, "absorbed_dose", "doses", inputs=[labels])
     write_text(run.path("summary", **WHERE), json.dumps(SUMMARY | summary))
-    run.sidecar(run.path("summary", **WHERE), "report", "summary", inputs=[dose])
+    run.sidecar(run.path("summary", **WHERE), "report", "summary", inputs=[dose, organ_doses])
 
 
 def _nifti_ct(folder: Path, row: dict) -> Run:
@@ -86,7 +101,7 @@ def _read(path: Path) -> pydicom.FileDataset:
 
 
 def test_each_frame_of_the_dose_lies_where_the_nifti_says(made, tmp_path: Path):
-    assert export_dicom(made, "P01", tmp_path / "out") == [DOSE, ACTIVITY]
+    assert export_dicom(made, "P01", tmp_path / "out") == [DOSE, ACTIVITY, LABELS]
     ds = _read(tmp_path / "out" / DOSE)
     assert (ds.DoseUnits, ds.DoseType, ds.DoseSummationType) == ("GY", "PHYSICAL", "PLAN_OVERVIEW")
     assert "ReferencedRTPlanSequence" not in ds and len(ds.PlanOverviewSequence) == 1
@@ -129,10 +144,25 @@ def test_the_activity_is_read_back_in_bq_ml_at_its_time(made, tmp_path: Path):
     assert ds.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence[0].CodeValue == "447553000"
 
 
+def test_the_labels_are_read_back_to_the_voxel_and_name_the_slices_that_they_lie_on(made, tmp_path: Path):
+    export_dicom(made, "P01", tmp_path)
+    ct = made.cohort.rows[0].paths["ct"]
+    grid = read_volume(made.path("ct", **WHERE), "CT number", "HU", "ct").grid
+    found = read_segmentation(tmp_path / LABELS, grid, "test", ct)
+    assert np.array_equal(found.data, _labels(grid).data)
+    ds, slices = _read(tmp_path / LABELS), {s.SOPInstanceUID: s for s in map(_read, ct.iterdir())}
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        source = slices[frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID]
+        theirs = [float(x) for x in source.ImagePositionPatient]
+        assert [float(x) for x in frame.PlanePositionSequence[0].ImagePositionPatient] == pytest.approx(theirs)
+    held = sum(np.unique(_labels(grid).data[:, :, k]).size - 1 for k in range(grid.shape[2]))
+    assert ds.NumberOfFrames == held < 5 * grid.shape[2]
+
+
 def test_outputs_join_the_cts_study_frame_and_refer_to_its_slices(made, tmp_path: Path):
     export_dicom(made, "P01", tmp_path)
     slices = [_read(f) for f in made.cohort.rows[0].paths["ct"].iterdir()]
-    outputs = [_read(tmp_path / name) for name in (DOSE, ACTIVITY)]
+    outputs = [_read(tmp_path / name) for name in (DOSE, ACTIVITY, LABELS)]
     for ds in outputs:
         for name in ("StudyInstanceUID", "FrameOfReferenceUID", "StudyDate", "StudyTime"):
             assert ds[name].value == slices[0][name].value
@@ -142,7 +172,7 @@ def test_outputs_join_the_cts_study_frame_and_refer_to_its_slices(made, tmp_path
             assert {r.ReferencedSOPInstanceUID for r in items} == {s.SOPInstanceUID for s in slices}
         assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID and UID(ds.SOPInstanceUID).is_valid
     uids = [ds[n].value for ds in outputs for n in ("SOPInstanceUID", "SeriesInstanceUID")]
-    assert len({*uids, slices[0].SeriesInstanceUID}) == 5
+    assert len({*uids, slices[0].SeriesInstanceUID}) == 7
 
 
 def test_a_nifti_ct_gives_a_study_of_its_own_that_is_always_the_same(tmp_path: Path):
@@ -151,7 +181,7 @@ def test_a_nifti_ct_gives_a_study_of_its_own_that_is_always_the_same(tmp_path: P
         run = _nifti_ct(tmp_path / f"{n}", {})
         _fill(run)
         export_dicom(run, "P01", tmp_path / f"{n}/out")
-        outputs = [_read(tmp_path / f"{n}/out" / name) for name in (DOSE, ACTIVITY)]
+        outputs = [_read(tmp_path / f"{n}/out" / name) for name in (DOSE, ACTIVITY, LABELS)]
         assert not any("ReferencedImageSequence" in ds for ds in outputs)
         (found,) = {(ds.StudyInstanceUID, ds.FrameOfReferenceUID, ds.StudyDate, ds.StudyTime) for ds in outputs}
         uids.append(found)
@@ -163,7 +193,7 @@ def test_a_nifti_ct_gives_a_study_of_its_own_that_is_always_the_same(tmp_path: P
 def test_equal_results_give_equal_bytes_and_other_results_other_uids(own, tmp_path: Path):
     for name in ("a", "b"):
         export_dicom(own, "P01", tmp_path / name)
-    for name in (DOSE, ACTIVITY):
+    for name in (DOSE, ACTIVITY, LABELS):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     _fill(own, scale=1.5)
     export_dicom(own, "P01", tmp_path / "c")
@@ -195,7 +225,7 @@ def test_no_name_leaves_the_ct_unless_asked_and_then_no_more_than_name_and_id(tm
     secrets = ["zebrowski", "quentin", PLANTED.patient_id, PLANTED.birth_date, PLANTED.institution]
     export_dicom(run, "P01", tmp_path / "plain")
     export_dicom(run, "P01", tmp_path / "named", from_ct=True)
-    for name in (DOSE, ACTIVITY):
+    for name in (DOSE, ACTIVITY, LABELS):
         plain, named = ((tmp_path / f / name).read_bytes().lower() for f in ("plain", "named"))
         assert [s for s in secrets if s.lower().encode() in plain] == []
         assert [s for s in secrets if s.lower().encode() in named] == secrets[:3]
@@ -262,6 +292,7 @@ def _note(run: Run) -> None:
             lambda run: _edit(run, "dose"),
             r"P01 summary: not made from P01/dose/dose_gy.nii.gz as it is now; .*run 'planardose report' again",
         ),
+        (lambda run: _edit(run, "labels"), r"P01 organ_doses: not made from P01/anatomy/labels.nii.gz as it is now"),
         (lambda run: _edit(run, "tia"), r"P01 dose: not made from P01/dose/tia_mbq_h_ml.nii.gz as it is now"),
         (lambda run: _edit(run, "map"), r"P01 tia: not made from P01/recon/t24_qplanar_mlem.nii.gz as it is now"),
         (
@@ -283,7 +314,7 @@ def test_a_turned_grid_and_negative_doses_are_refused(own, tmp_path: Path):
     path = own.path("dose", **WHERE)
     write_volume(path, Volume(np.ones(GRID.shape), Grid(GRID.shape, turned), "absorbed dose", "Gy"))
     own.sidecar(path, "absorbed_dose", "dose", "Gy", [own.path("tia", **WHERE)])
-    own.sidecar(own.path("summary", **WHERE), "report", "summary", inputs=[path])
+    own.sidecar(own.path("summary", **WHERE), "report", "summary", inputs=[path, own.path("organ_doses", **WHERE)])
     with pytest.raises(InputError, match="P01 dose: a grid that is turned against the patient's axes"):
         export_dicom(own, "P01", tmp_path / "out")
     _fill(own, scale=-1.0)
@@ -317,7 +348,7 @@ def test_the_command(made, tmp_path: Path):
     sheet = made.results.parent / "cohort.tsv"
     words = ["export-dicom", "--cohort", str(sheet), "--results", str(made.results), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, [*words, "--patient", "P01", "--identity", "from-ct"])
-    assert (done.exit_code, done.output.split()) == (0, [DOSE, ACTIVITY])
+    assert (done.exit_code, done.output.split()) == (0, [DOSE, ACTIVITY, LABELS])
     assert _read(tmp_path / "out" / DOSE).PatientID == PLANTED.patient_id
     assert _read(tmp_path / "out" / ACTIVITY).AcquisitionDate == f"{planar_pair().acquired_at:%Y%m%d}"
     done = CliRunner().invoke(app, [*words, "--patient", "P02"])

@@ -77,6 +77,7 @@ def test_facts_are_those_of_the_tables(cohort, basis):
 def test_outlines_of_the_sheet():
     told = {"backend": "labels", "inputs": [{"output": "P01/anatomy/ct.nii.gz", "sha256": "0" * 64}, *GIVEN]}
     assert _outlines(told) == "label map of the sheet (segmsegm…); lesions of the sheet"
+    assert _outlines(told | {"given_as": "RTSTRUCT"}).startswith("RTSTRUCT of the sheet (segmsegm…)")
     coarse = fake.SEGMENTED | {"fastest": True, "inputs": GIVEN[1:]}
     assert _outlines(coarse) == "TotalSegmentator 2.10.0 (total, its 6 mm model); lesions of the sheet"
 

@@ -47,7 +47,7 @@ def check_labels(labels: Volume, numbered: bool, where: str) -> None:
     labels : Volume
         In our numbering.
     numbered : bool
-        The labels came as numbers, without a names table.
+        The labels came as numbers, without a names table; organs that were named may be larger, which is told.
     where : str
         Pseudonymous place, for errors.
 
@@ -62,15 +62,17 @@ def check_labels(labels: Volume, numbered: bool, where: str) -> None:
     counts = np.bincount(data.ravel(order="K"))
     names = {name_of_label()[n]: n for n in np.flatnonzero(counts) if n in name_of_label()}
     _check_sides(data, labels.grid.ras_from_voxel[0, :3], names, where)
-    if not numbered:
-        return
     ml = {name: float(counts[n]) * step**3 * labels.grid.voxel_ml for name, n in names.items()}
-    if all(ml.get(name, 0.0) > limit for name, limit in VERSION_1_ML.items()):
+    if numbered and all(ml.get(name, 0.0) > limit for name, limit in VERSION_1_ML.items()):
         found = " and ".join(f"{name} of {ml[name]:.0f} mL" for name in VERSION_1_ML)
         raise InputError(where, found, "TotalSegmentator's numbers of task 'total', version 2",
                          "version 1 numbers otherwise: name the labels in a table <stem>.tsv (label, name)")
     for name, limit in MOST_ML.items():
-        if ml.get(name, 0.0) > limit:
+        if ml.get(name, 0.0) <= limit:
+            continue
+        if not numbered:
+            log.warning("%s: %s has %.0f mL, where most have at most %.0f mL", where, name, ml[name], limit)
+        else:
             raise InputError(where, f"label {names[name]}, {name}, has {ml[name]:.0f} mL",
                              f"at most {limit:.0f} mL, as labels are TotalSegmentator's numbers without a names table",
                              "name the labels in a table <stem>.tsv (label, name), also if it is so large")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Label maps given by the user: TotalSegmentator's numbering or a names table, put onto the CT's grid, with lesions."""
+"""Labels given by the user, with lesions: a label map, by TotalSegmentator's numbers or a names table, or DICOM."""
 
 import csv
 import difflib
@@ -8,10 +8,11 @@ import numpy as np
 
 from planardose.anatomy.label_checks import check_labels, note_odd_lesions
 from planardose.anatomy.orient import onto
+from planardose.anatomy.regions import lesion_numbers, organ_labels, read_regions
 from planardose.errors import InputError, readable, shown
 from planardose.image import Grid, Volume
+from planardose.io.dicom_regions import regions_file
 from planardose.io.files import NIFTI_SUFFIX, beside
-from planardose.io.label_file import refuse_no_label_map
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE, label_of_name, lesion_name, name_of_label, source_name
 
@@ -105,7 +106,6 @@ def _on_grid(volume: Volume, grid: Grid, where: str) -> Volume:
 
 
 def _read_on_grid(path: Path, quantity: str, grid: Grid, where: str) -> Volume:
-    refuse_no_label_map(path, where)
     return _on_grid(_integers(read_volume(path, quantity, "1", where), where), grid, where)
 
 
@@ -125,17 +125,24 @@ def _renumbered(labels: np.ndarray, names: dict[int, str] | None, where: str) ->
     return number[labels]
 
 
-def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
-    """A label map in our numbering on the CT's grid.
+def read_segmentation(
+    path: Path, grid: Grid, where: str, ct: Path | None = None, notes: list[str] | None = None
+) -> Volume:
+    """Organs in our numbering on the CT's grid.
 
     Parameters
     ----------
     path : Path
-        NIfTI; beside it, where there is one, the names table ``<stem>.tsv``.
+        NIfTI label map; beside it, where there is one, the names table ``<stem>.tsv``. Or a DICOM segmentation or
+        structure set, or the folder of one.
     grid : Grid
         The CT's.
     where : str
         Pseudonymous place, for errors.
+    ct : Path or None
+        The sheet's CT, for its frame of reference; None: not compared.
+    notes : list of str or None
+        Takes what is told of regions that are no organ, empty, or overlap.
 
     Returns
     -------
@@ -146,8 +153,15 @@ def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
     ------
     InputError
         Unreadable, not a label map, on another grid, unknown labels or names, a names table under another file name,
-        empty, or no person's (`label_checks`).
+        empty, or no person's (`label_checks`); as `read_regions` and `organ_labels`.
     """
+    dicom = regions_file(path, where)
+    if dicom:
+        notes = [] if notes is None else notes
+        data = organ_labels(read_regions(*dicom, grid, ct, where, notes), notes)
+        labels = Volume(np.asfortranarray(data), grid, "label", "1")
+        check_labels(labels, False, where)
+        return labels
     raw = _read_on_grid(path, "label", grid, where)
     if not raw.data.any():
         raise InputError(where, "empty: all labels are 0", "organ labels")
@@ -158,16 +172,25 @@ def read_segmentation(path: Path, grid: Grid, where: str) -> Volume:
     return labels
 
 
-def add_lesions(labels: Volume, path: Path, where: str) -> Volume:
-    """Labels with the lesions of a map (one number per lesion) put over the organs as 1000 + number.
+def add_lesions(
+    labels: Volume, path: Path, where: str, ct: Path | None = None, notes: list[str] | None = None
+) -> Volume:
+    """Labels with lesions, of a map with one number each or of DICOM regions, put over the organs as 1000 + number.
+
+    Parameters are those of `read_segmentation`.
 
     Raises
     ------
     InputError
         Unreadable, no label map, on another grid than the labels, a number above `LARGEST_LESION`, or one that the
-        labels hold already.
+        labels hold already; as `read_regions` and `lesion_numbers`.
     """
-    lesions = _read_on_grid(path, "lesion", labels.grid, where).data
+    dicom = regions_file(path, where)
+    if dicom:
+        notes = [] if notes is None else notes
+        lesions = lesion_numbers(read_regions(*dicom, labels.grid, ct, where, notes), notes)
+    else:
+        lesions = _read_on_grid(path, "lesion", labels.grid, where).data
     if lesions.max() > LARGEST_LESION:
         raise InputError(where, f"lesion number {lesions.max()}", f"numbers from 1 to {LARGEST_LESION}, 0 elsewhere")
     twice = sorted(set(np.unique(lesions[lesions > 0])) & set(np.unique(labels.data) - LESION_BASE))

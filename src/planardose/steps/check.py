@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def check(run: Run) -> list[str]:
-    """Read the CT, label maps and planar images of every patient as the steps would.
+    """Read the CT, labels and planar images of every patient as the steps would.
 
     Remarks that are no faults (columns that this version does not use, what a header leaves open, a calibration far
     from what the camera type should give) go to the log.
@@ -59,18 +59,19 @@ def _check_anatomy(run: Run, patient: str, faults: list[str]) -> None:
         return
     labels: Volume | None = None
     if "segmentation" in paths and run.config.segmentation.backend != "totalsegmentator":
-        labels = _tried(faults, read_segmentation, paths["segmentation"], ct.grid, f"{patient} segmentation")
+        where = f"{patient} segmentation"
+        labels = _tried(faults, read_segmentation, paths["segmentation"], ct.grid, where, paths["ct"])
         if labels is not None:
             _tried(faults, check_own_labels, run.config, row, ct, labels)
     elif run.config.segmentation.backend == "labels":
-        faults.append(f"{patient} segmentation: empty cell; expected a label map, as segmentation.backend is 'labels'")
+        faults.append(f"{patient} segmentation: empty cell; expected labels, as segmentation.backend is 'labels'")
     if "prior_image" in paths:
         _tried(faults, read_activity_image, paths["prior_image"], f"{patient} prior_image")
     if "prior_ct" in paths:
         _tried(faults, read_ct, paths["prior_ct"], f"{patient} prior_ct")
     if "lesions" in paths:
         unlabelled = Volume(np.zeros(ct.grid.shape, dtype=np.int16), ct.grid, "label", "1")
-        _tried(faults, add_lesions, labels or unlabelled, paths["lesions"], f"{patient} lesions")
+        _tried(faults, add_lesions, labels or unlabelled, paths["lesions"], f"{patient} lesions", paths["ct"])
 
 
 def _check_weights(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Command `export-dicom`: a patient's dose map and activity maps in DICOM, in the CT's frame of reference."""
+"""Command `export-dicom`: a patient's dose map, activity maps and labels in DICOM, in the CT's frame of reference."""
 
 import json
 import logging
@@ -11,6 +11,7 @@ from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.dicom_common import Identity
 from planardose.io.dicom_results_write import write_activity, write_dose
+from planardose.io.dicom_seg_write import Author, write_segments
 from planardose.io.dicom_study import study_of
 from planardose.io.files import sha256_of
 from planardose.io.nifti import read_volume
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 
 
 def export_dicom(run: Run, patient: str, out: Path, from_ct: bool = False) -> list[str]:
-    """Write the dose of all cycles as RT Dose, and the activity at each time point by the summary's method as NM image.
+    """Write the dose of all cycles as RT Dose, the activity at each time point by the summary's method as NM image, and
+    the labels of organs and lesions as SEG.
 
     A time point with a SPECT alone has none: its activity is the SPECT's.
 
@@ -60,7 +62,7 @@ def export_dicom(run: Run, patient: str, out: Path, from_ct: bool = False) -> li
     from_spect = {r.timepoint for r in rows if r.from_spect}
     points = [t for t in points if t not in from_spect]
     names = {t: f"{patient}_{t}_activity.dcm" for t in points}
-    written = [f"{patient}_dose.dcm", *names.values()]
+    written = [f"{patient}_dose.dcm", *names.values(), f"{patient}_labels.dcm"]
     _check_folder(out, written)
 
     pairs = {t: load_pair(run.need("planar", "import-planar", patient=patient, timepoint=t)) for t in points}
@@ -70,12 +72,14 @@ def export_dicom(run: Run, patient: str, out: Path, from_ct: bool = False) -> li
     nuclide = load_nuclide(rows[0].nuclide).name
     dose = _read(doses, "absorbed dose", "Gy", f"{patient} dose")
     activities = {t: _read(maps[t], "activity concentration", "Bq/mL", f"{patient} {t} map") for t in points}
+    labels, author = _labels(run, patient)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_dose(out / written[0], dose, study, max(starts), by)
         told = f"{by}; Bq/mL at the middle of the acquisition"
         for n, (t, at) in enumerate(zip(points, starts, strict=True)):
             write_activity(out / names[t], activities[t], study, at, pairs[t].duration_s, nuclide, told, t, n)
+        write_segments(out / written[-1], labels, study, min(starts), author)
     except OSError as fault:
         raise InputError("--out", fault.strerror or type(fault).__name__, "a folder that can be written") from fault
     return written
@@ -99,7 +103,10 @@ def _sources(run: Run, patient: str, method: str, points: list[str]) -> tuple[Pa
     tia = run.need("tia", "fit-kinetics", patient=patient)
     rows = [run.cohort.row(patient, t) for t in points]
     maps = [run.need("map", made_by(r), patient=patient, timepoint=r.timepoint, method=method) for r in rows]
-    _check_made_from(run, run.told("summary", "report", patient=patient), [dose])
+    organ_doses = run.need("organ_doses", "absorbed-dose", patient=patient)
+    labels = run.need("labels", "segment", patient=patient)
+    _check_made_from(run, run.told("summary", "report", patient=patient), [dose, organ_doses])
+    _check_made_from(run, run.told("organ_doses", "absorbed-dose", patient=patient), [labels])
     _check_made_from(run, run.told("dose", "absorbed-dose", patient=patient), [tia])
     _check_made_from(run, run.told("tia", "fit-kinetics", patient=patient), maps)
     return dose, dict(zip(points, maps, strict=True))
@@ -112,6 +119,15 @@ def _check_made_from(run: Run, told: Told, sources: list[Path]) -> None:
         if known.get(name) != sha256_of(source):
             raise InputError(told.where.removesuffix(" sidecar"), f"not made from {name} as it is now",
                              "results of one run", f"run 'planardose {told.step}' again")  # fmt: skip
+
+
+def _labels(run: Run, patient: str) -> tuple[Volume, Author]:
+    """Labels on the CT's grid, and who drew them."""
+    path, told = run.need("labels", "segment", patient=patient), run.told("labels", "segment", patient=patient)
+    version = told.get("totalsegmentator")
+    by = f"TotalSegmentator {version}" if version else ""
+    author = Author(by, f"outlines of planardose {planardose.__version__}")
+    return read_volume(path, "label", "1", f"{patient} labels", dtype=np.int16), author
 
 
 def _check_folder(out: Path, written: list[str]) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from planardose.io.files import is_nifti
 from planardose.jobs import jobs_of
 from planardose.run import Run
 from planardose.steps.columns import columns
@@ -41,7 +42,7 @@ def _line(run: Run, patient: str, jobs: int) -> tuple[str, ...]:
         first.nuclide,
         first.tracer,
         ", ".join(dict.fromkeys(row.camera for row in rows)),
-        "label map" if drawn else "TotalSegmentator",
+        ("label map" if is_nifti(first.paths["segmentation"]) else "DICOM") if drawn else "TotalSegmentator",
         ", ".join(_besides(run, patient)) or "-",
         str(jobs),
     )

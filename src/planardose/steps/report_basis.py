@@ -67,7 +67,7 @@ def _outlines(told: dict) -> str:
     """Where labels and lesions come from, by the sidecar of the labels."""
     given = {x["column"]: x["sha256"] for x in told["inputs"] if "column" in x}
     if told["backend"] == "labels":
-        text = f"label map of the sheet ({given['segmentation'][:8]}…)"
+        text = f"{told.get('given_as', 'label map')} of the sheet ({given['segmentation'][:8]}…)"
     else:
         coarse = ", its 6 mm model" if told["fastest"] else ""
         text = f"TotalSegmentator {told['totalsegmentator']} ({', '.join(told['tasks'])}{coarse})"
