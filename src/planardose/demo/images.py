@@ -22,6 +22,7 @@ from planardose.demo.patient import (
     concentrations_kbq_ml,
 )
 from planardose.frames import PlanarPose
+from planardose.heads import opposed_heads
 from planardose.image import Grid, Volume
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_nm import write_planar
@@ -33,7 +34,7 @@ from planardose.physics.scatter_windows import primary_weights
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.acquire import DeadTime, acquire
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import simulate
 from planardose.units import MBQ_PER_KBQ, sphere_radius_mm
 
 MATRIX = (512, 256)  # rows, columns of a sweep
@@ -193,9 +194,10 @@ def planar_pair(
     activity = np.where(anatomy.sampled.body, scale[anatomy.index] * anatomy.weight, 0.0)
     faces, told = _faces(anatomy.sampled.body, grid, axis_mm, rng)
     density = partial_density_from_hu(hu) * anatomy.sampled.body
-    views = simulate_views(
-        density, activity, grid, true.camera, load_nuclide(NUCLIDE), windows(), faces, histories,
-        seed_for(seed, "make_demo histories", patient.pseudonym, number), couch_mm=true.camera.couch_mm,
+    views = simulate(
+        density, activity, grid, true.camera, load_nuclide(NUCLIDE), windows(),
+        opposed_heads(faces, true.camera.couch_mm), histories,
+        seed_for(seed, "make_demo histories", patient.pseudonym, number),
     )  # fmt: skip
     return swept(views.rate * true.factor, grid, true.camera, patient, acquisition, told, rng)
 
@@ -230,9 +232,9 @@ def write_source(path: Path, true: TrueCamera, seed: int, at: datetime) -> float
     points = np.stack(np.meshgrid(*(grid.axis_mm(a) for a in range(3)), indexing="ij"), axis=-1)
     ball = (points**2).sum(axis=-1) <= sphere_radius_mm(SOURCE_ML) ** 2
     activity = SOURCE_MBQ * ball / ball.sum()
-    views = simulate_views(
-        np.zeros((3, *grid.shape)), activity, grid, true.camera, load_nuclide(NUCLIDE), windows(), (100.0, -100.0), 1e4,
-        seed_for(seed, "make_demo source"),
+    views = simulate(
+        np.zeros((3, *grid.shape)), activity, grid, true.camera, load_nuclide(NUCLIDE), windows(),
+        opposed_heads((100.0, -100.0)), 1e4, seed_for(seed, "make_demo source"),
     )  # fmt: skip
     pixel = (true.camera.pixel_mm, true.camera.pixel_mm)
     counts = acquire(views.rate * true.factor, grid, pixel, SOURCE_MATRIX, PlanarPose(0.0, 0.0), SOURCE_S, rng,

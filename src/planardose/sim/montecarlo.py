@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from planardose.heads import Head, opposed_heads
+from planardose.heads import Head
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide
 from planardose.physics.collimator import geometric_efficiency
@@ -22,8 +22,6 @@ from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, primar
 from planardose.sim.raster import Raster
 from planardose.sim.response import image_of_layers
 from planardose.units import BQ_PER_MBQ
-
-__all__ = ["BATCHES", "Options", "Views", "clear_error", "simulate", "simulate_views"]
 
 BATCHES = 8
 LARGEST_BATCH = 2**32  # the fixed-point sums of so many histories stay within 63 bits
@@ -210,6 +208,7 @@ def simulate(
         Of the catalogue. Every line that a window can see is followed.
     windows : tuple of EnergyWindow
     heads : tuple of Head
+        `heads.opposed_heads` for the anterior and posterior view.
     histories : float
         Photons followed for the scatter; all heads are scored by each.
     seed : int
@@ -254,36 +253,3 @@ def simulate(
     total /= done
     total[: BALANCE.index("collisions")] /= FIXED_POINT
     return Views(rate, error, dict(zip(BALANCE, total.tolist(), strict=True)), primary, done)
-
-
-def simulate_views(
-    partial_density: np.ndarray,
-    activity_mbq: np.ndarray,
-    grid: Grid,
-    camera: Camera,
-    nuclide: Nuclide,
-    windows: tuple[EnergyWindow, ...],
-    face_mm: tuple[float, float],
-    histories: float,
-    seed: int,
-    device: str = "cpu",
-    threads: int = 1,
-    batches: int = BATCHES,
-    rayleigh: bool = True,
-    penetration: bool = True,
-    couch_mm: float = 0.0,
-) -> Views:
-    """Expected count rates of the anterior and posterior view: `simulate` with two opposed heads.
-
-    Parameters
-    ----------
-    face_mm : (anterior, posterior)
-        RAS y of the collimator faces, mm.
-    couch_mm : float
-        Aluminium before the posterior head.
-    Others
-        As `simulate` and `Options`.
-    """
-    options = Options(device, threads, batches, None, rayleigh, penetration)
-    heads = opposed_heads(face_mm, couch_mm)
-    return simulate(partial_density, activity_mbq, grid, camera, nuclide, windows, heads, histories, seed, options)

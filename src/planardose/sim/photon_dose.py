@@ -206,7 +206,7 @@ def photon_dose(
     matter : Matter
         Names of the basis materials and of the one whose bound electrons shape the scattering.
     device, threads, batches
-        As in `planardose.sim.montecarlo.simulate_views`.
+        As in `planardose.sim.montecarlo.Options`.
 
     Returns
     -------
