@@ -1,6 +1,6 @@
 """Running the collimator's kernels: unscattered transmission over directions, and scatter in the lead."""
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import warp as wp
@@ -11,6 +11,7 @@ from planardose.physics.collimator_grid import CORE, TANGENT_LAST, Settings, azi
 from planardose.physics.detector import interaction_fraction
 from planardose.physics.form_factors import STEP, coherent_norm, form_factors, incoherent_norm_barn
 from planardose.physics.lead import EDGE_KEV, FIRST_KEV, k_x_rays, lead_per_mm, lead_table
+from planardose.physics.warp_arrays import in_threads, scalars
 from planardose.physics.warp_runtime import load_kernel
 
 SEED = 82  # of the tables: a property of the model, not of a run
@@ -43,25 +44,13 @@ def trace_transmission(
                     camera.hole_mm + camera.septum_mm, camera.length_mm, float(lead_per_mm(energy_kev)), *found],
         )
 
-    _share_out(part, rows)
+    in_threads(part, rows)
     return tuple(f.numpy().astype(np.float64) for f in found)
-
-
-def _share_out(part, pieces: list) -> None:
-    """Run a launch per piece, in as many threads as there are pieces."""
-    if len(pieces) == 1:
-        part(pieces[0])
-        return
-    with ThreadPoolExecutor(len(pieces)) as pool:
-        list(pool.map(part, pieces))
 
 
 def lead_on(camera: Camera, settings: Settings, device: str) -> lead_scatter_kernel.Lead:
     """The kernel's tables."""
-
-    def scalar(values: np.ndarray) -> wp.array:
-        return wp.array(np.ascontiguousarray(values, dtype=np.float32), dtype=wp.float32, device=device)
-
+    scalar = partial(scalars, device=device)
     table, factors, (line_kev, line_share) = lead_table(), form_factors("lead"), k_x_rays()
     lead = lead_scatter_kernel.Lead()
     lead.hole, lead.pitch, lead.length = camera.hole_mm, camera.hole_mm + camera.septum_mm, camera.length_mm
@@ -90,7 +79,7 @@ def trace_scatter(
     -------
     image : (distances, channels, rings) float64
         Weighted by the gain in interactions of their oblique path through the crystal. Channels: coherently scattered
-        only; `lead_scatter_kernel.SHIFTS` bins of the Compton shift; lead's K X rays.
+        only; `collimator_grid.SHIFTS` bins of the Compton shift; lead's K X rays.
     spectrum : (batches, channels) float64
         Unweighted, per batch.
     """
@@ -112,7 +101,7 @@ def trace_scatter(
                 inputs=[lead, energy_kev, wp.uint64(SEED), wp.uint64(edges[n]), images[n], spectra[n]],
             )
 
-        _share_out(part, list(pieces))
+        in_threads(part, pieces)
         found[batch] = sum(s.numpy() for s in spectra) / (lead_scatter_kernel.FIXED_POINT * per_batch)
     image = sum(i.numpy() for i in images).reshape(shape)
     return image / (lead_scatter_kernel.FIXED_POINT * per_batch * settings.batches), found
