@@ -12,8 +12,9 @@ from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
 from planardose.physics.photon_kernel import after_compton, momentum
 from planardose.physics.warp_random import GAMMA, first_state, uniform
 from planardose.sim import montecarlo_kernel as kernel
-from planardose.sim.montecarlo_device import Setup, load_kernels, upload_tables
-from planardose.sim.montecarlo_tables import energy_tables, scatter_slots
+from planardose.sim.montecarlo import Options, setup_of
+from planardose.sim.montecarlo_device import upload_tables
+from planardose.sim.montecarlo_tables import energy_tables
 from planardose.sim.raster import Raster
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
@@ -60,11 +61,8 @@ def edge_draws(t: kernel.Tables, state: wp.uint64, out: wp.array(dtype=wp.float3
 def tables():
     grid = Grid.axis_aligned((2, 2, 2), 10.0, 0.0)
     found = energy_tables(CAMERA, LU, (LU.photopeak,), True, False)
-    load_kernels("cpu")
-    density = np.full((*grid.shape, 3), 0.3, dtype=np.float32)
-    slots, split, slot_of = scatter_slots(CAMERA, found, (LU.photopeak,), False)
-    raster, nothing = Raster(grid, ()), np.empty(0)
-    setup = Setup(density, nothing, np.ones(grid.shape), raster, found, nothing, slots, split, slot_of)
+    density, options = np.full((3, *grid.shape), 0.3), Options(penetration=False)
+    setup = setup_of(density, np.ones(grid.shape), Raster(grid, ()), CAMERA, found, (LU.photopeak,), options)
     return upload_tables(setup, "cpu")
 
 
