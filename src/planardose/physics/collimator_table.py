@@ -22,7 +22,7 @@ from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays
 
 CODE = (
     "attenuation", "collimator_grid", "collimator_kernel", "collimator_table", "collimator_trace", "compton", "crystal",
-    "detector", "form_factors", "lead", "lead_scatter_kernel", "photon_kernel", "warp_random",
+    "detector", "form_factors", "lead", "lead_scatter_kernel", "photon_kernel", "warp_arrays", "warp_random",
 )  # fmt: skip
 MATERIALS = DATA / "physics" / "materials.yaml"
 DEFAULT = Settings()
