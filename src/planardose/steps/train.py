@@ -206,7 +206,17 @@ def _table(progress: Progress, choice: dict) -> str:
     return table_text((*COLUMNS, "network"), rows)
 
 
-def _write(run, patient, network, progress, plan, choice, organ_u, sources, seconds) -> None:
+def _write(
+    run: Run,
+    patient: str,
+    network: ResidualMap,
+    progress: Progress,
+    plan: Plan,
+    choice: dict,
+    organ_u: dict[str, float],
+    sources: list[Path],
+    seconds: dict[str, float],
+) -> None:
     """Weights, table and figure with their sidecars."""
     settings = run.config.train
     training = {**settings.model_dump(), "steps": plan.steps, "seed": run.config.seed, **choice}

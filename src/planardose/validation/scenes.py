@@ -28,7 +28,6 @@ REPEATS = 10  # runs whose spread gives the error of a total
 LUNG_G_ML = 0.26  # ICRU Report 44, inflated lung
 FAT_MM = 20.0  # in the middle of the demo's range
 TRUNK_MM = (150.0, 650.0)  # of the design anatomy, along z
-SOFT_TISSUE = MATERIALS.index("soft_tissue")
 
 
 def melp() -> Camera:
@@ -71,10 +70,10 @@ class Scene:
     face_mm: tuple[float, float]
 
 
-def block(density_g_ml: float, grid: Grid, material: int = SOFT_TISSUE) -> np.ndarray:
-    """(3, I, J, K) float32: the whole grid of one basis material."""
+def block(density_g_ml: float, grid: Grid) -> np.ndarray:
+    """(3, I, J, K) float32: the whole grid of soft tissue."""
     out = np.zeros((len(MATERIALS), *grid.shape), dtype=np.float32)
-    out[material] = density_g_ml
+    out[MATERIALS.index("soft_tissue")] = density_g_ml
     return out
 
 
