@@ -13,7 +13,8 @@ import planardose
 SOURCE = Path(planardose.__file__).parent
 STAGES = ("anatomy", "sim", "recon", "learn", "dose", "report")
 ABOVE = {
-    "validation": 4, "demo": 4, "steps": 5, "workflow": 6, "command": 7, "command_help": 7, "cli": 8, "__main__": 9,
+    "validation": 4, "demo": 4, "steps": 5, "workflow": 6, "command": 7, "command_help": 7, "command_project": 8,
+    "cli": 9, "__main__": 10,
 }  # fmt: skip
 LEVEL = {"io": 1, "physics": 2, **dict.fromkeys(STAGES, 3), **ABOVE}  # core modules: 0
 SIDEWAYS = {("learn", "recon")}  # the network's base is a classical reconstruction

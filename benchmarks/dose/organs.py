@@ -14,10 +14,11 @@ import numpy as np
 
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import draw_phantom
+from planardose.heads import opposed_heads
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.organs import label_of_name
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import simulate
 from planardose.sim.photon_dose import photon_dose
 
 ORGANS = ("kidney_right", "kidney_left", "liver", "spleen")
@@ -59,11 +60,11 @@ def main() -> None:
             print(f"{name:15s} {target:15s} {mass:6.0f} {kev:10.4f} {kev / mass:18.3e} {100 * error / kev:8.1f} {own}")
     source = organs.any(axis=0).astype(float)
     low, high = grid.bounds_mm()
-    faces, ratios = (high[1] + 10.0, low[1] - 10.0), []
+    heads, ratios = opposed_heads((high[1] + 10.0, low[1] - 10.0)), []
     for seed in range(REPEATS):
         there = cpu_seconds(lambda: photon_dose(density, source, grid, nuclide.lines, arguments.photons, seed))  # noqa: B023
-        here = cpu_seconds(lambda: simulate_views(density, source, grid, camera, nuclide, (nuclide.photopeak,), faces,
-                                                  arguments.photons, seed))  # noqa: B023
+        here = cpu_seconds(lambda: simulate(density, source, grid, camera, nuclide, (nuclide.photopeak,), heads,
+                                            arguments.photons, seed))  # noqa: B023
         ratios.append((arguments.photons / there, there / here))
     rate, ratio = np.median(ratios, axis=0)
     print(f"{rate / 1e6:.2f} million photons per second and core; time of dose mode over imaging {ratio:.2f}")

@@ -105,9 +105,9 @@ def _drawn(run: Run, patient: str, data: VirtualData, acquisitions: int, variant
 
 
 def _projector(run: Run, model: PatientModel) -> Projector:
-    head, faces = run.config.projection, face_positions_mm(model, None)
+    wanted, faces = run.config.projection, face_positions_mm(model, None)
     setting = (model, load_camera(CAMERA), load_nuclide(NUCLIDE), faces)
-    return Projector(*setting, penetration=head.penetration, couch=head.couch)
+    return Projector(*setting, penetration=wanted.penetration, couch=wanted.couch)
 
 
 def _write_group(maker: FeatureMaker, data: VirtualData, folder: Path, acquisitions: Iterator[Acquisition]) -> None:

@@ -13,11 +13,11 @@ import argparse
 import numpy as np
 from benchmarks.cases import organ_views, patient, present_organs, uptakes
 
-from planardose.heads import face_positions_mm
+from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.planar import VIEWS
 from planardose.recon.projector import Projector
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import Options, simulate
 
 FIRST_SEED, UPTAKES = 11, 3  # uptakes per patient
 
@@ -38,8 +38,8 @@ def image_rows(model, camera: Camera, nuclide: Nuclide, histories: float, seed: 
     faces, rows = face_positions_mm(model, None), []
     projector = Projector(model, camera, nuclide, faces, penetration=penetration)
     for activity in uptakes(model, nuclide, seed, UPTAKES):
-        setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,), faces)
-        views = simulate_views(*setting, histories, seed, penetration=penetration)
+        setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,))
+        views = simulate(*setting, opposed_heads(faces), histories, seed, Options(penetration=penetration))
         primary = projector.forward(projector.tensor(activity)).numpy().astype(np.float64)
         total, true = primary + projector.scatter(activity), views.rate[:, 0]
         noise = np.sqrt(((views.relative_error[:, 0] * true) ** 2).sum() / (true**2).sum())

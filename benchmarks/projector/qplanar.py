@@ -11,14 +11,14 @@ import argparse
 import numpy as np
 from benchmarks.cases import INJECTED_MBQ, TRACER, patient
 
-from planardose.heads import face_positions_mm
+from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import load_camera, load_nuclide
 from planardose.recon.acquired import acquired_from
 from planardose.recon.mlem import mlem
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.sim.activity import activity_map
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import simulate
 from planardose.sim.tracer import load_tracer
 from planardose.sim.uptake import CONCENTRATION, draw_samples
 from planardose.units import MBQ_PER_KBQ
@@ -45,8 +45,8 @@ def main() -> None:
         for n, row in enumerate(table.to_dict("records")):
             activity = activity_map(model, row)
             true = volumes * [row[CONCENTRATION + o] * MBQ_PER_KBQ for o in model.organs]
-            setting = (model.partial_density, activity, model.grid, camera, nuclide, windows, faces)
-            expected = simulate_views(*setting, given.histories, 500 + n).rate * EXPOSURE_S
+            setting = (model.partial_density, activity, model.grid, camera, nuclide, windows)
+            expected = simulate(*setting, opposed_heads(faces), given.histories, 500 + n).rate * EXPOSURE_S
             for draw in range(DRAWS):
                 counts = np.random.default_rng(draw).poisson(expected).astype(np.float64)
                 step = float(model.grid.spacing_mm[0])

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from benchmarks.cases import patient, uptakes
 
-from planardose.heads import face_positions_mm
+from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.attenuation import mu_per_mm
 from planardose.physics.collimator import fwhm_mm
 from planardose.recon.projector import Projector
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import Options, simulate
 from planardose.units import FWHM_PER_SIGMA
 
 SEED, REPEATS, MM_PER_CM = 21, 15, 10.0
@@ -86,8 +86,8 @@ def our_side(model, camera, nuclide, faces, activity: np.ndarray, penetration: b
         views = projector.forward(x)
         first = time.perf_counter() - start
         times = first, median_s(lambda: projector.forward(x)), median_s(lambda: projector.adjoint(views))
-    setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,), faces)
-    true = simulate_views(*setting, 1e4, SEED, penetration=penetration).primary[:, 0]
+    setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,))
+    true = simulate(*setting, opposed_heads(faces), 1e4, SEED, Options(penetration=penetration)).primary[:, 0]
     return views.numpy().astype(np.float64), true, projector.sensitivity, times
 
 

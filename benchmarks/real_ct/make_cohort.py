@@ -24,7 +24,7 @@ from planardose.demo.dose import true_dose_gy
 from planardose.demo.images import MATRIX, SPEED_MM_S, dead_time, true_camera, windows
 from planardose.demo.patient import CAMERA, NUCLIDE, TRACER, class_curves
 from planardose.frames import PlanarPose
-from planardose.heads import body_extent_ap_mm
+from planardose.heads import body_extent_ap_mm, opposed_heads
 from planardose.image import Grid, Volume
 from planardose.io.ct import clip_hu, read_ct
 from planardose.io.dicom_common import Identity
@@ -38,7 +38,7 @@ from planardose.planar import PlanarPair
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.acquire import acquire
 from planardose.sim.activity import activity_map, sphere_fraction
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import Options, simulate
 from planardose.sim.tracer import exponentials_at, load_tracer
 from planardose.sim.uptake import CONCENTRATION, Sphere, draw_hidden, write_spheres
 from planardose.units import BQ_PER_MBQ
@@ -136,18 +136,17 @@ class Patient:
         rng, camera, grid = rng_for(self.seed, "real_ct sweep", "R01", int(hours)), self.true.camera, self.model.grid
         back, front = body_extent_ap_mm(self.model)
         faces = (front + FACE_GAP_MM[0], back - FACE_GAP_MM[1])
-        views = simulate_views(
+        views = simulate(
             self.model.partial_density,
             self.at(hours),
             grid,
             camera,
             self.nuclide,
             windows(),
-            faces,
+            opposed_heads(faces, camera.couch_mm),
             histories,
             seed_for(self.seed, "real_ct histories", "R01", int(hours)),
-            couch_mm=camera.couch_mm,
-            threads=2,
+            Options(threads=2),
         )
         pose = PlanarPose(
             float(np.mean(grid.axis_mm(0)) + rng.uniform(-12, 12)),

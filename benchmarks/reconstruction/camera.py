@@ -8,11 +8,12 @@ from benchmarks.reconstruction.scene import Scene
 
 from planardose.demo.images import GAP_MM, windows
 from planardose.demo.patient import CAMERA, NUCLIDE
+from planardose.heads import opposed_heads
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.planar import EnergyWindow
 from planardose.seeds import rng_for, seed_for
-from planardose.sim.montecarlo import Views, simulate_views
+from planardose.sim.montecarlo import Options, Views, simulate
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def seen_by_camera(
     couch_mm = camera.couch_mm if site.couch_mm is None else site.couch_mm
     true_windows = tuple(EnergyWindow(w.low_kev + shot.drift_kev, w.high_kev + shot.drift_kev) for w in windows())
     seed = seed_for(case.root, "reconstruction benchmark histories", case.name, sample)
-    views = simulate_views(
-        there.density, there.activity, there.grid, camera, load_nuclide(NUCLIDE), true_windows, (anterior, posterior),
-        histories, seed, device, couch_mm=couch_mm,
+    views = simulate(
+        there.density, there.activity, there.grid, camera, load_nuclide(NUCLIDE), true_windows,
+        opposed_heads((anterior, posterior), couch_mm), histories, seed, Options(device),
     )  # fmt: skip
     return Seen(views, there.grid, told)
 

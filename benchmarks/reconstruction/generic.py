@@ -4,7 +4,7 @@ The training anatomies are of the split `training`, with segmentation errors as 
 one patient's virtual data are shared out among them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import new_network
 from planardose.learn.problem import Problem
 from planardose.learn.speed import training_steps
-from planardose.learn.weights import Head, load_network
+from planardose.learn.weights import Header, load_network
 from planardose.learn.weights_file import write_weights
 from planardose.patient_model import PatientModel
 from planardose.run import Run
@@ -104,14 +104,15 @@ def train_generic(
         fit(network, mixed.batch_of, mixed.loss_of, mixed.scores, plan, folder / f"generic-{seed}.pt")
         organ_u = mixed.organ_relative_u(network)
     training = {**settings.model_dump(), "start": "scratch", "steps": steps, "seed": seed, "anatomies": anatomies}
-    write_weights(path, network, Head("generic", "", [0, 0, 0], list(CHANNELS), settings.width, 1.0, organ_u, training))
+    header = Header("generic", "", [0, 0, 0], list(CHANNELS), settings.width, 1.0, organ_u, training)
+    write_weights(path, network, header)
     return path
 
 
 def use_generic(run: Run, patient: str, weights: Path) -> None:
     """Give a patient the generic network in place of the patient's own."""
-    network, head = load_network(weights, f"{patient} generic weights")
+    network, header = load_network(weights, f"{patient} generic weights")
     model = run.need("model", "segment", patient=patient)
     grid = list(PatientModel.load(model).grid.shape)
-    own = Head(patient, sha256_of(model), grid, head.channels, head.width, 1.0, head.organ_relative_u, head.training)
+    own = replace(header, patient=patient, model_sha256=sha256_of(model), grid=grid, scale=1.0)
     write_weights(run.path("weights", patient=patient), network, own)

@@ -9,10 +9,9 @@ from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import Phantom, Pose
 from planardose.anatomy.phantom_parts import MUSCLE
 from planardose.demo.images import MATRIX
-from planardose.demo.patient import Acquisition, Anatomy, DemoPatient, anatomy_on, concentrations_kbq_ml
+from planardose.demo.patient import Acquisition, Anatomy, DemoPatient, activity_mbq, anatomy_on, slices_in_ct
 from planardose.image import Grid
 from planardose.organs import REMAINDER, label_of_name
-from planardose.units import MBQ_PER_KBQ
 
 # Share of the diaphragm's motion along the patient (RAS z, mm): all from the kidneys to the dome of the liver, none at
 # the pelvis and in the upper chest. Chest wall, spine, heart and bowel stay; the gap that an organ leaves becomes soft
@@ -103,16 +102,11 @@ def scene(
         downs = [site.breathing_mm * (p - site.ct_phase) for p in PHASES]
         poses = [BreathingPose(acquisition.pose.shift_mm, acquisition.pose.rotation_deg, d) for d in downs]
         phases = [_breathed(still, anatomy_on(shown, grid, pose)) for pose in poses]
-    low, high = patient.grid.bounds_mm()
-    z = grid.axis_mm(2) - acquisition.pose.shift_mm[2]
-    counted = trunk & ((z > low[2]) & (z < high[2]))
+    counted = trunk & slices_in_ct(patient, grid, acquisition.pose)
     matter = two_line_matter if site.two_lines else partial_density_from_hu
     density, activity = np.zeros((3, *grid.shape), np.float32), np.zeros(grid.shape)
     for phase in phases:
         hu = phase.sampled.hu + np.where(phase.sampled.body, np.float32(site.ct_offset_hu), 0)
         density += matter(hu) * phase.sampled.body / len(phases)
-        mean = concentrations_kbq_ml(patient, phase.classes, acquisition.hours)
-        mbq = mean * np.array([volumes_ml.get(c, 0.0) for c in phase.classes]) * MBQ_PER_KBQ
-        scale = mbq / np.maximum(phase.totals(phase.weight, counted), 1e-12)
-        activity += np.where(phase.sampled.body, scale[phase.index] * phase.weight, 0.0) / len(phases)
+        activity += activity_mbq(patient, phase, volumes_ml, acquisition.hours, counted) / len(phases)
     return Scene(density, activity, still.sampled.body, grid)

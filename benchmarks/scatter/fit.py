@@ -12,12 +12,12 @@ import argparse
 import numpy as np
 from benchmarks.cases import organ_views, patient, present_organs, uptakes
 
-from planardose.heads import face_positions_mm
+from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.recon.projector import Projector
 from planardose.recon.scatter import ScatterParameters
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import simulate
 
 SURROUNDINGS_MM = (15.0, 20.0, 25.0, 30.0)
 ATTENUATIONS = (0.7, 0.8, 0.9, 1.0)
@@ -43,8 +43,8 @@ def window_shares(model: PatientModel, camera: Camera, nuclide: Nuclide, histori
     windows, faces = (nuclide.photopeak, *nuclide.scatter_windows), face_positions_mm(model, None)
     shares = []
     for activity in uptakes(model, nuclide, seed, UPTAKES):
-        setting = (model.partial_density, activity, model.grid, camera, nuclide, windows, faces)
-        views = simulate_views(*setting, histories, seed)
+        setting = (model.partial_density, activity, model.grid, camera, nuclide, windows)
+        views = simulate(*setting, opposed_heads(faces), histories, seed)
         true = (views.rate[:, 0] - views.primary[:, 0]).sum()
         beside = sum(views.rate[:, n + 1].sum() / w.width_kev for n, w in enumerate(nuclide.scatter_windows))
         shares.append(float(true / (beside * nuclide.photopeak.width_kev / 2)))

@@ -6,7 +6,7 @@ from planardose.errors import InputError
 from planardose.learn.device import products_of
 from planardose.learn.features import CHANNELS
 from planardose.learn.network import LIMIT, new_network
-from planardose.learn.weights import Head, check_fits, load_network
+from planardose.learn.weights import Header, check_fits, load_network
 from planardose.learn.weights_file import write_weights
 
 
@@ -23,12 +23,12 @@ def trained_network(width=4):
     return network
 
 
-def head(**changes):
+def header(**changes):
     values = {
         "patient": "P01", "model_sha256": "a" * 64, "grid": [9, 6, 11], "channels": list(CHANNELS), "width": 4,
         "scale": 1.0, "organ_relative_u": {"liver": 0.04}, "training": {"steps": 3},
     }  # fmt: skip
-    return Head(**{**values, **changes})
+    return Header(**{**values, **changes})
 
 
 def test_untrained_network_returns_its_base_exactly():
@@ -95,11 +95,11 @@ def test_weights_depend_on_the_seed_only(monkeypatch):
 
 def test_weights_file_roundtrip(tmp_path):
     network, (channels, base) = trained_network().eval(), inputs()
-    write_weights(tmp_path / "a.safetensors", network, head())
-    write_weights(tmp_path / "b.safetensors", network, head())
+    write_weights(tmp_path / "a.safetensors", network, header())
+    write_weights(tmp_path / "b.safetensors", network, header())
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     loaded, found = load_network(tmp_path / "a.safetensors", "P01 weights")
-    assert found == head()
+    assert found == header()
     assert torch.equal(loaded(channels, base), network(channels, base))
 
 
@@ -108,10 +108,10 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
     path.write_bytes(b"not weights")
     with pytest.raises(InputError, match="P01 weights: not a readable weights file"):
         load_network(path, "P01 weights")
-    write_weights(path, trained_network(width=4), head(width=8))
+    write_weights(path, trained_network(width=4), header(width=8))
     with pytest.raises(InputError, match=r"tensors do not fit.*width 8"):
         load_network(path, "P01 weights")
-    write_weights(path, trained_network(), head(channels=["log_base"]))
+    write_weights(path, trained_network(), header(channels=["log_base"]))
     with pytest.raises(InputError, match="trained on channels log_base"):
         load_network(path, "P01 weights")
 
@@ -125,6 +125,6 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
     ],
 )
 def test_weights_of_another_patient_or_grid_are_refused(patient, sha256, grid, message):
-    check_fits(head(), "P01", "a" * 64, (9, 6, 11), "P01 weights")
+    check_fits(header(), "P01", "a" * 64, (9, 6, 11), "P01 weights")
     with pytest.raises(InputError, match=message):
-        check_fits(head(), patient, sha256, grid, "P01 weights")
+        check_fits(header(), patient, sha256, grid, "P01 weights")

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from planardose.heads import opposed_heads
 from planardose.physics.attenuation import linear_attenuation_per_mm, mu_per_mm
 from planardose.physics.head_response import head_kernel
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.recon.camera_views import attenuation_factors
 from planardose.recon.projector import Projector
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import Options, simulate
 
 
 def test_adjoint_is_the_transpose(model, camera, nuclide, faces):
@@ -64,8 +65,9 @@ def test_primary_is_the_monte_carlos(model, camera, nuclide, faces, penetration)
     """Closed form against closed form through two codes: what differs is the terms left out of the blur."""
     concentration = np.array([0.15, 0.70, 0.65, 0.20, 0.02]) * model.grid.voxel_ml
     activity = np.tensordot(concentration, model.fractions.astype(np.float64), axes=1)
-    setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,), faces)
-    true = simulate_views(*setting, 1e4, 1, penetration=penetration, couch_mm=camera.couch_mm).primary[:, 0]
+    setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,))
+    heads, options = opposed_heads(faces, camera.couch_mm), Options(penetration=penetration)
+    true = simulate(*setting, heads, 1e4, 1, options).primary[:, 0]
     projector = Projector(model, camera, nuclide, faces, penetration=penetration, couch=True)
     ours = projector.forward(projector.tensor(activity)).numpy()
     assert np.linalg.norm(ours - true) < 0.005 * np.linalg.norm(true)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from planardose.heads import opposed_heads
 from planardose.recon.acquired import Acquired
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.qplanar import fit_concentrations, qplanar, with_modelled_scatter
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import simulate
 
 TRUTH = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
 EXPOSURE_S = 20.0
@@ -142,7 +143,7 @@ def test_mlem_step_against_its_formula(model, camera, nuclide, faces, responses)
 def test_concentrations_of_monte_carlo_views(model, camera, nuclide, faces, projector):
     """Views with scatter and penetration, free of counting noise: every organ within 1.2 % (measured: 0.5 %)."""
     activity = np.tensordot(TRUTH * model.grid.voxel_ml, model.fractions.astype(np.float64), axes=1)
-    setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,), faces)
-    counts = simulate_views(*setting, 1e6, 4).rate[:, 0] * EXPOSURE_S
+    setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,))
+    counts = simulate(*setting, opposed_heads(faces), 1e6, 4).rate[:, 0] * EXPOSURE_S
     fit = qplanar(projector, model, Acquired(counts, np.zeros_like(counts), EXPOSURE_S))
     assert fit.concentrations == pytest.approx(TRUTH, rel=0.012)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from planardose.heads import opposed_heads
 from planardose.patient_model import PatientModel
 from planardose.recon.projector import Projector
 from planardose.recon.scatter import DENSITIES_G_ML, ScatterModel, ScatterParameters, parameters, surroundings_shares
-from planardose.sim.montecarlo import simulate_views
+from planardose.sim.montecarlo import simulate
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,8 @@ def test_totals_in_lung_and_tissue(chest, camera, nuclide, faces):
     water.scatter_model.shares = np.stack([0 * water.scatter_model.shares[0], 1 + 0 * water.scatter_model.shares[1]])
     for n, name in enumerate(names):
         activity = model.fractions[n].astype(np.float64)
-        setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,), faces)
-        views = simulate_views(*setting, 4e5, 2)
+        setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak,))
+        views = simulate(*setting, opposed_heads(faces), 4e5, 2)
         true = (views.rate - views.primary)[:, 0].sum(axis=(1, 2))
         assert ours.scatter(activity).sum(axis=(1, 2)) == pytest.approx(true, rel=0.06)
         if name == "lungs":

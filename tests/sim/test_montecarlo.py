@@ -10,7 +10,7 @@ import pytest
 import warp as wp
 
 from planardose.errors import InputError
-from planardose.heads import Head
+from planardose.heads import Head, opposed_heads
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.attenuation import mass_attenuation_cm2_g, mu_per_mm
@@ -29,9 +29,10 @@ WINDOWS = (LU.photopeak, *LU.scatter_windows)
 PHOTOPEAK = (LU.photopeak,)
 
 
-def simulate_views(*setting, **options):
-    """Without lead that photons go through: closed forms and other codes here have none."""
-    return montecarlo.simulate_views(*setting, penetration=False, **options)
+def simulate_views(density, activity, grid, camera, nuclide, windows, faces, histories, seed, **options):
+    """Two opposed heads, without lead that photons go through: closed forms and other codes here have none."""
+    setting = (density, activity, grid, camera, nuclide, windows, opposed_heads(faces), histories, seed)
+    return montecarlo.simulate(*setting, montecarlo.Options(penetration=False, **options))
 
 
 def point_in_box(index=(12, 3, 5), shape=(17, 9, 13), spacing=(8.0, 12.0, 10.0), soft=1.06):
@@ -400,9 +401,9 @@ def gpu():
 @pytest.mark.skipif(not gpu(), reason="no GPU")
 def test_gpu_and_cpu_agree():
     setting = (*mixed_phantom()[:3], CAMERA, LU, WINDOWS, (100.0, -110.0), 2e5, 11)
-    cpu, cuda = simulate_views(*setting, "cpu"), simulate_views(*setting, "cuda:0")
+    cpu, cuda = (simulate_views(*setting, device=d) for d in ("cpu", "cuda:0"))
     assert cuda.rate.sum() == pytest.approx(cpu.rate.sum(), rel=2e-3)
-    assert np.array_equal(cuda.rate, simulate_views(*setting, "cuda:0").rate)
+    assert np.array_equal(cuda.rate, simulate_views(*setting, device="cuda:0").rate)
 
 
 def test_cuda_without_a_gpu_is_refused(monkeypatch):
@@ -416,15 +417,16 @@ def test_processes_that_compile_at_the_same_time_agree(tmp_path):
     """Two fresh processes share an empty kernel cache; neither prints a word."""
     code = (
         "import numpy as np\n"
+        "from planardose.heads import opposed_heads\n"
         "from planardose.image import Grid\n"
         "from planardose.library import load_camera, load_nuclide\n"
         "from planardose.physics.warp_runtime import warp_device\n"
-        "from planardose.sim.montecarlo import simulate_views\n"
+        "from planardose.sim.montecarlo import Options, simulate\n"
         "lu = load_nuclide('177Lu')\n"
         "grid = Grid.axis_aligned((4, 4, 4), 30.0, -45.0)\n"
-        "v = simulate_views(np.full((3, 4, 4, 4), 0.3), np.ones((4, 4, 4)), grid,\n"
-        "                   load_camera('siemens_symbia_melp'), lu, (lu.photopeak,), (80.0, -80.0), 1e3, 1,\n"
-        "                   warp_device('cpu'), penetration=False)\n"
+        "v = simulate(np.full((3, 4, 4, 4), 0.3), np.ones((4, 4, 4)), grid, load_camera('siemens_symbia_melp'), lu,\n"
+        "             (lu.photopeak,), opposed_heads((80.0, -80.0)), 1e3, 1,\n"
+        "             Options(warp_device('cpu'), penetration=False))\n"
         "print(v.rate.sum().hex())\n"
     )
     environment = {**os.environ, "WARP_CACHE_PATH": str(tmp_path)}

@@ -9,9 +9,12 @@ from planardose.library import load_camera, load_nuclide
 from planardose.physics import lead_scatter_kernel
 from planardose.physics.compton import differential_barn_sr
 from planardose.physics.form_factors import HC_KEV_ANGSTROM, STEP, form_factors
+from planardose.physics.photon_kernel import after_compton, momentum
+from planardose.physics.warp_random import GAMMA, first_state, uniform
 from planardose.sim import montecarlo_kernel as kernel
-from planardose.sim.montecarlo_device import Setup, load_kernels, upload_tables
-from planardose.sim.montecarlo_tables import energy_tables, scatter_slots
+from planardose.sim.montecarlo import Options, setup_of
+from planardose.sim.montecarlo_device import upload_tables
+from planardose.sim.montecarlo_tables import energy_tables
 from planardose.sim.raster import Raster
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
@@ -23,7 +26,7 @@ wp.set_module_options({"enable_backward": False})
 @wp.kernel
 def draw(t: kernel.Tables, energy: float, coherent: int, cosines: wp.array(dtype=wp.float32)):
     n = wp.tid()
-    state = kernel.hash64(wp.uint64(n) * wp.uint64(0x9E3779B97F4A7C15))
+    state = first_state(wp.uint64(0), wp.uint64(n))
     cosine = float(1.0)  # noqa: UP018
     if coherent == 1:
         cosine, state = kernel.sample_coherent(t, energy, state)
@@ -35,19 +38,21 @@ def draw(t: kernel.Tables, energy: float, coherent: int, cosines: wp.array(dtype
 @wp.kernel
 def densities(t: kernel.Tables, energy: float, cosine: wp.array(dtype=wp.float32), out: wp.array2d(dtype=wp.float32)):
     n = wp.tid()
-    out[0, n] = kernel.compton_density(t, energy, cosine[n])
-    out[1, n] = kernel.coherent_density(t, energy, cosine[n])
+    position = momentum(energy, cosine[n], t.x_step)
+    ratio = after_compton(energy, cosine[n]) / energy
+    out[0, n] = kernel.compton_scale(t, energy) * kernel.compton_shape(t, ratio, cosine[n], position)
+    out[1, n] = kernel.coherent_scale(t, energy) * kernel.coherent_shape(t, cosine[n], position)
 
 
 @wp.kernel
 def numbers(out: wp.array(dtype=wp.float32)):
     n = wp.tid()
-    out[n] = kernel.uniform(wp.uint64(n) * wp.uint64(0x9E3779B97F4A7C15))
+    out[n] = uniform(wp.uint64(n) * GAMMA)
 
 
 @wp.kernel
 def edge_draws(t: kernel.Tables, state: wp.uint64, out: wp.array(dtype=wp.float32), points: wp.array(dtype=wp.vec3)):
-    out[0] = kernel.uniform(state)
+    out[0] = uniform(state)
     points[0] = kernel.point_at(t, wp.float64(0.999), state)
     points[1] = lead_scatter_kernel.near_axis(0.5, state)
 
@@ -56,11 +61,8 @@ def edge_draws(t: kernel.Tables, state: wp.uint64, out: wp.array(dtype=wp.float3
 def tables():
     grid = Grid.axis_aligned((2, 2, 2), 10.0, 0.0)
     found = energy_tables(CAMERA, LU, (LU.photopeak,), True, False)
-    load_kernels("cpu")
-    density = np.full((*grid.shape, 3), 0.3, dtype=np.float32)
-    slots, split, slot_of = scatter_slots(CAMERA, found, (LU.photopeak,), False)
-    raster, nothing = Raster(grid, ()), np.empty(0)
-    setup = Setup(density, nothing, np.ones(grid.shape), raster, found, nothing, slots, split, slot_of)
+    density, options = np.full((3, *grid.shape), 0.3), Options(penetration=False)
+    setup = setup_of(density, np.ones(grid.shape), Raster(grid, ()), CAMERA, found, (LU.photopeak,), options)
     return upload_tables(setup, "cpu")
 
 

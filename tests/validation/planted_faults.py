@@ -9,7 +9,17 @@ import xraylib
 from planting import Garden
 
 from planardose import library
-from planardose.physics import attenuation, collimator, compton, crystal, dead_time, form_factors, lead, penetration
+from planardose.physics import (
+    attenuation,
+    collimator,
+    compton,
+    crystal,
+    dead_time,
+    form_factors,
+    lead,
+    penetration,
+    warp_random,
+)
 from planardose.physics.head_response import head_efficiency
 from planardose.planar import PlanarPair
 from planardose.sim import acquire, dose_tables, montecarlo, montecarlo_columns, montecarlo_tables, montecarlo_track
@@ -97,15 +107,15 @@ def _(garden):
 
 @wp.func
 def crowded_at_the_pole(state: wp.uint64) -> wp.vec3:
-    up = 2.0 * kernel.uniform(state) - 1.0
-    turn = 6.283185307179586 * kernel.uniform(state + wp.uint64(5))
+    up = 2.0 * warp_random.uniform(state) - 1.0
+    turn = 6.283185307179586 * warp_random.uniform(state + wp.uint64(5))
     polar = 1.5707963267948966 * (1.0 - up)
     return wp.vec3(wp.sin(polar) * wp.cos(turn), wp.sin(polar) * wp.sin(turn), wp.cos(polar))
 
 
 @fault("polar angle uniform instead of its cosine", "isotropic")
 def _(garden):
-    garden.replace(kernel.isotropic, crowded_at_the_pole)
+    garden.replace(warp_random.isotropic, crowded_at_the_pole)
 
 
 @wp.func
@@ -118,7 +128,7 @@ def half_turned(d: wp.vec3, cosine: float, azimuth: float) -> wp.vec3:
 
 @fault("azimuth over half a turn", "turned_azimuth")
 def _(garden):
-    garden.replace(kernel.turned, half_turned)
+    garden.replace(warp_random.turned, half_turned)
 
 
 @fault("voxel of emission off by one", "emission_voxel")
@@ -133,12 +143,12 @@ def not_hashed(state: wp.uint64) -> wp.uint64:
 
 @fault("random numbers not hashed", "uniform_pairs", "place_in_voxel")
 def _(garden):
-    garden.replace(kernel.hash64, not_hashed)
+    garden.replace(warp_random.hash64, not_hashed)
 
 
 @wp.func
 def never_the_last_line(t: kernel.Tables, state: wp.uint64) -> float:
-    u = 0.98 * kernel.uniform(state)
+    u = 0.98 * warp_random.uniform(state)
     line = int(0)  # noqa: RUF046, UP018
     while line < t.line_kev.shape[0] - 1 and t.line_cumulative[line] <= u:
         line = line + 1
@@ -163,7 +173,7 @@ def silent_roulette(balance: wp.array(dtype=wp.int64), weight: float, u: float) 
     if weight >= 0.05:
         return weight
     if u * 0.25 < weight:
-        kernel.credit(balance, 6, 0.25 - weight)
+        kernel.credit(balance, kernel.GAINED, 0.25 - weight)
         return 0.25
     return 0.0
 

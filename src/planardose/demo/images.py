@@ -18,10 +18,12 @@ from planardose.demo.patient import (
     Acquisition,
     DemoPatient,
     Truth,
+    activity_mbq,
     anatomy_on,
-    concentrations_kbq_ml,
+    slices_in_ct,
 )
 from planardose.frames import PlanarPose
+from planardose.heads import opposed_heads
 from planardose.image import Grid, Volume
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_nm import write_planar
@@ -33,8 +35,8 @@ from planardose.physics.scatter_windows import primary_weights
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.acquire import DeadTime, acquire
-from planardose.sim.montecarlo import simulate_views
-from planardose.units import MBQ_PER_KBQ, sphere_radius_mm
+from planardose.sim.montecarlo import simulate
+from planardose.units import sphere_radius_mm
 
 MATRIX = (512, 256)  # rows, columns of a sweep
 SOURCE_MATRIX = (256, 256)
@@ -159,7 +161,7 @@ def _faces(body: np.ndarray, grid: Grid, axis_mm: float, rng: np.random.Generato
 
 def planar_pair(
     patient: DemoPatient,
-    truth_totals: dict[str, float],
+    volumes_ml: dict[str, float],
     axis_mm: float,
     acquisition: Acquisition,
     true: TrueCamera,
@@ -171,8 +173,8 @@ def planar_pair(
 
     Parameters
     ----------
-    truth_totals : dict
-        Volume in mL of every class on the CT's grid: with the concentrations they fix the activity of each class.
+    volumes_ml : dict
+        Of every class on the CT's grid: with the concentrations they fix the activity of each class.
     axis_mm : float
         RAS y of the body's axis in the CT.
     spacing_mm, histories : float
@@ -183,19 +185,14 @@ def planar_pair(
     grid = sweep_grid(patient, true.camera, spacing_mm)
     anatomy = anatomy_on(patient, grid, acquisition.pose)
     hu = anatomy.sampled.hu + np.where(anatomy.sampled.body, np.float32(rng.normal(0.0, CT_OFFSET_HU)), 0)
-    # what lies in the CT holds the class's true activity; the legs below it have the same concentration
-    low, high = patient.grid.bounds_mm()
-    z = grid.axis_mm(2) - acquisition.pose.shift_mm[2]
-    in_ct = np.broadcast_to((z > low[2]) & (z < high[2]), grid.shape)
-    mean = concentrations_kbq_ml(patient, anatomy.classes, acquisition.hours)
-    mbq = mean * np.array([truth_totals.get(c, 0.0) for c in anatomy.classes]) * MBQ_PER_KBQ
-    scale = mbq / np.maximum(anatomy.totals(anatomy.weight, in_ct), 1e-12)
-    activity = np.where(anatomy.sampled.body, scale[anatomy.index] * anatomy.weight, 0.0)
+    counted = slices_in_ct(patient, grid, acquisition.pose)
+    activity = activity_mbq(patient, anatomy, volumes_ml, acquisition.hours, counted)
     faces, told = _faces(anatomy.sampled.body, grid, axis_mm, rng)
     density = partial_density_from_hu(hu) * anatomy.sampled.body
-    views = simulate_views(
-        density, activity, grid, true.camera, load_nuclide(NUCLIDE), windows(), faces, histories,
-        seed_for(seed, "make_demo histories", patient.pseudonym, number), couch_mm=true.camera.couch_mm,
+    views = simulate(
+        density, activity, grid, true.camera, load_nuclide(NUCLIDE), windows(),
+        opposed_heads(faces, true.camera.couch_mm), histories,
+        seed_for(seed, "make_demo histories", patient.pseudonym, number),
     )  # fmt: skip
     return swept(views.rate * true.factor, grid, true.camera, patient, acquisition, told, rng)
 
@@ -230,9 +227,9 @@ def write_source(path: Path, true: TrueCamera, seed: int, at: datetime) -> float
     points = np.stack(np.meshgrid(*(grid.axis_mm(a) for a in range(3)), indexing="ij"), axis=-1)
     ball = (points**2).sum(axis=-1) <= sphere_radius_mm(SOURCE_ML) ** 2
     activity = SOURCE_MBQ * ball / ball.sum()
-    views = simulate_views(
-        np.zeros((3, *grid.shape)), activity, grid, true.camera, load_nuclide(NUCLIDE), windows(), (100.0, -100.0), 1e4,
-        seed_for(seed, "make_demo source"),
+    views = simulate(
+        np.zeros((3, *grid.shape)), activity, grid, true.camera, load_nuclide(NUCLIDE), windows(),
+        opposed_heads((100.0, -100.0)), 1e4, seed_for(seed, "make_demo source"),
     )  # fmt: skip
     pixel = (true.camera.pixel_mm, true.camera.pixel_mm)
     counts = acquire(views.rate * true.factor, grid, pixel, SOURCE_MATRIX, PlanarPose(0.0, 0.0), SOURCE_S, rng,

@@ -220,6 +220,27 @@ def concentrations_kbq_ml(patient: DemoPatient, classes: tuple[str, ...], hours:
     return np.array([float(exponentials_at(*patient.curves[c], hours)) for c in classes])
 
 
+def slices_in_ct(patient: DemoPatient, grid: Grid, pose: Pose) -> np.ndarray:
+    """(K,) bool: slices of a grid that show what lies in the CT, when the patient is displaced by a pose."""
+    low, high = patient.grid.bounds_mm()
+    z = grid.axis_mm(2) - pose.shift_mm[2]
+    return (z > low[2]) & (z < high[2])
+
+
+def activity_mbq(
+    patient: DemoPatient, anatomy: Anatomy, volumes_ml: dict[str, float], hours: float, counted: np.ndarray
+) -> np.ndarray:
+    """(I, J, K) float64 MBq per voxel of a displaced anatomy, `hours` after the injection.
+
+    Over the voxels `counted` (bool, broadcast to the anatomy's) each class holds its concentration times its volume in
+    the CT, `volumes_ml`; what lies beyond them, as the legs below the CT, has the same concentration.
+    """
+    mean = concentrations_kbq_ml(patient, anatomy.classes, hours)
+    mbq = mean * np.array([volumes_ml.get(c, 0.0) for c in anatomy.classes]) * MBQ_PER_KBQ
+    scale = mbq / np.maximum(anatomy.totals(anatomy.weight, counted), 1e-12)
+    return np.where(anatomy.sampled.body, scale[anatomy.index] * anatomy.weight, 0.0)
+
+
 def integrals_kbq_h_ml(patient: DemoPatient, classes: tuple[str, ...]) -> np.ndarray:
     """(C,) time integral of each class's concentration from the injection to infinity, in closed form."""
     return np.array([float((patient.curves[c][0] / patient.curves[c][1]).sum()) for c in classes])

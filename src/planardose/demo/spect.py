@@ -17,10 +17,10 @@ from planardose.demo.patient import (
     CAMERA,
     NUCLIDE,
     Acquisition,
-    Anatomy,
     DemoPatient,
+    activity_mbq,
     anatomy_on,
-    concentrations_kbq_ml,
+    slices_in_ct,
 )
 from planardose.heads import Head
 from planardose.image import Grid, Volume
@@ -35,7 +35,7 @@ from planardose.recon.angles import AngledProjector, Columns
 from planardose.recon.osem import even_start, osem
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.spect import SpectCounts, circular_orbit, spect_counts
-from planardose.units import BQ_PER_MBQ, MBQ_PER_KBQ
+from planardose.units import BQ_PER_MBQ
 
 LATER_H = 0.75  # after the sweep
 CALIBRATION_ERROR = 0.03  # standard deviation of the SPECT's own calibration
@@ -91,7 +91,7 @@ def _number(patient: DemoPatient, acquisition: Acquisition) -> int:
 
 def spect_of(
     patient: DemoPatient,
-    truth_totals: dict[str, float],
+    volumes_ml: dict[str, float],
     acquisition: Acquisition,
     true: TrueCamera,
     seed: int,
@@ -102,8 +102,8 @@ def spect_of(
     Parameters
     ----------
     patient : DemoPatient
-    truth_totals : dict
-        Volume in mL of every class on the CT's grid, as for `planardose.demo.images.planar_pair`.
+    volumes_ml : dict
+        Of every class on the CT's grid, as for `planardose.demo.images.planar_pair`.
     acquisition : Acquisition
     true : TrueCamera
     seed : int
@@ -114,7 +114,7 @@ def spect_of(
     grid, number = _box(patient, s.sim_mm), _number(patient, acquisition)
     anatomy, nuclide = anatomy_on(patient, grid, pose), load_nuclide(NUCLIDE)
     hours = acquisition.hours + LATER_H
-    activity = _activity_mbq(patient, anatomy, grid, pose, truth_totals, hours)
+    activity = activity_mbq(patient, anatomy, volumes_ml, hours, slices_in_ct(patient, grid, pose))
     density = partial_density_from_hu(anatomy.sampled.hu) * anatomy.sampled.body
     middle = float(np.mean([_centre_z(anatomy.sampled.labels, grid, o) for o in MIDDLE]))
     heads = _heads(anatomy.sampled.body, grid, middle, true.camera, s.views)
@@ -131,19 +131,6 @@ def spect_of(
     start = patient.injected_at + timedelta(hours=hours, seconds=-0.5 * duration)
     truth = Volume(activity / grid.voxel_ml * BQ_PER_MBQ, grid, "activity concentration", "Bq/mL")
     return DemoSpect(volume, ct, truth, start.replace(microsecond=0), duration)
-
-
-def _activity_mbq(
-    patient: DemoPatient, anatomy: Anatomy, grid: Grid, pose: Pose, totals_ml: dict[str, float], hours: float
-) -> np.ndarray:
-    """(I, J, K) MBq per voxel at `hours` after injection: each class holds in the CT what its volume there does."""
-    mean = concentrations_kbq_ml(patient, anatomy.classes, hours)
-    mbq = mean * np.array([totals_ml.get(c, 0.0) for c in anatomy.classes]) * MBQ_PER_KBQ
-    low, high = patient.grid.bounds_mm()
-    z = grid.axis_mm(2) - pose.shift_mm[2]
-    in_ct = np.broadcast_to((z > low[2]) & (z < high[2]), grid.shape)
-    scale = mbq / np.maximum(anatomy.totals(anatomy.weight, in_ct), 1e-12)
-    return np.where(anatomy.sampled.body, scale[anatomy.index] * anatomy.weight, 0.0)
 
 
 def _heads(body: np.ndarray, grid: Grid, middle_z_mm: float, camera: Camera, views: int) -> tuple[Head, ...]:

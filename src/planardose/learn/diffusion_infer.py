@@ -7,7 +7,7 @@ import numpy as np
 from planardose.errors import InputError
 from planardose.io.files import sha256_of
 from planardose.learn.device import products_of
-from planardose.learn.diffusion_weights import RETRAIN, DiffusionHead, load_denoiser, moments_of
+from planardose.learn.diffusion_weights import RETRAIN, DiffusionHeader, load_denoiser, moments_of
 from planardose.learn.draws import consistency_of, draw_maps, reference_case
 from planardose.learn.features import FeatureMaker
 from planardose.learn.loop import reproducible
@@ -71,14 +71,14 @@ def diffusion_draws(
         If there are no weights yet, or those of another patient, grid, patient model, U-Net or settings.
     """
     where, device = f"{patient} diffusion weights", str(projector.device)
-    denoiser, head = load_denoiser(run.need("diffusion_weights", "train-diffusion", patient=patient), where, device)
+    denoiser, header = load_denoiser(run.need("diffusion_weights", "train-diffusion", patient=patient), where, device)
     of_model = sha256_of(run.need("model", "segment", patient=patient))
-    check_fits(head, patient, of_model, model.grid.shape, where, RETRAIN)
+    check_fits(header, patient, of_model, model.grid.shape, where, RETRAIN)
     denoiser.products = products_of(run.config.train.precision, projector.device.type)
-    unet = _unet_of(run, patient, head, where, device)
+    unet = _unet_of(run, patient, header, where, device)
     settings = run.config.diffusion
-    if (head.draws, head.sampling_steps) != (settings.draws, settings.sampling_steps):
-        problem = f"calibrated for {head.draws} draws of {head.sampling_steps} steps"
+    if (header.draws, header.sampling_steps) != (settings.draws, settings.sampling_steps):
+        problem = f"calibrated for {header.draws} draws of {header.sampling_steps} steps"
         wanted = f"diffusion.draws {settings.draws}, diffusion.sampling_steps {settings.sampling_steps}"
         raise InputError(where, problem, wanted, RETRAIN)
     with reproducible(run.config.train.threads):
@@ -86,19 +86,19 @@ def diffusion_draws(
         estimate = maker.estimate(acquired)
         case, consistency = reference_case(maker.example(estimate), unet), consistency_of(maker, acquired, estimate)
         body = projector.tensor(model.body[maker.box].astype(np.float32))
-        scaling = scaling_of(*moments_of(head, projector.device), maker.fractions, body)
-        model_of_noise = NoiseModel(head.smoothing, np.array(head.common), share_of(maker.fractions))
+        scaling = scaling_of(*moments_of(header, projector.device), maker.fractions, body)
+        model_of_noise = NoiseModel(header.smoothing, np.array(header.common), share_of(maker.fractions))
         noise = model_of_noise.pairs(run.config.seed, f"diffusion draw {timepoint}", patient, settings.draws)
         maps = draw_maps(denoiser, scaling, case, projector.tensor(noise), settings.sampling_steps, consistency)
         whole = consistency.whole(maps).cpu().numpy()
-    return Draws(whole, head.voxel_scale)
+    return Draws(whole, header.voxel_scale)
 
 
-def _unet_of(run: Run, patient: str, head: DiffusionHead, where: str, device: str) -> ResidualMap | None:
+def _unet_of(run: Run, patient: str, header: DiffusionHeader, where: str, device: str) -> ResidualMap | None:
     """The U-Net that the model was trained with; refused when it was trained anew since."""
-    if not head.unet_sha256:
+    if not header.unet_sha256:
         return None
     path = unet_weights(run, patient)
-    if sha256_of(path) != head.unet_sha256:
+    if sha256_of(path) != header.unet_sha256:
         raise InputError(where, "trained on another U-Net's maps", "the U-Net of these results", RETRAIN)
     return load_network(path, f"{patient} weights", device)[0]

@@ -14,7 +14,7 @@ RETRAIN = "run 'planardose train-diffusion' again"
 
 
 @dataclass(frozen=True)
-class DiffusionHead:
+class DiffusionHeader:
     """Header of a diffusion model's weights.
 
     Parameters
@@ -63,7 +63,7 @@ class DiffusionHead:
 
 
 DIFFUSION = Kind(
-    DiffusionHead,
+    DiffusionHeader,
     lambda width: Denoiser(len(CHANNELS) + 1, width),
     (*CHANNELS, REFERENCE),
     "diffusion.safetensors of 'planardose train-diffusion'",
@@ -71,12 +71,12 @@ DIFFUSION = Kind(
 )
 
 
-def load_denoiser(path: Path, where: str, device: str = "cpu") -> tuple[Denoiser, DiffusionHead]:
+def load_denoiser(path: Path, where: str, device: str = "cpu") -> tuple[Denoiser, DiffusionHeader]:
     """Denoiser and header of a weights file; `InputError` as `read_weights`."""
     return read_weights(path, where, DIFFUSION, device)
 
 
-def moments_of(head: DiffusionHead, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def moments_of(header: DiffusionHeader, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation (O,) of the header, in the order of its organs."""
-    table = torch.tensor(head.moments, dtype=torch.float32, device=device)
+    table = torch.tensor(header.moments, dtype=torch.float32, device=device)
     return table[:, 0], table[:, 1]

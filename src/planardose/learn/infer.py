@@ -48,8 +48,8 @@ def unet_map(
         If there are no weights yet, or those of another patient, grid or patient model.
     """
     path, where = unet_weights(run, patient), f"{patient} weights"
-    network, head = load_network(path, where, str(projector.device))
-    check_fits(head, patient, sha256_of(run.need("model", "segment", patient=patient)), model.grid.shape, where)
+    network, header = load_network(path, where, str(projector.device))
+    check_fits(header, patient, sha256_of(run.need("model", "segment", patient=patient)), model.grid.shape, where)
     with reproducible(run.config.train.threads), torch.no_grad():
         maker = FeatureMaker(projector, model, sources)
         estimate = maker.estimate(acquired)
@@ -58,4 +58,4 @@ def unet_map(
     shapes = maker.sources.fractions.astype(np.float64)
     activity = np.tensordot(estimate.concentrations * model.grid.voxel_ml, shapes, axes=1)
     activity[maker.box] = inside
-    return activity, head.organ_relative_u
+    return activity, header.organ_relative_u

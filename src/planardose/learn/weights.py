@@ -13,7 +13,7 @@ RETRAIN = "run 'planardose train' again"
 
 
 @dataclass(frozen=True)
-class Head:
+class Header:
     """Header of a weights file.
 
     Parameters
@@ -46,7 +46,7 @@ class Head:
 
 
 UNET = Kind(
-    Head,
+    Header,
     lambda width: ResidualMap(len(CHANNELS), width),
     CHANNELS,
     "unet.safetensors of 'planardose train'",
@@ -60,19 +60,19 @@ def unet_weights(run: Run, patient: str) -> Path:
     return run.need(run.config.weights, step, patient=patient)
 
 
-def load_network(path: Path, where: str, device: str = "cpu") -> tuple[ResidualMap, Head]:
+def load_network(path: Path, where: str, device: str = "cpu") -> tuple[ResidualMap, Header]:
     """Network and header of a weights file; `InputError` as `read_weights`."""
     return read_weights(path, where, UNET, device)
 
 
 def check_fits(
-    head, patient: str, model_sha256: str, grid: tuple[int, ...], where: str, again: str = RETRAIN
+    header, patient: str, model_sha256: str, grid: tuple[int, ...], where: str, again: str = RETRAIN
 ) -> None:
-    """Refuse a network of another patient, patient model or grid; `head` is of any kind, `again` what to do."""
+    """Refuse a network of another patient, patient model or grid; `header` is of any kind, `again` what to do."""
     for name, found, wanted in (
-        ("patient", head.patient, patient),
-        ("grid", "x".join(map(str, head.grid)), "x".join(map(str, grid))),
-        ("patient model", head.model_sha256[:12], model_sha256[:12]),
+        ("patient", header.patient, patient),
+        ("grid", "x".join(map(str, header.grid)), "x".join(map(str, grid))),
+        ("patient model", header.model_sha256[:12], model_sha256[:12]),
     ):
         if found != wanted:
             raise InputError(where, f"trained for {name} {found}", f"{name} {wanted}", again)

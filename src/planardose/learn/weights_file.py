@@ -21,7 +21,7 @@ class Kind:
 
     Parameters
     ----------
-    head : type
+    header : type
         Dataclass of the header, with `channels` and `width`.
     build : callable
         The network of a width.
@@ -31,18 +31,18 @@ class Kind:
         For faults: what the file should be, and how to get it.
     """
 
-    head: type
+    header: type
     build: Callable[[int], torch.nn.Module]
     channels: tuple[str, ...]
     file: str
     again: str
 
 
-def write_weights(path: Path, network: torch.nn.Module, head) -> None:
+def write_weights(path: Path, network: torch.nn.Module, header) -> None:
     """Write weights and header (a dataclass) atomically."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     with atomic(path) as temporary:
-        temporary.write_bytes(save(tensors, {KEY: json.dumps(asdict(head), sort_keys=True)}))
+        temporary.write_bytes(save(tensors, {KEY: json.dumps(asdict(header), sort_keys=True)}))
 
 
 def read_weights(path: Path, where: str, kind: Kind, device: str) -> tuple:
@@ -55,18 +55,18 @@ def read_weights(path: Path, where: str, kind: Kind, device: str) -> tuple:
     """
     try:
         with safe_open(path, framework="pt", device=device) as f:
-            head = kind.head(**json.loads((f.metadata() or {})[KEY]))
+            header = kind.header(**json.loads((f.metadata() or {})[KEY]))
             tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, KeyError, TypeError, ValueError) as fault:
         problem = f"not a readable weights file ({type(fault).__name__})"
         raise InputError(where, problem, kind.file, kind.again) from None
-    if tuple(head.channels) != kind.channels:
-        problem = f"trained on channels {', '.join(head.channels)}"
+    if tuple(header.channels) != kind.channels:
+        problem = f"trained on channels {', '.join(header.channels)}"
         raise InputError(where, problem, ", ".join(kind.channels), kind.again)
-    network = kind.build(head.width).to(device)
+    network = kind.build(header.width).to(device)
     try:
         network.load_state_dict(tensors)
     except RuntimeError:
         problem = "tensors do not fit the network"
-        raise InputError(where, problem, f"those of width {head.width}", kind.again) from None
-    return network.eval(), head
+        raise InputError(where, problem, f"those of width {header.width}", kind.again) from None
+    return network.eval(), header

@@ -70,9 +70,9 @@ def intrinsic_fwhm_mm(camera: Camera, energy_kev: float) -> float:
 
 
 @cache
-def _line_response(fine: int) -> np.ndarray:
-    """Response to a line, averaged over the collimator's orientation, over x = n / fine hole widths, n from 0."""
-    x = np.arange(0, int(1.2 * fine) + 1) / fine
+def _line_response() -> np.ndarray:
+    """Response to a line, averaged over the collimator's orientation, over x = n / `FINE` hole widths, n from 0."""
+    x = np.arange(0, int(1.2 * FINE) + 1) / FINE
     z = np.linspace(-1.2, 1.2, 601)
     out = np.zeros_like(x)
     angles = np.deg2rad(np.arange(0.5, 30.0, 3.0))
@@ -100,7 +100,7 @@ def fwhm_mm(camera: Camera, distance_mm: float, energy_kev: float) -> float:
         response; no penetration.
     """
     step = camera.hole_mm * magnification(camera, distance_mm) / FINE
-    half = _line_response(FINE)
+    half = _line_response()
     sigma = intrinsic_fwhm_mm(camera, energy_kev) / FWHM_PER_SIGMA / step
     pad = int(6 * sigma) + 1
     line = np.pad(np.concatenate([half[:0:-1], half]), pad)

@@ -1,4 +1,4 @@
-"""Rays through a lattice of hexagonal holes in lead: one Warp source for CPU and CUDA.
+"""Rays through a lattice of hexagonal holes in lead, as Warp functions.
 
 Hole axes lie along z, the face at z = 0, the crystal at z = length. A ray is followed from cell to cell of the
 lattice in coordinates relative to the cell's centre, so single precision holds however far it goes sideways. Two of
@@ -146,7 +146,6 @@ def in_cell(u: float, w: float, third: int, pitch: float) -> wp.vec2:
 def transmission(
     tangent: wp.array(dtype=wp.float32),
     azimuth: wp.array(dtype=wp.float32),
-    first: int,
     entries: wp.array(dtype=wp.int32),
     seed: wp.uint64,
     hole: float,
@@ -157,10 +156,9 @@ def transmission(
     penetrating: wp.array2d(dtype=wp.float32),
     path: wp.array2d(dtype=wp.float32),
 ):
-    """Per direction (row first + i, column k), means over points of entry spread over the cell: the share from which
+    """Per direction (row i, column k), means over points of entry spread over the cell: the share from which
     no lead is touched, the transmission of the other rays, and their transmission times the lead on their way (mm)."""
-    row, k = wp.tid()
-    i = first + row
+    i, k = wp.tid()
     inclination = 1.0 / wp.sqrt(1.0 + tangent[i] * tangent[i])
     sideways = tangent[i] * inclination
     d = wp.vec3(sideways * wp.cos(azimuth[k]), sideways * wp.sin(azimuth[k]), inclination)

@@ -22,7 +22,7 @@ from planardose.physics.lead import FIRST_KEV, LAST_KEV, k_x_rays
 
 CODE = (
     "attenuation", "collimator_grid", "collimator_kernel", "collimator_table", "collimator_trace", "compton", "crystal",
-    "detector", "form_factors", "lead", "lead_scatter_kernel", "photon_kernel", "warp_random",
+    "detector", "form_factors", "lead", "lead_scatter_kernel", "photon_kernel", "warp_arrays", "warp_random",
 )  # fmt: skip
 MATERIALS = DATA / "physics" / "materials.yaml"
 DEFAULT = Settings()
@@ -75,9 +75,8 @@ class CollimatorTable:
         return float(solid_angle_share(camera, len(self.penetrating)) @ self.penetrating.mean(axis=1))
 
 
-def trace_table(camera: Camera, energy_kev: float, settings: Settings, threads: int = 1,
-                device: str = "cpu") -> CollimatorTable:
-    """Trace a table; the same bits for any number of threads.
+def trace_table(camera: Camera, energy_kev: float, settings: Settings) -> CollimatorTable:
+    """Trace a table; always the same bits.
 
     Parameters
     ----------
@@ -85,15 +84,11 @@ def trace_table(camera: Camera, energy_kev: float, settings: Settings, threads: 
     energy_kev : float
         40 to 799 keV, of the photons that leave the source.
     settings : Settings
-    threads : int
-        On the CPU.
-    device : str
-        ``"cpu"`` or a CUDA device of Warp.
     """
     from planardose.physics.collimator_trace import trace_scatter, trace_transmission  # loads Warp
 
-    strict, penetrating, path = trace_transmission(camera, energy_kev, settings, threads, device)
-    image, spectrum = trace_scatter(camera, energy_kev, settings, threads, device)
+    strict, penetrating, path = trace_transmission(camera, energy_kev, settings)
+    image, spectrum = trace_scatter(camera, energy_kev, settings)
     share = solid_angle_share(camera, settings.tangents)
     return CollimatorTable(
         energy_kev=np.float64(energy_kev),
@@ -116,9 +111,7 @@ def cache_key(camera: Camera, energy_kev: float, settings: Settings) -> dict:
 
 
 @lru_cache(maxsize=64)
-def collimator_table(
-    camera: Camera, energy_kev: float, settings: Settings = DEFAULT, threads: int = 1
-) -> CollimatorTable:
+def collimator_table(camera: Camera, energy_kev: float, settings: Settings = DEFAULT) -> CollimatorTable:
     """Table of a camera at an energy, from memory, from the cache folder, or traced (about 2 s on one core).
 
     Parameters
@@ -136,5 +129,5 @@ def collimator_table(
     if not FIRST_KEV <= energy_kev <= LAST_KEV:
         raise ValueError(f"a collimator table needs {FIRST_KEV:.0f} to {LAST_KEV:.0f} keV, got {energy_kev}")
     key = cache_key(camera, energy_kev, settings)
-    found = cached_arrays("collimator", key, lambda: asdict(trace_table(camera, energy_kev, settings, threads)))
+    found = cached_arrays("collimator", key, lambda: asdict(trace_table(camera, energy_kev, settings)))
     return CollimatorTable(**found)

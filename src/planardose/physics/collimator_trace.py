@@ -1,6 +1,6 @@
 """Running the collimator's kernels: unscattered transmission over directions, and scatter in the lead."""
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import warp as wp
@@ -11,14 +11,16 @@ from planardose.physics.collimator_grid import CORE, TANGENT_LAST, Settings, azi
 from planardose.physics.detector import interaction_fraction
 from planardose.physics.form_factors import STEP, coherent_norm, form_factors, incoherent_norm_barn
 from planardose.physics.lead import EDGE_KEV, FIRST_KEV, k_x_rays, lead_per_mm, lead_table
+from planardose.physics.warp_arrays import scalars
 from planardose.physics.warp_runtime import load_kernel
 
+DEVICE = "cpu"  # a table takes seconds there, once
 SEED = 82  # of the tables: a property of the model, not of a run
 BLACK = 1e-12  # of photons straight through the crystal without interacting: less is not told apart
 
 
 def trace_transmission(
-    camera: Camera, energy_kev: float, settings: Settings, threads: int = 1, device: str = "cpu"
+    camera: Camera, energy_kev: float, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Chance of coming through, averaged over the point of entry, without touching lead, and through lead unscattered.
 
@@ -27,41 +29,24 @@ def trace_transmission(
     strict, penetrating, path : (tangents, azimuths) float64
         The third is the chance to penetrate times the lead on the way, mm.
     """
-    load_kernel(collimator_kernel, device)
-    tangent = wp.array(tangent_nodes(camera, settings.tangents), dtype=wp.float32, device=device)
-    core = tangent_nodes(camera, settings.tangents) < CORE * camera.hole_mm / camera.length_mm
-    entries = wp.array(np.where(core, settings.core_entries, settings.entries), dtype=wp.int32, device=device)
-    azimuth = wp.array(azimuth_nodes(settings.azimuths), dtype=wp.float32, device=device)
+    load_kernel(collimator_kernel, DEVICE)
+    tangents = tangent_nodes(camera, settings.tangents)
+    core = tangents < CORE * camera.hole_mm / camera.length_mm
+    entries = np.where(core, settings.core_entries, settings.entries)
     shape = (settings.tangents, settings.azimuths)
-    found = [wp.zeros(shape, dtype=wp.float32, device=device) for _ in range(3)]
-    rows = np.array_split(np.arange(settings.tangents), threads if device == "cpu" else 1)
-
-    def part(row: np.ndarray) -> None:
-        wp.launch(
-            collimator_kernel.transmission, dim=(row.size, settings.azimuths), device=device,
-            inputs=[tangent, azimuth, int(row[0]), entries, wp.uint64(SEED), camera.hole_mm,
-                    camera.hole_mm + camera.septum_mm, camera.length_mm, float(lead_per_mm(energy_kev)), *found],
-        )
-
-    _share_out(part, rows)
+    found = [wp.zeros(shape, dtype=wp.float32, device=DEVICE) for _ in range(3)]
+    wp.launch(
+        collimator_kernel.transmission, dim=shape, device=DEVICE,
+        inputs=[scalars(tangents, DEVICE), scalars(azimuth_nodes(settings.azimuths), DEVICE),
+                wp.array(entries, dtype=wp.int32, device=DEVICE), wp.uint64(SEED), camera.hole_mm,
+                camera.hole_mm + camera.septum_mm, camera.length_mm, float(lead_per_mm(energy_kev)), *found],
+    )  # fmt: skip
     return tuple(f.numpy().astype(np.float64) for f in found)
 
 
-def _share_out(part, pieces: list) -> None:
-    """Run a launch per piece, in as many threads as there are pieces."""
-    if len(pieces) == 1:
-        part(pieces[0])
-        return
-    with ThreadPoolExecutor(len(pieces)) as pool:
-        list(pool.map(part, pieces))
-
-
-def lead_on(camera: Camera, settings: Settings, device: str) -> lead_scatter_kernel.Lead:
+def lead_of(camera: Camera, settings: Settings) -> lead_scatter_kernel.Lead:
     """The kernel's tables."""
-
-    def scalar(values: np.ndarray) -> wp.array:
-        return wp.array(np.ascontiguousarray(values, dtype=np.float32), dtype=wp.float32, device=device)
-
+    scalar = partial(scalars, device=DEVICE)
     table, factors, (line_kev, line_share) = lead_table(), form_factors("lead"), k_x_rays()
     lead = lead_scatter_kernel.Lead()
     lead.hole, lead.pitch, lead.length = camera.hole_mm, camera.hole_mm + camera.septum_mm, camera.length_mm
@@ -81,38 +66,27 @@ def lead_on(camera: Camera, settings: Settings, device: str) -> lead_scatter_ker
     return lead
 
 
-def trace_scatter(
-    camera: Camera, energy_kev: float, settings: Settings, threads: int = 1, device: str = "cpu"
-) -> tuple[np.ndarray, np.ndarray]:
+def trace_scatter(camera: Camera, energy_kev: float, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """Photons that scattered in lead, or that lead emitted, and reach the crystal, per photon emitted into 4 pi.
 
     Returns
     -------
     image : (distances, channels, rings) float64
         Weighted by the gain in interactions of their oblique path through the crystal. Channels: coherently scattered
-        only; `lead_scatter_kernel.SHIFTS` bins of the Compton shift; lead's K X rays.
+        only; `collimator_grid.SHIFTS` bins of the Compton shift; lead's K X rays.
     spectrum : (batches, channels) float64
         Unweighted, per batch.
     """
-    load_kernel(lead_scatter_kernel, device)
-    lead = lead_on(camera, settings, device)
+    load_kernel(lead_scatter_kernel, DEVICE)
+    lead, count = lead_of(camera, settings), settings.histories // settings.batches
     shape = (len(settings.distances_mm), lead_scatter_kernel.CHANNELS, settings.rings)
-    pieces = range(threads if device == "cpu" else 1)
-    images = [wp.zeros(int(np.prod(shape)), dtype=wp.int64, device=device) for _ in pieces]
-    spectra = [wp.zeros(shape[1], dtype=wp.int64, device=device) for _ in pieces]
-    per_batch = settings.histories // settings.batches
+    image = wp.zeros(shape[0] * shape[1] * shape[2], dtype=wp.int64, device=DEVICE)
     found = np.zeros((settings.batches, shape[1]))
     for batch in range(settings.batches):
-        edges = [batch * per_batch + per_batch * n // len(pieces) for n in range(len(pieces) + 1)]
-
-        def part(n: int, edges=edges) -> None:
-            spectra[n].zero_()
-            wp.launch(
-                lead_scatter_kernel.histories, dim=edges[n + 1] - edges[n], device=device,
-                inputs=[lead, energy_kev, wp.uint64(SEED), wp.uint64(edges[n]), images[n], spectra[n]],
-            )
-
-        _share_out(part, list(pieces))
-        found[batch] = sum(s.numpy() for s in spectra) / (lead_scatter_kernel.FIXED_POINT * per_batch)
-    image = sum(i.numpy() for i in images).reshape(shape)
-    return image / (lead_scatter_kernel.FIXED_POINT * per_batch * settings.batches), found
+        spectrum = wp.zeros(shape[1], dtype=wp.int64, device=DEVICE)
+        wp.launch(
+            lead_scatter_kernel.histories, dim=count, device=DEVICE,
+            inputs=[lead, energy_kev, wp.uint64(SEED), wp.uint64(batch * count), image, spectrum],
+        )
+        found[batch] = spectrum.numpy() / (lead_scatter_kernel.FIXED_POINT * count)
+    return image.numpy().reshape(shape) / (lead_scatter_kernel.FIXED_POINT * count * settings.batches), found

@@ -12,7 +12,9 @@ import warp as wp
 
 from planardose.physics.collimator_grid import LAST_SHIFT, SHIFTS
 from planardose.physics.collimator_kernel import in_cell, lead_path, to_collision
+from planardose.physics.compton import ELECTRON_REST_KEV
 from planardose.physics.photon_kernel import (
+    FOUR_PI,
     after_compton,
     coherent_per_4pi,
     compton_per_4pi,
@@ -20,7 +22,7 @@ from planardose.physics.photon_kernel import (
     sample_coherent,
     sample_compton,
 )
-from planardose.physics.warp_random import GAMMA, hash64, isotropic, turned, uniform
+from planardose.physics.warp_random import GAMMA, first_state, isotropic, turned, uniform
 
 wp.set_module_options({"enable_backward": False})
 
@@ -32,12 +34,11 @@ _FIXED = wp.constant(FIXED_POINT)
 _LINES = wp.constant(LINES)
 _SHIFTS = wp.constant(SHIFTS)
 _LAST_SHIFT = wp.constant(LAST_SHIFT)
-_REST = wp.constant(510.99895069)
+_REST = wp.constant(ELECTRON_REST_KEV)
 _CHANNELS = wp.constant(CHANNELS)
 _LONGEST = wp.constant(25.0)  # mean free paths traced toward the crystal; beyond, transmission is taken for 0
 _BELOW = wp.constant(0.05)  # Russian roulette on the weight relative to the history's first
 _TO = wp.constant(0.25)
-_PI = wp.constant(3.141592653589793)
 _NARROW_IN = wp.constant(0.35)  # shares of incoming directions drawn near the axis, and within some 30 degrees of
 _MIDDLE_IN = wp.constant(0.35)  # it; the rest over the half space
 _NARROW_OUT = wp.constant(0.45)  # outgoing: near the axis, about the coherent peak, and by the cosine law
@@ -108,7 +109,7 @@ def shift_channel(first_kev: float, energy: float) -> int:
 def near_axis(scale: float, state: wp.uint64) -> wp.vec3:
     """Direction with density scale^2 / (pi (tan^2 + scale^2)^2 cos^3) per solid angle."""
     u = uniform(state)
-    turn = 2.0 * _PI * uniform(state + GAMMA)
+    turn = wp.TAU * uniform(state + GAMMA)
     tangent = scale * wp.sqrt(u / (1.0 - u))
     cosine = 1.0 / wp.sqrt(1.0 + tangent * tangent)
     return wp.vec3(tangent * cosine * wp.cos(turn), tangent * cosine * wp.sin(turn), cosine)
@@ -119,7 +120,7 @@ def near_axis_density(scale: float, cosine: float) -> float:
     """Density of `near_axis`, per steradian."""
     tangent2 = 1.0 / (cosine * cosine) - 1.0
     spread = tangent2 + scale * scale
-    return scale * scale / (_PI * spread * spread * cosine * cosine * cosine)
+    return scale * scale / (wp.PI * spread * spread * cosine * cosine * cosine)
 
 
 @wp.func
@@ -134,8 +135,8 @@ def incoming(lead: Lead, state: wp.uint64):
         d = isotropic(state)
         d = wp.vec3(d[0], d[1], wp.max(wp.abs(d[2]), 1.0e-4))
     density = _NARROW_IN * near_axis_density(scale, d[2]) + _MIDDLE_IN * near_axis_density(0.5, d[2])
-    density = density + (1.0 - _NARROW_IN - _MIDDLE_IN) / (2.0 * _PI)
-    return d, 1.0 / (4.0 * _PI * density)
+    density = density + (1.0 - _NARROW_IN - _MIDDLE_IN) / (wp.TAU)
+    return d, 1.0 / (FOUR_PI * density)
 
 
 @wp.func
@@ -152,11 +153,11 @@ def toward_crystal(lead: Lead, p: Photon, state_in: wp.uint64):
     if pick > _NARROW_OUT and pick <= _NARROW_OUT + _PEAK_OUT:
         cosine, state = sample_coherent(lead.coherent_integral, lead.x_step, p.energy, state)
         state = state + GAMMA
-        d = turned(p.d, cosine, 2.0 * _PI * uniform(state))
+        d = turned(p.d, cosine, wp.TAU * uniform(state))
     density = float(0.0)
     if d[2] > 1.0e-3:
         peak = coherent_per_4pi(lead.coherent, lead.x_step, norm, p.energy, wp.dot(p.d, d))
-        density = _PEAK_OUT * peak + 4.0 * _PI * (
+        density = _PEAK_OUT * peak + FOUR_PI * (
             _NARROW_OUT * near_axis_density(scale, d[2])
             + (1.0 - _NARROW_OUT - _PEAK_OUT) * near_axis_density(1.0, d[2])
         )
@@ -254,7 +255,7 @@ def collide(lead: Lead, p_in: Photon, state_in: wp.uint64):
     elif pick < compton + coherent:
         cosine, state = sample_coherent(lead.coherent_integral, lead.x_step, p.energy, state)
     if pick < compton + coherent:
-        p.d = turned(p.d, cosine, 2.0 * _PI * uniform(state + GAMMA))
+        p.d = turned(p.d, cosine, wp.TAU * uniform(state + GAMMA))
         state = state + GAMMA
     else:
         u = uniform(state + GAMMA)
@@ -280,8 +281,7 @@ def histories(
     spectrum: wp.array(dtype=wp.int64),
 ):
     """Follow history number first + tid; `image` (distance, channel, ring) and `spectrum` (channel) in fixed point."""
-    number = first + wp.uint64(wp.tid())
-    state = hash64(seed + hash64((number + wp.uint64(1)) * GAMMA))
+    state = first_state(seed, first + wp.uint64(wp.tid()))
     d, start = incoming(lead, state + GAMMA)
     state = state + GAMMA * wp.uint64(4)
     third = wp.min(int(3.0 * uniform(state + GAMMA)), 2)

@@ -50,7 +50,7 @@ def _detected(camera: Camera, window: EnergyWindow) -> tuple[np.ndarray, np.ndar
     return energy, np.asarray(detection_efficiency(camera, window, energy))
 
 
-def visible_from_kev(camera: Camera, window: EnergyWindow) -> float:
+def _counted_from_kev(camera: Camera, window: EnergyWindow) -> float:
     """Lowest energy whose photons the window counts with `SEEN` of its best efficiency."""
     energy, counted = _detected(camera, window)
     return float(energy[np.argmax(counted > SEEN * counted.max())])
@@ -107,7 +107,7 @@ def lead_counts(camera: Camera, window: EnergyWindow, energy_kev: np.ndarray) ->
     energy = np.asarray(energy_kev, dtype=np.float64)
     through, scattered = np.zeros_like(energy), np.zeros_like(energy)
     low, _, share = brackets(energy)
-    seen = energy >= visible_from_kev(camera, window)
+    seen = energy >= _counted_from_kev(camera, window)
     for node in np.unique(low[seen]):
         here = seen & (low == node)
         f = share[here]
@@ -132,14 +132,14 @@ class LeadImage:
     scatter_rings: np.ndarray
     reach_mm: float
 
+    def _within(self, rings: np.ndarray, tangent: float) -> float:
+        """Counts of rings (N,) inside a radius."""
+        edges = np.arange(rings.size + 1) / rings.size
+        return float(np.interp(share_at(self.camera, tangent), edges, np.append(0.0, np.cumsum(rings))))
+
     def beyond(self, tangent: float) -> float:
         """Counts outside a radius."""
-        at = share_at(self.camera, np.array(tangent))
-        out = 0.0
-        for rings in (self.through_rings, self.scatter_rings):
-            edges = np.arange(rings.size + 1) / rings.size
-            out += rings.sum() - np.interp(at, edges, np.append(0.0, np.cumsum(rings)))
-        return float(out)
+        return float(sum(r.sum() - self._within(r, tangent) for r in (self.through_rings, self.scatter_rings)))
 
     def radius(self, counts: float) -> float:
         """Smallest tangent (on a scale of 400 steps) outside which there are no more than so many counts."""
@@ -164,15 +164,13 @@ class LeadImage:
         out = np.zeros_like(r)
         for part, totals in ((through, self.through_rings), (scatter, self.scatter_rings)):
             part = np.where(r <= tangent, part, 0.0)
-            edge_shares = np.arange(totals.size + 1) / totals.size
-            inside = np.interp(share_at(self.camera, np.array(tangent)), edge_shares, np.append(0, np.cumsum(totals)))
-            out += part * (inside / max(part.sum(), TINY))
+            out += part * (self._within(totals, tangent) / max(part.sum(), TINY))
         return out
 
 
 def lead_image(camera: Camera, window: EnergyWindow, energy_kev: float, distance_mm: float) -> LeadImage | None:
     """Image of the photons that met lead, or None where the window sees nothing of them."""
-    if energy_kev < visible_from_kev(camera, window):
+    if energy_kev < _counted_from_kev(camera, window):
         return None
     energy = np.array([energy_kev])
     total = lead_counts(camera, window, energy)

@@ -7,12 +7,14 @@ The tables are those of `form_factors`: S(x) per electron and F(x)^2 / F(0)^2 ov
 
 import warp as wp
 
+from planardose.physics.compton import BARN_PER_CM2, ELECTRON_RADIUS_CM, ELECTRON_REST_KEV
+from planardose.physics.form_factors import HC_KEV_ANGSTROM
 from planardose.physics.warp_random import GAMMA, uniform
 
-_REST = wp.constant(510.99895069)
-_RADIUS2 = wp.constant(0.079407877)  # classical electron radius squared, barn
-_HC = wp.constant(12.398419843)
-_FOUR_PI = wp.constant(12.566370614359172)
+FOUR_PI = wp.constant(2.0 * wp.TAU)
+_REST = wp.constant(ELECTRON_REST_KEV)
+_RADIUS2 = wp.constant(ELECTRON_RADIUS_CM**2 * BARN_PER_CM2)  # barn
+_HC = wp.constant(HC_KEV_ANGSTROM)
 
 
 @wp.func
@@ -36,13 +38,18 @@ def momentum(energy: float, cosine: float, x_step: float) -> float:
 
 
 @wp.func
+def klein_nishina(ratio: float, cosine: float) -> float:
+    """Cross section of a free electron, barn/sr; `ratio` is the photon's energy after over before."""
+    return 0.5 * _RADIUS2 * ratio * ratio * (ratio + 1.0 / ratio - (1.0 - cosine * cosine))
+
+
+@wp.func
 def compton_per_4pi(
     incoherent: wp.array(dtype=wp.float32), x_step: float, norm_barn: float, energy: float, cosine: float
 ) -> float:
     """Chance per solid angle, times 4 pi, that Compton scattering goes into a direction."""
-    r = 1.0 / (1.0 + energy / _REST * (1.0 - cosine))
-    kn = 0.5 * _RADIUS2 * r * r * (r + 1.0 / r - (1.0 - cosine * cosine))
-    return _FOUR_PI * kn * read(incoherent, momentum(energy, cosine, x_step)) / norm_barn
+    ratio = 1.0 / (1.0 + energy / _REST * (1.0 - cosine))
+    return FOUR_PI * klein_nishina(ratio, cosine) * read(incoherent, momentum(energy, cosine, x_step)) / norm_barn
 
 
 @wp.func
@@ -51,7 +58,7 @@ def coherent_per_4pi(
 ) -> float:
     """Chance per solid angle, times 4 pi, that coherent scattering goes into a direction."""
     f2 = read(coherent, momentum(energy, cosine, x_step))
-    return _FOUR_PI * 0.5 * (1.0 + cosine * cosine) * f2 / norm
+    return FOUR_PI * 0.5 * (1.0 + cosine * cosine) * f2 / norm
 
 
 @wp.func

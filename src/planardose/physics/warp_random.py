@@ -17,6 +17,12 @@ def hash64(state: wp.uint64) -> wp.uint64:
 
 
 @wp.func
+def first_state(seed: wp.uint64, number: wp.uint64) -> wp.uint64:
+    """State in which history `number` starts: its draws do not depend on who follows it, nor on other histories."""
+    return hash64(seed + hash64((number + wp.uint64(1)) * GAMMA))
+
+
+@wp.func
 def uniform(state: wp.uint64) -> float:
     """24 bits, never 0 or 1."""
     # the last of all numbers would be rounded up to 1
@@ -27,7 +33,7 @@ def uniform(state: wp.uint64) -> float:
 def isotropic(state: wp.uint64) -> wp.vec3:
     """Unit vector, uniform on the sphere."""
     up = 2.0 * uniform(state) - 1.0
-    turn = 6.283185307179586 * uniform(state + GAMMA)
+    turn = wp.TAU * uniform(state + GAMMA)
     flat = wp.sqrt(wp.max(1.0 - up * up, 0.0))
     return wp.vec3(flat * wp.cos(turn), flat * wp.sin(turn), up)
 

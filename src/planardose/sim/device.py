@@ -1,13 +1,43 @@
-"""What imaging and dose share on a device: launches of bounded length, and memory that does not suffice."""
+"""What imaging and dose share on a device: the upload of source and matter, bounded launches, memory that is short."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+import warp as wp
+
 from planardose.errors import InputError
+from planardose.library import Line
+from planardose.physics.form_factors import STEP, FormFactors
+from planardose.physics.warp_arrays import scalars, vectors
+from planardose.sim.montecarlo_kernel import Tables
+from planardose.sim.montecarlo_tables import emission_tables
 
 LARGEST_LAUNCH = 2**24  # histories; a longer one may hold a display's GPU until its watchdog ends it
 _SHORT = re.compile(r"Failed to allocate \d+ bytes.* on device '([^']+)'")
+
+
+def source_and_matter(
+    density: np.ndarray, source: np.ndarray, spacing_mm: np.ndarray, lines: tuple[Line, ...], factors: FormFactors,
+    device: str,
+) -> Tables:  # fmt: skip
+    """The kernels' tables but for cross sections: where photons of which energy start, and how they scatter.
+
+    `density` (I, J, K, 3) g/mL, `source` (I, J, K) in any unit.
+    """
+    voxel, cumulative, guide = emission_tables(source)
+    share = np.cumsum([x.per_decay for x in lines])
+    t = Tables()
+    t.density, t.spacing = vectors(density, device), wp.vec3(*(float(s) for s in spacing_mm))
+    t.voxel = wp.array(voxel, dtype=wp.int32, device=device)
+    t.cumulative = wp.array(cumulative, dtype=wp.float64, device=device)
+    t.guide = wp.array(guide, dtype=wp.int32, device=device)
+    t.line_kev, t.line_cumulative = scalars([x.energy_kev for x in lines], device), scalars(share / share[-1], device)
+    t.x_step = STEP
+    t.incoherent, t.coherent = scalars(factors.incoherent, device), scalars(factors.coherent, device)
+    t.coherent_integral = scalars(factors.coherent_integral, device)
+    return t
 
 
 def launches(first: int, last: int) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,9 @@ time. What real collisions leave goes into the balance, which closes to the last
 
 import warp as wp
 
-from planardose.sim import montecarlo_kernel as photon
+from planardose.physics.photon_kernel import read
+from planardose.physics.warp_random import GAMMA, first_state, isotropic, turned, uniform
+from planardose.sim.montecarlo_kernel import Tables, emission_energy, emission_point, inside_grid, read3, scatter
 
 wp.set_module_options({"enable_backward": False})
 
@@ -18,18 +20,16 @@ KEV_UNIT = 2.0**20  # tally units per keV: 2^32 photons of 1 MeV stay within 63 
 BALANCE = ("emitted", "recoil", "photoabsorbed", "below_cut", "escaped", "collisions")  # keV, but for the last
 
 _UNIT = wp.constant(KEV_UNIT)
-_GAMMA = wp.constant(wp.uint64(0x9E3779B97F4A7C15))
-_ABSORBED = wp.constant(2)  # entries of BALANCE for how a photon ends
-_BELOW_CUT = wp.constant(3)
-_ESCAPED = wp.constant(4)
-_TWO_PI = wp.constant(6.283185307179586)
+_EMITTED, _RECOIL, _ABSORBED, _BELOW_CUT, _ESCAPED, _COLLISIONS = (  # places in `BALANCE`
+    wp.constant(n) for n in range(len(BALANCE))
+)
 
 
 @wp.struct
 class DoseTables:
     """Cross sections at energies exp(log_cut + n / per_log) keV; vectors hold the three basis materials."""
 
-    photon: photon.Tables  # density, emission and form factors; its cross sections are not used
+    photon: Tables  # density, emission and form factors; its cross sections are not used
     log_cut: float
     per_log: float
     cut_kev: float
@@ -65,49 +65,49 @@ def fly(
     state_in: wp.uint64,
 ):
     """Woodcock flight to the next real collision: the point, its mu (1/cm; 0 outside the grid) and the state."""
-    majorant = photon.read(t.majorant, at)
-    total = photon.read3(t.total, at)
-    left = photon.read3(t.absorption, at) * (0.1 * energy / majorant)
+    majorant = read(t.majorant, at)
+    total = read3(t.total, at)
+    left = read3(t.absorption, at) * (0.1 * energy / majorant)
     step = wp.cw_div(d, t.photon.spacing) / majorant
     p = start
     state = state_in
     mu = float(0.0)
     flying = bool(True)
     while flying:
-        state = state + _GAMMA
-        p = p - step * wp.log(photon.uniform(state))
+        state = state + GAMMA
+        p = p - step * wp.log(uniform(state))
         mu = 0.0
-        flying = photon.inside_grid(t.photon, p)
+        flying = inside_grid(t.photon, p)
         if flying:
             here = t.photon.density[int(p[0]), int(p[1]), int(p[2])]
             mu = wp.dot(here, total)
             if mu > 0.0:
                 deposit(t, tally, p, wp.dot(here, left))
-                state = state + _GAMMA
-                flying = photon.uniform(state) * majorant >= 0.1 * mu
+                state = state + GAMMA
+                flying = uniform(state) * majorant >= 0.1 * mu
     return p, mu, state
 
 
 @wp.func
 def collide(t: DoseTables, at: float, energy: float, here: wp.vec3, mu: float, state_in: wp.uint64):
     """A real collision: energy afterwards (0: absorbed), cosine of the scattering angle, and the state."""
-    compton = wp.dot(here, photon.read3(t.compton, at)) / mu
-    scattered = compton + wp.dot(here, photon.read3(t.rayleigh, at)) / mu
-    state = state_in + _GAMMA
+    compton = wp.dot(here, read3(t.compton, at)) / mu
+    scattered = compton + wp.dot(here, read3(t.rayleigh, at)) / mu
+    state = state_in + GAMMA
     after = float(0.0)
     cosine = float(1.0)
-    if photon.uniform(state) < scattered:
-        after, cosine, state = photon.scatter(t.photon, energy, compton / scattered, state)
+    if uniform(state) < scattered:
+        after, cosine, state = scatter(t.photon, energy, compton / scattered, state)
     return after, cosine, state
 
 
 @wp.func
 def settle(balance: wp.array(dtype=wp.int64), emitted: float, fate: int, last: float, collisions: int):
     """Book a photon that ended with energy `last`; the rest went to recoil electrons."""
-    wp.atomic_add(balance, 0, fixed_point(emitted))
-    wp.atomic_add(balance, 1, fixed_point(emitted) - fixed_point(last))
+    wp.atomic_add(balance, _EMITTED, fixed_point(emitted))
+    wp.atomic_add(balance, _RECOIL, fixed_point(emitted) - fixed_point(last))
     wp.atomic_add(balance, fate, fixed_point(last))
-    wp.atomic_add(balance, 5, wp.int64(collisions))
+    wp.atomic_add(balance, _COLLISIONS, wp.int64(collisions))
 
 
 @wp.kernel
@@ -119,12 +119,11 @@ def dose_histories(
     balance: wp.array(dtype=wp.int64),
 ):
     """Follow photon number first + tid until it is absorbed, leaves the grid, or falls to the cut."""
-    number = first + wp.uint64(wp.tid())
-    state = photon.hash64(seed + photon.hash64((number + wp.uint64(1)) * _GAMMA))
-    p = photon.emission_point(t.photon, state, state + _GAMMA)
-    emitted = photon.emission_energy(t.photon, state + _GAMMA * wp.uint64(4))
-    d = photon.isotropic(state + _GAMMA * wp.uint64(5))
-    state = state + _GAMMA * wp.uint64(6)
+    state = first_state(seed, first + wp.uint64(wp.tid()))
+    p = emission_point(t.photon, state, state + GAMMA)
+    emitted = emission_energy(t.photon, state + GAMMA * wp.uint64(4))
+    d = isotropic(state + GAMMA * wp.uint64(5))
+    state = state + GAMMA * wp.uint64(6)
     energy = emitted
     collisions = int(0)
     fate = int(0)
@@ -145,6 +144,6 @@ def dose_histories(
                     fate = _ABSORBED
                 else:
                     energy = after
-                    d = photon.turned(d, cosine, _TWO_PI * photon.uniform(state + _GAMMA))
-                    state = state + _GAMMA
+                    d = turned(d, cosine, wp.TAU * uniform(state + GAMMA))
+                    state = state + GAMMA
     settle(balance, emitted, fate, energy, collisions)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from planardose.heads import Head, opposed_heads
+from planardose.heads import Head
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide
 from planardose.physics.collimator import geometric_efficiency
@@ -18,12 +18,10 @@ from planardose.planar import EnergyWindow
 from planardose.sim.montecarlo_columns import masses_ahead, primary_layers
 from planardose.sim.montecarlo_device import FORCED, Setup, Tracker, load_kernels
 from planardose.sim.montecarlo_kernel import BALANCE, FIXED_POINT
-from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, primary_slots, scatter_slots
+from planardose.sim.montecarlo_tables import EnergyTables, Slots, energy_tables, primary_slots, scatter_slots
 from planardose.sim.raster import Raster
 from planardose.sim.response import image_of_layers
 from planardose.units import BQ_PER_MBQ
-
-__all__ = ["BATCHES", "Options", "Views", "clear_error", "simulate", "simulate_views"]
 
 BATCHES = 8
 LARGEST_BATCH = 2**32  # the fixed-point sums of so many histories stay within 63 bits
@@ -103,11 +101,20 @@ def clear_error(rate: np.ndarray, relative_error: np.ndarray) -> float:
     return float(np.median(relative_error[:, 0][seen])) if seen.any() else 0.0
 
 
-def _efficiency_of_heads(tables: EnergyTables, heads: tuple[Head, ...]) -> np.ndarray:
-    """(H, N, W): that of the tables, less what the couch takes."""
-    energies = tables.first_kev + np.arange(len(tables.total))
-    couch = np.array([couch_transmission(energies, h.aluminium_mm) for h in heads])
-    return couch[:, :, None] * tables.efficiency
+def setup_of(
+    partial_density: np.ndarray, activity: np.ndarray, raster: Raster, camera: Camera, tables: EnergyTables,
+    windows: tuple[EnergyWindow, ...], options: Options,
+) -> Setup:  # fmt: skip
+    """What the kernel needs: `partial_density` (3, I, J, K) g/mL and `activity` (I, J, K) lie on the raster's grid."""
+    load_kernels(options.device)
+    density = np.ascontiguousarray(np.moveaxis(partial_density, 0, -1), dtype=np.float32)
+    couch = couch_transmission(tables.energies_kev, np.array([h.aluminium_mm for h in raster.heads])[:, None])
+    efficiency = couch[:, :, None] * tables.efficiency
+    slots, split, slot_of = scatter_slots(camera, tables, windows, options.penetration)
+    angle = options.analog_deg
+    acceptance = FORCED if angle is None else float(np.cos(np.deg2rad(angle)))
+    masses = masses_ahead(density, raster)
+    return Setup(density, masses, activity, raster, tables, efficiency, slots, split, slot_of, acceptance)
 
 
 class _Simulation:
@@ -115,51 +122,40 @@ class _Simulation:
 
     def __init__(self, partial_density, activity, grid, camera, nuclide, windows, heads, options):
         self.camera, self.windows, self.options = camera, windows, options
-        self.raster = Raster(grid, tuple(heads))
         self.tables = energy_tables(camera, nuclide, windows, options.rayleigh, options.penetration)
-        self.efficiency = _efficiency_of_heads(self.tables, self.raster.heads)
-        self.activity = activity
-        self.density = np.ascontiguousarray(np.moveaxis(partial_density, 0, -1), dtype=np.float32)
-        load_kernels(options.device)
-        self.masses = masses_ahead(self.density, self.raster)
-        self.slots, split, slot_of = scatter_slots(camera, self.tables, windows, options.penetration)
-        angle = options.analog_deg
-        acceptance = FORCED if angle is None else float(np.cos(np.deg2rad(angle)))
-        self.setup = Setup(
-            self.density, self.masses, activity, self.raster, self.tables, self.efficiency, self.slots, split, slot_of,
-            acceptance,
-        )  # fmt: skip
+        raster = Raster(grid, tuple(heads))
+        self.setup = setup_of(partial_density, activity, raster, camera, self.tables, windows, options)
 
     def primary(self) -> np.ndarray:
         """(H, W, U, K) cps of photons that reach the heads unscattered."""
-        slots, slot_of = primary_slots(self.tables, self.windows)
-        decays = (self.activity * BQ_PER_MBQ).astype(np.float32)
+        given, tables = self.setup, self.tables
+        slots, slot_of = primary_slots(tables, self.windows)
+        decays = (given.activity * BQ_PER_MBQ).astype(np.float32)
         images = []
-        for h in range(len(self.raster.heads)):
-            layers = np.zeros((len(slots), *self.setup.shape[2:]), dtype=np.float32)
-            for n, line in enumerate(self.tables.lines):
-                place = line.energy_kev - self.tables.first_kev
-                at = np.arange(len(self.tables.total))
-                mu = np.array([np.interp(place, at, t) for t in self.tables.total.T])
-                seen = primary_layers(self.density, self.masses, decays, self.raster, h, mu)
+        for h, efficiency in enumerate(given.efficiency):
+            layers = np.zeros((len(slots), *given.shape[2:]), dtype=np.float32)
+            for n, line in enumerate(tables.lines):
+                mu = tables.read_at(tables.total, line.energy_kev)
+                seen = primary_layers(given.density, given.masses, decays, given.raster, h, mu)
+                counted = line.per_decay * tables.read_at(efficiency, line.energy_kev)
                 for w in range(len(self.windows)):
-                    counted = line.per_decay * np.interp(place, at, self.efficiency[h, :, w])
-                    layers[slot_of[n, w]] += np.float32(geometric_efficiency(self.camera) * counted) * seen
-            images.append(image_of_layers(layers, self.raster, h, self.camera, slots, self.options.penetration))
+                    layers[slot_of[n, w]] += np.float32(geometric_efficiency(self.camera) * counted[w]) * seen
+            images.append(self._image(layers, h, slots))
         return np.array(images)
 
     def image(self, scores: np.ndarray, per_score: float) -> np.ndarray:
         """(H, W, U, K) of tallies (H, S, L, U, K)."""
-        return np.array([
-            image_of_layers((s * per_score).astype(np.float32), self.raster, h, self.camera, self.slots,
-                            self.options.penetration)
-            for h, s in enumerate(scores)
-        ])  # fmt: skip
+        layers = ((s * per_score).astype(np.float32) for s in scores)
+        return np.array([self._image(x, h, self.setup.slots) for h, x in enumerate(layers)])
+
+    def _image(self, layers: np.ndarray, head: int, slots: Slots) -> np.ndarray:
+        """(W, U, K) of the layers (S, L, U, K) of a head."""
+        return image_of_layers(layers, self.setup.raster, head, self.camera, slots, self.options.penetration)
 
     def stage(self, tracker: Tracker, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean image, its variance (NaN for one batch) and summed balance of histories first..first+count-1."""
         batches = min(max(self.options.batches, -(-count // LARGEST_BATCH)), count)
-        photons = self.activity.sum(dtype=np.float64) * BQ_PER_MBQ * sum(x.per_decay for x in self.tables.lines)
+        photons = self.setup.activity.sum(dtype=np.float64) * BQ_PER_MBQ * sum(x.per_decay for x in self.tables.lines)
         images, balance = [], np.zeros(len(BALANCE))
         for low, high in pairwise(first + count * n // batches for n in range(batches + 1)):
             scores, gained = tracker.follow(seed, low, high)
@@ -210,6 +206,7 @@ def simulate(
         Of the catalogue. Every line that a window can see is followed.
     windows : tuple of EnergyWindow
     heads : tuple of Head
+        `heads.opposed_heads` for the anterior and posterior view.
     histories : float
         Photons followed for the scatter; all heads are scored by each.
     seed : int
@@ -254,36 +251,3 @@ def simulate(
     total /= done
     total[: BALANCE.index("collisions")] /= FIXED_POINT
     return Views(rate, error, dict(zip(BALANCE, total.tolist(), strict=True)), primary, done)
-
-
-def simulate_views(
-    partial_density: np.ndarray,
-    activity_mbq: np.ndarray,
-    grid: Grid,
-    camera: Camera,
-    nuclide: Nuclide,
-    windows: tuple[EnergyWindow, ...],
-    face_mm: tuple[float, float],
-    histories: float,
-    seed: int,
-    device: str = "cpu",
-    threads: int = 1,
-    batches: int = BATCHES,
-    rayleigh: bool = True,
-    penetration: bool = True,
-    couch_mm: float = 0.0,
-) -> Views:
-    """Expected count rates of the anterior and posterior view: `simulate` with two opposed heads.
-
-    Parameters
-    ----------
-    face_mm : (anterior, posterior)
-        RAS y of the collimator faces, mm.
-    couch_mm : float
-        Aluminium before the posterior head.
-    Others
-        As `simulate` and `Options`.
-    """
-    options = Options(device, threads, batches, None, rayleigh, penetration)
-    heads = opposed_heads(face_mm, couch_mm)
-    return simulate(partial_density, activity_mbq, grid, camera, nuclide, windows, heads, histories, seed, options)

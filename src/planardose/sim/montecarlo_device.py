@@ -1,18 +1,18 @@
 """The photon kernel on a device: upload, launches on threads, and parts where memory is short."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import warp as wp
 
 from planardose.errors import InputError
-from planardose.physics.form_factors import STEP, form_factors
+from planardose.physics.form_factors import form_factors
+from planardose.physics.warp_arrays import in_threads, scalars, vectors
 from planardose.physics.warp_runtime import load_kernel
 from planardose.sim import montecarlo_columns, montecarlo_kernel, montecarlo_track
-from planardose.sim.device import enough_memory, launches, short_of_memory
-from planardose.sim.montecarlo_tables import EnergyTables, Slots, emission_tables, majorant_per_mm
+from planardose.sim.device import enough_memory, launches, short_of_memory, source_and_matter
+from planardose.sim.montecarlo_tables import EnergyTables, Slots, majorant_per_mm
 from planardose.sim.raster import Raster
 
 LARGEST_TALLY = 2**31 - 1  # the kernel counts its cells in 32 bits
@@ -53,37 +53,16 @@ class Setup:
         return len(r.heads), len(self.slots), r.layers, r.columns, r.grid.shape[2]
 
 
-def _scalars(values: np.ndarray, device: str) -> wp.array:
-    return wp.array(np.ascontiguousarray(values, dtype=np.float32).ravel(), dtype=wp.float32, device=device)
-
-
-def _vectors(values: np.ndarray, device: str) -> wp.array:
-    """The last axis is the vector's. On the CPU big arrays of the right type are used in place."""
-    return wp.array(np.ascontiguousarray(values, dtype=np.float32), dtype=wp.vec3, device=device, copy=False)
-
-
 def upload_tables(setup: Setup, device: str) -> montecarlo_kernel.Tables:
     """What every history reads, whatever the heads."""
-    tables, factors = setup.tables, form_factors()
-    voxel, cumulative, guide = emission_tables(setup.activity)
-    share = np.cumsum([x.per_decay for x in tables.lines])
-    t = montecarlo_kernel.Tables()
-    t.density = _vectors(setup.density, device)
-    t.spacing = wp.vec3(*(float(s) for s in setup.raster.grid.spacing_mm))
-    t.voxel = wp.array(voxel, dtype=wp.int32, device=device)
-    t.cumulative = wp.array(cumulative, dtype=wp.float64, device=device)
-    t.guide = wp.array(guide, dtype=wp.int32, device=device)
-    t.line_kev = _scalars([x.energy_kev for x in tables.lines], device)
-    t.line_cumulative = _scalars(share / share[-1], device)
+    tables, spacing = setup.tables, setup.raster.grid.spacing_mm
+    t = source_and_matter(setup.density, setup.activity, spacing, tables.lines, form_factors(), device)
     t.first_kev = tables.first_kev
-    t.total, t.compton = _vectors(tables.total, device), _vectors(tables.compton, device)
-    t.rayleigh = _vectors(tables.rayleigh, device)
-    t.majorant = _scalars(majorant_per_mm(setup.density, tables.total), device)
-    t.incoherent_norm = _scalars(tables.incoherent_norm, device)
-    t.coherent_norm = _scalars(tables.coherent_norm, device)
-    t.x_step = STEP
-    t.incoherent, t.coherent = _scalars(factors.incoherent, device), _scalars(factors.coherent, device)
-    t.coherent_integral = _scalars(factors.coherent_integral, device)
+    t.total, t.compton = vectors(tables.total, device), vectors(tables.compton, device)
+    t.rayleigh = vectors(tables.rayleigh, device)
+    t.majorant = scalars(majorant_per_mm(setup.density, tables.total), device)
+    t.incoherent_norm = scalars(tables.incoherent_norm, device)
+    t.coherent_norm = scalars(tables.coherent_norm, device)
     return t
 
 
@@ -95,16 +74,16 @@ def upload_heads(setup: Setup, chosen: range, device: str) -> montecarlo_track.H
     normal = np.array([h.normal for h in heads]).reshape(-1, 3)
     tangent = np.array([h.tangent for h in heads]).reshape(-1, 3)
     h = montecarlo_track.Heads()
-    h.normal, h.tangent = _vectors(normal, device), _vectors(tangent, device)
-    h.mass = _vectors(setup.masses[:, :, :, part], device)
-    h.efficiency = _scalars(setup.efficiency[part], device)
+    h.normal, h.tangent = vectors(normal, device), vectors(tangent, device)
+    h.mass = vectors(setup.masses[:, :, :, part], device)
+    h.efficiency = scalars(setup.efficiency[part], device)
     h.energies, h.windows = setup.efficiency.shape[1:]
-    h.split_kev = _scalars(np.minimum(setup.split_kev, 1e9), device)
+    h.split_kev = scalars(np.minimum(setup.split_kev, 1e9), device)
     h.slot = wp.array(setup.slot_of.astype(np.int32).ravel(), dtype=wp.int32, device=device)
     h.slots, h.layers, h.columns = len(setup.slots), raster.layers, raster.columns
     # from RAS to the grid's lowest corner, from which the kernel counts
-    h.first_depth = _scalars(raster.first_depth_mm[part] - normal @ (low * [1, 1, 0]), device)
-    h.first_column = _scalars(raster.first_column_mm - tangent @ (low * [1, 1, 0]), device)
+    h.first_depth = scalars(raster.first_depth_mm[part] - normal @ (low * [1, 1, 0]), device)
+    h.first_column = scalars(raster.first_column_mm - tangent @ (low * [1, 1, 0]), device)
     h.layers_per_mm, h.columns_per_mm = 1.0 / raster.layer_mm, 1.0 / raster.column_mm
     h.acceptance = setup.acceptance
     return h
@@ -183,11 +162,7 @@ class Tracker:
                             wp.uint64(start), scores[n], balances[n]],
                 )  # fmt: skip
 
-        if self.threads == 1:
-            run(0)
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(run, range(self.threads)))
+        in_threads(run, range(self.threads))
         total = sum(s.numpy() for s in scores)
         balance = sum(b.numpy() for b in balances)
         # known without an addition per history, and the balance closes only if all of them were followed

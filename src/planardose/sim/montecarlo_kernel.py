@@ -9,24 +9,23 @@ of weights. What follows a photon through the patient is in `montecarlo_track`.
 import warp as wp
 
 from planardose.physics import photon_kernel
-from planardose.physics.photon_kernel import after_compton, momentum, read
-from planardose.physics.warp_random import BELOW_ONE as _BELOW_ONE
-from planardose.physics.warp_random import GAMMA as _GAMMA
-from planardose.physics.warp_random import hash64, isotropic, turned, uniform  # noqa: F401 (for kernels that use both)
+from planardose.physics.photon_kernel import FOUR_PI, after_compton, klein_nishina, read
+from planardose.physics.warp_random import BELOW_ONE, GAMMA, hash64, uniform
 
 wp.set_module_options({"enable_backward": False})
 
 FIXED_POINT = 2.0**30  # tally units per expected score of 1
 BALANCE = ("emitted", "absorbed", "escaped", "escaped_unscattered", "cut_off", "roulette_lost", "roulette_gained",
            "collisions")
+ABSORBED, ESCAPED, UNSCATTERED, CUT_OFF, LOST, GAINED, COLLISIONS = (  # places in `BALANCE`
+    wp.constant(n) for n in range(1, len(BALANCE))
+)
 ROULETTE_BELOW = 0.05
 ROULETTE_TO = 0.25
 
 _FIXED = wp.constant(FIXED_POINT)
 _BELOW = wp.constant(ROULETTE_BELOW)
 _TO = wp.constant(ROULETTE_TO)
-_RADIUS2 = wp.constant(0.079407877)  # classical electron radius squared, barn
-_FOUR_PI = wp.constant(12.566370614359172)
 
 
 @wp.struct
@@ -64,8 +63,7 @@ def read3(table: wp.array(dtype=wp.vec3), position: float) -> wp.vec3:
 @wp.func
 def compton_shape(t: Tables, ratio: float, cosine: float, position: float) -> float:
     """Klein-Nishina cross section times the scattering function, barn/sr; `ratio` is the energy after over before."""
-    kn = 0.5 * _RADIUS2 * ratio * ratio * (ratio + 1.0 / ratio - (1.0 - cosine * cosine))
-    return kn * read(t.incoherent, position)
+    return klein_nishina(ratio, cosine) * read(t.incoherent, position)
 
 
 @wp.func
@@ -77,26 +75,13 @@ def coherent_shape(t: Tables, cosine: float, position: float) -> float:
 @wp.func
 def compton_scale(t: Tables, energy: float) -> float:
     """Turns `compton_shape` into the chance per solid angle, times 4 pi."""
-    return _FOUR_PI / read(t.incoherent_norm, energy - t.first_kev)
+    return FOUR_PI / read(t.incoherent_norm, energy - t.first_kev)
 
 
 @wp.func
 def coherent_scale(t: Tables, energy: float) -> float:
     """Turns `coherent_shape` into the chance per solid angle, times 4 pi."""
-    return _FOUR_PI / read(t.coherent_norm, energy - t.first_kev)
-
-
-@wp.func
-def compton_density(t: Tables, energy: float, cosine: float) -> float:
-    """Chance per solid angle, times 4 pi, that Compton scattering goes into a direction."""
-    ratio = after_compton(energy, cosine) / energy
-    return compton_shape(t, ratio, cosine, momentum(energy, cosine, t.x_step)) * compton_scale(t, energy)
-
-
-@wp.func
-def coherent_density(t: Tables, energy: float, cosine: float) -> float:
-    """Chance per solid angle, times 4 pi, that coherent scattering goes into a direction."""
-    return coherent_shape(t, cosine, momentum(energy, cosine, t.x_step)) * coherent_scale(t, energy)
+    return FOUR_PI / read(t.coherent_norm, energy - t.first_kev)
 
 
 @wp.func
@@ -130,9 +115,9 @@ def point_at(t: Tables, u: wp.float64, state: wp.uint64) -> wp.vec3:
     j = (flat // n_k) % n_j
     i = flat // (n_k * n_j)
     corner = wp.vec3(float(i), float(j), float(k))
-    point = corner + wp.vec3(uniform(state), uniform(state + _GAMMA), uniform(state + _GAMMA + _GAMMA))
+    point = corner + wp.vec3(uniform(state), uniform(state + GAMMA), uniform(state + GAMMA + GAMMA))
     # single precision rounds points close to their voxel's far face up to it, and out of the grid
-    return wp.min(point, wp.vec3(float(t.density.shape[0]), float(n_j), float(n_k)) * _BELOW_ONE)
+    return wp.min(point, wp.vec3(float(t.density.shape[0]), float(n_j), float(n_k)) * BELOW_ONE)
 
 
 @wp.func
@@ -173,7 +158,7 @@ def credit(balance: wp.array(dtype=wp.int64), entry: int, weight: float):
 @wp.func
 def scatter(t: Tables, energy: float, compton_share: float, state_in: wp.uint64):
     """Energy and cosine after a collision, and the state."""
-    state = state_in + _GAMMA
+    state = state_in + GAMMA
     cosine = float(1.0)
     after = float(energy)
     if uniform(state) < compton_share:
@@ -190,7 +175,7 @@ def roulette(balance: wp.array(dtype=wp.int64), weight: float, u: float) -> floa
     if weight >= _BELOW:
         return weight
     if u * _TO < weight:
-        credit(balance, 6, _TO - weight)
+        credit(balance, GAINED, _TO - weight)
         return _TO
-    credit(balance, 5, weight)
+    credit(balance, LOST, weight)
     return 0.0

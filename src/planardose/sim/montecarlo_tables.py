@@ -36,6 +36,16 @@ class EnergyTables:
     incoherent_norm: np.ndarray
     coherent_norm: np.ndarray
 
+    @property
+    def energies_kev(self) -> np.ndarray:
+        """(N,) energies of the rows."""
+        return self.first_kev + np.arange(len(self.total))
+
+    def read_at(self, table: np.ndarray, energy_kev: float) -> np.ndarray:
+        """(C,) columns of a table (N, C) at an energy, as the kernel interpolates them."""
+        position = np.arange(len(table))
+        return np.array([np.interp(energy_kev - self.first_kev, position, column) for column in table.T])
+
 
 @dataclass(frozen=True)
 class Slots:
@@ -101,7 +111,7 @@ def energy_tables(
 
 def counted_lines(tables: EnergyTables) -> np.ndarray:
     """(lines, W) efficiency of every line in every window."""
-    energies = tables.first_kev + np.arange(len(tables.total))
+    energies = tables.energies_kev
     return np.array([[np.interp(x.energy_kev, energies, e) for e in tables.efficiency.T] for x in tables.lines])
 
 
@@ -138,7 +148,7 @@ def scatter_slots(
     and a medium-energy collimator, 15 keV more or less change photopeak pixels of scatter by 0.1 to 0.3 % (standard
     deviation), their total by 0.04 %.
     """
-    energies = tables.first_kev + np.arange(len(tables.total))
+    energies = tables.energies_kev
     counted = counted_lines(tables) * np.array([[x.per_decay] for x in tables.lines])
     line = np.array([x.energy_kev for x in tables.lines])
     below = sum(x.per_decay * (energies <= x.energy_kev) for x in tables.lines)  # spectrum of scattered photons

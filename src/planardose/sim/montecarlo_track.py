@@ -10,10 +10,14 @@ mode, for tests, counts only photons that leave the patient close to a head's no
 import warp as wp
 
 from planardose.physics.photon_kernel import after_compton, momentum, read
-from planardose.physics.warp_random import GAMMA as _GAMMA
-from planardose.physics.warp_random import hash64, isotropic, turned, uniform
+from planardose.physics.warp_random import GAMMA, first_state, isotropic, turned, uniform
 from planardose.sim.montecarlo_kernel import (
+    ABSORBED,
+    COLLISIONS,
+    CUT_OFF,
+    ESCAPED,
     FIXED_POINT,
+    UNSCATTERED,
     Tables,
     coherent_scale,
     coherent_shape,
@@ -35,7 +39,6 @@ wp.set_module_options({"enable_backward": False})
 _FIXED = wp.constant(FIXED_POINT)
 _LEAST = wp.constant(1.0e-6)  # smaller scores are left out
 _BELOW_ONE = wp.constant(wp.float64(0.9999999999999999))
-_TURN = wp.constant(6.283185307179586)
 
 
 @wp.struct
@@ -149,11 +152,11 @@ def fly(t: Tables, p_in: wp.vec3, d: wp.vec3, energy: float, state_in: wp.uint64
     step = wp.cw_div(d, t.spacing) / majorant
     mu = float(-2.0)
     while mu < -1.5:
-        state = state + _GAMMA
+        state = state + GAMMA
         p = p - step * wp.log(uniform(state))
         if inside_grid(t, p):
             here = wp.dot(t.density[int(p[0]), int(p[1]), int(p[2])], total)
-            state = state + _GAMMA
+            state = state + GAMMA
             if uniform(state) * majorant < here:
                 mu = here
         else:
@@ -178,12 +181,12 @@ def histories(
     histories that follow each other stay close in memory.
     """
     number = first + wp.uint64(wp.tid())
-    state = hash64(seed + hash64((number + wp.uint64(1)) * _GAMMA))
+    state = first_state(seed, number)
     share = (wp.float64(number - batch) + uniform64(state)) / wp.float64(count)
-    p = point_at(t, wp.min(share, _BELOW_ONE), state + _GAMMA)
-    energy = emission_energy(t, state + _GAMMA * wp.uint64(4))
-    d = isotropic(state + _GAMMA * wp.uint64(5))
-    state = state + _GAMMA * wp.uint64(6)
+    p = point_at(t, wp.min(share, _BELOW_ONE), state + GAMMA)
+    energy = emission_energy(t, state + GAMMA * wp.uint64(4))
+    d = isotropic(state + GAMMA * wp.uint64(5))
+    state = state + GAMMA * wp.uint64(6)
     analog = heads.acceptance < 1.0
     weight = float(1.0)
     collisions = int(0)
@@ -192,9 +195,9 @@ def histories(
         came_from = p
         p, mu, state = fly(t, p, d, energy, state)
         if mu < 0.0:
-            credit(balance, 2, weight)
+            credit(balance, ESCAPED, weight)
             if collisions == 0:
-                credit(balance, 3, weight)
+                credit(balance, UNSCATTERED, weight)
             if analog:
                 count_leaving(t, heads, tally, came_from, d, energy, weight)
             break
@@ -203,7 +206,7 @@ def histories(
         compton = wp.dot(here, read3(t.compton, energy - t.first_kev))
         coherent = wp.dot(here, read3(t.rayleigh, energy - t.first_kev))
         if analog:
-            state = state + _GAMMA
+            state = state + GAMMA
             if uniform(state) * weight > compton + coherent:
                 absorbed += units(weight)
                 break
@@ -215,10 +218,10 @@ def histories(
         weight = compton + coherent
         energy, cosine, state = scatter(t, energy, compton / weight, state)
         if energy < t.first_kev:
-            credit(balance, 4, weight)
+            credit(balance, CUT_OFF, weight)
             break
-        d = turned(d, cosine, _TURN * uniform(state + _GAMMA))
-        weight = roulette(balance, weight, uniform(state + _GAMMA * wp.uint64(2)))
-        state = state + _GAMMA * wp.uint64(2)
-    wp.atomic_add(balance, 1, absorbed)
-    wp.atomic_add(balance, 7, wp.int64(collisions))
+        d = turned(d, cosine, wp.TAU * uniform(state + GAMMA))
+        weight = roulette(balance, weight, uniform(state + GAMMA * wp.uint64(2)))
+        state = state + GAMMA * wp.uint64(2)
+    wp.atomic_add(balance, ABSORBED, absorbed)
+    wp.atomic_add(balance, COLLISIONS, wp.int64(collisions))

@@ -7,7 +7,6 @@ left in water at 800 keV, less below) and the Doppler broadening of Compton scat
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,13 +15,12 @@ import warp as wp
 
 from planardose.image import Grid
 from planardose.library import Line
-from planardose.physics.form_factors import STEP, form_factors
+from planardose.physics.form_factors import form_factors
+from planardose.physics.warp_arrays import in_threads, scalars, vectors
 from planardose.physics.warp_runtime import load_kernel
 from planardose.sim import dose_kernel as kernel
-from planardose.sim import montecarlo_kernel
-from planardose.sim.device import enough_memory, launches
+from planardose.sim.device import enough_memory, launches, source_and_matter
 from planardose.sim.dose_tables import HIGHEST_KEV, PATIENT, Matter, dose_cross_sections, dose_majorant_per_mm
-from planardose.sim.montecarlo_tables import emission_tables
 from planardose.units import BQ_PER_MBQ, JOULE_PER_KEV, SECONDS_PER_HOUR
 
 CUT_KEV = 5.0
@@ -78,33 +76,15 @@ def _upload(
     partial_density: np.ndarray, source: np.ndarray, grid: Grid, lines: tuple[Line, ...], cut_kev: float,
     matter: Matter, device: str,
 ) -> kernel.DoseTables:  # fmt: skip
-    def scalar(values) -> wp.array:
-        return wp.array(np.ascontiguousarray(values, dtype=np.float32), dtype=wp.float32, device=device)
-
-    def vectors(values: np.ndarray) -> wp.array:
-        return wp.array(np.ascontiguousarray(values, dtype=np.float32), dtype=wp.vec3, device=device)
-
-    p = montecarlo_kernel.Tables()
-    p.density = vectors(np.moveaxis(partial_density, 0, -1))
-    p.spacing = wp.vec3(*(float(s) for s in grid.spacing_mm))
-    voxel, cumulative, guide = emission_tables(source)
-    p.voxel = wp.array(voxel, dtype=wp.int32, device=device)
-    p.cumulative = wp.array(cumulative, dtype=wp.float64, device=device)
-    p.guide = wp.array(guide, dtype=wp.int32, device=device)
-    share = np.cumsum([x.per_decay for x in lines])
-    p.line_kev, p.line_cumulative = scalar([x.energy_kev for x in lines]), scalar(share / share[-1])
-    factors = form_factors(matter.bound_electrons)
-    p.x_step = STEP
-    p.incoherent, p.coherent = scalar(factors.incoherent), scalar(factors.coherent)
-    p.coherent_integral = scalar(factors.coherent_integral)
-    sections = dose_cross_sections(cut_kev, max(x.energy_kev for x in lines), matter)
+    density, factors = np.moveaxis(partial_density, 0, -1), form_factors(matter.bound_electrons)
     t = kernel.DoseTables()
-    t.photon = p
+    t.photon = source_and_matter(density, source, grid.spacing_mm, lines, factors, device)
+    sections = dose_cross_sections(cut_kev, max(x.energy_kev for x in lines), matter)
     t.cut_kev, t.log_cut = cut_kev, float(np.log(cut_kev))
     t.per_log = 1.0 / float(np.log(sections.energies_kev[1] / sections.energies_kev[0]))
-    t.total, t.compton, t.rayleigh = vectors(sections.total), vectors(sections.compton), vectors(sections.rayleigh)
-    t.absorption = vectors(sections.absorption)
-    t.majorant = scalar(dose_majorant_per_mm(partial_density, sections.total))
+    t.total, t.compton = vectors(sections.total, device), vectors(sections.compton, device)
+    t.rayleigh, t.absorption = vectors(sections.rayleigh, device), vectors(sections.absorption, device)
+    t.majorant = scalars(dose_majorant_per_mm(partial_density, sections.total), device)
     return t
 
 
@@ -128,8 +108,7 @@ class _Tallies:
                 wp.launch(kernel.dose_histories, dim=count, device=self.device,
                           inputs=[tables, wp.uint64(seed), wp.uint64(start), *self.sums[n]])
 
-        with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(part, range(self.threads)))
+        in_threads(part, range(self.threads))
         deposit, balance = (sum(s[n].numpy() for s in self.sums) for n in range(2))
         return deposit, balance
 
@@ -206,7 +185,7 @@ def photon_dose(
     matter : Matter
         Names of the basis materials and of the one whose bound electrons shape the scattering.
     device, threads, batches
-        As in `planardose.sim.montecarlo.simulate_views`.
+        As in `planardose.sim.montecarlo.Options`.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.planar_in import read_planar
-from planardose.library import Nuclide, load_camera, load_nuclide
+from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.physics.calibration import Scale
 from planardose.physics.sensitivity import scale_of
 from planardose.planar import VIEWS, PlanarPair
@@ -78,12 +78,7 @@ def calibrate(
     """
     _check_options(activity_mbq, activity_uncertainty, head_order)
     device, source = None if camera is None else load_camera(camera), load_nuclide(nuclide)
-    hand = Hand(head_order=head_order, flip_posterior=False)  # how the views lie does not change their sums
-    found = read_planar(planar, device, WHERE, hand)
-    pair, notes = found.pair, [note for note in found.notes if "flip_posterior" not in note]
-    for note in notes:
-        log.warning("%s: %s", WHERE, note)
-    check_photopeak(pair, source, WHERE)
+    pair, notes = _read(planar, device, source, head_order)
     pair, at = _on_one_clock(pair, at)
     _check_apart(at, pair, source)
     window = pair.window_index(source.imaged_line().energy_kev)
@@ -101,14 +96,12 @@ def calibrate(
     counting = np.array([h["net_counts_u"] / h["net_counts"] for h in heads.values()]) * values
     mean = float(values.mean())
     plausible.CALIBRATION.check(mean, "calibrate: the sensitivity found")
-    scale = None if device is None else _checked_scale(scale_of(mean, device, source, pair.windows[window]))
+    scale = None if device is None else scale_of(mean, device, source, pair.windows[window])
     return {
         **heads,
         "calibration_cps_per_mbq": mean,
         "calibration_cps_per_mbq_u": math.hypot(float(np.linalg.norm(counting)) / 2, mean * activity_uncertainty),
-        "computed_cps_per_mbq": None if scale is None else scale.computed,
-        "measured_over_computed": None if scale is None else scale.ratio,
-        "scale_plausible": None if scale is None else scale.plausible,
+        **_compared(scale),
         "activity_mbq": mean_mbq,
         "dead_time_loss": float((1.0 - recorded / put_back).max()) if known else None,
         "camera": camera,
@@ -130,6 +123,17 @@ def _check_options(activity_mbq: float, activity_uncertainty: float, head_order:
         )
     if head_order not in (None, *HEAD_ORDERS):
         raise InputError("calibrate --head-order", f"'{head_order}'", f"one of {', '.join(HEAD_ORDERS)}")
+
+
+def _read(planar: Path, device: Camera | None, source: Nuclide, head_order: str | None) -> tuple[PlanarPair, list[str]]:
+    """Both views with a photopeak window, and notes on what the header left open, which are logged."""
+    hand = Hand(head_order=head_order, flip_posterior=False)  # how the views lie does not change their sums
+    found = read_planar(planar, device, WHERE, hand)
+    notes = [note for note in found.notes if "flip_posterior" not in note]
+    for note in notes:
+        log.warning("%s: %s", WHERE, note)
+    check_photopeak(found.pair, source, WHERE)
+    return found.pair, notes
 
 
 def _on_one_clock(pair: PlanarPair, at: datetime) -> tuple[PlanarPair, datetime]:
@@ -195,11 +199,17 @@ def _sensitivity(image: np.ndarray, mbq_s: float, activity_uncertainty: float, v
     }
 
 
-def _checked_scale(scale: Scale) -> Scale:
-    """The scale, with a warning where measured and computed sensitivity are too far apart."""
+def _compared(scale: Scale | None) -> dict:
+    """The computed sensitivity beside the measured one, with a warning where they are too far apart."""
+    if scale is None:
+        return dict.fromkeys(("computed_cps_per_mbq", "measured_over_computed", "scale_plausible"))
     if not scale.plausible:
         log.warning("%s: %s; check activity, its time, the window and the camera", WHERE, scale)
-    return scale
+    return {
+        "computed_cps_per_mbq": scale.computed,
+        "measured_over_computed": scale.ratio,
+        "scale_plausible": scale.plausible,
+    }
 
 
 def _warn_of_dead_time(rate_cps: float) -> None:

@@ -37,10 +37,10 @@ def reinforce(run: Run, patient: str) -> None:
     trained = run.need("weights", "train", patient=patient)
     model = run.need("model", "segment", patient=patient)
     sources = [trained, *sources_of(run, patient)]
-    network, head = load_network(trained, f"{patient} weights", device)
-    check_fits(head, patient, sha256_of(model), PatientModel.load(model).grid.shape, f"{patient} weights")
+    network, header = load_network(trained, f"{patient} weights", device)
+    check_fits(header, patient, sha256_of(model), PatientModel.load(model).grid.shape, f"{patient} weights")
     network.products = products_of(run.config.train.precision, device)
-    steps = settings.steps if head.scale > 0 else 0
+    steps = settings.steps if header.scale > 0 else 0
     sites = load_tracer(run.cohort.first_row(patient).tracer).hidden.sites
     checkpoint = run.path("reinforcement_checkpoint", patient=patient)
     with reproducible(run.config.train.threads):
@@ -51,7 +51,7 @@ def reinforce(run: Run, patient: str) -> None:
         plan = Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
         progress = fit(network, stage.batch_of, stage.cost, stage.scores, plan, checkpoint, acceptable=no_worse)
         organ_u = stage.problem.organ_relative_u(network)
-    _write(run, patient, network, replace(head, organ_relative_u=organ_u), progress, sources)
+    _write(run, patient, network, replace(header, organ_relative_u=organ_u), progress, sources)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -60,7 +60,7 @@ def no_worse(first: tuple, row: tuple) -> bool:
     return all(row[n] <= (1 + TOLERANCE) * first[n] for n in (4, 5))
 
 
-def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progress, sources: list) -> None:
+def _write(run: Run, patient: str, network: ResidualMap, header, progress: Progress, sources: list) -> None:
     names = COLUMNS[3:]
     before = progress.rows[0]
     best = min((r for r in progress.rows if no_worse(before, r)), key=lambda r: r[3])
@@ -69,8 +69,8 @@ def _write(run: Run, patient: str, network: ResidualMap, head, progress: Progres
     log.info("%s: reward stage %s", patient, told)
     facts |= {k: dict(zip(names, r[3:], strict=True)) for k, r in (("before", before), ("after", best))}
     weights, table = (run.path(k, patient=patient) for k in ("reinforced", "reinforcement_log"))
-    write_weights(weights, network, replace(head, training={**head.training, "reinforce": facts}))
+    write_weights(weights, network, replace(header, training={**header.training, "reinforce": facts}))
     write_text(table, table_text(tuple(c.replace("loss", "cost") for c in COLUMNS), progress.rows))
     run.sidecar(weights, "reinforce", "weights of the patient's network", "", sources, reinforce=facts,
-                organ_relative_u=head.organ_relative_u)  # fmt: skip
+                organ_relative_u=header.organ_relative_u)  # fmt: skip
     run.sidecar(table, "reinforce", "costs and validation scores", "1", sources)

@@ -25,7 +25,7 @@ from planardose.learn.problem import Problem
 from planardose.learn.segmentation_error import with_faults
 from planardose.learn.speed import training_steps
 from planardose.learn.training_table import table_text
-from planardose.learn.weights import Head
+from planardose.learn.weights import Header
 from planardose.learn.weights_file import write_weights
 from planardose.library import load_camera, load_nuclide
 from planardose.paths import STEP_VERSIONS
@@ -81,8 +81,10 @@ def make_problem(run: Run, patient: str, device: str) -> Problem:
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     first = run.cohort.first_row(patient)
     nuclide = load_nuclide(first.nuclide)
-    camera, faces, head = load_camera(first.camera), face_positions_mm(model, None), run.config.projection
-    projector = Projector(model, camera, nuclide, faces, penetration=head.penetration, couch=head.couch, device=device)
+    camera, faces, wanted = load_camera(first.camera), face_positions_mm(model, None), run.config.projection
+    projector = Projector(
+        model, camera, nuclide, faces, penetration=wanted.penetration, couch=wanted.couch, device=device
+    )
     step_mm = (float(model.grid.spacing_mm[0]), float(model.grid.spacing_mm[2]))
     data = load_virtual_data(run, patient, (nuclide.photopeak, *nuclide.scatter_windows), step_mm)
     shift_mm, batch = run.config.sampling.shift_mm, run.config.train.batch
@@ -204,11 +206,21 @@ def _table(progress: Progress, choice: dict) -> str:
     return table_text((*COLUMNS, "network"), rows)
 
 
-def _write(run, patient, network, progress, plan, choice, organ_u, sources, seconds) -> None:
+def _write(
+    run: Run,
+    patient: str,
+    network: ResidualMap,
+    progress: Progress,
+    plan: Plan,
+    choice: dict,
+    organ_u: dict[str, float],
+    sources: list[Path],
+    seconds: dict[str, float],
+) -> None:
     """Weights, table and figure with their sidecars."""
     settings = run.config.train
     training = {**settings.model_dump(), "steps": plan.steps, "seed": run.config.seed, **choice}
-    head = Head(
+    header = Header(
         patient=patient,
         model_sha256=sha256_of(sources[0]),
         grid=list(PatientModel.load(sources[0]).grid.shape),
@@ -219,7 +231,7 @@ def _write(run, patient, network, progress, plan, choice, organ_u, sources, seco
         training=training,
     )
     weights, table, figure = (run.path(k, patient=patient) for k in ("weights", "training_log", "training_curve"))
-    write_weights(weights, network, head)
+    write_weights(weights, network, header)
     write_text(table, _table(progress, choice))
     title = f"Network of {patient} on virtual acquisitions that were not trained on. Kept: {choice['kept']}"
     plot_training(figure, progress.rows, choice["scores"], title)

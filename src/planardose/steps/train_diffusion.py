@@ -10,7 +10,7 @@ from planardose.learn.curve import plot_training
 from planardose.learn.denoiser import Denoiser, new_denoiser
 from planardose.learn.device import device_of, products_of
 from planardose.learn.diffusion_problem import DiffusionProblem
-from planardose.learn.diffusion_weights import REFERENCE, DiffusionHead
+from planardose.learn.diffusion_weights import REFERENCE, DiffusionHeader
 from planardose.learn.features import CHANNELS
 from planardose.learn.loop import COLUMNS, Plan, Progress, fingerprint_of, fit, reproducible
 from planardose.learn.training_table import table_text
@@ -77,9 +77,9 @@ def _plan(run: Run, patient: str, sources: list[Path], device: str) -> Plan:
     return Plan(diffusion.steps, train.learning_rate, train.checkpoint_every, fingerprint)
 
 
-def _head(
+def _header(
     run: Run, patient: str, problem: DiffusionProblem, progress: Progress, found: Calibration, sources: list[Path]
-) -> DiffusionHead:
+) -> DiffusionHeader:
     model, settings, best = problem.problem.maker.model, run.config.diffusion, min(progress.rows, key=lambda r: r[3])
     zero, names = progress.rows[0], COLUMNS[3:]
     mean, spread = (m.tolist() for m in problem.moments)
@@ -91,7 +91,7 @@ def _head(
         "best_step": int(best[0]),
         "calibration": found.told(),
     }
-    return DiffusionHead(
+    return DiffusionHeader(
         patient=patient,
         model_sha256=sha256_of(sources[0]),
         unet_sha256=sha256_of(sources[-1]) if problem.unet is not None else "",
@@ -120,15 +120,15 @@ def _write(
     seconds: dict[str, float],
 ) -> None:
     """Weights, table and figure with their sidecars."""
-    head = _head(run, patient, problem, progress, calibration, sources)
+    header = _header(run, patient, problem, progress, calibration, sources)
     keys = ("diffusion_weights", "diffusion_log", "diffusion_curve")
     weights, table, figure = (run.path(k, patient=patient) for k in keys)
-    write_weights(weights, denoiser, head)
+    write_weights(weights, denoiser, header)
     write_text(table, table_text(COLUMNS, progress.rows))
     untrained = {"zero output": dict(zip(COLUMNS, progress.rows[0], strict=True))}
     title = f"Training of {patient}'s diffusion: validation on uptakes that were not trained on"
     plot_training(figure, progress.rows, untrained, title)
-    more = {"training": head.training, "seconds": {k: round(v, 1) for k, v in seconds.items()}}
+    more = {"training": header.training, "seconds": {k: round(v, 1) for k, v in seconds.items()}}
     run.sidecar(weights, "train_diffusion", "weights of the patient's diffusion model", "", sources, **more)
     run.sidecar(table, "train_diffusion", "losses and validation scores", "1", sources, **more)
     run.sidecar(figure, "train_diffusion", "training curve", "", [table])

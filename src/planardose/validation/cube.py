@@ -8,12 +8,12 @@ import xraylib
 
 from planardose.heads import opposed_heads
 from planardose.patient_model import MATERIALS
-from planardose.physics.attenuation import density_g_ml, mass_fractions
+from planardose.physics.attenuation import MM_PER_CM, density_g_ml, mass_fractions
 from planardose.physics.compton import moments
-from planardose.sim.montecarlo_columns import masses_ahead
-from planardose.sim.montecarlo_device import Setup, Tracker, load_kernels
+from planardose.sim.montecarlo import Options, setup_of
+from planardose.sim.montecarlo_device import Setup, Tracker
 from planardose.sim.montecarlo_kernel import FIXED_POINT
-from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, scatter_slots
+from planardose.sim.montecarlo_tables import EnergyTables, energy_tables
 from planardose.sim.raster import Raster
 from planardose.validation.check import Effort, Measured
 from planardose.validation.scenes import DEVICE, REPEATS, bare, cube, lutetium, melp, one_line
@@ -25,9 +25,8 @@ THICK_CRYSTAL_MM = 1000.0  # absorbs everything
 
 def free_electrons(tables: EnergyTables) -> EnergyTables:
     """Compton scattering by Klein and Nishina's cross section alone."""
-    energies = tables.first_kev + np.arange(len(tables.total))
     per_g = [sum(w * z / xraylib.AtomicWeight(z) for z, w in mass_fractions(m).items()) for m in MATERIALS]
-    barn = np.array([moments(e)[0] for e in energies])
+    barn = np.array([moments(e)[0] for e in tables.energies_kev])
     compton = AVOGADRO_PER_BARN * barn[:, None] * per_g
     return replace(tables, total=tables.total - tables.compton + compton, compton=compton, incoherent_norm=barn)
 
@@ -37,16 +36,11 @@ def cube_scatter(effort: Effort) -> Measured:
     scene, camera, nuclide = cube(), bare(melp(), THICK_CRYSTAL_MM), one_line()
     windows = (lutetium().photopeak,)
     tables = free_electrons(energy_tables(camera, nuclide, windows, False, False))
-    raster = Raster(scene.grid, opposed_heads(scene.face_mm))
-    density = np.ascontiguousarray(np.moveaxis(scene.density, 0, -1))
-    load_kernels(DEVICE)
-    masses = masses_ahead(density, raster)
-    slots, split, slot_of = scatter_slots(camera, tables, windows, False)
-    efficiency = np.stack([tables.efficiency] * 2)
-    setup = Setup(density, masses, scene.activity, raster, tables, efficiency, slots, split, slot_of)
+    raster, options = Raster(scene.grid, opposed_heads(scene.face_mm)), Options(DEVICE, penetration=False)
+    setup = setup_of(scene.density, scene.activity, raster, camera, tables, windows, options)
     tracker = Tracker(setup, DEVICE, effort.threads)
     tracker.tables.incoherent = wp.array(np.ones(tracker.tables.incoherent.shape[0]), dtype=wp.float32, device=DEVICE)
-    primary = _primary(masses[tuple(np.argwhere(scene.activity)[0])], density, raster, tables, nuclide)
+    primary = _primary(setup, nuclide.imaged_line().energy_kev)
     count = effort.count(1e6 / REPEATS)
     scores = [tracker.follow(effort.seed, n * count, (n + 1) * count)[0].sum() for n in range(REPEATS)]
     ratios = np.array(scores) / (FIXED_POINT * count * primary)
@@ -66,11 +60,10 @@ def cube_analog(effort: Effort) -> Measured:
     return Measured(ours.ours, float(np.hypot(ours.u_ours, error)), separate)
 
 
-def _primary(mass_ahead: np.ndarray, density: np.ndarray, raster: Raster, tables: EnergyTables, nuclide) -> float:
-    """Counts per photon that passes the holes, unscattered, both heads together, from the middle voxel (H, 3)."""
-    place = nuclide.imaged_line().energy_kev - tables.first_kev
-    at = np.arange(len(tables.total))
-    mu = np.array([np.interp(place, at, t) for t in tables.total.T])
-    half_voxel = 0.5 * mu @ density.max(axis=(0, 1, 2)) * raster.grid.spacing_mm[1] / 10
-    seen = np.interp(place, at, tables.efficiency[:, 0])
+def _primary(setup: Setup, energy_kev: float) -> float:
+    """Counts per photon that passes the holes, unscattered, both heads together, from the only active voxel."""
+    tables, mass_ahead = setup.tables, setup.masses[tuple(np.argwhere(setup.activity)[0])]
+    mu = tables.read_at(tables.total, energy_kev)
+    half_voxel = 0.5 * mu @ setup.density.max(axis=(0, 1, 2)) * setup.raster.grid.spacing_mm[1] / MM_PER_CM
+    seen = tables.read_at(tables.efficiency, energy_kev)[0]
     return float(seen * (np.exp(-mass_ahead @ mu) * np.sinh(half_voxel) / half_voxel).sum())

@@ -2,18 +2,18 @@
 
 import warp as wp
 
+from planardose.physics import warp_random
+from planardose.physics.warp_random import GAMMA
 from planardose.sim import montecarlo_kernel as kernel
 from planardose.sim.montecarlo_track import fly
 
 wp.set_module_options({"enable_backward": False})
 
-_GAMMA = wp.constant(wp.uint64(0x9E3779B97F4A7C15))
-
 
 @wp.func
 def start(seed: wp.uint64, n: int) -> wp.uint64:
-    """State of draw n, as `montecarlo_kernel.histories` makes it for history n."""
-    return kernel.hash64(seed + kernel.hash64((wp.uint64(n) + wp.uint64(1)) * _GAMMA))
+    """State of draw n: where history n starts."""
+    return warp_random.first_state(seed, wp.uint64(n))
 
 
 @wp.kernel
@@ -33,20 +33,20 @@ def coherent_cosines(t: kernel.Tables, seed: wp.uint64, energy: float, out: wp.a
 @wp.kernel
 def directions(seed: wp.uint64, out: wp.array(dtype=wp.vec3)):
     n = wp.tid()
-    out[n] = kernel.isotropic(start(seed, n))
+    out[n] = warp_random.isotropic(start(seed, n))
 
 
 @wp.kernel
 def turns(seed: wp.uint64, before: wp.vec3, cosine: float, out: wp.array(dtype=wp.vec3)):
     n = wp.tid()
-    out[n] = kernel.turned(before, cosine, 6.283185307179586 * kernel.uniform(start(seed, n)))
+    out[n] = warp_random.turned(before, cosine, wp.TAU * warp_random.uniform(start(seed, n)))
 
 
 @wp.kernel
 def emission_points(t: kernel.Tables, seed: wp.uint64, out: wp.array(dtype=wp.vec3)):
     n = wp.tid()
     state = start(seed, n)
-    out[n] = kernel.emission_point(t, state, state + _GAMMA)
+    out[n] = kernel.emission_point(t, state, state + GAMMA)
 
 
 @wp.kernel
@@ -68,4 +68,4 @@ def beam(t: kernel.Tables, seed: wp.uint64, energy: float, out: wp.array(dtype=w
 @wp.kernel
 def numbers(seed: wp.uint64, out: wp.array(dtype=wp.float32)):
     n = wp.tid()
-    out[n] = kernel.uniform(start(seed, n))
+    out[n] = warp_random.uniform(start(seed, n))

@@ -15,10 +15,10 @@ from planardose.patient_model import MATERIALS
 from planardose.physics.attenuation import MM_PER_CM, density_g_ml
 from planardose.planar import EnergyWindow
 from planardose.sim import montecarlo
-from planardose.sim.montecarlo import Options, Views
-from planardose.sim.montecarlo_device import Setup, load_kernels, upload_tables
+from planardose.sim.montecarlo import Options, Views, setup_of
+from planardose.sim.montecarlo_device import upload_tables
 from planardose.sim.montecarlo_kernel import Tables
-from planardose.sim.montecarlo_tables import EnergyTables, energy_tables, scatter_slots
+from planardose.sim.montecarlo_tables import EnergyTables, energy_tables
 from planardose.sim.raster import Raster
 from planardose.validation.check import Effort, Measured
 from planardose.validation.references import setups, xcom_per_cm
@@ -28,7 +28,6 @@ REPEATS = 10  # runs whose spread gives the error of a total
 LUNG_G_ML = 0.26  # ICRU Report 44, inflated lung
 FAT_MM = 20.0  # in the middle of the demo's range
 TRUNK_MM = (150.0, 650.0)  # of the design anatomy, along z
-SOFT_TISSUE = MATERIALS.index("soft_tissue")
 
 
 def melp() -> Camera:
@@ -71,10 +70,10 @@ class Scene:
     face_mm: tuple[float, float]
 
 
-def block(density_g_ml: float, grid: Grid, material: int = SOFT_TISSUE) -> np.ndarray:
-    """(3, I, J, K) float32: the whole grid of one basis material."""
+def block(density_g_ml: float, grid: Grid) -> np.ndarray:
+    """(3, I, J, K) float32: the whole grid of soft tissue."""
     out = np.zeros((len(MATERIALS), *grid.shape), dtype=np.float32)
-    out[material] = density_g_ml
+    out[MATERIALS.index("soft_tissue")] = density_g_ml
     return out
 
 
@@ -149,12 +148,8 @@ def uploaded(scene: Scene | None = None) -> Tables:
     if scene is None:
         grid = Grid.axis_aligned((2, 2, 2), 10.0, 0.0)
         scene = Scene(block(density_g_ml("soft_tissue"), grid), np.ones(grid.shape), grid, (50.0, -50.0))
-    load_kernels(DEVICE)
-    found, density = followed_tables(), np.ascontiguousarray(np.moveaxis(scene.density, 0, -1))
-    slots, split, slot_of = scatter_slots(melp(), found, (lutetium().photopeak,), False)
-    nothing = np.empty(0)
-    setup = Setup(density, nothing, scene.activity, Raster(scene.grid, ()), found, nothing, slots, split, slot_of)
-    return upload_tables(setup, DEVICE)
+    setting = (Raster(scene.grid, ()), melp(), followed_tables(), (lutetium().photopeak,))
+    return upload_tables(setup_of(scene.density, scene.activity, *setting, Options(DEVICE, penetration=False)), DEVICE)
 
 
 def simulate(
