@@ -21,7 +21,7 @@ try:
         check_config_words(sys.argv)
     PLAN = Plan.load(config)
     if workflow.is_main_process:
-        check_origin(PLAN.cohort, PLAN.results)
+        check_origin(PLAN.config, PLAN.cohort, PLAN.results)
 except InputError as fault:
     raise SystemExit(f"planardose: {fault}") from None
 
@@ -71,8 +71,8 @@ def benchmark_of(name):
 
 
 def mark(step):
-    """Param function: what the job depends on besides its input files (see planardose.workflow)."""
-    return lambda wildcards: PLAN.mark(step, wildcards.get("patient"), wildcards.get("timepoint"))
+    """Param function: what the job depends on besides its input files (see planardose.marks)."""
+    return lambda wildcards: PLAN.marks.of(step, wildcards.get("patient"), wildcards.get("timepoint"))
 
 
 def per_timepoint(*keys):

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -164,6 +165,7 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
         With the exit code of a fault, as `faults`.
     """
     from planardose.io.files import write_text
+    from planardose.marks import Marks
 
     place: list[Path] = []
 
@@ -174,7 +176,7 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
 
     with faults(name, debug, note):
         run = load_run(**options | {"config": config_of_run(options["config"], options["results"])})
-        run.cohort.rows_of(patient)
+        run = replace(run, settings=Marks(run.config, run.cohort).settings(name, patient, timepoint))
         where = "_".join(str(x) for x in (name, timepoint, *more.values()) if x is not None)
         place.append(run.results / patient / "errors" / f"{where}.json")
         step = getattr(import_module(f"planardose.steps.{name}"), name)

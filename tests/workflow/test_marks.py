@@ -10,8 +10,9 @@ import planardose.workflow as workflow
 from planardose import library
 from planardose.config import Config, Hand
 from planardose.errors import InputError
+from planardose.marks import DEPENDS, Depends
 from planardose.paths import STEP_VERSIONS
-from planardose.workflow import DEPENDS, Plan
+from planardose.workflow import Plan
 
 HEADER = [
     "patient",
@@ -51,12 +52,12 @@ ROWS = [("P01", "t4"), ("P01", "t24"), ("P02", "t4")]
 
 def marks(rows=ROWS, **config) -> dict:
     plan = Plan.load({"cohort": "sheet.tsv", "results": "out", **config})
-    found = {("report_cohort",): plan.mark("report_cohort")}
+    found = {("report_cohort",): plan.marks.of("report_cohort")}
     for patient in dict.fromkeys(p for p, _ in rows):
         for step in STEPS:
             timepoints = [t for p, t in rows if p == patient] if step in PER_TIMEPOINT else [None]
             for t in timepoints:
-                found[step, patient, t] = plan.mark(step, patient, t)
+                found[step, patient, t] = plan.marks.of(step, patient, t)
     return found
 
 
@@ -222,7 +223,7 @@ def test_every_choice_is_some_steps_business():
     assert read | {"patients"} == set(Config.model_fields) - places
     assert {key for needs in DEPENDS.values() for key in needs.hand} == set(Hand.model_fields)
     assert set(DEPENDS) == set(STEP_VERSIONS)
-    assert {f.name for f in fields(workflow.Depends)} >= {"config", "hand", "files", "cells", "catalogues"}
+    assert {f.name for f in fields(Depends)} >= {"config", "hand", "files", "cells", "catalogues"}
 
 
 def attributes(path: Path, owner: str) -> set[str]:
