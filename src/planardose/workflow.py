@@ -4,6 +4,7 @@ Light: parsed again in every cluster job, so no torch, no image library.
 """
 
 import fcntl
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from planardose.sheet import load_cohort
 COHORT_VARIABLE = "PLANARDOSE_COHORT"
 PLACES = ("cohort", "results", "library")  # config keys that hold the user's paths
 DEVICES = Path("/dev")
+log = logging.getLogger(__name__)
 
 
 def _is_there(path: Path) -> bool:
@@ -115,9 +117,12 @@ class Plan:
         file = path.open("w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.close()
             raise InputError("results", "another run is working in this folder", "one run at a time") from None
+        except OSError as fault:  # a file system without locks, as Lustre mounted without 'flock'
+            log.warning("results: this file system has no locks (%s): see to it that one run works here at a time",
+                        fault.strerror)  # fmt: skip
         return file
 
     def forget_errors(self) -> None:

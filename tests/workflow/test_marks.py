@@ -1,6 +1,7 @@
 """What reruns what: the marks that the rules carry as params, without running Snakemake."""
 
 import ast
+import errno
 from dataclasses import fields
 from pathlib import Path
 
@@ -269,3 +270,19 @@ def test_a_new_run_forgets_what_failed_before(cohort, write_sheet):
     note.write_text("{}")
     Plan.load({"cohort": "sheet.tsv", "results": "out"}).forget_errors()
     assert not note.exists()
+
+
+def test_a_file_system_without_locks_warns_and_works(cohort, write_sheet, monkeypatch, caplog):
+    """Lustre mounted without 'flock' knows none; only a lock that is held means that another run works here."""
+    write_sheet(cohort, ROWS)
+    plan = Plan.load({"cohort": "sheet.tsv", "results": "out"})
+
+    def refuse(file, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fcntl.flock", refuse)
+        plan.lock().close()
+    assert "this file system has no locks (Function not implemented)" in caplog.text
+    with plan.lock(), pytest.raises(InputError, match="another run is working in this folder"):
+        plan.lock()

@@ -1,5 +1,6 @@
 """`planardose plan` counts the jobs that Snakemake would run; `planardose status` tells which of them are done."""
 
+import errno
 import fcntl
 import json
 import re
@@ -83,6 +84,26 @@ def test_the_status_tells_what_is_done_next_failed_and_finished(write_sheet, tmp
     assert re.match(r"P02 +3 of 8 +failed +P02 t24 planar: no peak", lines[2])
     assert "a run is working in the results folder now" in lines
     assert "a run is working in the results folder now" not in status(run)
+
+
+def test_a_run_is_told_on_nfs_too(write_sheet, tmp_path, monkeypatch):
+    """NFS turns flock into byte-range locks, and those need a file that is open for writing to be exclusive."""
+    run = run_of(write_sheet(tmp_path, ROWS), tmp_path)
+    run.results.mkdir()
+    lock, flock = run.results / ".lock", fcntl.flock
+    lock.touch()
+
+    def as_nfs_does(file, how):
+        if how & fcntl.LOCK_EX and not file.writable():
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", as_nfs_does)
+    told = "a run is working in the results folder now"
+    assert told not in status(run)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert told in status(run)
 
 
 def test_every_step_of_a_patient_has_an_output():

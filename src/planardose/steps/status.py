@@ -53,12 +53,12 @@ def _finished(run: Run, patient: str) -> str:
 
 
 def _held(path: Path) -> bool:
-    """Whether a run holds the results folder (`workflow.Plan.lock`)."""
+    """Whether a run is known to hold the results folder (`workflow.Plan.lock`)."""
     try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
+        with path.open() as file:  # NFS refuses an exclusive lock on a file that is open for reading
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except OSError:  # not there, or a file system without locks
+        return False
     return False
