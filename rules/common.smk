@@ -48,6 +48,12 @@ def hold_results():
         raise SystemExit(f"planardose: {fault}") from None
 
 
+def patients_at_work():
+    """Patients of whom this run makes anything; with --touch it makes nothing."""
+    jobs = [] if workflow.touch else workflow.dag.needrun_jobs()
+    return {job.wildcards.patient for job in jobs if "patient" in job.wildcards.keys()}
+
+
 def command(name, options=""):
     """Shell text of a planardose command. The sheet goes through the environment, so that no log holds its path."""
     results = shlex.quote(PLAN.results)

@@ -6,6 +6,7 @@ Light: parsed again in every cluster job, so no torch, no image library.
 import fcntl
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -130,6 +131,12 @@ class Plan:
         for patient in self.cohort.patients:
             for note in (Path(self.results) / patient / "errors").glob("*.json"):
                 note.unlink(missing_ok=True)
+
+    def forget_reports(self, patients: Iterable[str]) -> None:
+        """Remove the reports of patients of whom anything is made anew: whatever stops it, an old one must not stay."""
+        for patient in patients:
+            for key in ("report", "summary"):
+                Path(self.path(key).format(patient=patient)).unlink(missing_ok=True)
 
 
 def use_library(config: Config) -> None:
