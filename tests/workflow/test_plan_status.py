@@ -75,6 +75,7 @@ def test_the_status_tells_what_is_done_next_failed_and_finished(write_sheet, tmp
     lines = status(run)
     assert re.match(r"P01 +11 of 11 +fallback +P01/report.html", lines[1])
     assert re.match(r"P02 +3 of 8 +started +next: register t24", lines[2])
+    assert "patients: 2 (fallback 1, started 1)" in lines
     note = run.results / "P02/errors/register_t24.json"
     note.parent.mkdir()
     note.write_text(json.dumps({"message": "P02 t24 planar: no peak"}))
