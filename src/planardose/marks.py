@@ -50,7 +50,8 @@ INJECTED = ("injected_mbq", "residual_mbq")
 INJECTION = (*INJECTED, "injected_at")
 IMAGING = ("nuclides", "cameras")
 HEAD = ("projection.penetration", "projection.couch")  # what the analytic projector shares with the Monte Carlo
-LOOP = ("train.threads", "train.batch", "train.segmentations", "train.learning_rate", "train.checkpoint_every")
+PRODUCTS = ("train.threads", "train.precision")  # whatever a network computes, not in training alone
+LOOP = (*PRODUCTS, "train.batch", "train.segmentations", "train.learning_rate", "train.checkpoint_every")
 DEPENDS = {
     "import_ct": Depends(files=("ct",)),
     "import_planar": Depends(
@@ -68,7 +69,7 @@ DEPENDS = {
     "train": Depends(config=("seed", "train", "sampling", *HEAD), catalogues=IMAGING),
     "train_diffusion": Depends(config=("seed", "diffusion", "sampling", *LOOP, *HEAD), catalogues=IMAGING),
     "reinforce": Depends(
-        config=("seed", "reinforce", "train.batch", "train.segmentations", "train.threads", "sampling", *HEAD),
+        config=("seed", "reinforce", "train.batch", "train.segmentations", *PRODUCTS, "sampling", *HEAD),
         catalogues=(*IMAGING, "tracers"),
     ),
     "register": Depends(
@@ -78,9 +79,9 @@ DEPENDS = {
         catalogues=IMAGING,
     ),
     "reconstruct": Depends(
-        config=("methods", "dose_method", "reconstruction", "diffusion", "reinforce.steps", *HEAD),
+        config=("methods", "dose_method", "reconstruction", "diffusion", "reinforce.steps", *PRODUCTS, *HEAD),
         hand=("accept_gate",),
-        cells=("calibration_cps_per_mbq", "calibration_cps_per_mbq_u"),
+        cells=(*INJECTION, "calibration_cps_per_mbq", "calibration_cps_per_mbq_u"),
         catalogues=IMAGING,
     ),
     "compare_spect": Depends(

@@ -201,6 +201,8 @@ ANALYTIC = {"project", "train", "reinforce", "train_diffusion", "register", "rec
         ({"train": {"steps": 7}}, {"train"}),
         ({"sampling": {"shift_mm": 1}}, {"sample_uptake", "train", "reinforce", "train_diffusion"}),
         ({"train": {"batch": 3}}, {"train", "reinforce", "train_diffusion"}),
+        ({"train": {"precision": "float32"}}, {"train", "reinforce", "train_diffusion", "reconstruct"}),
+        ({"train": {"threads": 2}}, {"train", "reinforce", "train_diffusion", "reconstruct"}),
         ({"diffusion": {"draws": 8}}, {"train_diffusion", "reconstruct"}),
         ({"projection": {"histories": 2e6}}, {"project"}),
         ({"projection": {"penetration": False}}, ANALYTIC),
@@ -216,6 +218,16 @@ def test_a_config_key_changes_what_reads_it(cohort, write_sheet, config, expecte
     write_sheet(cohort, ROWS)
     before = marks()
     assert steps_of(changed(before, marks(**config))) == expected
+
+
+def test_another_injected_activity_changes_what_compares_the_images_with_it(cohort, write_sheet):
+    """By its own mark: the imported counts stay the same bytes, which after a kill reruns nothing."""
+    write_sheet(cohort, ROWS)
+    before = marks()
+    write_sheet(cohort, ROWS, injected_mbq="3700")
+    found = changed(before, marks())
+    assert steps_of(found) >= {"import_planar", "sample_uptake", "fit_kinetics", "absorbed_dose", "report"}
+    assert ("reconstruct", "P01", "t24") in found
 
 
 def test_every_choice_is_some_steps_business():
