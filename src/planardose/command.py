@@ -104,8 +104,10 @@ def config_of_run(config: Path | None, results: Path | None) -> Path | None:
     return written if written and written.is_file() else config
 
 
-def load_run(cohort: Path | None, config: Path | None, results: Path | None) -> "Run":
+def load_run(cohort: Path | None, config: Path | None, results: Path | None, writes: bool = True) -> "Run":
     """`planardose.run.Run` of the common options; config, library folders, results folder and sheet are checked.
+
+    The results folder need not be one that can be written by a command that only reads it (`writes`).
 
     Raises
     ------
@@ -122,7 +124,8 @@ def load_run(cohort: Path | None, config: Path | None, results: Path | None) -> 
     use_library(settings)
     sheet = cohort or Path(settings.cohort)
     folder = results or Path(settings.results)
-    check_writable(folder)
+    if writes:
+        check_writable(folder)
     rows = load_cohort(sheet)
     with _named(config, results):
         rows.check_decisions(settings.patients)

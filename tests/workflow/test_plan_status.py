@@ -3,10 +3,13 @@
 import errno
 import fcntl
 import json
+import os
 import re
 
 import pytest
+from typer.testing import CliRunner
 
+from planardose.cli import STEPS, app
 from planardose.config import parse_config
 from planardose.jobs import OUTPUT, jobs_of
 from planardose.run import Run
@@ -107,7 +110,14 @@ def test_a_run_is_told_on_nfs_too(write_sheet, tmp_path, monkeypatch):
         assert told in status(run)
 
 
-def test_every_step_of_a_patient_has_an_output():
-    from planardose.cli import STEPS
+def test_status_reads_results_that_only_another_user_can_write(write_sheet, tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    options = ["--cohort", str(write_sheet(tmp_path, ROWS)), "--results", str(tmp_path / "results")]
+    monkeypatch.setattr(os, "access", lambda path, how: how == os.R_OK)
+    told = CliRunner().invoke(app, ["status", *options])
+    assert told.exit_code == 0 and "patients: 2 (waiting 2)" in told.output
+    assert CliRunner().invoke(app, ["plan", *options]).exit_code == 2, "a run would write there"
 
+
+def test_every_step_of_a_patient_has_an_output():
     assert set(OUTPUT) == set(STEPS)
