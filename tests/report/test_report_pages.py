@@ -384,6 +384,7 @@ def test_cohort_page_links_reports_and_names_failures(cohort):
     assert 'href="P01/report.html"' in html and 'href="P03/report.html"' not in html
     assert "the posterior view is missing" in html and "&lt;both&gt;" in html
     assert 'id="cohort-chart"' in html
+    assert "Failed, no doses: P03, P04." in html, "not to be looked for among 200 rows"
 
 
 @pytest.mark.parametrize("photons", [True, False])
