@@ -1,5 +1,6 @@
 """What the commands of `planardose.cli` share: common options, faults as one line, the run that they work on."""
 
+import errno
 import json
 import logging
 import re
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 BAD_INPUT, INTERNAL_FAULT = 2, 1
 GPU_FULL = ("the GPU has too little free memory", "a GPU that no other program fills",
             "set a coarser grid_mm, train.batch: 1, or device: cpu")  # fmt: skip
-
+DISK_FULL = ("no space left on the disk, or the quota is reached", "space for the results and for temporary files",
+             "free some and run again, or choose another results folder")  # fmt: skip
 
 
 class Whose(StrEnum):
@@ -65,6 +67,8 @@ def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message:
     except Exception as fault:
         if type(fault).__name__ == "OutOfMemoryError":  # torch's, of a GPU; to import it takes seconds
             message, code = str(InputError(name, *GPU_FULL)), BAD_INPUT
+        elif isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+            message, code = str(InputError(name, *DISK_FULL)), BAD_INPUT
         else:
             message, code = f"internal fault in {name}: {_described(fault)}; run again with --debug", INTERNAL_FAULT
     else:
