@@ -7,7 +7,7 @@ rule import_ct:
     benchmark:
         benchmark_of("import_ct")
     resources:
-        mem_mb=2000,
+        mem_mb=5000,
         runtime=20,
     params:
         mark=mark("import_ct"),

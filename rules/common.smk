@@ -21,7 +21,7 @@ try:
         check_config_words(sys.argv)
     PLAN = Plan.load(config)
     if workflow.is_main_process:
-        check_origin(PLAN.cohort, PLAN.results)
+        check_origin(PLAN.config, PLAN.cohort, PLAN.results)
 except InputError as fault:
     raise SystemExit(f"planardose: {fault}") from None
 
@@ -48,6 +48,12 @@ def hold_results():
         raise SystemExit(f"planardose: {fault}") from None
 
 
+def patients_at_work():
+    """Patients of whom this run makes anything; with --touch it makes nothing."""
+    jobs = [] if workflow.touch else workflow.dag.needrun_jobs()
+    return {job.wildcards.patient for job in jobs if "patient" in job.wildcards.keys()}
+
+
 def command(name, options=""):
     """Shell text of a planardose command. The sheet goes through the environment, so that no log holds its path."""
     results = shlex.quote(PLAN.results)
@@ -71,8 +77,8 @@ def benchmark_of(name):
 
 
 def mark(step):
-    """Param function: what the job depends on besides its input files (see planardose.workflow)."""
-    return lambda wildcards: PLAN.mark(step, wildcards.get("patient"), wildcards.get("timepoint"))
+    """Param function: what the job depends on besides its input files (see planardose.marks)."""
+    return lambda wildcards: PLAN.marks.of(step, wildcards.get("patient"), wildcards.get("timepoint"))
 
 
 def per_timepoint(*keys):

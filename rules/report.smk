@@ -19,7 +19,7 @@ rule report:
     benchmark:
         benchmark_of("report")
     resources:
-        mem_mb=3000,
+        mem_mb=5000,
         runtime=60,
     params:
         mark=mark("report"),

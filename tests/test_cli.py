@@ -1,5 +1,6 @@
 """The command line: exit codes, one clear line, notes for the cohort page, examples in every help."""
 
+import errno
 import json
 import logging
 import re
@@ -191,14 +192,17 @@ def test_a_fault_of_the_config_in_the_results_says_where_it_is(call, tmp_path):
         assert done.exit_code == 2 and "in the results" not in done.stderr
 
 
-def test_a_full_disk_is_one_line(call, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_line_with_what_to_do(call, monkeypatch, number):
     def full(run, patient):
-        raise OSError(28, "No space left on device", "/data/SECRET/x")
+        raise OSError(number, "No space left on device", "/data/SECRET/x")
 
     fake_step(monkeypatch, "train", full)
     done = call("train", "--patient", "P01")
-    assert done.exit_code == 1
-    assert done.stderr.strip().endswith("OSError: No space left on device; run again with --debug")
+    assert done.exit_code == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("planardose: train: no space left on the disk") and "free some and run again" in line
+    assert "SECRET" not in line
 
 
 def test_a_reader_that_has_had_enough_is_no_fault():

@@ -201,7 +201,7 @@ def status(
     debug: DebugOption = False,
 ) -> None:
     with faults("status", debug):
-        run = load_run(cohort, config_of_run(config, results), results)
+        run = load_run(cohort, config_of_run(config, results), results, writes=False)
         for line in import_module("planardose.steps.status").status(run):
             typer.echo(line)
 
@@ -221,7 +221,7 @@ def export_dicom(
     debug: DebugOption = False,
 ) -> None:
     with faults("export-dicom", debug):
-        run = load_run(cohort, config_of_run(config, results), results)
+        run = load_run(cohort, config_of_run(config, results), results, writes=False)
         step = import_module("planardose.steps.export_dicom").export_dicom
         written = step(run, patient, out, identity is Whose.FROM_CT)
     for name in written:

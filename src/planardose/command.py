@@ -1,5 +1,6 @@
 """What the commands of `planardose.cli` share: common options, faults as one line, the run that they work on."""
 
+import errno
 import json
 import logging
 import re
@@ -7,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 BAD_INPUT, INTERNAL_FAULT = 2, 1
 GPU_FULL = ("the GPU has too little free memory", "a GPU that no other program fills",
             "set a coarser grid_mm, train.batch: 1, or device: cpu")  # fmt: skip
-
+DISK_FULL = ("no space left on the disk, or the quota is reached", "space for the results and for temporary files",
+             "free some and run again, or choose another results folder")  # fmt: skip
 
 
 class Whose(StrEnum):
@@ -64,6 +67,8 @@ def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message:
     except Exception as fault:
         if type(fault).__name__ == "OutOfMemoryError":  # torch's, of a GPU; to import it takes seconds
             message, code = str(InputError(name, *GPU_FULL)), BAD_INPUT
+        elif isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+            message, code = str(InputError(name, *DISK_FULL)), BAD_INPUT
         else:
             message, code = f"internal fault in {name}: {_described(fault)}; run again with --debug", INTERNAL_FAULT
     else:
@@ -103,8 +108,10 @@ def config_of_run(config: Path | None, results: Path | None) -> Path | None:
     return written if written and written.is_file() else config
 
 
-def load_run(cohort: Path | None, config: Path | None, results: Path | None) -> "Run":
+def load_run(cohort: Path | None, config: Path | None, results: Path | None, writes: bool = True) -> "Run":
     """`planardose.run.Run` of the common options; config, library folders, results folder and sheet are checked.
+
+    The results folder need not be one that can be written by a command that only reads it (`writes`).
 
     Raises
     ------
@@ -121,7 +128,8 @@ def load_run(cohort: Path | None, config: Path | None, results: Path | None) -> 
     use_library(settings)
     sheet = cohort or Path(settings.cohort)
     folder = results or Path(settings.results)
-    check_writable(folder)
+    if writes:
+        check_writable(folder)
     rows = load_cohort(sheet)
     with _named(config, results):
         rows.check_decisions(settings.patients)
@@ -164,6 +172,7 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
         With the exit code of a fault, as `faults`.
     """
     from planardose.io.files import write_text
+    from planardose.marks import Marks
 
     place: list[Path] = []
 
@@ -174,7 +183,7 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
 
     with faults(name, debug, note):
         run = load_run(**options | {"config": config_of_run(options["config"], options["results"])})
-        run.cohort.rows_of(patient)
+        run = replace(run, settings=Marks(run.config, run.cohort).settings(name, patient, timepoint))
         where = "_".join(str(x) for x in (name, timepoint, *more.values()) if x is not None)
         place.append(run.results / patient / "errors" / f"{where}.json")
         step = getattr(import_module(f"planardose.steps.{name}"), name)

@@ -9,29 +9,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from planardose.cohort import Cohort
+from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.files import sha256_of
+from planardose.jobs import jobs_of
 from planardose.library import canonical_nuclide
+from planardose.marks import Marks
 from planardose.paths import TEMPLATES
 from planardose.sidecar import read_object, read_sidecar
 
 MEMORY = Path(".snakemake/metadata")  # of the working folder
 WITH_INPUTS = ("ct", "labels", "planar", "organs", "prior")  # outputs whose sidecars hold hashes of the sheet's files
 DO = "choose another results folder, or delete the patient's folder there to compute it anew"
+OTHER_SETTINGS = "the results folder holds results of other settings, or of another version of planardose"
+DO_OTHERWISE = f"run in the working folder of before, which computes anew what changed, {DO}"
 
 
-def check_origin(cohort: Cohort, results: str, work: Path = Path()) -> None:
-    """Compare results of patients that the working folder does not remember with the sheet.
+def check_origin(config: Config, cohort: Cohort, results: str, work: Path = Path()) -> None:
+    """Compare results of patients that the working folder does not remember with the sheet and the config.
 
     Raises
     ------
     InputError
-        If results of a patient were made from another CT, other images, or another administration.
+        If results of a patient were made from another CT, other images, another administration, with other settings or
+        by another version.
     """
     known = _remembered(work / MEMORY, results)
-    for patient in cohort.patients:
-        if patient not in known:
-            check_patient(cohort, Path(results), patient)
+    marks = Marks(config, cohort)
+    for patient in (p for p in cohort.patients if p not in known):
+        for job in jobs_of(config, cohort, patient):
+            told = read_sidecar(job.output(Path(results))).get("settings")
+            if told not in (None, marks.settings(job.step, patient, job.timepoint)):
+                raise InputError(f"{patient} {job}", OTHER_SETTINGS, "results of this sheet and config", DO_OTHERWISE)
+        check_patient(cohort, Path(results), patient)
 
 
 def check_patient(cohort: Cohort, results: Path, patient: str) -> None:

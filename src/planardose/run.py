@@ -17,11 +17,15 @@ from planardose.sidecar import read_object, read_sidecar, sidecar_of
 
 @dataclass(frozen=True)
 class Run:
-    """What every step gets: ``step(run, patient[, timepoint])``."""
+    """What every step gets: ``step(run, patient[, timepoint])``.
+
+    `settings` is `marks.Marks.settings` of the job at work, for its sidecars; empty where a step is called without one.
+    """
 
     config: Config
     cohort: Cohort
     results: Path
+    settings: str = ""
 
     def path(self, key: str, **wildcards) -> Path:
         """Path of an output, e.g. ``run.path("planar", patient="P01", timepoint="t24")``."""
@@ -87,6 +91,7 @@ class Run:
             "seed": self.config.seed,
             "sha256": sha256_of(output),
             "inputs": entries,
+            **({"settings": self.settings} if self.settings else {}),
             **more,
             "command": command_line(),
         }

@@ -1,126 +1,31 @@
-"""What the Snakefile needs to know: the validated run, its targets, and the mark that says what each job depends on.
+"""What the Snakefile needs to know: the validated run, its targets, and the lock of its results.
 
 Light: parsed again in every cluster job, so no torch, no image library.
-
-A user's inputs are no Snakemake ``input:``: their paths may hold names, and Snakemake writes paths into its logs and
-metadata. Each job carries a *mark* instead, a hash of everything outside the results folder that its numbers depend on
-(`DEPENDS`); Snakemake reruns the job when the mark changes (rerun trigger ``params``).
 """
 
 import fcntl
-import hashlib
-import json
+import logging
 import os
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import yaml
 
 from planardose import library
-from planardose.cohort import Cohort, Row
+from planardose.cohort import Cohort
 from planardose.config import Config, parse_config
 from planardose.errors import InputError
-from planardose.io.files import fingerprint, write_text
-from planardose.paths import LOCK, STEP_VERSIONS, TEMPLATES
+from planardose.io.files import write_text
+from planardose.marks import Marks
+from planardose.paths import LOCK, TEMPLATES
 from planardose.sheet import load_cohort
 
 COHORT_VARIABLE = "PLANARDOSE_COHORT"
 PLACES = ("cohort", "results", "library")  # config keys that hold the user's paths
-
-
-@dataclass(frozen=True)
-class Depends:
-    """What a step depends on besides the outputs of earlier steps.
-
-    Parameters
-    ----------
-    config : tuple of str
-        Keys of `Config`, whole sections or ``section.key``.
-    hand : tuple of str
-        Keys of `config.Hand`, of the job's own time point; of any of the patient's where the job has none.
-    files, cells : tuple of str
-        File columns, and other fields, of the sheet's rows.
-    catalogues : tuple of str
-        Kinds of `library`: the content of the entries that the rows name.
-    all_rows : bool
-        Whether a step without a time point looks at all rows of the patient, or only at the row of the first injection
-        (the steps before the planar images, which a new time point must not rerun).
-    """
-
-    config: tuple[str, ...] = ()
-    hand: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    cells: tuple[str, ...] = ()
-    catalogues: tuple[str, ...] = ()
-    all_rows: bool = False
-
-
 DEVICES = Path("/dev")
-POPULATION = Path(__file__).parent / "data/population/unet.yaml"  # holds the hash of the weights
-
-INJECTED = ("injected_mbq", "residual_mbq")
-INJECTION = (*INJECTED, "injected_at")
-IMAGING = ("nuclides", "cameras")
-HEAD = ("projection.penetration", "projection.couch")  # what the analytic projector shares with the Monte Carlo
-LOOP = ("train.threads", "train.batch", "train.segmentations", "train.learning_rate", "train.checkpoint_every")
-DEPENDS = {
-    "import_ct": Depends(files=("ct",)),
-    "import_planar": Depends(
-        hand=("flip_posterior", "upside_down", "head_order", "windows_kev", "seconds_per_row", "same_patient"),
-        files=("planar",),
-        cells=("acquired_at", *INJECTION, "utc_offset", "calibration_cps_per_mbq"),
-        catalogues=IMAGING,
-    ),
-    "segment": Depends(
-        config=("segmentation", "grid_mm"), hand=("accept_segmentation",), files=("segmentation", "lesions")
-    ),
-    "import_prior": Depends(files=("prior_image", "prior_ct")),
-    "sample_uptake": Depends(config=("seed", "sampling"), cells=INJECTED, catalogues=("nuclides", "tracers")),
-    "project": Depends(config=("seed", "projection"), catalogues=IMAGING),
-    "train": Depends(config=("seed", "train", "sampling", *HEAD), catalogues=IMAGING),
-    "train_diffusion": Depends(config=("seed", "diffusion", "sampling", *LOOP, *HEAD), catalogues=IMAGING),
-    "reinforce": Depends(
-        config=("seed", "reinforce", "train.batch", "train.segmentations", "train.threads", "sampling", *HEAD),
-        catalogues=(*IMAGING, "tracers"),
-    ),
-    "register": Depends(
-        config=("registration", *HEAD),
-        hand=("shift_mm", "rotation_deg", "same_patient"),
-        cells=("calibration_cps_per_mbq",),
-        catalogues=IMAGING,
-    ),
-    "reconstruct": Depends(
-        config=("methods", "dose_method", "reconstruction", "diffusion", "reinforce.steps", *HEAD),
-        hand=("accept_gate",),
-        cells=("calibration_cps_per_mbq", "calibration_cps_per_mbq_u"),
-        catalogues=IMAGING,
-    ),
-    "compare_spect": Depends(
-        config=("methods", "spect", *HEAD),
-        hand=("same_patient",),
-        files=("spect", "spect_ct"),
-        cells=(*INJECTION, "spect_bqml_per_count", "spect_at", "calibration_cps_per_mbq"),
-        catalogues=IMAGING,
-    ),
-    "spect_activity": Depends(
-        config=("methods", "dose_method", "spect"),
-        hand=("same_patient",),
-        files=("spect", "spect_ct"),
-        cells=(*INJECTION, "utc_offset", "spect_bqml_per_count", "spect_at"),
-        catalogues=("nuclides",),
-    ),
-    "fit_kinetics": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
-    "absorbed_dose": Depends(config=("seed", "dose"), cells=INJECTION, catalogues=("nuclides",), all_rows=True),
-    "report": Depends(
-        config=("methods", "dose_method", "patients", "dose", *HEAD),
-        cells=(*INJECTION, "calibration_cps_per_mbq", "calibration_cps_per_mbq_u", "weight_kg", "tracer"),
-        catalogues=IMAGING,
-        all_rows=True,
-    ),
-    "report_cohort": Depends(),
-}
-COLUMN_OF_KIND = {"nuclides": "nuclide", "cameras": "camera", "tracers": "tracer"}
+log = logging.getLogger(__name__)
 
 
 def _is_there(path: Path) -> bool:
@@ -137,6 +42,12 @@ def check_writable(results: Path) -> None:
         raise InputError("results", "not a folder that can be written", "a writable folder", "choose another one")
 
 
+def one_spelling(folder: str) -> str:
+    """One text for ``out``, ``./out`` and an absolute path to it: Snakemake remembers outputs by their path as text."""
+    path = Path(os.path.abspath(folder))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else os.path.normpath(folder)
+
+
 @dataclass(frozen=True)
 class Plan:
     """A validated run as the Snakefile sees it."""
@@ -145,7 +56,7 @@ class Plan:
     cohort: Cohort
     sheet: Path
     results: str
-    _marks: dict = field(default_factory=dict, repr=False)
+    marks: Marks
 
     @classmethod
     def load(cls, mapping: dict) -> "Plan":
@@ -167,7 +78,7 @@ class Plan:
         use_library(config)
         cohort = load_cohort(sheet)
         cohort.check_decisions(config.patients)
-        return cls(config, cohort, sheet, config.results.rstrip("/"))
+        return cls(config, cohort, sheet, one_spelling(config.results), Marks(config, cohort))
 
     def path(self, key: str) -> str:
         """Path pattern of an output, wildcards open."""
@@ -207,9 +118,12 @@ class Plan:
         file = path.open("w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.close()
             raise InputError("results", "another run is working in this folder", "one run at a time") from None
+        except OSError as fault:  # a file system without locks, as Lustre mounted without 'flock'
+            log.warning("results: this file system has no locks (%s): see to it that one run works here at a time",
+                        fault.strerror)  # fmt: skip
         return file
 
     def forget_errors(self) -> None:
@@ -218,58 +132,11 @@ class Plan:
             for note in (Path(self.results) / patient / "errors").glob("*.json"):
                 note.unlink(missing_ok=True)
 
-    def mark(self, step: str, patient: str | None = None, timepoint: str | None = None) -> str:
-        """Hash of all that a job depends on outside the results folder; see `Depends`."""
-        key = (step, patient, timepoint)
-        if key not in self._marks:
-            facts = json.dumps(self._facts(step, patient, timepoint), sort_keys=True, default=str)
-            self._marks[key] = hashlib.sha256(facts.encode()).hexdigest()[:16]
-        return self._marks[key]
-
-    def _facts(self, step: str, patient: str | None, timepoint: str | None) -> list:
-        needs = DEPENDS[step]
-        settings = self.config.model_dump(mode="json", include=_included(set(needs.config) - {"patients"}))
-        if "patients" in needs.config and patient in self.config.patients:
-            settings["patients"] = {t: h.model_dump(mode="json") for t, h in self.config.patients[patient].items()}
-        if timepoint:
-            hand = self.config.hand(patient, timepoint).model_dump(mode="json", include=set(needs.hand))
-        else:
-            shared = {k: self.config.shared_decision(patient, k) for k in needs.hand}
-            hand = {k: v for k, v in shared.items() if v is not None}
-        start = [POPULATION.read_text()] if settings.get("train", {}).get("start") == "population" else []
-        return [
-            STEP_VERSIONS[step],
-            settings,
-            hand,
-            [self._row_facts(r, needs) for r in self._rows(needs, patient, timepoint)],
-            *start,
-        ]
-
-    def _rows(self, needs: Depends, patient: str | None, timepoint: str | None) -> tuple[Row, ...]:
-        if patient is None:
-            return self.cohort.rows
-        if timepoint is not None:
-            return (self.cohort.row(patient, timepoint),)
-        return self.cohort.rows_of(patient) if needs.all_rows else (self.cohort.first_row(patient),)
-
-    @staticmethod
-    def _row_facts(row: Row, needs: Depends) -> list:
-        entries = {k: getattr(row, COLUMN_OF_KIND[k]) for k in needs.catalogues}
-        return [
-            row.where if needs.all_rows else row.patient,
-            {c: str(getattr(row, c)) for c in needs.cells},
-            {c: fingerprint(row.paths.get(c)) for c in needs.files},
-            {k: [name, library.entry_path(k, name).read_text()] for k, name in entries.items()},
-        ]
-
-
-def _included(keys: set[str]) -> dict:
-    """Keys of the config, of its top level or ``section.key``, as pydantic's `include`."""
-    out: dict = {}
-    for key in keys:
-        section, _, part = key.partition(".")
-        out[section] = True if not part or out.get(section) is True else {*out.get(section, ()), part}
-    return out
+    def forget_reports(self, patients: Iterable[str]) -> None:
+        """Remove the reports of patients of whom anything is made anew: whatever stops it, an old one must not stay."""
+        for patient in patients:
+            for key in ("report", "summary"):
+                Path(self.path(key).format(patient=patient)).unlink(missing_ok=True)
 
 
 def use_library(config: Config) -> None:

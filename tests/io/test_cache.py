@@ -1,8 +1,14 @@
 """The cache on disk: same bits, found again, never trusted when damaged, never in the way."""
 
+import os
+import subprocess
+import sys
+import tempfile
+
 import numpy as np
 import pytest
 
+from planardose.io import cache
 from planardose.io.cache import FOLDER_VARIABLE, cache_folder, cached_arrays
 
 
@@ -87,3 +93,37 @@ def test_where_the_folder_is(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "planardose"
+
+
+@pytest.fixture
+def no_home(tmp_path, monkeypatch):
+    """A home that cannot be made, and the machine's folder for temporary files."""
+    for variable in (FOLDER_VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", os.devnull + "/home")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cache._own_temporary_folder.cache_clear()
+    yield tmp_path
+    cache._own_temporary_folder.cache_clear()
+
+
+def test_without_a_home_that_can_be_written_there_is_a_folder_of_the_users_own(no_home, monkeypatch):
+    assert cache_folder() == no_home / f"planardose-{os.getuid()}/planardose"
+    assert (no_home / f"planardose-{os.getuid()}").stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr("posixpath.expanduser", lambda path: path)  # no HOME, a user without an entry in passwd
+    assert cache_folder() == no_home / f"planardose-{os.getuid()}/planardose"
+
+
+def test_a_temporary_folder_that_others_can_write_is_not_taken(no_home):
+    (no_home / f"planardose-{os.getuid()}").mkdir()
+    (no_home / f"planardose-{os.getuid()}").chmod(0o777)
+    assert cache_folder().parent != no_home / f"planardose-{os.getuid()}"
+    assert cache_folder() == cache_folder() and cache_folder().parent.parent == no_home
+
+
+def test_kernels_are_kept_there_too(no_home):
+    code = "import warp, planardose.physics.warp_runtime as w; w.start_warp(); print(warp.config.kernel_cache_dir)"
+    environment = os.environ | {"TMPDIR": str(no_home)}
+    environment.pop("WARP_CACHE_PATH", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(f"{no_home}/planardose-{os.getuid()}/warp/"), done.stderr

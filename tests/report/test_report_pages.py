@@ -372,7 +372,7 @@ def test_cohort_table_is_the_contracts(cohort):
     assert len(failed) == 2 and failed.organ.isna().all() and failed.dose_gy.isna().all()
     assert failed.message["P03"].startswith("P03 t24 planar: the posterior view is missing")
     assert failed.message["P03"].endswith("(and 1 more)")
-    assert failed.message["P04"] == UNFINISHED
+    assert failed.message["P04"] == UNFINISHED.format("import-ct")
     doses = pd.read_csv(cohort.path("organ_doses", patient="P02"))
     ours = table[table.patient == "P02"]
     assert set(ours.method) == {"qplanar_mlem"}
@@ -384,6 +384,7 @@ def test_cohort_page_links_reports_and_names_failures(cohort):
     assert 'href="P01/report.html"' in html and 'href="P03/report.html"' not in html
     assert "the posterior view is missing" in html and "&lt;both&gt;" in html
     assert 'id="cohort-chart"' in html
+    assert "Failed, no doses: P03, P04." in html, "not to be looked for among 200 rows"
 
 
 @pytest.mark.parametrize("photons", [True, False])
@@ -406,7 +407,8 @@ def test_cohort_without_any_success(tmp_path):
     run = fake.make_run(tmp_path, ["P01", "P02"])
     report_cohort(run)
     table = pd.read_csv(run.path("cohort_table"))
-    assert list(table.status) == ["failed", "failed"] and list(table.message) == [UNFINISHED] * 2
+    assert list(table.status) == ["failed", "failed"]
+    assert list(table.message) == [UNFINISHED.format("import-ct")] * 2
     assert "Plotly" not in run.path("cohort_report").read_text()
 
 

@@ -1,6 +1,7 @@
 """What reruns what: the marks that the rules carry as params, without running Snakemake."""
 
 import ast
+import errno
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import planardose.workflow as workflow
 from planardose import library
 from planardose.config import Config, Hand
 from planardose.errors import InputError
+from planardose.marks import DEPENDS, Depends
 from planardose.paths import STEP_VERSIONS
-from planardose.workflow import DEPENDS, Plan
+from planardose.workflow import Plan
 
 HEADER = [
     "patient",
@@ -51,12 +53,12 @@ ROWS = [("P01", "t4"), ("P01", "t24"), ("P02", "t4")]
 
 def marks(rows=ROWS, **config) -> dict:
     plan = Plan.load({"cohort": "sheet.tsv", "results": "out", **config})
-    found = {("report_cohort",): plan.mark("report_cohort")}
+    found = {("report_cohort",): plan.marks.of("report_cohort")}
     for patient in dict.fromkeys(p for p, _ in rows):
         for step in STEPS:
             timepoints = [t for p, t in rows if p == patient] if step in PER_TIMEPOINT else [None]
             for t in timepoints:
-                found[step, patient, t] = plan.mark(step, patient, t)
+                found[step, patient, t] = plan.marks.of(step, patient, t)
     return found
 
 
@@ -199,6 +201,8 @@ ANALYTIC = {"project", "train", "reinforce", "train_diffusion", "register", "rec
         ({"train": {"steps": 7}}, {"train"}),
         ({"sampling": {"shift_mm": 1}}, {"sample_uptake", "train", "reinforce", "train_diffusion"}),
         ({"train": {"batch": 3}}, {"train", "reinforce", "train_diffusion"}),
+        ({"train": {"precision": "float32"}}, {"train", "reinforce", "train_diffusion", "reconstruct"}),
+        ({"train": {"threads": 2}}, {"train", "reinforce", "train_diffusion", "reconstruct"}),
         ({"diffusion": {"draws": 8}}, {"train_diffusion", "reconstruct"}),
         ({"projection": {"histories": 2e6}}, {"project"}),
         ({"projection": {"penetration": False}}, ANALYTIC),
@@ -216,13 +220,23 @@ def test_a_config_key_changes_what_reads_it(cohort, write_sheet, config, expecte
     assert steps_of(changed(before, marks(**config))) == expected
 
 
+def test_another_injected_activity_changes_what_compares_the_images_with_it(cohort, write_sheet):
+    """By its own mark: the imported counts stay the same bytes, which after a kill reruns nothing."""
+    write_sheet(cohort, ROWS)
+    before = marks()
+    write_sheet(cohort, ROWS, injected_mbq="3700")
+    found = changed(before, marks())
+    assert steps_of(found) >= {"import_planar", "sample_uptake", "fit_kinetics", "absorbed_dose", "report"}
+    assert ("reconstruct", "P01", "t24") in found
+
+
 def test_every_choice_is_some_steps_business():
     places = {"cohort", "results", "library", "device"}  # where things are and what computes: not what is computed
     read = {key.partition(".")[0] for needs in DEPENDS.values() for key in needs.config}
     assert read | {"patients"} == set(Config.model_fields) - places
     assert {key for needs in DEPENDS.values() for key in needs.hand} == set(Hand.model_fields)
     assert set(DEPENDS) == set(STEP_VERSIONS)
-    assert {f.name for f in fields(workflow.Depends)} >= {"config", "hand", "files", "cells", "catalogues"}
+    assert {f.name for f in fields(Depends)} >= {"config", "hand", "files", "cells", "catalogues"}
 
 
 def attributes(path: Path, owner: str) -> set[str]:
@@ -268,3 +282,19 @@ def test_a_new_run_forgets_what_failed_before(cohort, write_sheet):
     note.write_text("{}")
     Plan.load({"cohort": "sheet.tsv", "results": "out"}).forget_errors()
     assert not note.exists()
+
+
+def test_a_file_system_without_locks_warns_and_works(cohort, write_sheet, monkeypatch, caplog):
+    """Lustre mounted without 'flock' knows none; only a lock that is held means that another run works here."""
+    write_sheet(cohort, ROWS)
+    plan = Plan.load({"cohort": "sheet.tsv", "results": "out"})
+
+    def refuse(file, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fcntl.flock", refuse)
+        plan.lock().close()
+    assert "this file system has no locks (Function not implemented)" in caplog.text
+    with plan.lock(), pytest.raises(InputError, match="another run is working in this folder"):
+        plan.lock()

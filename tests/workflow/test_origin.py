@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.files import sha256_of
+from planardose.marks import Marks
 from planardose.origin import MEMORY, check_origin
+from planardose.paths import STEP_VERSIONS
 from planardose.sheet import load_cohort
+from planardose.workflow import one_spelling
 
 HEADER = "patient timepoint ct planar nuclide tracer camera injected_mbq injected_at spect"
 ROW = "P01 {t} ct.nii.gz {planar} Lu-177 177Lu-PSMA-617 siemens_symbia_melp {mbq} 2026-03-02T09:30:00 {spect}"
@@ -49,8 +53,8 @@ def remember(folder: Path, output: str) -> None:
 
 
 def test_results_of_the_same_inputs_are_taken(made):
-    check_origin(cohort(made), str(made / "results"), made)
-    check_origin(cohort(made), str(made / "nothing yet"), made)
+    check_origin(Config(), cohort(made), str(made / "results"), made)
+    check_origin(Config(), cohort(made), str(made / "nothing yet"), made)
 
 
 @pytest.mark.parametrize("name", ["ct.nii.gz", "t24.npz", "t48.dcm"])
@@ -58,12 +62,12 @@ def test_results_of_other_files_are_refused_unless_snakemake_remembers_them(made
     (made / name).write_text("another patient's")
     results = str(made / "results")
     with pytest.raises(InputError, match=r"P01 (ct|planar|spect): the results folder holds results of another \w+"):
-        check_origin(cohort(made), results, made)
+        check_origin(Config(), cohort(made), results, made)
     remember(made, f"{results}/P012/anatomy/ct.nii.gz")
     with pytest.raises(InputError, match="P01 "):
-        check_origin(cohort(made), results, made)
+        check_origin(Config(), cohort(made), results, made)
     remember(made, f"{results}/P01/anatomy/ct.nii.gz")
-    check_origin(cohort(made), results, made)  # it reruns what the change concerns
+    check_origin(Config(), cohort(made), results, made)  # it reruns what the change concerns
 
 
 @pytest.mark.parametrize("name", ["~1", "a~1", "ab~1", "?", "a?", "ab?", "büro"])
@@ -73,7 +77,7 @@ def test_snakemakes_record_of_a_folder_with_any_name_is_read(made, monkeypatch, 
     (made / "results").rename(name)
     (made / "ct.nii.gz").write_text("another patient's")
     remember(made, f"{name}/P01/anatomy/ct.nii.gz")
-    check_origin(cohort(made), name)
+    check_origin(Config(), cohort(made), name)
 
 
 @pytest.mark.parametrize("cycles", [[], {"1": {}}, {"1": None}, None])
@@ -81,9 +85,42 @@ def test_a_foreign_summary_is_told_in_one_line(made, cycles):
     path = made / "results/P01/summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"cycles": cycles}))
     with pytest.raises(InputError, match="P01 injections: the results folder holds results with other injections"):
-        check_origin(cohort(made), str(made / "results"), made)
+        check_origin(Config(), cohort(made), str(made / "results"), made)
 
 
 def test_results_of_another_administration_are_refused(made):
     with pytest.raises(InputError, match="P01 injections: the results folder holds results with other injections"):
-        check_origin(cohort(made, "3700"), str(made / "results"), made)
+        check_origin(Config(), cohort(made, "3700"), str(made / "results"), made)
+
+
+def settings_of(folder: Path, **config) -> None:
+    """Let a sidecar hold the settings of a run with this config, as `command.run_step` does."""
+    path = folder / "results/P01/planar/t24_registration.json.json"
+    mark = Marks(Config(**config), cohort(folder)).settings("register", "P01", "t24")
+    path.write_text(json.dumps({"settings": mark}))
+
+
+def test_results_of_other_settings_are_refused_unless_snakemake_remembers_them(made):
+    """Snakemake's memory names outputs as the run before spelled them, and lies in the working folder of that run."""
+    settings_of(made)
+    check_origin(Config(seed=1), cohort(made), str(made / "results"), made)  # registration takes no seed
+    wider = Config(registration={"max_shift_mm": 80.0})
+    with pytest.raises(InputError, match="P01 register t24: the results folder holds results of other settings"):
+        check_origin(wider, cohort(made), str(made / "results"), made)
+    remember(made, f"{made / 'results'}/P01/anatomy/ct.nii.gz")
+    check_origin(wider, cohort(made), str(made / "results"), made)  # it reruns what the change concerns
+
+
+def test_results_of_an_older_version_are_refused_unless_snakemake_remembers_them(made, monkeypatch):
+    settings_of(made)
+    monkeypatch.setitem(STEP_VERSIONS, "register", STEP_VERSIONS["register"] + 1)
+    with pytest.raises(InputError, match="or of another version of planardose"):
+        check_origin(Config(), cohort(made), str(made / "results"), made)
+
+
+@pytest.mark.parametrize("written", ["out", "./out", "out/", "../{work}/out", "{folder}/out", "{folder}/x/../out"])
+def test_every_way_to_write_the_results_folder_is_one_to_snakemake(tmp_path, monkeypatch, written: str):
+    monkeypatch.chdir(tmp_path)
+    assert one_spelling(written.format(work=tmp_path.name, folder=tmp_path)) == "out"
+    assert one_spelling("../elsewhere/") == "../elsewhere"
+    assert one_spelling("/elsewhere/out") == "/elsewhere/out"

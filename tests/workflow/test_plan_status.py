@@ -1,11 +1,15 @@
 """`planardose plan` counts the jobs that Snakemake would run; `planardose status` tells which of them are done."""
 
+import errno
 import fcntl
 import json
+import os
 import re
 
 import pytest
+from typer.testing import CliRunner
 
+from planardose.cli import STEPS, app
 from planardose.config import parse_config
 from planardose.jobs import OUTPUT, jobs_of
 from planardose.run import Run
@@ -74,6 +78,7 @@ def test_the_status_tells_what_is_done_next_failed_and_finished(write_sheet, tmp
     lines = status(run)
     assert re.match(r"P01 +11 of 11 +fallback +P01/report.html", lines[1])
     assert re.match(r"P02 +3 of 8 +started +next: register t24", lines[2])
+    assert "patients: 2 (fallback 1, started 1)" in lines
     note = run.results / "P02/errors/register_t24.json"
     note.parent.mkdir()
     note.write_text(json.dumps({"message": "P02 t24 planar: no peak"}))
@@ -85,7 +90,34 @@ def test_the_status_tells_what_is_done_next_failed_and_finished(write_sheet, tmp
     assert "a run is working in the results folder now" not in status(run)
 
 
-def test_every_step_of_a_patient_has_an_output():
-    from planardose.cli import STEPS
+def test_a_run_is_told_on_nfs_too(write_sheet, tmp_path, monkeypatch):
+    """NFS turns flock into byte-range locks, and those need a file that is open for writing to be exclusive."""
+    run = run_of(write_sheet(tmp_path, ROWS), tmp_path)
+    run.results.mkdir()
+    lock, flock = run.results / ".lock", fcntl.flock
+    lock.touch()
 
+    def as_nfs_does(file, how):
+        if how & fcntl.LOCK_EX and not file.writable():
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", as_nfs_does)
+    told = "a run is working in the results folder now"
+    assert told not in status(run)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert told in status(run)
+
+
+def test_status_reads_results_that_only_another_user_can_write(write_sheet, tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    options = ["--cohort", str(write_sheet(tmp_path, ROWS)), "--results", str(tmp_path / "results")]
+    monkeypatch.setattr(os, "access", lambda path, how: how == os.R_OK)
+    told = CliRunner().invoke(app, ["status", *options])
+    assert told.exit_code == 0 and "patients: 2 (waiting 2)" in told.output
+    assert CliRunner().invoke(app, ["plan", *options]).exit_code == 2, "a run would write there"
+
+
+def test_every_step_of_a_patient_has_an_output():
     assert set(OUTPUT) == set(STEPS)

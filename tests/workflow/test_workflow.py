@@ -96,6 +96,19 @@ def test_one_changed_key_reruns_what_depends_on_it(finished, demo, workflow):
     assert planned(hand.jobs()) == planned(PER_TIMEPOINT | AFTER)
 
 
+def test_the_old_report_of_a_patient_at_work_is_removed_whatever_stops_the_run(finished, workflow, tmp_path):
+    """A job that is killed leaves no note of it: the doses of before must not pass for those of the changed input."""
+    folder = tmp_path / "work"
+    shutil.copytree(finished.folder, folder)
+    run = workflow(folder, finished.sheet, config=("patients={P01: {t24: {flip_posterior: true}}}",))
+    reports = [folder / "out/P01" / name for name in ("report.html", "summary.json")]
+    assert planned(run.jobs()) == planned(PER_TIMEPOINT | AFTER)
+    assert run("--touch").returncode == 0 and all(r.exists() for r in reports), "neither makes anything anew"
+    back = workflow(folder, finished.sheet)("--until", "import_planar")
+    assert back.returncode == 0, back.stdout
+    assert not any(r.exists() for r in reports)
+
+
 def test_a_changed_organ_prior_reruns_what_depends_on_it(finished, workflow):
     """A user's own copy of the tracer, in a library folder: the virtual data and the network, not the images."""
     from planardose import library

@@ -4,8 +4,11 @@ import hashlib
 import json
 import logging
 import os
+import stat
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +21,39 @@ log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """``$PLANARDOSE_CACHE``, else ``$XDG_CACHE_HOME/planardose``, else ``~/.cache/planardose``."""
-    if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "planardose"
+    """``$PLANARDOSE_CACHE``, else ``planardose`` below `user_folder`."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen) if chosen else user_folder() / "planardose"
+
+
+def user_folder() -> Path:
+    """``$XDG_CACHE_HOME``, else ``~/.cache``.
+
+    Where there is no home that can be written, as on some cluster nodes and in containers, a folder of the user's in
+    the machine's folder for temporary files.
+    """
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    except (OSError, RuntimeError):  # the latter: no HOME, and a user whom the system does not know
+        pass
+    return _own_temporary_folder()
+
+
+@cache
+def _own_temporary_folder() -> Path:
+    """A folder that nobody else can write: code is kept there too."""
+    folder = Path(tempfile.gettempdir()) / f"planardose-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="planardose-"))
 
 
 def cached_arrays(kind: str, key: Mapping, compute: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

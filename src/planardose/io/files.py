@@ -6,16 +6,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 NIFTI_SUFFIX = re.compile(r"(\.nii)?(\.gz)?$", re.IGNORECASE)
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path in the target's folder, renamed to `path` when the block ends well."""
+    """A temporary path in the target's folder, renamed to `path` when the block ends well.
+
+    Its name is drawn: processes on two nodes, or in two containers, may have the same number.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(path.suffixes[-2:])
-    temporary = path.with_name(f".{path.name.removesuffix(suffix)}.{os.getpid()}{suffix}")
+    temporary = path.with_name(f".{path.name.removesuffix(suffix)}.{token_hex(8)}{suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -11,6 +11,7 @@ from types import ModuleType
 import warp as wp
 
 from planardose.errors import InputError
+from planardose.io.cache import user_folder
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ def _stderr_closed() -> Iterator[None]:
 def start_warp() -> None:
     """Start Warp without its banner and its warning about machines that have no GPU."""
     wp.config.log_level = wp.LOG_ERROR
+    if "WARP_CACHE_PATH" not in os.environ:  # Warp's own choice, where that can be written
+        wp.config.kernel_cache_dir = str(user_folder() / "warp")
     with _stderr_closed():
         wp.init()
 

@@ -51,7 +51,10 @@ def _notes(lines: list[PatientLine]) -> list[dict]:
     with_map = [x for x in lines if x.summary]
     bad = [x.patient for x in with_map if x.summary["gate"] == "failed"]
     uncalibrated = [x.patient for x in with_map if not x.summary["calibrated"]]
+    failed = [x.patient for x in lines if x.status == "failed"]
     notes = []
+    if failed:
+        notes.append(("bad", f"Failed, no doses: {', '.join(failed)}."))
     if bad:
         notes.append(("bad", f"Gate failed, no doses to use before the reason is found: {', '.join(bad)}."))
     if uncalibrated:

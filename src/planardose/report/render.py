@@ -17,8 +17,13 @@ def _environment() -> Environment:
     return Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
+@cache
+def _shared() -> dict:
+    """What all pages hold; plotly.js alone has 5 MB, and a cohort's page is tried out on each of its patients."""
+    style = Markup((FOLDER / "style.css").read_text())
+    return {"css": style, "plotly": Markup(plotly_script()), "version": planardose.__version__}
+
+
 def render(template: str, context: dict) -> str:
     """The template with style, plotly.js and version inlined; text of the context is escaped unless it is `Markup`."""
-    style = Markup((FOLDER / "style.css").read_text())
-    shared = {"css": style, "plotly": Markup(plotly_script()), "version": planardose.__version__}
-    return _environment().get_template(template).render(**shared, **context)
+    return _environment().get_template(template).render(**_shared(), **context)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from planardose.errors import InputError
 from planardose.io.files import atomic, write_text
+from planardose.jobs import jobs_of
 from planardose.paths import STEP_VERSIONS
 from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.run import Run
@@ -24,7 +25,7 @@ COLUMNS = [
     "message",
 ]
 DAMAGED = "its results cannot be read: delete what is damaged, and run again"
-UNFINISHED = "did not finish; see the log"
+UNFINISHED = "did not finish: no output of {}; see its log, and Snakemake's where it was killed for memory or time"
 
 
 def report_cohort(run: Run) -> None:
@@ -64,7 +65,9 @@ def _line(run: Run, patient: str) -> PatientLine:
         return PatientLine(patient, "failed", errors[0] + more, None)
     finished = all(run.path(k, patient=patient).exists() for k in ("summary", "report", "organ_doses"))
     if not finished:
-        return PatientLine(patient, "failed", UNFINISHED, None)
+        jobs = jobs_of(run.config, run.cohort, patient)
+        missing = next((str(job) for job in jobs if not job.output(run.results).exists()), "report")
+        return PatientLine(patient, "failed", UNFINISHED.format(missing), None)
     summary = json.loads(run.path("summary", patient=patient).read_text())
     return PatientLine(patient, summary["status"], summary["message"], summary)
 

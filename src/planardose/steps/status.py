@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+from collections import Counter
 from pathlib import Path
 
 from planardose.jobs import jobs_of
@@ -13,16 +14,18 @@ HEADER = ("patient", "done", "state", "")
 
 
 def status(run: Run) -> list[str]:
-    """A line for each patient: jobs whose output is there, its state, and the next job, the fault or the report.
+    """A line for each patient: jobs whose output is there, state, next job, fault or report; and totals.
 
     States are those of ``cohort.csv`` (``ok``, ``fallback``, ``failed``), ``waiting`` where jobs are left, and
     ``started`` where some are done.
     """
-    lines = columns([HEADER, *(_line(run, patient) for patient in run.cohort.patients)])
+    found = [_line(run, patient) for patient in run.cohort.patients]
+    states = Counter(state for _, _, state, _ in found)
+    total = f"patients: {len(found)} ({', '.join(f'{state} {n}' for state, n in states.items())})"
     page = run.path("cohort_report")
     told = "the cohort's page is cohort.html in the results" if page.exists() else "no page of the cohort yet"
     working = ["a run is working in the results folder now"] if _held(run.results / LOCK) else []
-    return [*lines, "", *working, told]
+    return [*columns([HEADER, *found]), "", total, *working, told]
 
 
 def _line(run: Run, patient: str) -> tuple[str, ...]:
@@ -53,12 +56,12 @@ def _finished(run: Run, patient: str) -> str:
 
 
 def _held(path: Path) -> bool:
-    """Whether a run holds the results folder (`workflow.Plan.lock`)."""
+    """Whether a run is known to hold the results folder (`workflow.Plan.lock`)."""
     try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
+        with path.open() as file:  # NFS refuses an exclusive lock on a file that is open for reading
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except OSError:  # not there, or a file system without locks
+        return False
     return False
