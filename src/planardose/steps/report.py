@@ -40,7 +40,13 @@ from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, organ_name, percent, with_u
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
-from planardose.steps.report_basis import basis_of, dead_time_loss, planar_rows, scatter_windows
+from planardose.steps.report_basis import (
+    basis_of,
+    dead_time_loss,
+    dead_time_not_corrected,
+    planar_rows,
+    scatter_windows,
+)
 from planardose.steps.report_marks import MARKS, marked, organs_cut, with_unmeasured
 from planardose.steps.report_spect import spect_point, spect_sections
 from planardose.steps.report_views import before_after, views_of
@@ -107,6 +113,8 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
         more["from_spect"] = [r.timepoint for r in rows if r.from_spect]
     pairs = (load_pair(run.need("planar", "import-planar", **where)) for where in points)
     more["decay_neglected"] = rounded(max(decay_neglected(p, nuclide) for p in pairs))
+    if (lost := dead_time_not_corrected(run, patient)) is not None:
+        more["dead_time_not_corrected"] = lost
     if not run.config.dose.photons:
         more["photons_missing_percent"] = dose_constants().missing_self_percent.get(nuclide.name)
     summary = patient_summary(run, patient, gates, choice, kinetics, doses, **more)
