@@ -16,7 +16,7 @@ from planardose.image import Volume
 from planardose.io.files import sha256_of, write_text
 from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
-from planardose.library import Nuclide, load_camera, load_nuclide
+from planardose.library import Nuclide, canonical_nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.calibration import Scale
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
@@ -266,7 +266,7 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
     rows = run.cohort.rows_of(patient)
     facts = [
         ("Nuclide", f"{summary['nuclide']}, half-life {summary['half_life_h']:g} h"),
-        ("Radiopharmaceutical", summary["tracer"]),
+        ("Radiopharmaceutical", _radiopharmaceutical(summary["tracer"], summary["nuclide"])),
     ]
     for number_, cycle in summary["cycles"].items():
         label = "Administered" if len(summary["cycles"]) == 1 else f"Cycle {number_}"
@@ -280,6 +280,14 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
     facts.append(("Camera", f"{camera.vendor} {camera.collimator} ({name})"))
     facts.append(("Map and doses by", method_name(summary["method"])))
     return tuple(facts)
+
+
+def _radiopharmaceutical(tracer: str, nuclide: str) -> str:
+    """The tracer; where its name begins with another nuclide, it is not what was given: only its priors are used."""
+    labelled_with = canonical_nuclide(tracer.partition("-")[0])
+    if labelled_with[:1].isdigit() and labelled_with != nuclide:
+        return f"not told; uptake priors of {tracer}"
+    return tracer
 
 
 def _bed(doses: pd.DataFrame, kinetics: pd.DataFrame) -> tuple[tuple[str, str], ...]:
