@@ -33,7 +33,7 @@ def log_ratios(
     out = np.empty((len(surroundings), len(ATTENUATIONS), len(organs), 2))
     for s, surroundings_mm in enumerate(surroundings):
         for a, attenuation in enumerate(ATTENUATIONS):
-            tried = ScatterParameters(attenuation, surroundings_mm)
+            tried = ScatterParameters(attenuation, surroundings_mm, {})
             projector = Projector(model, camera, nuclide, faces, scatter=tried)
             activity = model.fractions[organs].astype(np.float64) * model.grid.voxel_ml
             modelled = np.array([projector.scatter(x).sum(axis=(1, 2)) for x in activity])
@@ -87,7 +87,7 @@ def report(logs: np.ndarray, shares: list[float], surroundings: tuple[float, ...
     _, surroundings_mm, attenuation, *_ = min(best)
     print(f"{logs.shape[2]} cases (organ, view); energy-window share of {len(shares)} uptakes: "
           f"{np.mean(shares):.4f} +- {np.std(shares, ddof=1):.4f}")  # fmt: skip
-    print(f"path_attenuation: {{{nuclide}: {attenuation:.3f}}}")
+    print(f"path_attenuation: {attenuation:.3f}")
     print(f"surroundings_mm: {surroundings_mm:.1f}")
     print(f"energy_window_share: {{{nuclide}: {np.mean(shares):.3f}}}")
 

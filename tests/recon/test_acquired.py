@@ -13,7 +13,7 @@ from planardose.library import load_camera, load_nuclide
 from planardose.physics.scatter_windows import neighbours, primary_weights, triple_energy_window
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.recon.acquired import acquired_from, within_field, without_dead_time
-from planardose.recon.scatter import energy_window_share
+from planardose.recon.scatter import parameters
 from planardose.sim.acquire import DeadTime, acquire
 
 PEAK, LOW, HIGH = EnergyWindow(187.2, 228.8), EnergyWindow(166.4, 187.2), EnergyWindow(228.8, 249.6)
@@ -32,7 +32,7 @@ def test_smoothing_keeps_the_scatter_total(nuclide):
     counts = np.zeros((2, 3, 40, 60))
     counts[:, :, 15:25, 20:40] = rng.poisson(5.0, (2, 3, 10, 20))
     got = acquired_from(counts, (PEAK, LOW, HIGH), 20.0, nuclide, 10.0)
-    raw = energy_window_share(nuclide) * triple_energy_window(counts, (PEAK, LOW, HIGH), 0, [1, 2])
+    raw = parameters().energy_window_share["177Lu"] * triple_energy_window(counts, (PEAK, LOW, HIGH), 0, [1, 2])
     assert got.scatter.sum() == pytest.approx(raw.sum(), rel=1e-6)
     assert got.scatter.max() < raw.max()
     assert np.array_equal(got.counts, counts[:, 0])

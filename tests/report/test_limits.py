@@ -62,3 +62,12 @@ def test_the_page_tells_the_patients_own_decay_during_the_acquisition(cohort):
 def test_no_other_nuclides_tracer_is_told_as_given(tracer: str, nuclide: str, told: str):
     """The catalogue's tracers are labelled with 177Lu; with another nuclide only their priors are used."""
     assert _radiopharmaceutical(tracer, nuclide) == told
+
+
+@pytest.mark.parametrize(("name", "learnt", "poor"), [("177Lu", True, False), ("131I", False, False),
+                                                      ("161Tb", False, True)])  # fmt: skip
+def test_what_was_learnt_with_another_nuclide_is_told(cohort, name: str, learnt: bool, poor: bool):
+    summary = json.loads(cohort.path("summary", patient="P01").read_text()) | {"nuclide": name}
+    told = words.limits(summary, "")
+    assert any(f"not with {name}" in x for x in told) != learnt
+    assert any("modelled scatter of 161Tb" in x for x in told) == poor

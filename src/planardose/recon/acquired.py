@@ -13,7 +13,7 @@ from planardose.library import Camera, Nuclide
 from planardose.physics.scatter_windows import neighbours, primary_weights, triple_energy_window
 from planardose.physics.sweep import recorded_share
 from planardose.planar import EnergyWindow, PlanarPair
-from planardose.recon.scatter import energy_window_share
+from planardose.recon.scatter import parameters as scatter_parameters
 
 SCATTER_SMOOTHING_MM = 20.0  # standard deviation; scatter is broad, the side windows are noisy
 BEYOND_FIELD = 1e-3  # of the counts: with more beyond the camera's field the image is not its field
@@ -101,7 +101,7 @@ def rows_in_field(pair: PlanarPair, camera: Camera) -> int | None:
 
 def telling_windows(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -> list[int]:
     """`neighbours`, where it is known how they tell the nuclide's scatter; else none."""
-    return [] if energy_window_share(nuclide) is None else neighbours(windows, peak, nuclide)
+    return neighbours(windows, peak, nuclide) if nuclide.name in scatter_parameters().energy_window_share else []
 
 
 def acquired_from(
@@ -151,7 +151,7 @@ def acquired_from(
     if not beside:
         return Acquired(photopeak, None, float(exposure_s))
     sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
-    told = triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak, beside)
-    scatter = energy_window_share(nuclide) * told
+    share = scatter_parameters().energy_window_share[nuclide.name]
+    scatter = share * triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak, beside)
     smooth = np.stack([gaussian_filter(view, sigma, mode="constant") for view in scatter])
     return Acquired(photopeak, smooth, float(exposure_s))

@@ -156,7 +156,7 @@ class AngledProjector:
         self.columns = columns or Columns.covering(grid, self.heads)
         self.camera, self.nuclide, self.penetration = camera, nuclide, penetration
         self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
-        self._scatter = parameters(nuclide)
+        self._scatter = parameters()
         self.density, self.shares = model.density, surroundings_shares(model, self._scatter.surroundings_mm)
         occupied = (model.fractions.sum(axis=0) > 0).any(axis=2)
         distances = [self._distances(h, occupied) for h in self.heads]

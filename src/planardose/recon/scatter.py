@@ -43,27 +43,20 @@ class ScatterParameters:
         Share of the coefficient of water, scaled to the density, that attenuates on the way to the scattering.
     surroundings_mm : float
         Standard deviation of the smoothing that gives the density of the surroundings.
+    energy_window_share : dict
+        Nuclide -> true scatter over the triple-energy-window estimate, where it is known.
     """
 
     path_attenuation: float
     surroundings_mm: float
+    energy_window_share: dict[str, float]
 
 
 @cache
-def _fitted() -> dict:
-    """Content of ``data/physics/patient_scatter.yaml``."""
-    return yaml.safe_load((DATA / "physics" / "patient_scatter.yaml").read_text())
-
-
-def parameters(nuclide: Nuclide) -> ScatterParameters:
-    """The numbers fitted for a nuclide; those of 177Lu for one that the file does not name."""
-    attenuation = _fitted()["path_attenuation"]
-    return ScatterParameters(attenuation.get(nuclide.name, attenuation["177Lu"]), _fitted()["surroundings_mm"])
-
-
-def energy_window_share(nuclide: Nuclide) -> float | None:
-    """True scatter over the triple-energy-window estimate; None where it is not known."""
-    return _fitted()["energy_window_share"].get(nuclide.name)
+def parameters() -> ScatterParameters:
+    """The numbers of ``data/physics/patient_scatter.yaml``."""
+    read = yaml.safe_load((DATA / "physics" / "patient_scatter.yaml").read_text())
+    return ScatterParameters(**{k: read[k] for k in ScatterParameters.__dataclass_fields__})
 
 
 def electrons_per_barn_mm() -> float:
@@ -142,7 +135,7 @@ def kernels_towards(
     Offsets along y run from 0 for (0, 1), whose kernels vanish below, else from -b.
     """
     cosines = np.linspace(0.0, 1.0, 201)
-    share = parameters(nuclide).path_attenuation if path_attenuation is None else path_attenuation
+    share = parameters().path_attenuation if path_attenuation is None else path_attenuation
     turned = _turned(camera, nuclide, penetration, cosines)
     dense = np.reshape(DENSITIES_G_ML, (-1, 1, 1, 1))
     step = np.array(step_mm)
@@ -273,7 +266,7 @@ class ScatterModel:
         penetration: bool = True,
         fitted: ScatterParameters | None = None,
     ):
-        fitted = fitted or parameters(nuclide)
+        fitted = fitted or parameters()
         step = tuple(float(s) for s in model.grid.spacing_mm)
         self.density = model.density
         self.shares = surroundings_shares(model, fitted.surroundings_mm)
