@@ -78,12 +78,14 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=3)
     parser.add_argument("--histories", type=float, default=4e5, help="per organ; five times as many per image")
     parser.add_argument("--camera", default="siemens_symbia_melp")
+    parser.add_argument("--nuclide", default="177Lu")
     given = parser.parse_args()
-    camera, nuclide = load_camera(given.camera), load_nuclide("177Lu")
+    camera, nuclide = load_camera(given.camera), load_nuclide(given.nuclide)
     seeds = range(FIRST_SEED, FIRST_SEED + given.patients)
     models = {seed: patient(seed) for seed in seeds}
     for penetration in (True, False):
-        print(f"{given.camera}, {'with' if penetration else 'without'} penetration, seeds {seeds[0]} to {seeds[-1]}")
+        how = "with" if penetration else "without"
+        print(f"{given.nuclide}, {given.camera}, {how} penetration, seeds {seeds[0]} to {seeds[-1]}")
         print_organs([organ_ratios(m, camera, nuclide, given.histories, s, penetration) for s, m in models.items()])
         rows = [r for s, m in models.items()
                 for r in image_rows(m, camera, nuclide, 5 * given.histories, s, penetration)]  # fmt: skip

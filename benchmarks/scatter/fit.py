@@ -1,6 +1,7 @@
 """Fit the numbers of ``data/physics/patient_scatter.yaml`` to the Monte Carlo on synthetic patients.
 
     python -m benchmarks.scatter.fit
+    python -m benchmarks.scatter.fit --nuclide 161Tb --surroundings 25
 
 The surroundings and the path attenuation are those with the least spread (root mean square of the logarithm) of
 modelled over true photopeak scatter, over organs and views; every organ is a case of its own. Then true scatter over
@@ -20,15 +21,17 @@ from planardose.recon.scatter import ScatterParameters
 from planardose.sim.montecarlo import simulate
 
 SURROUNDINGS_MM = (15.0, 20.0, 25.0, 30.0)
-ATTENUATIONS = (0.7, 0.8, 0.9, 1.0)
+ATTENUATIONS = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
 UPTAKES = 2  # per patient
 
 
-def log_ratios(model: PatientModel, true: np.ndarray, camera: Camera, nuclide: Nuclide) -> np.ndarray:
-    """(S, A, O, 2) log of modelled over true scatter per surroundings, path attenuation, organ and view."""
+def log_ratios(
+    model: PatientModel, true: np.ndarray, camera: Camera, nuclide: Nuclide, surroundings: tuple[float, ...]
+) -> np.ndarray:
+    """(S, A, O, 2) log of modelled over true scatter per surroundings (mm), path attenuation, organ and view."""
     faces, organs = face_positions_mm(model, None), present_organs(model)
-    out = np.empty((len(SURROUNDINGS_MM), len(ATTENUATIONS), len(organs), 2))
-    for s, surroundings_mm in enumerate(SURROUNDINGS_MM):
+    out = np.empty((len(surroundings), len(ATTENUATIONS), len(organs), 2))
+    for s, surroundings_mm in enumerate(surroundings):
         for a, attenuation in enumerate(ATTENUATIONS):
             tried = ScatterParameters(attenuation, surroundings_mm, {})
             projector = Projector(model, camera, nuclide, faces, scatter=tried)
@@ -56,23 +59,25 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=3)
     parser.add_argument("--histories", type=float, default=4e5, help="per organ and per uptake")
     parser.add_argument("--camera", default="siemens_symbia_melp")
+    parser.add_argument("--nuclide", default="177Lu")
+    parser.add_argument("--surroundings", type=float, nargs="*", default=SURROUNDINGS_MM, help="mm, to try")
     given = parser.parse_args()
-    camera, nuclide = load_camera(given.camera), load_nuclide("177Lu")
+    camera, nuclide, surroundings = load_camera(given.camera), load_nuclide(given.nuclide), tuple(given.surroundings)
     ratios, shares = [], []
     for seed in range(1, given.patients + 1):
         model = patient(seed)
         true = organ_views(model, camera, nuclide, given.histories, seed, penetration=True)
-        ratios.append(log_ratios(model, true, camera, nuclide))
+        ratios.append(log_ratios(model, true, camera, nuclide, surroundings))
         shares += window_shares(model, camera, nuclide, given.histories, seed)
-    logs = np.concatenate(ratios, axis=2).reshape(len(SURROUNDINGS_MM), len(ATTENUATIONS), -1)
-    report(logs, shares)
+    logs = np.concatenate(ratios, axis=2).reshape(len(surroundings), len(ATTENUATIONS), -1)
+    report(logs, shares, surroundings, nuclide.name)
 
 
-def report(logs: np.ndarray, shares: list[float]) -> None:
+def report(logs: np.ndarray, shares: list[float], surroundings: tuple[float, ...], nuclide: str) -> None:
     """Print the fit from log ratios (S, A, cases)."""
     best = []
     fine = np.round(np.arange(ATTENUATIONS[0], ATTENUATIONS[-1] + 1e-9, 0.005), 3)
-    for surroundings_mm, rows in zip(SURROUNDINGS_MM, logs, strict=True):
+    for surroundings_mm, rows in zip(surroundings, logs, strict=True):
         between = np.array([np.interp(fine, ATTENUATIONS, case) for case in rows.T])  # (cases, fine)
         spread = np.sqrt((between**2).mean(axis=0))
         n = int(spread.argmin())
@@ -84,7 +89,7 @@ def report(logs: np.ndarray, shares: list[float]) -> None:
           f"{np.mean(shares):.4f} +- {np.std(shares, ddof=1):.4f}")  # fmt: skip
     print(f"path_attenuation: {attenuation:.3f}")
     print(f"surroundings_mm: {surroundings_mm:.1f}")
-    print(f"energy_window_share: {{177Lu: {np.mean(shares):.3f}}}")
+    print(f"energy_window_share: {{{nuclide}: {np.mean(shares):.3f}}}")
 
 
 if __name__ == "__main__":

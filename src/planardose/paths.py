@@ -64,6 +64,6 @@ STEP_VERSIONS = {
     "spect_activity": 3,
     "fit_kinetics": 7,
     "absorbed_dose": 5,
-    "report": 12,
+    "report": 13,
     "report_cohort": 4,
 }

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 
 from planardose.config import Hand
 from planardose.errors import InputError
@@ -17,6 +18,7 @@ from planardose.io.dicom_common import datetime_of, odd_source_of_start
 from planardose.io.dicom_nm import write_planar
 from planardose.io.nm_views import posterior_looks_mirrored
 from planardose.io.planar_in import read_planar
+from planardose.library import names
 from planardose.planar import PlanarPair
 
 KEY = "patients.P01.t24"
@@ -51,6 +53,17 @@ def _silent(ds) -> None:
     for item in ds.DetectorInformationSequence:
         item.ViewCodeSequence = []
         item.ImageOrientationPatient = [-1, 0, 0, 0, 0, -1]
+
+
+@pytest.mark.parametrize("nuclide", names("nuclides"))
+def test_a_nuclide_has_the_standards_code(nuclide: str, pair: PlanarPair, tmp_path: Path):
+    """PS3.16 CID 18, as pydicom has it; of 161Tb there is none."""
+    write_planar(tmp_path / "nm.dcm", pair, CAMERA, nuclide)
+    (told,) = pydicom.dcmread(tmp_path / "nm.dcm").RadiopharmaceuticalInformationSequence
+    element = {"Lu": "Lutetium", "I": "Iodine", "In": "Indium", "Tc": "Technetium"}.get(nuclide.lstrip("0123456789m"))
+    listed = [] if element is None else [getattr(codes.cid18, f"_{nuclide.rstrip('LuInTc')}{element}")]
+    found = [(x.CodeValue, x.CodingSchemeDesignator, x.CodeMeaning) for x in told.RadionuclideCodeSequence]
+    assert found == [(x.value, x.scheme_designator, x.meaning) for x in listed]
 
 
 @pytest.mark.parametrize("swept", [True, False])

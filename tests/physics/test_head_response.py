@@ -16,6 +16,7 @@ from planardose.physics.detector import detection_efficiency
 from planardose.physics.head_response import OUTSIDE, head_efficiency, head_kernel
 from planardose.physics.lead import BELOW_EDGE_KEV, EDGE_KEV
 from planardose.physics.penetration import NODES_KEV, brackets, lead_counts, lead_image
+from planardose.physics.sensitivity import line_sensitivities_cps_per_mbq
 from planardose.planar import EnergyWindow
 from planardose.units import BQ_PER_MBQ
 
@@ -176,3 +177,28 @@ def test_what_the_slope_of_penetrating_photons_costs(camera, nuclide, percent):
         extra += line.per_decay * through * (1.0 - passed / rings.sum())
         counted += line.per_decay * head_efficiency(camera, window, line.energy_kev)
     assert 100.0 * extra / counted == pytest.approx(percent, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("camera", "name", "near", "told"),
+    [
+        ("siemens_symbia_melp", "177Lu", 0.996, 0.04),
+        ("siemens_symbia_melp", "123I", 0.93, 0.13),
+        ("siemens_symbia_he", "131I", 0.77, 0.34),
+    ],
+)
+def test_what_a_calibration_must_not_leave_out(camera: str, name: str, near: float, told: float):
+    """docs/inputs.md: counts within 5 cm of a point source at 10 cm, and what the windows beside take for scatter."""
+    device, nuclide = load_camera(camera), load_nuclide(name)
+    whole = line_sensitivities_cps_per_mbq(device, nuclide, nuclide.photopeak)
+    inside = 0.0
+    for line, cps in zip(nuclide.lines, whole, strict=True):
+        if cps > 2e-3 * whole.sum():
+            kernel = head_kernel(device, nuclide.photopeak, line.energy_kev, 100.0, (5.0, 5.0))
+            a, b = (n // 2 for n in kernel.shape)
+            inside += cps * kernel[a - 10 : a + 11, b - 10 : b + 11].sum() / kernel.sum()
+    assert inside / whole.sum() == pytest.approx(near, abs=0.012)
+    beside = sum(
+        line_sensitivities_cps_per_mbq(device, nuclide, w).sum() / w.width_kev for w in nuclide.scatter_windows
+    )
+    assert beside * nuclide.photopeak.width_kev / 2 / whole.sum() == pytest.approx(told, abs=0.01)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planardose.physics.dead_time import paralysable
-from planardose.physics.sweep import live_share, recorded_share
+from planardose.physics.sweep import highest_in_field, live_share, recorded_share
 
 TAU_US = 4.6
 
@@ -24,6 +24,12 @@ def test_a_row_of_a_sweep_loses_by_what_shares_the_field_with_it():
     lost = 1 - paralysable(2e4, TAU_US) / 2e4
     expected = lost * np.maximum(10 - np.abs(np.arange(60) - 30), 0) / 10
     assert 1 - share == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_highest_rate_is_that_of_the_fullest_field():
+    rows = np.array([[0.0, 3.0, 5.0, 1.0, 0.0], [2.0, 0.0, 0.0, 0.0, 6.0]])
+    assert highest_in_field(rows, None) == pytest.approx(9.0)
+    assert [highest_in_field(rows, n) for n in (1, 2, 3)] == pytest.approx([6.0, 8.0, 9.0])
 
 
 def test_correction_undoes_the_loss():

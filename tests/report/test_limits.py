@@ -11,7 +11,7 @@ from planardose.physics.calibration import published_ratios, uncalibrated_relati
 from planardose.physics.sensitivity import scale_of
 from planardose.planar import PlanarPair
 from planardose.report import limits as words
-from planardose.steps.report import decay_neglected
+from planardose.steps.report import _radiopharmaceutical, decay_neglected
 
 LU = load_nuclide("177Lu")
 
@@ -48,3 +48,26 @@ def test_the_page_tells_the_patients_own_decay_during_the_acquisition(cohort):
     assert any("decay during it is neglected, which is up to 0.065 %" in x for x in words.limits(summary, ""))
     for share, percent in ((0.0123, 1.2), (8.8e-8, 0.01)):
         assert any(f"up to {percent} %" in x for x in words.limits(summary | {"decay_neglected": share}, ""))
+
+
+@pytest.mark.parametrize(
+    ("tracer", "nuclide", "told"),
+    [
+        ("177Lu-PSMA-617", "177Lu", "177Lu-PSMA-617"),
+        ("177Lu-PSMA-617", "131I", "not told; uptake priors of 177Lu-PSMA-617"),
+        ("I-131-mIBG", "131I", "I-131-mIBG"),
+        ("mIBG", "131I", "mIBG"),
+    ],
+)
+def test_no_other_nuclides_tracer_is_told_as_given(tracer: str, nuclide: str, told: str):
+    """The catalogue's tracers are labelled with 177Lu; with another nuclide only their priors are used."""
+    assert _radiopharmaceutical(tracer, nuclide) == told
+
+
+@pytest.mark.parametrize(("name", "learnt", "poor"), [("177Lu", True, False), ("131I", False, False),
+                                                      ("161Tb", False, True)])  # fmt: skip
+def test_what_was_learnt_with_another_nuclide_is_told(cohort, name: str, learnt: bool, poor: bool):
+    summary = json.loads(cohort.path("summary", patient="P01").read_text()) | {"nuclide": name}
+    told = words.limits(summary, "")
+    assert any(f"not with {name}" in x for x in told) != learnt
+    assert any("modelled scatter of 161Tb" in x for x in told) == poor

@@ -14,6 +14,7 @@ import pytest
 from planardose.errors import InputError
 from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
+from planardose.library import load_camera
 from planardose.organs import label_of_name
 from planardose.report.basis import NO_ACTIVITY, NOT_STATED, basis_context
 from planardose.report.text import is_key
@@ -105,8 +106,26 @@ def test_dead_time_is_told_by_its_size(copy, monkeypatch):
     busiest = pair.counts[:, 0].sum(axis=(1, 2)).max() / pair.exposure_s  # all of a view at once: an upper limit
     assert 0 < lost < 1 - math.exp(-busiest * 4.6e-6 * 1.2)
     assert f"at most {100 * lost:.1f} % of the counts at t24" in report_basis._dead_time(copy, "P01")
+    assert report_basis._dead_time(copy, "P01").endswith("of the counts at t24")  # measured for this window
+    other = replace(load_camera(row.camera), tau_by_kev=((113.0, 6.0), (140.0, 2.0)))
+    monkeypatch.setattr(report_basis, "load_camera", lambda name: other)
+    assert report_basis._dead_time(copy, "P01").endswith("; by a dead time measured at 113 and 140 keV alone")
     monkeypatch.setattr(report_basis, "dead_time_loss", lambda pair, row: None)
     assert report_basis._dead_time(copy, "P01") == "not corrected"
+
+
+def test_an_unknown_dead_time_is_told_by_the_highest_rate(copy, monkeypatch):
+    """The rate of the whole field in a head's photopeak, at the time point that has most of it."""
+    assert report_basis.dead_time_not_corrected(copy, "P01") is None
+    unknown = replace(load_camera(copy.cohort.row("P01", "t24").camera), tau_us=None, tau_by_kev=())
+    monkeypatch.setattr(report_basis, "load_camera", lambda name: unknown)
+    told = report_basis.dead_time_not_corrected(copy, "P01")
+    pair = load_pair(copy.path("planar", patient="P01", timepoint="t24"))
+    rows, n = pair.counts[:, 0].sum(axis=-1, dtype=float) / pair.exposure_s, round(387.0 / pair.pixel_mm[0])
+    field = max(view[max(k - n, 0) : k].sum() for view in rows for k in range(1, len(view) + n))
+    assert told["timepoint"] == "t24" and told["rate_cps"] == pytest.approx(field)
+    true = field / (1 - told["lost"])
+    assert true * math.exp(-true * told["assumed_us"] * 1e-6) == pytest.approx(field, rel=1e-5)
 
 
 def test_parts_of_the_uncertainty_add_up_to_the_doses(basis):

@@ -304,7 +304,12 @@ def test_dead_time_is_told_as_it_was_corrected(cohort):
     summary = json.loads(cohort.path("summary", patient="P01").read_text())
     assert summary["dead_time_corrected"] is True
     assert any(line.startswith("Dead time is corrected") for line in limits(summary, ""))
-    assert any("Dead time is not corrected" in x for x in limits(summary | {"dead_time_corrected": False}, ""))
+    told = {"timepoint": "t4", "rate_cps": 60_000.0, "lost": 0.43, "assumed_us": 5.0}
+    summary |= {"dead_time_corrected": False, "dead_time_not_corrected": told}
+    assert any("60\u202f000 counts/s at t4, one of 5 μs would take 43 %" in x for x in limits(summary, ""))
+    assert [n["kind"] for n in _notes(summary, {}) if "early points out" in n["text"]] == ["warn"]
+    summary["dead_time_not_corrected"] = told | {"lost": 0.02}
+    assert not any("Dead time" in n["text"] for n in _notes(summary, {}))
 
 
 def test_provenance_has_versions_hashes_and_seed(cohort):

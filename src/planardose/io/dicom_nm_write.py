@@ -19,7 +19,13 @@ VIEW_CODES = {  # PS3.16 CID 26
     "posterior": ("399001007", "Posterior projection"),
 }
 ROWS_TO_FEET = (0.0, 0.0, -1.0)  # LPS
-NUCLIDE_CODES = {"177Lu": ("447553000", "^177^Lutetium")}  # PS3.16 CID 18
+NUCLIDE_CODES = {  # PS3.16 CID 18, which has none of 161Tb
+    "111In": ("56609000", "^111^Indium"),
+    "123I": ("21572004", "^123^Iodine"),
+    "131I": ("1368003", "^131^Iodine"),
+    "177Lu": ("447553000", "^177^Lutetium"),
+    "99mTc": ("72454006", "^99m^Technetium"),
+}
 
 
 def write_planar(

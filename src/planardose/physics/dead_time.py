@@ -13,6 +13,7 @@ from scipy.special import lambertw
 from planardose.errors import InputError
 
 SECONDS_PER_US = 1e-6
+ASSUMED_US = 5.0  # to tell what an unknown one may take; 4.6 on Symbia MELP with 177Lu (Uribe et al. 2017)
 
 
 def paralysable(rate_cps: float | np.ndarray, tau_us: float) -> float | np.ndarray:
@@ -80,6 +81,12 @@ def true_rate(observed_cps: float | np.ndarray, tau_us: float) -> float | np.nda
         )
     at_most = np.exp(-1.0) * (1 - 1e-15)  # scipy gives NaN a rounding error beyond the branch point
     return _like(observed_cps, -lambertw(-np.minimum(observed * tau_s, at_most)).real / tau_s)
+
+
+def lost_share(observed_cps: float, tau_us: float) -> float:
+    """Share of the events that is lost at an observed rate; that of the highest rate for one above it."""
+    observed = min(observed_cps, highest_observed_cps(tau_us))
+    return 1.0 - observed / float(true_rate(observed, tau_us)) if observed > 0 else 0.0
 
 
 def _checked(rate_cps: float | np.ndarray, tau_us: float) -> np.ndarray:

@@ -30,6 +30,18 @@ def _by_position(rows_cps: np.ndarray, rows_in_field: int | None, share_of) -> n
     return _seen_mean(share_of(_box_mean(rows, width) * width), width)
 
 
+def highest_in_field(rows_cps: np.ndarray, rows_in_field: int | None) -> float:
+    """Highest rate of the whole field, counts/s, of rates per row (..., R): of any position of a sweep's field.
+
+    `rows_in_field` is as in `live_share`.
+    """
+    rows = np.asarray(rows_cps, dtype=np.float64)
+    if rows_in_field is None:
+        return float(rows.sum(axis=-1).max())
+    width = max(1, int(rows_in_field))
+    return float(_box_mean(rows, width).max() * width)
+
+
 def live_share(rows_cps: np.ndarray, tau_us: float, rows_in_field: int | None) -> np.ndarray:
     """Share of the counts of every row that a paralysable camera records.
 

@@ -83,7 +83,7 @@ def without_dead_time(pair: PlanarPair, camera: Camera, nuclide: Nuclide) -> Pla
     if tau_us is None:
         return pair
     weights = primary_weights(pair.windows, peak, nuclide)
-    in_field = round(camera.field_mm[0] / pair.pixel_mm[0]) if pair.is_swept else None
+    in_field = rows_in_field(pair, camera)
 
     def true(counts: np.ndarray) -> np.ndarray:
         rows_cps = np.einsum("w,vwr->vr", weights, counts.sum(axis=-1, dtype=np.float64)) / pair.exposure_s
@@ -92,6 +92,11 @@ def without_dead_time(pair: PlanarPair, camera: Camera, nuclide: Nuclide) -> Pla
 
     more = None if pair.more is None else replace(pair.more, counts=true(pair.more.counts))
     return replace(pair, counts=true(pair.counts), more=more)
+
+
+def rows_in_field(pair: PlanarPair, camera: Camera) -> int | None:
+    """Rows that the camera's field holds in a sweep; None for a static pair, which is in the field as a whole."""
+    return round(camera.field_mm[0] / pair.pixel_mm[0]) if pair.is_swept else None
 
 
 def telling_windows(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -> list[int]:

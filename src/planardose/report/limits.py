@@ -2,7 +2,7 @@
 
 from planardose.library import load_nuclide
 from planardose.physics.calibration import published_ratios, uncalibrated_relative_u
-from planardose.report.text import percent
+from planardose.report.text import number, percent
 
 MAP = (
     "The three-dimensional maps are generated from two opposed planar views and a CT, not measured by SPECT. "
@@ -54,14 +54,26 @@ UNCERTAINTIES = (
     "bowel. Edges of lesions are taken as blurred by {lesion_mm:g} mm (dose.lesion_edge_fwhm_mm). They do not hold "
     "errors of the curve's shape, or of a segmentation worse than those."
 )
+LEARNT_WITH = "177Lu"
+OTHER_NUCLIDE = (
+    "What those patients showed, and what the gate takes for usual, was learnt with 177Lu and a medium-energy "
+    "collimator, not with {nuclide}."
+)
+POOR_SCATTER = {
+    "161Tb": " The modelled scatter of 161Tb is a tenth too low and too narrow: activities of lungs, glands, skeleton "
+    "and remainder may be off by 10 to 50 %, more than their uncertainty says.",
+}
 DEAD_TIME = (
     "Dead time is corrected with the paralysable model along the sweep, on the photopeak's rate less the scatter that "
     "the windows beside it tell."
 )
 NO_DEAD_TIME = (
-    "Dead time is not corrected: the camera's file does not state it (tau_us). A few per cent of the counts are "
-    "missing in the first hours after a therapy activity, about 2 % at 24 h."
+    "Dead time is not corrected: the camera's file does not state it (tau_us). At the highest rate in a head's "
+    "photopeak, {rate} counts/s at {timepoint}, one of {assumed_us:g} μs would take {lost} of the counts, and "
+    "activities there would be too low by as much."
 )
+DEAD_TIME_MATTERS = " Measure the camera's dead time with this nuclide, or leave such early points out."
+NOTED_LOSS = 0.05  # as much as a calibration is uncertain: above it the first screen tells of it
 MOMENT = (
     "Activities refer to the middle of the acquisition; decay during it is neglected, which is up to {:.2g} % where "
     "the body is seen first or last."
@@ -128,15 +140,24 @@ def photons(summary: dict) -> tuple[str, bool]:
     return NO_PHOTONS.format(SELF_DOSE.format(nuclide=nuclide.name, **missing)), missing["liver"] > 100 * MATTERS
 
 
+def no_dead_time(summary: dict) -> tuple[str, bool]:
+    """What the lack of a dead time means at the highest rate, and whether the first screen must say it."""
+    told = summary["dead_time_not_corrected"]
+    rate, lost = number(told["rate_cps"]), percent(told["lost"])
+    return NO_DEAD_TIME.format(**told | {"rate": rate, "lost": lost}), told["lost"] > NOTED_LOSS
+
+
 def limits(summary: dict, kinetics_note: str) -> list[str]:
     """Sentences that fit this patient; `kinetics_note` is what the curve fits add, or empty."""
-    dead_time = DEAD_TIME if summary["dead_time_corrected"] else NO_DEAD_TIME
+    dead_time = DEAD_TIME if summary["dead_time_corrected"] else no_dead_time(summary)[0]
     several = SEVERAL_CYCLES if len(summary["cycles"]) > 1 else ""
     moment = MOMENT.format(max(0.01, 100 * summary["decay_neglected"]))  # of a static image less: no 8.8e-06 %
     uncertainties = UNCERTAINTIES.format(lesion_mm=summary["config"]["dose"]["lesion_edge_fwhm_mm"])
+    nuclide = summary["nuclide"]
+    other = OTHER_NUCLIDE.format(nuclide=nuclide) + POOR_SCATTER.get(nuclide, "") if nuclide != LEARNT_WITH else ""
     spect = FROM_SPECT.format(", ".join(summary["from_spect"])) if summary.get("from_spect") else ""
     found = (
-        MAP, spect, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, uncertainties, dead_time, moment, kinetics_note,
-        several,
+        MAP, spect, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, uncertainties, other, dead_time, moment,
+        kinetics_note, several,
     )  # fmt: skip
     return [line for line in found if line]

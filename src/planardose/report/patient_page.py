@@ -158,12 +158,14 @@ def _notes(s: dict, retained: dict) -> list[dict]:
     above = ", ".join(f"{percent(share)} at {t}" for t, share in retained.items() if share > MOST_RETAINED)
     far = ", ".join(f"{x['ratio']:.2f} at {t}" for t, x in s["scale"].items() if x["plausible"] is False)
     photons, too_low = words.photons(s)
+    lost, matters = ("", False) if s["dead_time_corrected"] else words.no_dead_time(s)
     notes = [
         ("bad", words.PHOTONS_MATTER.format(photons) if too_low else ""),
         ("bad", words.GATE_FAILED if s["gate"] == "failed" else ""),
         ("warn", f"{s['message'][0].upper()}{s['message'][1:]}." if s["message"] else ""),
         ("warn", "" if s["calibrated"] else words.not_calibrated()),
         ("warn", words.SCALE.format(far) if far else ""),
+        ("warn", lost + words.DEAD_TIME_MATTERS if matters else ""),
         ("warn", words.TOO_MUCH.format(above) if above else ""),
         ("warn", words.ONE_POINT if any(len(c["timepoints"]) == 1 for c in s["cycles"].values()) else ""),
     ]

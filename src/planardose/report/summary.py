@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pandas as pd
 
 import planardose
-from planardose.library import load_camera, load_nuclide
+from planardose.library import load_nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.report.remarks import split
 from planardose.report.text import method_name
@@ -50,7 +50,8 @@ def patient_summary(
         The dose step's tables.
     **more
         Further entries: energy, hashes, decay_neglected, photons_missing_percent (where the dose lacks them), scale
-        (time point -> measured and computed sensitivity), from_spect (time points whose activity is a SPECT's).
+        (time point -> measured and computed sensitivity), from_spect (time points whose activity is a SPECT's),
+        dead_time_not_corrected (where a camera's file lacks it: the highest rate, and what it may cost).
     """
     rows, cycles = run.cohort.rows_of(patient), _cycles(run, patient)
     planar = [r for r in rows if not r.from_spect]
@@ -70,7 +71,7 @@ def patient_summary(
         "organs": _organs(used, sum(c["administered_mbq"] for c in cycles.values()) / 1000),
         "tia_mbq_h": float(f"{fits.tia_mbq_h.sum():.8g}"),
         "tia_outside_ct_mbq_h": float(f"{fits[fits.organ == OUTSIDE_CT].tia_mbq_h.sum():.8g}"),
-        "dead_time_corrected": all(load_camera(r.camera).tau_in(nuclide.photopeak) is not None for r in planar),
+        "dead_time_corrected": "dead_time_not_corrected" not in more,
         "flags": sorted(set().union(*map(split, fits["flags"]))),
         "dose_model": DOSE_MODEL[run.config.dose.photons > 0],
         "kinetic_model": "mono-exponential",

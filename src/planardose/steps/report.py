@@ -16,7 +16,7 @@ from planardose.image import Volume
 from planardose.io.files import sha256_of, write_text
 from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
-from planardose.library import Nuclide, load_camera, load_nuclide
+from planardose.library import Nuclide, canonical_nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.calibration import Scale
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
@@ -40,7 +40,13 @@ from planardose.report.text import hours as hours_text
 from planardose.report.text import method_name, number, organ_name, percent, with_u
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
-from planardose.steps.report_basis import basis_of, dead_time_loss, planar_rows, scatter_windows
+from planardose.steps.report_basis import (
+    basis_of,
+    dead_time_loss,
+    dead_time_not_corrected,
+    planar_rows,
+    scatter_windows,
+)
 from planardose.steps.report_marks import MARKS, marked, organs_cut, with_unmeasured
 from planardose.steps.report_spect import spect_point, spect_sections
 from planardose.steps.report_views import before_after, views_of
@@ -107,6 +113,8 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
         more["from_spect"] = [r.timepoint for r in rows if r.from_spect]
     pairs = (load_pair(run.need("planar", "import-planar", **where)) for where in points)
     more["decay_neglected"] = rounded(max(decay_neglected(p, nuclide) for p in pairs))
+    if (lost := dead_time_not_corrected(run, patient)) is not None:
+        more["dead_time_not_corrected"] = lost
     if not run.config.dose.photons:
         more["photons_missing_percent"] = dose_constants().missing_self_percent.get(nuclide.name)
     summary = patient_summary(run, patient, gates, choice, kinetics, doses, **more)
@@ -258,7 +266,7 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
     rows = run.cohort.rows_of(patient)
     facts = [
         ("Nuclide", f"{summary['nuclide']}, half-life {summary['half_life_h']:g} h"),
-        ("Radiopharmaceutical", summary["tracer"]),
+        ("Radiopharmaceutical", _radiopharmaceutical(summary["tracer"], summary["nuclide"])),
     ]
     for number_, cycle in summary["cycles"].items():
         label = "Administered" if len(summary["cycles"]) == 1 else f"Cycle {number_}"
@@ -272,6 +280,14 @@ def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]
     facts.append(("Camera", f"{camera.vendor} {camera.collimator} ({name})"))
     facts.append(("Map and doses by", method_name(summary["method"])))
     return tuple(facts)
+
+
+def _radiopharmaceutical(tracer: str, nuclide: str) -> str:
+    """The tracer; where its name begins with another nuclide, it is not what was given: only its priors are used."""
+    labelled_with = canonical_nuclide(tracer.partition("-")[0])
+    if labelled_with[:1].isdigit() and labelled_with != nuclide:
+        return f"not told; uptake priors of {tracer}"
+    return tracer
 
 
 def _bed(doses: pd.DataFrame, kinetics: pd.DataFrame) -> tuple[tuple[str, str], ...]:

@@ -11,14 +11,17 @@ from planardose.image import Volume
 from planardose.io.planar_file import load_pair
 from planardose.library import load_camera, load_nuclide
 from planardose.organs import REMAINDER
+from planardose.physics.dead_time import ASSUMED_US, lost_share
+from planardose.physics.sweep import highest_in_field
 from planardose.planar import PlanarPair
-from planardose.recon.acquired import without_dead_time
+from planardose.recon.acquired import rows_in_field, without_dead_time
 from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.report.basis import PARTS, Basis
 from planardose.report.text import is_key, number, organ_name, organ_order, percent
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints
 from planardose.steps.report_marks import organs_cut
+from planardose.units import rounded
 
 
 def basis_of(
@@ -55,6 +58,26 @@ def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
         return None
     true = without_dead_time(pair, camera, nuclide)
     return 1.0 - float(pair.counts[:, peak].sum(dtype=float) / true.counts[:, peak].sum(dtype=float))
+
+
+def dead_time_not_corrected(run: Run, patient: str) -> dict | None:
+    """Highest rate of a head's photopeak among the time points without a known dead time; None where all have one.
+
+    `rate_cps` at `timepoint` as recorded, and the share `lost` of a dead time of `assumed_us` on it.
+    """
+    rates = {}
+    for row in planar_rows(run, patient):
+        pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
+        camera, peak = load_camera(row.camera), pair.window_index(load_nuclide(row.nuclide).imaged_line().energy_kev)
+        if camera.tau_in(pair.windows[peak]) is None:
+            rows_cps = pair.counts[:, peak].sum(axis=-1, dtype=float) / pair.exposure_s
+            rates[row.timepoint] = highest_in_field(rows_cps, rows_in_field(pair, camera))
+    if not rates:
+        return None
+    timepoint = max(rates, key=rates.get)
+    lost = lost_share(rates[timepoint], ASSUMED_US)
+    told = {"rate_cps": rounded(rates[timepoint]), "lost": rounded(lost), "assumed_us": ASSUMED_US}
+    return {"timepoint": timepoint} | told
 
 
 def scatter_windows(run: Run, patient: str, timepoint: str) -> str:
@@ -112,7 +135,16 @@ def _dead_time(run: Run, patient: str) -> str:
     if None in found.values():
         return f"not corrected{_at([t for t, lost in found.items() if lost is None], list(found))}"
     most = max(found, key=lambda t: found[t])
-    return f"corrected, at most {percent(found[most], 1)} of the counts{_at([most], list(found))}"
+    text = f"corrected, at most {percent(found[most], 1)} of the counts{_at([most], list(found))}"
+    other = {f"{e:.0f}" for p, r in zip(pairs, rows, strict=True) for e in _measured_elsewhere_kev(p, r)}
+    return f"{text}; by a dead time measured at {' and '.join(sorted(other))} keV alone" if other else text
+
+
+def _measured_elsewhere_kev(pair: PlanarPair, row: Row) -> list[float]:
+    """Lines for which the camera's dead time was measured, where the photopeak holds none of them."""
+    peak = pair.windows[pair.window_index(load_nuclide(row.nuclide).imaged_line().energy_kev)]
+    lines = [energy_kev for energy_kev, _ in load_camera(row.camera).tau_by_kev]
+    return [] if any(map(peak.contains, lines)) else lines
 
 
 def _at(some: list[str], names: list[str]) -> str:
