@@ -62,8 +62,8 @@ STEP_VERSIONS = {
     "reconstruct": 19,
     "compare_spect": 4,
     "spect_activity": 2,
-    "fit_kinetics": 7,
+    "fit_kinetics": 8,
     "absorbed_dose": 5,
-    "report": 12,
+    "report": 13,
     "report_cohort": 4,
 }

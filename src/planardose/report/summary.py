@@ -73,7 +73,7 @@ def patient_summary(
         "dead_time_corrected": all(load_camera(r.camera).tau_in(nuclide.photopeak) is not None for r in planar),
         "flags": sorted(set().union(*map(split, fits["flags"]))),
         "dose_model": DOSE_MODEL[run.config.dose.photons > 0],
-        "kinetic_model": "mono-exponential",
+        "kinetic_model": "; ".join(sorted(set(fits.model.dropna()))),
         "planardose": planardose.__version__,
         "software": {"python": platform.python_version(), **{n: version(n) for n in SOFTWARE}},
         "seed": run.config.seed,
