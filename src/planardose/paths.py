@@ -61,7 +61,7 @@ STEP_VERSIONS = {
     "register": 12,
     "reconstruct": 19,
     "compare_spect": 4,
-    "spect_activity": 2,
+    "spect_activity": 3,
     "fit_kinetics": 8,
     "absorbed_dose": 5,
     "report": 13,
