@@ -85,14 +85,14 @@ def main() -> None:
                   f"recovered {r.recovered / r.true:.3f}  {r.true:.3g} MBq", flush=True)  # fmt: skip
     table = pd.concat(tables)
     for name, part in (("all", table), ("kidneys, liver, spleen, lesions", table[table.organ.str.startswith(KEY)])):
-        z = (part.recovered - part.true).abs() / np.hypot(CALIBRATED * part.recovered, spill_error() * part.spilt)
+        z = (part.recovered - part.true).abs() / np.hypot(CALIBRATED * part.recovered, spill_error().spill * part.spilt)
         ratios = ", ".join(
             f"{c} {(part[c] / part.true).median():.3f} (error {(part[c] / part.true - 1).abs().median():.3f})"
             for c in ("inside", "recovered")
         )
         held = ", ".join(f"{(z <= n).mean():.2f} inside {n} u" for n in (1, 2))
         print(f"{name}: {len(part)} organs, over the truth, median {ratios}")
-        print(f"  spill {spill_of(part):.3f}; with the shipped {spill_error():g}: {held}")
+        print(f"  spill {spill_of(part):.3f}; with the shipped {spill_error().spill:g}: {held}")
 
 
 if __name__ == "__main__":

@@ -6,23 +6,25 @@ import pandas as pd
 import pytest
 
 from planardose.dose.bed import bed_gy, kidney_bed
+from planardose.dose.shape import Shape
 
 
 def test_closed_form():
-    assert bed_gy(4.0, 35.5, 2.5, 2.8) == pytest.approx(4.0 + 16 / 2.5 * 2.8 / 38.3)
-    assert bed_gy(4.0, 35.5, 2.5, 2.8) == pytest.approx(4.468, abs=5e-4)
-    assert bed_gy(4.0, 1e-9, 2.5, 2.8) == pytest.approx(4.0 + 16 / 2.5)  # all at once: as one fraction
+    assert bed_gy(4.0, Shape(35.5), 2.5, 2.8) == pytest.approx(4.0 + 16 / 2.5 * 2.8 / 38.3)
+    assert bed_gy(4.0, Shape(35.5), 2.5, 2.8) == pytest.approx(4.468, abs=5e-4)
+    assert bed_gy(4.0, Shape(1e-9), 2.5, 2.8) == pytest.approx(4.0 + 16 / 2.5)  # all at once: as one fraction
 
 
-def test_by_integrating_dose_rate_and_repair():
+@pytest.mark.parametrize("shape", [Shape(30.0), Shape(30.0, 4.0, -1.0), Shape(30.0, 2.0, 3.0)])
+def test_by_integrating_dose_rate_and_repair(shape):
     """2 int R(t) int_{s < t} R(s) exp(-mu (t - s)) ds dt / (alpha / beta), numerically."""
-    dose, t_eff, repair, steps = 6.0, 30.0, 2.8, 40_000
+    dose, repair, steps = 6.0, 2.8, 40_000
     dt, unrepaired, pairs = 300.0 / steps, 0.0, 0.0
     for n in range(steps):
-        rate = dose * math.log(2) / t_eff * 2 ** (-(n + 0.5) * dt / t_eff)
+        rate = dose * float(shape.at((n + 0.5) * dt)) / shape.after(0.0)
         unrepaired = unrepaired * 2 ** (-dt / repair) + rate * dt
         pairs += 2 * rate * dt * unrepaired
-    assert bed_gy(dose, t_eff, 2.5, repair) == pytest.approx(dose + pairs / 2.5, rel=2e-3)
+    assert bed_gy(dose, shape, 2.5, repair) == pytest.approx(dose + pairs / 2.5, rel=2e-3)
 
 
 def test_cycles_are_added_and_the_uncertainty_is_that_of_the_dose():
@@ -32,6 +34,7 @@ def test_cycles_are_added_and_the_uncertainty_is_that_of_the_dose():
     })  # fmt: skip
     kinetics = pd.DataFrame({
         "organ": ["kidney_left", "kidney_left", "liver"], "cycle": [1, 2, 1], "t_eff_h": [35.5, 50.0, 60.0],
+        "a0_mbq": 1.0, "early_mbq": 0.0, "early_t_eff_h": math.nan,
     })  # fmt: skip
     ((value, u),) = kidney_bed(doses, kinetics).values()
     assert value == pytest.approx(4.468 + 2 + 4 / 2.5 * 2.8 / 52.8, abs=1e-3)

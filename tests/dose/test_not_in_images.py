@@ -105,7 +105,7 @@ def test_a_dose_of_some_cycles_is_not_the_dose_of_all():
     cells = {"dose_gy": 2.0, "dose_gy_u": 0.2, "flags": ""}
     rows = [{"organ": o, "cycle": c} | cells for o, c in (("kidney_left", 1), ("kidney_left", 2), ("kidney_right", 1))]
     doses = pd.DataFrame(rows)
-    kinetics = doses.assign(t_eff_h=40.0)
+    kinetics = doses.assign(t_eff_h=40.0, a0_mbq=1.0, early_mbq=0.0, early_t_eff_h=np.nan)
     assert [o["organ"] for o in _organs(doses, 14.0)] == ["kidney_left"]
     assert set(kidney_bed(doses, kinetics)) == {"kidney_left"}
 
@@ -113,6 +113,6 @@ def test_a_dose_of_some_cycles_is_not_the_dose_of_all():
 def test_what_a_method_started_from_is_not_found_activity():
     """MLEM leaves its start, an even body, where the images show nothing."""
     table = pd.DataFrame({"organ": [CUT, HIDDEN], "method": "mlem", "activity_mbq": [300.0, 500.0]})
-    of_t24 = ("t24",), np.array([24.0]), (table,), ({},), ({HIDDEN: 0.0},), (frozenset({HIDDEN}),)
+    of_t24 = ("t24",), np.array([24.0]), (table,), ({},), ({HIDDEN: 0.0},), (frozenset({HIDDEN}),), (False,)
     points = CyclePoints(1, 1000.0, *of_t24)
     assert _retained([points], {"method": "mlem", "half_life_h": 24.0}) == {"t24": pytest.approx(0.6)}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from planardose.dose.kinetics import fit_curve
+from planardose.dose.shape import Shape
 from planardose.dose.time_activity import TimeActivity
 from planardose.dose.uncertainty_parts import uncertainty_parts
 
@@ -22,7 +23,7 @@ def test_parts_are_those_of_the_points():
     data = series()
     curve = fit_curve(data, 159.5, 7000.0)
     integral_u = curve.tia_mbq_h_u / curve.tia_mbq_h
-    parts = uncertainty_parts(data, curve.t_eff_h, integral_u, 0.05)
+    parts = uncertainty_parts(data, curve.shape, integral_u, np.full(4, 0.05))
     assert (parts.calibration, parts.anatomy) == (0.05, pytest.approx(0.12, rel=1e-6))
     assert 0.01 < parts.curve < 0.04  # four points' own, averaged down
     assert math.hypot(parts.calibration, parts.anatomy, parts.curve) == pytest.approx(integral_u)
@@ -32,11 +33,11 @@ def test_a_spect_among_the_points_does_not_share_the_planar_calibration():
     mbq, cal = 200 * np.exp2(-HOURS / 50.0), 0.3
     of_spect = HOURS == 24.0
     u = np.where(of_spect, 0.08, math.hypot(cal, 0.05)) * mbq
-    data = TimeActivity(HOURS, mbq, u, np.where(of_spect, 0.0, cal * mbq))
+    data = TimeActivity(HOURS, mbq, u, np.where(of_spect, 0.05, cal) * mbq, of_spect.astype(int))
     curve = fit_curve(data, 159.5, 7000.0)
     integral_u = curve.tia_mbq_h_u / curve.tia_mbq_h
-    parts = uncertainty_parts(data, curve.t_eff_h, integral_u, cal)
-    assert 0.2 < parts.calibration <= integral_u < cal
+    parts = uncertainty_parts(data, curve.shape, integral_u, np.where(of_spect, 0.05, cal))
+    assert 0.03 < parts.calibration <= integral_u < 0.10  # the SPECT gives the scale
     assert math.hypot(parts.calibration, parts.anatomy, parts.curve) == pytest.approx(integral_u)
 
 
@@ -46,4 +47,4 @@ def test_a_spect_among_the_points_does_not_share_the_planar_calibration():
      (TimeActivity(HOURS, np.ones(4), np.full(4, math.nan)), 0.1), (TimeActivity(HOURS, np.ones(4), np.ones(4)), 0.1)],
 )  # fmt: skip
 def test_none_where_nothing_tells_them(data, integral_u):
-    assert uncertainty_parts(data, 40.0, integral_u, 0.05) is None
+    assert uncertainty_parts(data, Shape(40.0), integral_u, np.full(len(HOURS), 0.05)) is None

@@ -57,8 +57,8 @@ def _write_map(run: Run, key: str, step: str, unit: str, scale: float, inputs: l
     return path
 
 
-def _fill(run: Run, grid: Grid = GRID, scale: float = 1.0, **summary) -> None:
-    """What the steps from reconstruct to report leave, as far as the export reads it."""
+def _fill(run: Run, grid: Grid = GRID, scale: float = 1.0, hidden: tuple[str, ...] = (), **summary) -> None:
+    """What the steps from reconstruct to report leave, as far as the export reads it; images without `hidden`."""
     import_ct(run, "P01")
     import_planar(run, "P01", "t24")
     activity = _write_map(run, "map", "reconstruct", "Bq/mL", 1e5 * scale, [], grid)
@@ -70,6 +70,12 @@ def _fill(run: Run, grid: Grid = GRID, scale: float = 1.0, **summary) -> None:
     run.sidecar(labels, "segment", "organ label", backend="labels")
     write_text(organ_doses, "organ\n")
     run.sidecar(organ_doses, "absorbed_dose", "doses", inputs=[labels])
+    write_text(run.path("organs", **WHERE), "organ\n")
+    run.sidecar(run.path("organs", **WHERE), "reconstruct", "organs", share_in_images={**dict.fromkeys(hidden, 0.0),
+                "liver": 0.8})  # fmt: skip
+    rows = ["organ,method,points", "liver,qplanar_mlem,1", *(f"{o},qplanar_mlem,0" for o in hidden), "brain,mlem,0"]
+    write_text(run.path("kinetics", **WHERE), "\n".join(rows) + "\n")
+    run.sidecar(run.path("kinetics", **WHERE), "fit_kinetics", "kinetics")
     write_text(run.path("summary", **WHERE), json.dumps(SUMMARY | summary))
     run.sidecar(run.path("summary", **WHERE), "report", "summary", inputs=[dose, organ_doses])
 
@@ -259,6 +265,18 @@ def test_a_ct_without_uids_gets_those_of_its_content(tmp_path: Path):
     assert len(ds.ReferencedImageSequence) == 22
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_organs_that_were_not_measured_are_named(own, tmp_path: Path, failed: bool):
+    """A voxel of 0 Gy there says nothing."""
+    _fill(own, hidden=("spleen", "brain"), gate="failed" if failed else "passed", calibrated=not failed)
+    export_dicom(own, "P01", tmp_path / "out")
+    dose, activity = (_read(tmp_path / "out" / name) for name in (DOSE, ACTIVITY))
+    assert dose.DoseComment.endswith(", ORGANS NOT MEASURED") and len(dose.DoseComment) <= 64
+    assert ("GATE FAILED, NOT CALIBRATED" in dose.DoseComment) == failed
+    assert dose.ImageComments.endswith("NOT MEASURED, whatever Gy stand there: brain, spleen")
+    assert activity.ImageComments.endswith("brain, spleen")
+
+
 def test_a_failed_gate_and_a_missing_calibration_stand_in_the_files(own, tmp_path: Path, caplog):
     _fill(own, gate="failed", calibrated=False)
     export_dicom(own, "P01", tmp_path / "out")
@@ -266,6 +284,8 @@ def test_a_failed_gate_and_a_missing_calibration_stand_in_the_files(own, tmp_pat
     assert _read(tmp_path / "out" / DOSE).DoseComment == told and len(told) <= 64
     assert _read(tmp_path / "out" / ACTIVITY).ImageComments.startswith(told)
     assert "P01: the re-projection gate failed" in caplog.text
+    for name in (DOSE, ACTIVITY):
+        assert "NOT MEASURED" not in _read(tmp_path / "out" / name).ImageComments
 
 
 def _edit(run: Run, key: str) -> None:

@@ -7,7 +7,7 @@ from small_patient import make_model
 from planardose.frames import PlanarPose
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.recon.acquired import Acquired
-from planardose.recon.fine import place
+from planardose.recon.fine import kept, place
 from planardose.recon.matcher import Images
 from planardose.recon.motion import brought_back, motion_prior, movable, moved_images, moved_responses
 from planardose.recon.placement import Placement, middle_of
@@ -177,3 +177,19 @@ def test_registration_file_gives_the_placement_back():
     # what the posterior head shows too far to the right and too low is put back
     assert post.x_mm == pytest.approx(1.5 - 0.5, abs=0.01)
     assert post.z_mm == pytest.approx(-2.25 + 1.0, abs=0.01)
+
+
+def test_a_pose_set_by_hand_is_kept_with_what_the_counts_leave_of_it(still, tissues, responses):
+    """At the true pose as certain as a fit there; 8 mm beside it the organs' activities are known to what that does."""
+    true, mu = PlanarPose(5.0, 505.0, 1.0), linear_attenuation_per_mm("water", 208.4)
+    images = images_of(np.tensordot(UPTAKE, responses, axes=1)[:, None], still.grid, Placement(true))
+    fitted = placed(still, tissues, images, true)
+    there, beside = (
+        kept(still, tissues.responses.total, images, PlanarPose(5.0 + off, 505.0, 1.0), mu) for off in (0.0, 8.0)
+    )
+    assert there.placement == Placement(true) and beside.placement == Placement(PlanarPose(13.0, 505.0, 1.0))
+    assert there.uncertainty["x"] < 2.0 and beside.uncertainty["x"] == pytest.approx(8.0, abs=2.5)
+    organs = [still.organs.index(o) for o in ("kidney_left", "kidney_right", "spleen")]
+    assert (there.activity_u[organs] > 0).all()
+    assert there.activity_u[organs] == pytest.approx(fitted.activity_u[organs], abs=0.03)
+    assert (beside.activity_u[organs] > 1.5 * there.activity_u[organs]).any()

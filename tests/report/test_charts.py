@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from planardose.report.charts import _curve_row
 
@@ -13,8 +14,22 @@ def test_an_organ_in_which_nothing_was_found_is_shown_by_its_uncertainty():
         points.assign(method="qplanar_mlem", activity_mbq=[5e-6, 4e-6], activity_mbq_u=[0.13, 0.07]),
         points.assign(method="mlem", activity_mbq=[9e-6, 1e-5], activity_mbq_u=np.nan),
     ])  # fmt: skip
-    fit = {"organ": "adrenal_gland_left", "method": "qplanar_mlem", "cycle": 1, "a0_mbq": 5e-6, "t_eff_h": 46.0}
+    fit = {"organ": "adrenal_gland_left", "method": "qplanar_mlem", "cycle": 1, "a0_mbq": 5e-6, "t_eff_h": 46.0,
+           "early_mbq": 0.0}  # fmt: skip
     axis = _curve_row(activities, pd.DataFrame([fit]), "qplanar_mlem", ["adrenal_gland_left"], True).layout.yaxis
     low, high = axis.range
     assert 0.13 < 10**high < 0.3 and 1e-5 < 10**low < 1e-3
     assert axis.exponentformat == "none"  # no 10 micro-MBq
+
+
+def test_the_curve_is_drawn_with_its_uptake():
+    points = pd.DataFrame({
+        "organ": "liver", "method": "qplanar", "hours": [4.0, 24.0], "cycle": 1, "spect": False, "activity_mbq": 50.0,
+        "activity_mbq_u": 2.0,
+    })  # fmt: skip
+    fit = {"organ": "liver", "method": "qplanar", "cycle": 1, "a0_mbq": 100.0, "t_eff_h": 50.0, "early_mbq": -100.0,
+           "early_t_eff_h": 3.0}  # fmt: skip
+    row = _curve_row(points, pd.DataFrame([fit]), "qplanar", ["liver"], True)
+    line = next(t for t in row.data if t.mode == "lines")
+    hours = np.array(line.x)
+    assert np.array(line.y) == pytest.approx(100 * (2 ** (-hours / 50) - 2 ** (-hours / 3)))

@@ -42,6 +42,7 @@ def test_a_place_has_no_negative_zero():
     pose = {"method": "search", "uncertainty_mm": 1.1, "shift_from_outline_mm": [-6.6, -0.4]}
     pose |= {"organs_mm": {"liver": [-6.6, -0.4]}, "organs_u_mm": {"liver": [1, 1]}}
     assert _found(pose) == "by search, ± 1.1 mm; -7, 0 mm from outline"
+    assert _found({"method": "by hand", "uncertainty_mm": 8.1}) == "by hand, ± 8.1 mm"
     assert _moves(pose) == "liver -7 / 0 mm"
     assert _head({"posterior_head": [0.02, -0.04, -0.004]}) == "0.0, 0.0 mm; 0.00°"
 

@@ -16,6 +16,7 @@ class DoseConstants:
     relative_sigma_without_u: float
     usual_t_bio_h: tuple[float, float]
     haenscheid_t_over_t_eff: tuple[float, float]
+    early_half_time_h: tuple[float, float]
     residue_flagged: float
     poor_fit_probability: float
     density_floor_g_ml: float

@@ -1,17 +1,16 @@
 """What the injection before left behind: it is seen again in a cycle's points, and so counted in both curves."""
 
-import math
 from dataclasses import replace
 
 from planardose.dose.constants import dose_constants
-from planardose.dose.kinetics import Curve
+from planardose.dose.curve import Curve
 
 FLAG = "earlier_cycle"
 
 
 def residue_mbq_h(before: Curve, gap_h: float) -> float:
     """Integral of a curve, MBq h, from the next injection on, `gap_h` hours after its own."""
-    return before.tia_mbq_h * math.exp2(-gap_h / before.t_eff_h)
+    return before.after(gap_h)
 
 
 def flagged(curve: Curve, before: Curve | None, gap_h: float) -> Curve:

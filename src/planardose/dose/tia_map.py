@@ -1,9 +1,9 @@
 """Voxel map of time-integrated activity.
 
-Every voxel is integrated by a mono-exponential with its own amplitude, the weighted least-squares fit of its values
-over the time points, and the half-life of its organ. Two planar views do not resolve a half-life voxel by voxel: a
-two-parameter fit per voxel would turn noise into dose. A voxel shared by organs is split as the reconstruction splits
-it for the organ table (by fraction x concentration of the organ-wise fit), so that map and table hold the same decays.
+Every voxel is integrated by the curve of its organ with its own amplitude, the weighted least-squares fit of its
+values over the time points. Two planar views do not resolve a half-life voxel by voxel: a two-parameter fit per voxel
+would turn noise into dose. A voxel shared by organs is split as the reconstruction splits it for the organ table (by
+fraction x concentration of the organ-wise fit), so that map and table hold the same decays.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def integrate_maps(
     concentrations : (T, O) array
         Concentrations by which the reconstruction split shared voxels, MBq/mL.
     weights : (O, T) array
-        Integral weights of each organ, h (`kinetics.integral_weights`).
+        Integral weights of each organ, h (`curve.integral_weights`).
     remainder : int
         Organ whose weight holds where there is no organ at all.
 

@@ -22,14 +22,17 @@ class TimeActivity:
     mbq_u : (n,) float64
         Standard uncertainty, MBq; NaN where the method has none.
     mbq_u_common : (n,) float64 or None
-        The part of `mbq_u` that all time points share (calibration, anatomy), MBq: it does not average down. None: no
-        such part.
+        The part of `mbq_u` that all time points of a camera share (calibration, anatomy), MBq: it does not average
+        down. None: no such part.
+    camera : (n,) int or None
+        Points of one number share that part, those of different ones (planar images, SPECT) do not. None: all do.
     """
 
     hours: np.ndarray
     mbq: np.ndarray
     mbq_u: np.ndarray
     mbq_u_common: np.ndarray | None = None
+    camera: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.hours)
@@ -55,3 +58,20 @@ class TimeActivity:
     def common(self) -> np.ndarray:
         """(n,) float64 MBq: the shared part of each point's uncertainty."""
         return np.zeros(len(self.mbq)) if self.mbq_u_common is None else self.mbq_u_common
+
+    def members(self) -> np.ndarray:
+        """(cameras, n) bool: the points of each camera."""
+        of = np.zeros(len(self.mbq), dtype=int) if self.camera is None else np.asarray(self.camera)
+        return np.unique(of)[:, None] == of
+
+    def shared_parts(self) -> np.ndarray:
+        """(cameras, n) float64 MBq: `common` of each camera's points, independent between the cameras."""
+        return self.members() * self.common()
+
+    def camera_relative_u(self) -> np.ndarray:
+        """(cameras,) float64: how well the scale of each camera is known against the others'; 0 of a single one."""
+        members, total = self.members(), self.mbq / self.independent_sigma() ** 2
+        if len(members) == 1 or not self.has_uncertainty:
+            return np.zeros(len(members))
+        held = members @ (total * self.mbq)
+        return np.divide(self.shared_parts() @ total, held, out=np.zeros(len(members)), where=held > 0)

@@ -20,7 +20,7 @@ RT_DOSE_STORAGE = "1.2.840.10008.5.1.4.1.1.481.2"
 DOSE_SERIES, ACTIVITY_SERIES = 9101, 9102  # numbers beyond those of a scanner in the same study
 
 
-def write_dose(path: Path, dose: Volume, study: Study, at: datetime, comment: str) -> None:
+def write_dose(path: Path, dose: Volume, study: Study, at: datetime, comment: str, comments: str) -> None:
     """Write a dose map in Gy as RT Dose (PS3.3 A.18): 16 bits, frames from the feet up.
 
     A frame's rows run to the back, its columns to the left. No RT Plan exists of a radionuclide therapy, so that the
@@ -36,6 +36,8 @@ def write_dose(path: Path, dose: Volume, study: Study, at: datetime, comment: st
         Written as the date of series and content.
     comment : str
         DoseComment, at most 64 characters.
+    comments : str
+        ImageComments: all there is to say.
     """
     data, affine = towards_left_posterior(dose)
     spacing, n = np.linalg.norm(affine[:3, :3], axis=0), data.shape[2]
@@ -48,6 +50,7 @@ def write_dose(path: Path, dose: Volume, study: Study, at: datetime, comment: st
     ds.NumberOfFrames, ds.FrameIncrementPointer = n, Tag("GridFrameOffsetVector")
     ds.GridFrameOffsetVector = decimals(np.arange(n) * spacing[2])
     ds.DoseUnits, ds.DoseType, ds.DoseSummationType, ds.DoseComment = "GY", "PHYSICAL", "PLAN_OVERVIEW", comment
+    ds.ImageComments = comments
     ds.TissueHeterogeneityCorrection = "IMAGE"
     ds.DoseGridScaling = put_pixels(ds, data.transpose(2, 1, 0))
     ds.PlanOverviewSequence = Sequence([_overview(study)])

@@ -29,6 +29,10 @@ class Recovered:
     spilt_mbq : array
         What the blur moved out of the outline and into it, added in quadrature, over the share that stays inside: the
         size of the correction, MBq.
+    lacking_mbq : array
+        Of an organ recovered as empty, how far below zero it would have to be: what the blur of the others, as
+        recovered, brings into its outline beyond what the image holds there, over the share that stays inside, MBq. 0
+        for all others.
     share : array
         Share of each organ's volume that lies in the field.
     """
@@ -36,6 +40,7 @@ class Recovered:
     mbq: np.ndarray = field(repr=False)
     mbq_ml: np.ndarray = field(repr=False)
     spilt_mbq: np.ndarray = field(repr=False)
+    lacking_mbq: np.ndarray = field(repr=False)
     share: np.ndarray = field(repr=False)
 
 
@@ -62,12 +67,15 @@ def recovered(found: OnGrid, model: PatientModel, fwhm_mm: float, mbq: np.ndarra
     transfer = 0.5 * (transfer + transfer.T)  # symmetric but for rounding
     normal = transfer.copy()
     normal[np.diag_indices_from(normal)] *= 1 + RIDGE
-    per_voxel = nonnegative_solution(normal, masks @ mbq[field_of])
+    observed = masks @ mbq[field_of]
+    per_voxel = nonnegative_solution(normal, observed)
     stays = np.diag(transfer) / voxels[seen]
     out = (1 - stays) * per_voxel * voxels[seen]
     into = transfer @ per_voxel - np.diag(transfer) * per_voxel
-    columns = np.zeros((4, len(model.organs)))
+    lacking = np.where(per_voxel > 0, 0.0, np.maximum(into - observed, 0.0))
+    columns = np.zeros((5, len(model.organs)))
     columns[:3, seen] = per_voxel * voxels[seen], per_voxel / model.grid.voxel_ml, np.hypot(out, into) / stays
+    columns[3, seen] = lacking / stays
     whole = model.volumes_ml() / model.grid.voxel_ml
-    columns[3] = np.divide(voxels, whole, out=np.zeros(len(voxels)), where=whole > 0)
+    columns[4] = np.divide(voxels, whole, out=np.zeros(len(voxels)), where=whole > 0)
     return Recovered(*columns)

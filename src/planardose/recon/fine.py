@@ -210,9 +210,25 @@ class FinePlacer:
             at[2] = np.clip(at[2], *turns)
             if (np.abs(step) < CONVERGED_MM).all():
                 break
-        placement = self.placed(start, at)
-        linear = self._linear(placement, float(at @ self.precision @ at), square)
+        linear = self._linear(self.placed(start, at), float(at @ self.precision @ at), square)
         _, covariance, change = self._solved(linear, at)
+        return self._described(self.placed(start, at), linear, covariance, change)
+
+    def kept(self, pose: PlanarPose) -> Fine:
+        """The placement at a pose that is given, nothing moved.
+
+        Its uncertainty is what a fit there would have, and beside it, as one more deviation, the step that the counts
+        ask for from there.
+        """
+        at = np.zeros(len(self.names))
+        placement = self.placed(pose, at)
+        linear = self._linear(placement, 0.0, None)
+        step, covariance, change = self._solved(linear, at)
+        step = np.clip(step, -self.largest, self.largest)
+        return self._described(Placement(pose), linear, covariance + np.outer(step, step), change)
+
+    def _described(self, placement: Placement, linear: _Linear, covariance: np.ndarray, change: np.ndarray) -> Fine:
+        """The placement with its uncertainty, around which `linear` holds."""
         counts, covered = self.counts(placement)
         u = dict(zip(self.names, np.sqrt(np.diag(covariance)).tolist(), strict=True))
         misfit = unexplained(counts, linear.fit.expected, covered)
@@ -232,6 +248,14 @@ class FinePlacer:
         out = np.zeros(len(linear.fit.concentrations))
         out[linear.seen] = np.minimum(np.sqrt(np.diag(spread)) / content, 1.0)
         return out[: len(self.names_of_rows)]
+
+
+def kept(
+    model: PatientModel, rows: np.ndarray, images: Images, pose: PlanarPose, mu_per_mm: float
+) -> Fine:
+    """A pose set by hand, with the uncertainty of `FinePlacer.kept`; parameters as for `place`."""
+    images = coarser(images, 0.5 * float(model.grid.spacing_mm[0]))
+    return FinePlacer(model, rows, images, mu_per_mm, heads=False).kept(pose)
 
 
 def place(

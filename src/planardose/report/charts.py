@@ -142,10 +142,12 @@ def _main(of_organ: pd.DataFrame, kinetics: pd.DataFrame, organ: str, method: st
     colour, traces = line_colour(organ), []
     for cycle, points in of_organ[of_organ.method == method].groupby("cycle"):
         fits = kinetics[(kinetics.organ == organ) & (kinetics.method == method) & (kinetics.cycle == cycle)]
-        times = np.linspace(0, 1.15 * points.hours.max(), 60)
+        times = np.linspace(0, 1.15 * points.hours.max(), 120)
         line = {"color": colour, "width": 2, "dash": "solid" if cycle == 1 else "dash"}
         for fit in fits[fits.a0_mbq > 0].itertuples():
             values = fit.a0_mbq * np.exp2(-times / fit.t_eff_h)
+            if fit.early_mbq:
+                values = values + fit.early_mbq * np.exp2(-times / fit.early_t_eff_h)
             traces.append(go.Scatter(x=times, y=values, mode="lines", line=line, hoverinfo="skip"))
         bars = {"type": "data", "array": points.activity_mbq_u.fillna(0), "thickness": 1.2, "width": 3, "color": colour}
         mark = {"size": 8, "color": colour, "line": {"width": 1, "color": "white"}}

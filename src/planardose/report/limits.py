@@ -18,7 +18,8 @@ FROM_SPECT = (
 )
 CURVES = (
     "Time-activity curves are mono-exponential from injection to infinity: uptake is taken as complete at "
-    "injection, and clearance goes on as between the points. Half-lives are held below the physical one, "
+    "injection, and clearance goes on as between the points. Where four points or more tell an uptake phase, or five a "
+    "fast washout, the curve has it. Half-lives are held below the physical one, "
     "activities below the administered one. Where the points do not tell the half-life, clearance much faster than "
     "is usual for organs is held back."
 )

@@ -74,7 +74,7 @@ def patient_summary(
         "dead_time_corrected": "dead_time_not_corrected" not in more,
         "flags": sorted(set().union(*map(split, fits["flags"]))),
         "dose_model": DOSE_MODEL[run.config.dose.photons > 0],
-        "kinetic_model": "mono-exponential",
+        "kinetic_model": "; ".join(sorted(set(fits.model.dropna()))),
         "planardose": planardose.__version__,
         "software": {"python": platform.python_version(), **{n: version(n) for n in SOFTWARE}},
         "seed": run.config.seed,

@@ -25,7 +25,8 @@ class CyclePoints:
 
     `split_by_mbq_ml` holds per time point the concentrations by which shared voxels were split, `share_in_images`
     organ -> share of its counts that planar images show, where that is not all of it, `unmeasured` the organs of which
-    the time point tells nothing: planar images that show too little of them, a SPECT that does not hold them whole.
+    the time point tells nothing: planar images that show too little of them, a SPECT that does not hold them whole;
+    `from_spect` (n,) bool tells the time points whose activity is a SPECT's.
     """
 
     cycle: int
@@ -36,6 +37,7 @@ class CyclePoints:
     split_by_mbq_ml: tuple[dict[str, float], ...]
     share_in_images: tuple[dict[str, float], ...]
     unmeasured: tuple[frozenset[str], ...]
+    from_spect: tuple[bool, ...]
 
     def measured(self, organ: str) -> np.ndarray:
         """(n,) bool: time points that tell the organ's activity."""
@@ -50,7 +52,8 @@ class CyclePoints:
         rows = list(itertools.compress(rows, there))
         mbq, u = (np.array([r[c].iloc[0] for r in rows], dtype=np.float64) for c in ("activity_mbq", "activity_mbq_u"))
         own = np.array([r[OWN].iloc[0] for r in rows], dtype=np.float64) if self.separated else u
-        return TimeActivity(self.hours[there], mbq, u, np.sqrt(np.maximum(u**2 - own**2, 0.0)))
+        camera = np.array(self.from_spect, dtype=int)[there]
+        return TimeActivity(self.hours[there], mbq, u, np.sqrt(np.maximum(u**2 - own**2, 0.0)), camera)
 
     @property
     def separated(self) -> bool:
@@ -108,7 +111,8 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
             )
         told = run.told("organs", made_by(row), **keys)
         shares = {} if row.from_spect else told["share_in_images"]
-        points.append((hours, row.timepoint, table, told["split_by_mbq_ml"], shares, unmeasured(row, told)))
+        told_of = (told["split_by_mbq_ml"], shares, unmeasured(row, told), row.from_spect)
+        points.append((hours, row.timepoint, table, *told_of))
     if len({frozenset(zip(t.organ, t.method, strict=True)) for _, _, t, *_ in points}) > 1:
         where = f"{patient} cycle {cycle} organs"
         raise InputError(where, "time points with other rows than the others", "the same organs and methods at all",

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from planardose.io.planar_file import load_pair
 from planardose.library import load_nuclide
 from planardose.origin import check_patient
 from planardose.run import Run, Told
-from planardose.steps.cycle_points import made_by
+from planardose.steps.cycle_points import made_by, unmeasured
+from planardose.steps.result_table import read_rows
 
 log = logging.getLogger(__name__)
+LONGEST_COMMENT = 64  # of DoseComment, PS3.5 LO
 
 
 def export_dicom(run: Run, patient: str, out: Path, from_ct: bool = False) -> list[str]:
@@ -69,16 +72,20 @@ def export_dicom(run: Run, patient: str, out: Path, from_ct: bool = False) -> li
     starts = [p.acquired_at.replace(tzinfo=None) for p in pairs.values()]
     study = study_of(rows[0].paths["ct"], Identity(patient, patient), from_ct, min(starts), f"{patient} ct")
     by = f"planardose {planardose.__version__}, {method}{_warning(patient, summary)}"
+    never = _never_measured(run, patient, method)
     nuclide = load_nuclide(rows[0].nuclide).name
     dose = _read(doses, "absorbed dose", "Gy", f"{patient} dose")
     activities = {t: _read(maps[t], "activity concentration", "Bq/mL", f"{patient} {t} map") for t in points}
     labels, author = _labels(run, patient)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_dose(out / written[0], dose, study, max(starts), by)
+        short = _at_most(f"{by}, ORGANS NOT MEASURED" if never else by)
+        write_dose(out / written[0], dose, study, max(starts), short, f"{by}{_not_measured(never, 'Gy')}")
         told = f"{by}; Bq/mL at the middle of the acquisition"
         for n, (t, at) in enumerate(zip(points, starts, strict=True)):
-            write_activity(out / names[t], activities[t], study, at, pairs[t].duration_s, nuclide, told, t, n)
+            facts = run.told("organs", "reconstruct", patient=patient, timepoint=t)
+            comment = told + _not_measured(unmeasured(run.cohort.row(patient, t), facts), "Bq/mL")
+            write_activity(out / names[t], activities[t], study, at, pairs[t].duration_s, nuclide, comment, t, n)
         write_segments(out / written[-1], labels, study, min(starts), author)
     except OSError as fault:
         raise InputError("--out", fault.strerror or type(fault).__name__, "a folder that can be written") from fault
@@ -146,6 +153,22 @@ def _warning(patient: str, summary: Told) -> str:
         log.warning("%s: the re-projection gate failed; the files' comments say so", patient)
     told = {"gate failed": summary["gate"] == "failed", "not calibrated": not summary["calibrated"]}
     return "".join(f", {text.upper()}" for text, holds in told.items() if holds)
+
+
+def _never_measured(run: Run, patient: str, method: str) -> set[str]:
+    """Organs that no time point of a cycle shows: the dose map holds 0 there for that cycle, and it says nothing."""
+    kinetics = read_rows(run, "kinetics", "fit-kinetics", patient=patient)
+    return set(kinetics[(kinetics.method == method) & (kinetics.points == 0)].organ)
+
+
+def _not_measured(organs: Collection[str], unit: str) -> str:
+    """For a comment: where what a map holds was not measured; nothing where all was."""
+    return f"; NOT MEASURED, whatever {unit} stand there: {', '.join(sorted(organs))}" if organs else ""
+
+
+def _at_most(comment: str) -> str:
+    """The comment without the program, which SoftwareVersions names, where it is too long for DoseComment."""
+    return comment if len(comment) <= LONGEST_COMMENT else comment.split(", ", 1)[1]
 
 
 def _read(path: Path, quantity: str, unit: str, where: str) -> Volume:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from planardose.dose.kinetics import Curve, fit_curve, integral_weights, no_curve
+from planardose.dose.curve import Curve, integral_weights, no_curve
+from planardose.dose.kinetics import fit_curve
 from planardose.dose.method_choice import common_method
 from planardose.dose.residue import flagged
 from planardose.dose.tia_map import integrate_maps
@@ -30,6 +31,8 @@ COLUMNS = (
     "a0_mbq",
     "t_eff_h",
     "t_eff_h_u",
+    "early_mbq",
+    "early_t_eff_h",
     "tia_mbq_h",
     "tia_mbq_h_u",
     "extrapolated_fraction",

@@ -15,7 +15,7 @@ from planardose.library import load_nuclide
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.planar import rebin
 from planardose.recon.arrangement import check_arrangement
-from planardose.recon.fine import Fine, place
+from planardose.recon.fine import Fine, kept, place
 from planardose.recon.likeness import Size, fitted_size
 from planardose.recon.matcher import Images, Matcher
 from planardose.recon.placement import Placement
@@ -97,10 +97,8 @@ def check_misfit(misfit: float, where: str) -> None:
         )
 
 
-def uncertainties(organs: tuple[str, ...], fine: Fine | None) -> dict:
-    """What is known of a placement, for the registration file; nothing of one set by hand."""
-    if fine is None:
-        return {"uncertainty_mm": None, "organs_u_mm": {}, "activity_u": {}}
+def uncertainties(organs: tuple[str, ...], fine: Fine) -> dict:
+    """What is known of a placement, for the registration file."""
     u, relative = fine.uncertainty, zip(organs, fine.activity_u, strict=True)
     return {
         "uncertainty_mm": round(math.hypot(max(u["x"], u["z"]), LEAST_UNCERTAINTY_MM), 4),
@@ -132,7 +130,9 @@ class Outcome:
 
 
 def by_hand(setting: Setting, images: Images, pose: PlanarPose) -> Outcome:
-    """The pose that the user gave, with its misfit."""
+    """The pose that the user gave, with its misfit and the uncertainty that the counts leave of it."""
+    mu = linear_attenuation_per_mm("water", load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
+    fine = kept(setting.model, setting.tissues.responses.total, images, pose, mu)
     matcher = Matcher(setting.model, setting.responses.total, images)
     misfit = round(matcher.misfit(pose), 6)
     told = {
@@ -145,7 +145,7 @@ def by_hand(setting: Setting, images: Images, pose: PlanarPose) -> Outcome:
         "size_uncertainty": None,
     }
     shown = matcher.shown(pose)
-    return Outcome(Placement(pose), told | uncertainties(setting.model.organs, None), shown, shown)
+    return Outcome(fine.placement, told | uncertainties(setting.model.organs, fine), shown, shown)
 
 
 def by_search(setting: Setting, images: Images, limits: Registration, same_patient: str | None) -> Outcome:

@@ -224,10 +224,11 @@ def _prior_text(prior: dict) -> str:
 
 def _found(pose: dict) -> str:
     """How the position was found, how well, and how far from the outlines' match."""
+    u = f"± {pose['uncertainty_mm']:.1f} mm"
     if pose["method"] != "search":
-        return pose["method"]
+        return f"{pose['method']}, {u}"
     x, z = pose["shift_from_outline_mm"]
-    return f"by {pose['method']}, ± {pose['uncertainty_mm']:.1f} mm; {x:z.0f}, {z:z.0f} mm from outline"
+    return f"by {pose['method']}, {u}; {x:z.0f}, {z:z.0f} mm from outline"
 
 
 def _misfits(pose: dict) -> str:

@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from planardose.cohort import Row
+from planardose.dose.shape import Shape
 from planardose.dose.uncertainty import mass_relative_u
 from planardose.dose.uncertainty_parts import uncertainty_parts
 from planardose.image import Volume
@@ -19,7 +21,7 @@ from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.report.basis import PARTS, Basis
 from planardose.report.text import is_key, number, organ_name, organ_order, percent
 from planardose.run import Run
-from planardose.steps.cycle_points import CyclePoints
+from planardose.steps.cycle_points import CyclePoints, made_by
 from planardose.steps.report_marks import organs_cut
 from planardose.units import rounded
 
@@ -154,7 +156,7 @@ def _at(some: list[str], names: list[str]) -> str:
 
 def _at_injection(cycles: list[CyclePoints], kinetics: pd.DataFrame) -> str:
     """By the curves of all rows, the part beyond the CT with them."""
-    found = {c.cycle: kinetics[kinetics.cycle == c.cycle].a0_mbq.sum() for c in cycles}
+    found = {c.cycle: kinetics[kinetics.cycle == c.cycle][["a0_mbq", "early_mbq"]].sum(axis=None) for c in cycles}
     shares = [f"{number(found[c.cycle])} MBq ({percent(found[c.cycle] / c.administered_mbq)})" for c in cycles]
     return f"{', '.join(shares)} of the administered, by all curves"
 
@@ -178,13 +180,17 @@ def _import_notes(run: Run, patient: str) -> tuple[str, ...]:
     return (*of_ct, *of_labels, *(f"{', '.join(at)}: {x}" for x, at in found.items()))
 
 
+def _calibration_u(run: Run, row: Row) -> float:
+    """Relative standard uncertainty of the calibration of a time point's camera."""
+    told = run.told("organs", made_by(row), patient=row.patient, timepoint=row.timepoint)
+    return told["spect_calibration_relative_u" if row.from_spect else "calibration_relative_u"]
+
+
 def _parts(
     run: Run, patient: str, points: CyclePoints, kinetics: pd.DataFrame, doses: pd.DataFrame, labels: Volume
 ) -> pd.DataFrame:
     """Relative uncertainties of the key organs' doses in a cycle, by what they are made of."""
-    names = {r.timepoint for r in planar_rows(run, patient)} & set(points.names)
-    told = [run.told("organs", "reconstruct", patient=patient, timepoint=n) for n in names]
-    calibration = max(x["calibration_relative_u"] for x in told)
+    calibration = np.array([_calibration_u(run, run.cohort.row(patient, n)) for n in points.names])
     fits = kinetics[kinetics.cycle == points.cycle].set_index("organ")
     records = []
     for d in sorted(doses[doses.cycle == points.cycle].itertuples(), key=lambda d: organ_order(d.organ)):
@@ -192,7 +198,7 @@ def _parts(
         if not is_key(d.organ) or not fit.tia_mbq_h:
             continue
         integral_u, data = fit.tia_mbq_h_u / fit.tia_mbq_h, points.series(d.organ, d.method)
-        of = uncertainty_parts(data, fit.t_eff_h, integral_u, calibration)
+        of = uncertainty_parts(data, Shape.of_row(fit), integral_u, calibration[points.measured(d.organ)])
         if of is not None:
             mass = mass_relative_u(d.organ, d.volume_ml, labels.grid, run.config.dose.lesion_edge_fwhm_mm)
             records.append((d.organ, of.calibration, of.anatomy, of.curve, mass, d.dose_gy_u / d.dose_gy))

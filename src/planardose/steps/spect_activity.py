@@ -44,10 +44,19 @@ class Found:
     facts: dict
 
 
+@dataclass(frozen=True)
+class SpillError:
+    """What blur moved between organs: relative standard uncertainty, and the part of its variance that is shared."""
+
+    spill: float
+    shared: float
+
+
 @cache
-def spill_error() -> float:
-    """Relative standard uncertainty of what blur moved between organs (``data/spect.yaml``)."""
-    return yaml.safe_load((DATA / "spect.yaml").read_text())["spill"]
+def spill_error() -> SpillError:
+    """The numbers of ``data/spect.yaml``."""
+    read = yaml.safe_load((DATA / "spect.yaml").read_text())
+    return SpillError(read["spill"], read["shared"])
 
 
 def spect_activity(run: Run, patient: str, timepoint: str) -> None:
@@ -108,13 +117,17 @@ def recovered_map(image: np.ndarray, model: PatientModel, organs: Recovered) -> 
 
 
 def spect_uncertainty(rows: np.ndarray, organs: Recovered) -> Uncertainty:
-    """Of the rows (O,) MBq: the SPECT's calibration and its blur; all of it this time point's own.
+    """Of the rows (O,) MBq: the SPECT's calibration and its blur, with what an empty organ lacks.
 
-    NaN for an organ that the field does not hold whole.
+    The calibration and most of the blur's error (outlines, resolution) are the same for all of a patient's SPECTs; the
+    rest is this time point's own. NaN for an organ that the field does not hold whole.
     """
-    u = np.hypot(CALIBRATED * rows, spill_error() * organs.spilt_mbq)
-    u = np.where((organs.share >= WHOLE) & (u > 0), u, np.nan)
-    return Uncertainty(u, u)
+    spill = spill_error()
+    blur = (spill.spill * organs.spilt_mbq) ** 2
+    own = (1.0 - spill.shared) * blur + organs.lacking_mbq**2
+    total = (CALIBRATED * rows) ** 2 + spill.shared * blur + own
+    there = (organs.share >= WHOLE) & (total > 0)
+    return Uncertainty(*(np.where(there, np.sqrt(x), np.nan) for x in (total, own)))
 
 
 def _write_maps(run: Run, keys: dict, model: PatientModel, activity: np.ndarray, sources: list) -> None:
@@ -144,7 +157,8 @@ def _write_organs(
         sources,
         note=NOTE,
         spect_calibration_relative_u=CALIBRATED,
-        spill_relative_u=spill_error(),
+        spill_relative_u=spill_error().spill,
+        spill_shared=spill_error().shared,
         share_in_field={o: rounded(share) for o, share, _ in told if share < WHOLE},
         split_by_mbq_ml={o: rounded(c) for o, _, c in told},
         **facts,
