@@ -58,7 +58,7 @@ STEP_VERSIONS = {
     "train": 11,
     "reinforce": 7,
     "train_diffusion": 7,
-    "register": 11,
+    "register": 12,
     "reconstruct": 19,
     "compare_spect": 4,
     "spect_activity": 2,

@@ -4,7 +4,7 @@ from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, map_coordinates
 
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
@@ -115,13 +115,29 @@ class Matcher:
         both = rebin(np.concatenate([self.images.counts, self.ones]), self.images.pixel_mm, self.grid, pose)
         return both[:2], (both[2] > WHOLE * self.cell) & self.slices
 
+    def amounts(self, counts: np.ndarray, covered: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(O,) of the organs' `rows`; `weights` (2, I, K)."""
+        used = np.broadcast_to(covered, counts.shape).ravel()
+        rows = self.rows.reshape(len(self.rows), -1)[:, used]
+        return least_squares(counts.ravel()[used], rows, weights.ravel()[used])
+
     def fitted(self, counts: np.ndarray, covered: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Expected counts (2, I, K); `weights` (2, I, K)."""
-        used = np.broadcast_to(covered, counts.shape).ravel()
-        rows = self.rows.reshape(len(self.rows), -1)
-        out = np.zeros(counts.size)
-        out[used] = least_squares(counts.ravel()[used], rows[:, used], weights.ravel()[used]) @ rows[:, used]
-        return out.reshape(counts.shape)
+        return np.tensordot(self.amounts(counts, covered, weights), self.rows, axes=1) * covered
+
+    def moved(self, image: np.ndarray, pose: PlanarPose, other: "Matcher", there: PlanarPose) -> np.ndarray:
+        """What `other`, another size of these images, would see of counts (2, I, K) here if they lay at `there`.
+
+        Beyond the CT the counts go on as in its last slice.
+        """
+        x, z = np.meshgrid(self.grid.axis_mm(0), self.grid.axis_mm(2), indexing="ij")
+        (row, column), size = self.images.pixel_mm, np.array(other.images.pixel_mm)
+        u, v = there.from_ras(x, z)
+        x, z = pose.to_ras(u * column / size[1], v * row / size[0])
+        inside = np.flatnonzero(self.slices)
+        at = [(p - self.grid.axis_mm(a)[n]) / self.grid.spacing_mm[a] for p, a, n in ((x, 0, 0), (z, 2, inside[0]))]
+        seen = [map_coordinates(view[:, inside], at, order=1, mode="nearest") for view in image]
+        return np.stack(seen) * (row * column / size.prod())
 
     def residual(self, pose: PlanarPose, covered: np.ndarray, root: np.ndarray) -> np.ndarray:
         """Weighted residuals of the covered cells (I, K) at a pose; `root` (2, I, K) is the root of the weights."""
