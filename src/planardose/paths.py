@@ -59,7 +59,7 @@ STEP_VERSIONS = {
     "reinforce": 7,
     "train_diffusion": 7,
     "register": 12,
-    "reconstruct": 19,
+    "reconstruct": 20,
     "compare_spect": 4,
     "spect_activity": 2,
     "fit_kinetics": 7,

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filt
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
 from planardose.planar import rebin
-from planardose.recon.gate import body_cells, ct_slices
+from planardose.recon.gate import body_cells, ct_slices, noise_deviation
 from planardose.recon.qplanar import nonnegative_solution
 
 SEARCH_ERROR = 0.10  # relative model error of a pixel during the search
@@ -63,8 +63,7 @@ def explained(counts: np.ndarray, expected: np.ndarray) -> float:
 def unexplained(counts: np.ndarray, expected: np.ndarray, covered: np.ndarray) -> float:
     """Share of the counts (2, I, K) in excess or deficit of the model, beyond Poisson noise: 0 to about 1."""
     y, e = counts[:, covered], expected[:, covered]
-    noise = np.sqrt(2.0 / np.pi) * np.sqrt(np.maximum(e, 0.0)).sum()
-    return float(max(np.abs(y - e).sum() - noise, 0.0) / max(y.sum(), 1.0))
+    return float(max(np.abs(y - e).sum() - noise_deviation(e).sum(), 0.0) / max(y.sum(), 1.0))
 
 
 def matched_cells(model: PatientModel) -> np.ndarray:
