@@ -56,13 +56,13 @@ def limit_of(values: np.ndarray) -> float:
     return float(np.exp(logs.mean() + ndtri(1 - ALARMS) * logs.std()))
 
 
-def left_out_scores(statistics: pd.DataFrame, patients: pd.Series) -> np.ndarray:
+def left_out_scores(statistics: pd.DataFrame, patients: pd.Series, counting_u: list[dict]) -> np.ndarray:
     """Score of each acquisition by what the other patients' say."""
     scores = pd.Series(0.0, statistics.index)
     for patient in patients.unique():
         usual = usual_of(statistics[patients != patient])
         for n in statistics.index[patients == patient]:
-            scores[n] = score(statistics.loc[n].to_dict(), usual)[0]
+            scores[n] = score(statistics.loc[n].to_dict(), usual, counting_u[n])[0]
     return scores.to_numpy()
 
 
@@ -72,7 +72,7 @@ def main() -> None:
     given = parser.parse_args()
     rows = read(given.results)
     statistics = pd.DataFrame([g["inputs"]["statistics"] for g in rows.gate])
-    scores = left_out_scores(statistics, rows.patient)
+    scores = left_out_scores(statistics, rows.patient, [g["inputs"]["counting_u"] for g in rows.gate])
     usual = {k: {"mean": round(u.mean, 4), "sd": round(u.sd, 4), "one_sided": u.one_sided}
              for k, u in usual_of(statistics).items()}  # fmt: skip
     strips = {}

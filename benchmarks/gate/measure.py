@@ -147,7 +147,8 @@ def caught_by(found: dict) -> str:
     if found["refused"]:
         return found["refused"].split(":")[0]
     limits, gate = consistency.limits(), found["gate"]
-    if consistency.score(gate["inputs"]["statistics"], limits.usual)[0] > limits.score:
+    inputs = gate["inputs"]
+    if consistency.score(inputs["statistics"], limits.usual, inputs["counting_u"])[0] > limits.score:
         return "score"
     worst, limit = np.max(gate[METHOD]["per_view_strip"]), limits.strip_deviance.get(METHOD, np.inf)
     return "strip" if worst > limit or gate[METHOD]["deviance"] > Config().reconstruction.gate_deviance else ""

@@ -36,3 +36,10 @@ class PlanarPose:
         angle = np.deg2rad(self.rotation_deg)
         c, s = np.cos(angle), np.sin(angle)
         return c * u_mm - s * v_mm + self.x_mm, s * u_mm + c * v_mm + self.z_mm
+
+    def from_ras(self, x_mm: np.ndarray, z_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inverse of `to_ras`."""
+        angle = np.deg2rad(self.rotation_deg)
+        c, s = np.cos(angle), np.sin(angle)
+        x, z = x_mm - self.x_mm, z_mm - self.z_mm
+        return c * x + s * z, c * z - s * x

@@ -59,7 +59,7 @@ STEP_VERSIONS = {
     "reinforce": 7,
     "train_diffusion": 7,
     "register": 12,
-    "reconstruct": 19,
+    "reconstruct": 20,
     "compare_spect": 5,
     "spect_activity": 4,
     "fit_kinetics": 8,

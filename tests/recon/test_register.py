@@ -60,6 +60,26 @@ def test_finds_planted_poses(model, responses, planted):
     assert 0.5 < found.uncertainty_mm < 5.0
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_few_counts_move_the_search_as_far_as_many(model, responses, seed):
+    """800 counts a view: their noise is no slope, which would stop the search where it began."""
+    middle = np.array([float(model.grid.axis_mm(a).mean()) for a in (0, 2)])
+    images = images_at(model, responses, PlanarPose(23.0, 560.0, 1.5), seed, exposure_s=0.3)
+    assert 700 < images.counts[0].sum() < 900
+    found = register(model, responses, images, 60.0, 3.0)
+    at = found.pose.to_ras(*PlanarPose(23.0, 560.0, 1.5).from_ras(*middle))
+    assert np.abs(at - middle).max() < 3.0
+    assert found.uncertainty_mm > 1.2
+
+
+def test_what_a_size_is_known_to_follows_from_the_counts(model, responses):
+    """A tenth of the counts: three times the uncertainty, where their noise is all there is."""
+    pose = PlanarPose(6.0, 510.0, 1.0)
+    few, fewer = (fitted_size(model, responses, images_at(model, responses, pose, 1, s), pose) for s in (3.0, 0.3))
+    for many_u, few_u in ((few.across_u, fewer.across_u), (few.along_u, fewer.along_u)):
+        assert 1.8 < few_u / many_u < 4.5
+
+
 def test_the_fine_search_begins_where_nearly_as_many_counts_are_explained_too(model, responses, monkeypatch):
     """On the lattice the right pose came second in a late sweep of `make-demo --seed 11`: 91 mm off, and refused."""
     true = PlanarPose(4.0, 565.0)

@@ -104,6 +104,15 @@ def telling_windows(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nucli
     return neighbours(windows, peak, nuclide) if nuclide.name in scatter_parameters().energy_window_share else []
 
 
+def scatter_gain(windows: tuple[EnergyWindow, ...], peak: int, nuclide: Nuclide) -> float:
+    """Scatter in the photopeak that a count of a window beside it stands for, at most; 0 without `telling_windows`."""
+    beside = telling_windows(windows, peak, nuclide)
+    if not beside:
+        return 0.0
+    share = scatter_parameters().energy_window_share[nuclide.name]
+    return share * windows[peak].width_kev / (2 * min(windows[n].width_kev for n in beside))
+
+
 def acquired_from(
     counts: np.ndarray,
     windows: tuple[EnergyWindow, ...],

@@ -4,6 +4,10 @@ A voxel map explains almost any counts; the organ-wise fit with its few unknowns
 in which view, strip and direction, tells the input that is wrong: another patient's CT, a wrong pose, exchanged views,
 another nuclide, a source beside the patient. What right acquisitions show was measured on a validation cohort
 (``benchmarks/gate/calibrate.py``, ``data/gate.yaml``); the score is the distance from it.
+
+Counting noise is no fault. What may differ either way has its standard uncertainty from the counts of the acquisition,
+added to what is usual in quadrature. What is odd only when large (shares, misfits, moves: squares, which noise raises)
+is taken as large as the counts are sure of: without its noise, and less `SURE` standard deviations of it.
 """
 
 import math
@@ -21,8 +25,7 @@ from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
 from planardose.planar import VIEWS
 from planardose.recon.acquired import Acquired
-from planardose.recon.gate import GATE_ERROR, ct_slices, deviance, judged_cells, strips_of
-from planardose.recon.matcher import unexplained
+from planardose.recon.gate import GATE_ERROR, ct_slices, judged_cells, model_excess, model_misfit, strips_of
 from planardose.recon.qplanar import OrganFit, normal_matrix, variance
 from planardose.recon.tissues import TISSUES
 
@@ -30,8 +33,13 @@ BESIDE_CELLS = 20  # on each side of the grid: where a source beside the body is
 ALONG_MM = 150.0  # what reaches along more than half of it is no spot
 SPOT_CELLS = 3  # edge of the square whose counts are a spot
 OUTLIER = 5.0  # residuals beyond so many standard deviations count linearly, as in the registration
-LEAST = 1e-6  # of a share, before its logarithm
-LEAST_BESIDE = 1e-3  # the same of `beside_share`: arms that the CT does not show leave up to 1.3e-3
+SURE = 2.0  # standard deviations
+# Less is no fault, and what few counts are sure of; before the logarithm.
+LEAST_SHARE = 0.01  # of the counts, unexplained
+LEAST_MISFIT = 0.1  # `model_misfit`
+LEAST_MOVE_MM = 0.5
+LEAST_RATIO = 0.01
+LEAST_BESIDE = 1e-3  # of the counts: arms that the CT does not show leave up to 1.3e-3
 # no shape of their own
 BACKGROUND = ("lungs", "skeleton", "blood_pool", "muscle", "brain", REMAINDER, OUTSIDE_CT, *TISSUES)
 
@@ -44,9 +52,9 @@ class Usual:
     sd: float
     one_sided: bool
 
-    def distance(self, value: float) -> float:
-        """Standard deviations from the mean, not negative."""
-        z = (value - self.mean) / self.sd
+    def distance(self, value: float, counting_u: float = 0.0) -> float:
+        """Standard deviations from the mean, not negative; `counting_u` is what the value's noise adds to them."""
+        z = (value - self.mean) / math.hypot(self.sd, counting_u)
         return max(z, 0.0) if self.one_sided else abs(z)
 
 
@@ -68,12 +76,17 @@ def limits() -> Limits:
     return Limits(usual, read["score"], read["strip_deviance"])
 
 
-def score(statistics: dict[str, float], usual: dict[str, Usual]) -> tuple[float, str]:
+def score(
+    statistics: dict[str, float], usual: dict[str, Usual], counting_u: dict[str, float] | None = None
+) -> tuple[float, str]:
     """Distance from what is usual (root of the sum of squared `Usual.distance`), and the statistic with most of it.
 
-    Statistics without a `Usual` and those that could not be computed are left out.
+    `counting_u` are standard uncertainties of statistics by their counts. Statistics without a `Usual` and those that
+    could not be computed are left out.
     """
-    distances = {k: usual[k].distance(v) for k, v in statistics.items() if k in usual and np.isfinite(v)}
+    u = counting_u or {}
+    found = {k: v for k, v in statistics.items() if k in usual and np.isfinite(v)}
+    distances = {k: usual[k].distance(v, u.get(k, 0.0)) for k, v in found.items()}
     return math.sqrt(sum(d**2 for d in distances.values())), max(distances, key=distances.get)
 
 
@@ -84,8 +97,9 @@ def statistics(
     modelled: np.ndarray,
     fit: OrganFit,
     beside: np.ndarray,
-) -> dict[str, float]:
-    """Statistics of one acquisition.
+    scatter_gain: float = 1.0,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Statistics of one acquisition, and the standard uncertainty that its counts give those odd either way.
 
     Parameters
     ----------
@@ -98,34 +112,48 @@ def statistics(
     fit : OrganFit
     beside : (2, I + 2 B, K) float
         Photopeak counts on `wide_grid`.
+    scatter_gain : float
+        `acquired.scatter_gain`.
 
     Returns
     -------
-    dict
+    (dict, dict)
         Shares and ratios as natural logarithms (`organ_shift` of mm), shifts in mm. `scatter_*` only with a scatter
         window.
     """
     body, inside = judged_cells(model, measured.of_body), ct_slices(model)
     counts, expected = measured.counts, fit.expected
     misplaced = Misplaced(model, responses, counts, expected, body)
-    out = {"unexplained": _log(unexplained(counts, expected, body))}
-    worst = [deviance(counts[v], expected[v], s) for v in range(len(VIEWS)) for s in strips_of(model, measured.of_body)]
-    out["worst_strip"] = _log(max(worst))
+    out = {"unexplained": _log(model_excess(counts, expected, body, SURE), LEAST_SHARE)}
+    out["worst_strip"] = worst_strip(model, measured, expected)
     sums = [(counts[v][body].sum(), expected[v][body].sum()) for v in range(len(VIEWS))]
-    out["view_ratio"] = _log(sums[0][0] / max(sums[0][1], 1.0)) - _log(sums[1][0] / max(sums[1][1], 1.0))
+    ratios = [_log(seen / max(told, 1.0), LEAST_RATIO) for seen, told in sums]
+    out["view_ratio"] = ratios[0] - ratios[1]
+    u = {"view_ratio": math.sqrt(sum(1.0 / max(seen, 1.0) for seen, _ in sums))}
     for v, name in enumerate(VIEWS):
-        for axis, d in zip("xz", misplaced.of_view(expected, v), strict=True):
-            out[f"shift_{axis}_{name}_mm"] = d
+        move = misplaced.of_view(expected, v)
+        for n, axis in enumerate("xz"):
+            out[f"shift_{axis}_{name}_mm"], u[f"shift_{axis}_{name}_mm"] = move.mm[n], math.sqrt(move.noise[n, n])
         if measured.scatter is not None:
-            out[f"scatter_{name}"] = _log(measured.scatter[v][body].sum() / max(modelled[v][body].sum(), 1e-9))
-    out["organ_shift"] = _log(misplaced.of_organs(model, responses, fit))
+            # of the windows, and of the photopeak that the fit takes its scatter from
+            told, caused = measured.scatter[v][body].sum(), modelled[v][body].sum()
+            out[f"scatter_{name}"] = _log(told / max(caused, 1e-9), LEAST_RATIO)
+            u[f"scatter_{name}"] = math.sqrt(scatter_gain / max(caused, scatter_gain) + 1.0 / max(sums[v][0], 1.0))
+    out["organ_shift"] = _log(misplaced.of_organs(model, responses, fit), LEAST_MOVE_MM)
     step_mm = float(model.grid.spacing_mm[2])
-    out["beside"] = _log(max(beside_share(body, inside, beside, expected, step_mm), LEAST_BESIDE))
-    return {k: float(v) for k, v in out.items()}
+    out["beside"] = _log(beside_share(body, inside, beside, expected, step_mm), LEAST_BESIDE)
+    return {k: float(v) for k, v in out.items()}, u
 
 
-def _log(share: float) -> float:
-    return float(np.log(max(share, LEAST)))
+def worst_strip(model: PatientModel, measured: Acquired, expected: np.ndarray) -> float:
+    """Logarithm of the largest `model_misfit` that the counts are sure of in a strip of a view."""
+    strips, counts = strips_of(model, measured.of_body), measured.counts
+    found = [model_misfit(counts[v], expected[v], s, SURE) for v in range(len(VIEWS)) for s in strips]
+    return _log(max(found), LEAST_MISFIT)
+
+
+def _log(value: float, least: float) -> float:
+    return float(np.log(max(value, least)))
 
 
 def wide_grid(grid: Grid) -> Grid:
@@ -140,6 +168,8 @@ def beside_share(
     body: np.ndarray, inside: np.ndarray, counts: np.ndarray, explained: np.ndarray, step_mm: float
 ) -> float:
     """Counts of the hottest spot beside the body beyond those explained, over the view's counts; the larger view.
+
+    Of a spot's counts, as many as they are sure of: `SURE` of their standard deviations are taken off.
 
     What goes on along the side, such as an arm that the CT does not show, is no spot: of each slice, the median of the
     hottest spots of its side over `ALONG_MM` is taken off.
@@ -164,11 +194,23 @@ def beside_share(
     shares = []
     for view, known in zip(counts, explained, strict=True):
         rest = np.where(free, view - np.pad(known, pad), 0.0)
-        spot = uniform_filter(rest, SPOT_CELLS, mode="constant") * SPOT_CELLS**2
+        spot, seen = (
+            uniform_filter(x, SPOT_CELLS, mode="constant") * SPOT_CELLS**2 for x in (rest, np.where(free, view, 0.0))
+        )
+        spot = spot - SURE * np.sqrt(np.maximum(seen, 0.0))
         sides = [spot[side][:, inside].max(axis=0) for side in (left, ~left)]
         hottest = max(float((s - median_filter(s, along, mode="nearest")).max()) for s in sides)
         shares.append(hottest / max(view[:, inside].sum(), 1.0))
     return max(shares)
+
+
+@dataclass(frozen=True)
+class Move:
+    """(x, z) in mm, the information (2, 2) on it, 1/mm^2, and the covariance (2, 2) mm^2 that counting noise makes."""
+
+    mm: np.ndarray
+    information: np.ndarray
+    noise: np.ndarray
 
 
 class Misplaced:
@@ -195,31 +237,39 @@ class Misplaced:
         self.weighted = self.rows * weights
         self.factor = cho_factor(normal_matrix(self.rows, weights))
         self.step_mm = model.grid.spacing_mm[[0, 2]]
-        self.residual = (counts - expected).ravel()
+        self.residual, self.noise = (counts - expected).ravel(), np.maximum(expected, 0.0).ravel()
         self.trust = weights / np.sqrt(1.0 + self.residual**2 * weights / OUTLIER**2)
 
-    def step(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Move (x, z) in mm of a part (2, I, K) of the expected counts, and the information (2, 2) on it, 1/mm^2."""
+    def step(self, part: np.ndarray) -> Move:
+        """Of a part (2, I, K) of the expected counts."""
         slopes = []
         for axis, step_mm in zip((1, 2), self.step_mm, strict=True):
             slope = (-np.gradient(part, axis=axis) / step_mm).ravel()
             slopes.append(slope - cho_solve(self.factor, self.weighted @ slope) @ self.rows)
         slopes = np.array(slopes)
         information = (slopes * self.trust) @ slopes.T + 1e-12 * np.eye(2)
-        return np.linalg.solve(information, (slopes * self.trust) @ self.residual), information
+        answer = np.linalg.solve(information, slopes * self.trust)  # mm per count
+        return Move(answer @ self.residual, information, (answer * self.noise) @ answer.T)
 
-    def of_view(self, expected: np.ndarray, view: int) -> np.ndarray:
-        """(x, z) in mm of one whole view."""
+    def of_view(self, expected: np.ndarray, view: int) -> Move:
+        """Of one whole view."""
         part = np.zeros_like(expected)
         part[view] = expected[view]
-        return self.step(part)[0]
+        return self.step(part)
 
     def of_organs(self, model: PatientModel, responses: np.ndarray, fit: OrganFit) -> float:
-        """Root mean square move, mm, of the organs that are no large background, by what the counts know of each."""
-        squares, known = 0.0, 1e-12
+        """Root mean square move, mm, of the organs that are no large background, by what the counts know of each.
+
+        As large as the counts are sure of: the noise's mean square is taken off, and `SURE` times its deviation.
+        """
+        squares, known, spread = 0.0, 1e-12, 0.0
         for organ, response, concentration in zip(model.organs, responses, fit.concentrations, strict=True):
             if organ not in BACKGROUND and not is_lesion(organ) and concentration > 0:
-                move, information = self.step(concentration * response)
-                squares += float(np.diag(information) @ move**2)
-                known += float(np.trace(information))
-        return math.sqrt(squares / known)
+                move = self.step(concentration * response)
+                weights = np.diag(move.information)
+                squares += float(weights @ (move.mm**2 - np.diag(move.noise)))
+                known += float(weights.sum())
+                pulled = weights * move.mm
+                both = np.outer(weights, weights) * move.noise**2
+                spread += float(2 * both.sum() + 4 * pulled @ move.noise @ pulled)
+        return math.sqrt(max(squares - SURE * math.sqrt(spread), 0.0) / known)

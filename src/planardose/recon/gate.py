@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import gammaln
 
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
@@ -35,6 +37,44 @@ def deviance(counts: np.ndarray, expected: np.ndarray, where: np.ndarray) -> flo
         return 0.0
     y, e = counts[where], expected[where]
     return float(((y - e) ** 2 / variance(e, GATE_ERROR)).mean())
+
+
+def noise_deviation(expected: np.ndarray) -> np.ndarray:
+    """Mean of |counts - expected| of Poisson counts."""
+    e = np.maximum(expected, 1e-12)
+    whole = np.floor(e)
+    return 2.0 * np.exp((whole + 1) * np.log(e) - e - gammaln(whole + 1))
+
+
+def model_excess(counts: np.ndarray, expected: np.ndarray, covered: np.ndarray, sure: float = 0.0) -> float:
+    """Share of the counts (2, I, K) in excess or deficit of the model in the cells `covered`, Poisson noise apart.
+
+    That of a model with one relative error in all cells which, with the noise, leaves as much in excess and deficit:
+    with few counts or small cells as large as with many or large ones. `sure` as for `model_misfit`.
+    """
+    y, e = counts[:, covered], np.maximum(expected[:, covered], 1e-12)
+    noise = noise_deviation(e)
+    left = float(np.abs(y - e).sum() - sure * np.sqrt((e - noise**2).sum()))
+
+    def missing(share: float) -> float:
+        return float(np.hypot(noise, share * e).sum()) - left
+
+    if missing(0.0) >= 0.0:
+        return 0.0
+    return brentq(missing, 0.0, left / float(e.sum())) * float(e.sum()) / max(float(y.sum()), 1.0)
+
+
+def model_misfit(counts: np.ndarray, expected: np.ndarray, where: np.ndarray, sure: float = 0.0) -> float:
+    """Mean square of the model's relative error over `GATE_ERROR`'s in the cells `where`, Poisson noise taken off.
+
+    However many counts there are, 1 where the model is off by the allowed error. With `sure` above 0 a lower limit,
+    that many standard deviations of the noise below it.
+    """
+    y, e = counts[where], np.maximum(expected[where], 0.0)
+    weights = 1.0 / variance(e, GATE_ERROR)
+    noise = np.sqrt((weights**2 * (2 * e**2 + e)).sum())
+    excess = (weights * ((y - e) ** 2 - e)).sum() - sure * noise
+    return float(excess / max((weights * (GATE_ERROR * e) ** 2).sum(), 1e-12))
 
 
 def ct_slices(model: PatientModel) -> np.ndarray:

@@ -4,12 +4,12 @@ from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, map_coordinates
 
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
 from planardose.planar import rebin
-from planardose.recon.gate import body_cells, ct_slices
+from planardose.recon.gate import body_cells, ct_slices, noise_deviation
 from planardose.recon.qplanar import nonnegative_solution
 
 SEARCH_ERROR = 0.10  # relative model error of a pixel during the search
@@ -63,8 +63,7 @@ def explained(counts: np.ndarray, expected: np.ndarray) -> float:
 def unexplained(counts: np.ndarray, expected: np.ndarray, covered: np.ndarray) -> float:
     """Share of the counts (2, I, K) in excess or deficit of the model, beyond Poisson noise: 0 to about 1."""
     y, e = counts[:, covered], expected[:, covered]
-    noise = np.sqrt(2.0 / np.pi) * np.sqrt(np.maximum(e, 0.0)).sum()
-    return float(max(np.abs(y - e).sum() - noise, 0.0) / max(y.sum(), 1.0))
+    return float(max(np.abs(y - e).sum() - noise_deviation(e).sum(), 0.0) / max(y.sum(), 1.0))
 
 
 def matched_cells(model: PatientModel) -> np.ndarray:
@@ -115,13 +114,29 @@ class Matcher:
         both = rebin(np.concatenate([self.images.counts, self.ones]), self.images.pixel_mm, self.grid, pose)
         return both[:2], (both[2] > WHOLE * self.cell) & self.slices
 
+    def amounts(self, counts: np.ndarray, covered: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(O,) of the organs' `rows`; `weights` (2, I, K)."""
+        used = np.broadcast_to(covered, counts.shape).ravel()
+        rows = self.rows.reshape(len(self.rows), -1)[:, used]
+        return least_squares(counts.ravel()[used], rows, weights.ravel()[used])
+
     def fitted(self, counts: np.ndarray, covered: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Expected counts (2, I, K); `weights` (2, I, K)."""
-        used = np.broadcast_to(covered, counts.shape).ravel()
-        rows = self.rows.reshape(len(self.rows), -1)
-        out = np.zeros(counts.size)
-        out[used] = least_squares(counts.ravel()[used], rows[:, used], weights.ravel()[used]) @ rows[:, used]
-        return out.reshape(counts.shape)
+        return np.tensordot(self.amounts(counts, covered, weights), self.rows, axes=1) * covered
+
+    def moved(self, image: np.ndarray, pose: PlanarPose, other: "Matcher", there: PlanarPose) -> np.ndarray:
+        """What `other`, another size of these images, would see of counts (2, I, K) here if they lay at `there`.
+
+        Beyond the CT the counts go on as in its last slice.
+        """
+        x, z = np.meshgrid(self.grid.axis_mm(0), self.grid.axis_mm(2), indexing="ij")
+        (row, column), size = self.images.pixel_mm, np.array(other.images.pixel_mm)
+        u, v = there.from_ras(x, z)
+        x, z = pose.to_ras(u * column / size[1], v * row / size[0])
+        inside = np.flatnonzero(self.slices)
+        at = [(p - self.grid.axis_mm(a)[n]) / self.grid.spacing_mm[a] for p, a, n in ((x, 0, 0), (z, 2, inside[0]))]
+        seen = [map_coordinates(view[:, inside], at, order=1, mode="nearest") for view in image]
+        return np.stack(seen) * (row * column / size.prod())
 
     def residual(self, pose: PlanarPose, covered: np.ndarray, root: np.ndarray) -> np.ndarray:
         """Weighted residuals of the covered cells (I, K) at a pose; `root` (2, I, K) is the root of the weights."""

@@ -10,6 +10,7 @@ from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import mu_per_mm
 from planardose.recon import consistency, gate
+from planardose.recon.acquired import scatter_gain
 from planardose.recon.all_views import with_all_views
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
@@ -33,10 +34,16 @@ WHOLE_ORGAN = 0.95  # of an organ's counts: it lies in the images
 BEFORE_GATE = {"unet": 1}
 
 
-def _sizes(registration: dict) -> dict[str, float]:
-    """Logarithm of the factors by which the images must grow to fit the CT best, as `register` found; none by hand."""
+def _sizes(registration: dict) -> tuple[dict[str, float], dict[str, float]]:
+    """Logarithm of the factors by which the images must grow to fit the CT best, as `register` found, and its
+    standard uncertainty; none by hand.
+    """
     size = registration["size_of_best_fit"]
-    return {} if size is None else {f"size_{k}": math.log(v) for k, v in zip(("across", "along"), size, strict=True)}
+    if size is None:
+        return {}, {}
+    names, u = ("size_across", "size_along"), registration["size_uncertainty"]
+    relative = [v / s for v, s in zip(u, size, strict=True)]
+    return dict(zip(names, map(math.log, size), strict=True)), dict(zip(names, relative, strict=True))
 
 
 class Estimates:
@@ -168,21 +175,24 @@ class Estimates:
         """Whether images, CT and placement belong together: statistics, their score and its limit, and the verdict."""
         limits, even = consistency.limits(), self.setting.tissues
         beside = self.setting.photopeak_on(consistency.wide_grid(self.model.grid), self.placement.pose)
-        found = consistency.statistics(
+        windows, nuclide = self.setting.pair.windows, load_nuclide(self.setting.nuclide_name)
+        found, counting_u = consistency.statistics(
             even.sources,
             even.responses.total * self.measured.exposure_s,
             self.measured,
             self.pair.scatter,
             self.even_fit,
             beside,
+            scatter_gain(windows, self.setting.peak, nuclide),
         )
-        found |= _sizes(self.registration)
-        strips = self.checked(FALLBACK, self.map(FALLBACK)).strips
-        found["voxel_strip"] = math.log(max(map(max, strips)))
-        value, worst = consistency.score(found, limits.usual)
-        told = {k: rounded(v) for k, v in found.items()}
+        sizes, sizes_u = _sizes(self.registration)
+        expected = self.expected(self.map(FALLBACK))
+        found |= sizes | {"voxel_strip": consistency.worst_strip(self.model, self.measured, expected)}
+        counting_u |= sizes_u
+        value, worst = consistency.score(found, limits.usual, counting_u)
+        told, told_u = ({k: rounded(v) for k, v in x.items()} for x in (found, counting_u))
         verdict = {"score": rounded(value), "worst": worst, "limit": limits.score, "passed": value <= limits.score}
-        return verdict | {"statistics": told}
+        return verdict | {"statistics": told, "counting_u": told_u}
 
     def checked(self, method: str, activity: np.ndarray) -> gate.Gate:
         """Gate of a method's map (I, J, K), after `BEFORE_GATE` steps of MLEM from it."""
