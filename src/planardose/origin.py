@@ -37,11 +37,12 @@ def check_origin(config: Config, cohort: Cohort, results: str, work: Path = Path
     known = _remembered(work / MEMORY, results)
     marks = Marks(config, cohort)
     for patient in (p for p in cohort.patients if p not in known):
-        for job in jobs_of(config, cohort, patient):
-            told = read_sidecar(job.output(Path(results))).get("settings")
-            if told not in (None, marks.settings(job.step, patient, job.timepoint)):
-                raise InputError(f"{patient} {job}", OTHER_SETTINGS, "results of this sheet and config", DO_OTHERWISE)
         check_patient(cohort, Path(results), patient)
+        for job in jobs_of(config, cohort, patient):
+            found = read_sidecar(job.output(Path(results)))
+            if found and found.get("settings") != marks.settings(job.step, patient, job.timepoint):
+                do = DO_OTHERWISE if "settings" in found else DO  # an older version's sidecars have none
+                raise InputError(f"{patient} {job}", OTHER_SETTINGS, "results of this sheet and config", do)
 
 
 def check_patient(cohort: Cohort, results: Path, patient: str) -> None:

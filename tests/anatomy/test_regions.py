@@ -9,12 +9,13 @@ import pytest
 from region_files import Roi, circle, contours_of, ct_files, described, write_rtstruct, write_seg
 
 from planardose.anatomy.labels import add_lesions, read_segmentation
-from planardose.anatomy.region_names import organ_of_name
+from planardose.anatomy.region_names import meaning_of, organ_of_name
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.ct import read_ct
 from planardose.io.dicom_common import Identity
 from planardose.io.dicom_ct import write_ct
+from planardose.io.dicom_regions import Naming
 from planardose.io.nifti import write_volume
 
 NAME = "Quillfeather"
@@ -59,7 +60,8 @@ def rois(labels: np.ndarray, grid: Grid, names: dict[int, str], kinds: dict[int,
         ("Liver", "liver"), ("LIVER", "liver"), ("Parotid_R", "parotid_gland_right"), ("SpinalCord", "spinal_cord"),
         ("Glnd_Submand_L", "submandibular_gland_left"), ("Glnd_Thyroid", "thyroid_gland"), ("VB_L1", "vertebrae_L1"),
         ("Bowel_Small", "small_bowel"), ("Lens_R", "eye_lens_right"), ("Lung_R", "lung_upper_lobe_right"),
-        ("Bladder", "urinary_bladder"), ("rib_left_11", "rib_left_11"), ("Glnd_Adrenal_R", "adrenal_gland_right"),
+        ("Bladder", "urinary_bladder"), ("rib_left_11", "rib_left_11"), ("Rib01_L", "rib_left_1"),
+        ("VB_T01", "vertebrae_T1"),        ("Glnd_Adrenal_R", "adrenal_gland_right"),
         *((n, None) for n in ("Kidney", "Kidneys", "Liver-GTV", "Kidney_L_R", "Bowel", "Femur_Head_L", "", "L1")),
     ],
 )  # fmt: skip
@@ -87,7 +89,9 @@ def test_a_structure_set_gives_organs_and_tells_the_rest_without_names(scene, tm
     assert np.count_nonzero(found != labels) < 0.06 * np.count_nonzero(labels) and found.dtype == np.int16
     assert "segmentation: 3 of 8 regions hold nothing on the CT: number 7, 8, 9" in notes
     assert any("1 of 5 regions have no name of an organ that is known" in n and "number 5 (ORGAN, " in n for n in notes)
-    assert len(notes) == 2 and NAME.lower() not in caplog.text.lower() and all(f"P01 {n}" in caplog.text for n in notes)
+    outlines = "segmentation: 1 of 9 regions are the body's outline, margins, beams or devices and left out: number 6"
+    assert outlines in notes
+    assert len(notes) == 3 and NAME.lower() not in caplog.text.lower() and all(f"P01 {n}" in caplog.text for n in notes)
 
 
 def test_the_folder_of_a_structure_set_may_hold_the_ct_too(scene, tmp_path):
@@ -131,7 +135,8 @@ def test_lesions_are_numbered_in_their_order_and_organs_left_out(scene, tmp_path
     found = add_lesions(no_labels(grid), tmp_path / "rs.dcm", LES, ct, notes).data
     order = np.array([0, 0, 1001, 1002])[labels]
     assert np.count_nonzero(found != order) < 0.08 * np.count_nonzero(order)
-    assert len(notes) == 1 and notes[0].startswith("lesions: 1 of 3 regions are organs and no lesions: number 2 (")
+    assert notes[0].endswith("margins, beams or devices and left out: number 4, 5")
+    assert len(notes) == 2 and notes[1].startswith("lesions: 1 of 3 regions are organs and no lesions: number 2 (")
     assert NAME not in caplog.text
 
 
@@ -151,6 +156,18 @@ def test_what_may_be_no_lesion_is_refused(scene, tmp_path, names, kinds, message
     with pytest.raises(InputError, match=message) as fault:
         add_lesions(no_labels(grid), tmp_path / "rs.dcm", LES, ct)
     assert "Niere" not in str(fault.value) and "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        *((n, "lesion") for n in ("Metastasis vertebral body L3", "Skin metastasis", "GTVn 3", "Liver met 2")),
+        *((n, "other") for n in ("PTV met 2", "Ring_GTV", "BODY", "Couch", "avoid LN")),
+        ("Vertebral thing", "unknown"), ("ROI 3", "nothing"),
+    ],
+)  # fmt: skip
+def test_what_a_name_without_an_organ_tells(name, role):
+    assert meaning_of(Naming(1, name, ""), LES).role == role
 
 
 def test_names_that_say_nothing_are_lesions_where_lesions_are_asked_for(scene, tmp_path):
@@ -274,6 +291,23 @@ def test_segments_on_part_of_the_slices_and_on_more_than_the_ct_has(scene, tmp_p
     ))  # fmt: skip
     whole = write_seg(tmp_path / "whole.dcm", ct_files(ct), frames(numbers), parts)
     assert np.array_equal(read_segmentation(whole, short, SEG).data, seg_labels(grid)[0][:, :, 10:])
+
+
+def test_segments_of_thicker_slices_than_the_cts_are_refused(scene, tmp_path):
+    ct, grid, _ = scene
+    _, parts, numbers = seg_labels(grid)
+    path = write_seg(tmp_path / "seg.dcm", ct_files(ct)[::2], frames(numbers)[::2], parts)
+    ds = pydicom.dcmread(path)
+    measures = ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SliceThickness = 2 * grid.spacing_mm[2]
+    if "SpacingBetweenSlices" in measures:
+        measures.SpacingBetweenSlices = 2 * grid.spacing_mm[2]
+    ds.save_as(path)
+    with pytest.raises(InputError, match=r"frames 20 mm apart on a CT with slices every 10 mm.*RTSTRUCT"):
+        read_segmentation(path, grid, SEG, ct)
+    measures.SliceThickness = measures.SpacingBetweenSlices = grid.spacing_mm[2]  # two flat lesions, say
+    ds.save_as(path)
+    assert read_segmentation(path, grid, SEG, ct).data.any()
 
 
 def test_refused_segmentations(scene, tmp_path):

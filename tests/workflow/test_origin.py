@@ -9,10 +9,12 @@ import pytest
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.files import sha256_of
+from planardose.jobs import jobs_of
 from planardose.marks import Marks
 from planardose.origin import MEMORY, check_origin
 from planardose.paths import STEP_VERSIONS
 from planardose.sheet import load_cohort
+from planardose.sidecar import sidecar_of
 from planardose.workflow import one_spelling
 
 HEADER = "patient timepoint ct planar nuclide tracer camera injected_mbq injected_at spect"
@@ -36,7 +38,17 @@ def made(tmp_path: Path):
     cycle = {"administered_mbq": 7400.0, "injected_at": "2026-03-02T09:30:00", "timepoints": ["t24"]}
     summary = {"nuclide": "177Lu", "tracer": "177Lu-PSMA-617", "cycles": {"1": cycle}}
     (results / "P01" / "summary.json").write_text(json.dumps(summary))
+    settle(tmp_path)
     return tmp_path
+
+
+def settle(folder: Path) -> None:
+    """Let every sidecar that is there hold its job's settings, as `command.run_step` does."""
+    for job in jobs_of(Config(), cohort(folder), "P01"):
+        sidecar = sidecar_of(job.output(folder / "results"))
+        if sidecar.exists():
+            mark = Marks(Config(), cohort(folder)).settings(job.step, "P01", job.timepoint)
+            sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"settings": mark}))
 
 
 def cohort(folder: Path, mbq: str = "7400"):
@@ -116,6 +128,15 @@ def test_results_of_an_older_version_are_refused_unless_snakemake_remembers_them
     monkeypatch.setitem(STEP_VERSIONS, "register", STEP_VERSIONS["register"] + 1)
     with pytest.raises(InputError, match="or of another version of planardose"):
         check_origin(Config(), cohort(made), str(made / "results"), made)
+
+
+def test_results_whose_sidecars_hold_no_settings_are_an_older_versions(made):
+    path = made / "results/P01/anatomy/ct.nii.gz.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "settings"}))
+    with pytest.raises(InputError, match=r"version of planardose; .*; choose another results folder, or delete"):
+        check_origin(Config(), cohort(made), str(made / "results"), made)
+    remember(made, f"{made / 'results'}/P01/anatomy/ct.nii.gz")
+    check_origin(Config(), cohort(made), str(made / "results"), made)
 
 
 @pytest.mark.parametrize("written", ["out", "./out", "out/", "../{work}/out", "{folder}/out", "{folder}/x/../out"])

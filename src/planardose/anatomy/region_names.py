@@ -95,18 +95,24 @@ def _role_of(name: str) -> str:
     plain = {re.sub(r"\d+", "", w) for split_case in (False, True) for w in _words(name, split_case)} - {""}
     whole = {w for w in (re.sub(r"\d+", "", w) for w in _words(name, False)) if w}
     lists = _lists()
-    if plain & lists["other"]:
+    if plain & lists["margin"]:
         return OTHER
     if plain & lists["lesion"]:
         return LESION
+    if plain & lists["outline"]:
+        return OTHER
     return NOTHING if whole <= lists["nothing"] else UNKNOWN
 
 
 def _words(name: str, split_case: bool) -> list[str]:
-    """Words in lower case without accents; `split_case` takes ``SpinalCord`` and ``LKidney`` for two."""
+    """Words in lower case without accents, numbers without leading zeros.
+
+    `split_case` takes ``SpinalCord``, ``LKidney`` and ``Rib01`` for two.
+    """
     plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
     if split_case:
-        plain = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", plain)
+        plain = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z]{3})(?=\d)", " ", plain)
+    plain = re.sub(r"(?<!\d)0+(?=\d)", "", plain)
     return re.findall(r"[^\W_]+", plain.lower())
 
 
@@ -134,4 +140,4 @@ def _file() -> dict:
 
 @cache
 def _lists() -> dict[str, frozenset[str]]:
-    return {key: frozenset(_file()[key]) for key in ("lesion", "nothing", "other")}
+    return {key: frozenset(_file()[key]) for key in ("lesion", "nothing", "margin", "outline")}

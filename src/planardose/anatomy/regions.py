@@ -16,7 +16,7 @@ from planardose.anatomy.region_names import KINDS, LESION, NOTHING, ORGAN, OTHER
 from planardose.errors import InputError, readable
 from planardose.image import Grid
 from planardose.io.dicom_common import read_datasets
-from planardose.io.dicom_regions import Outline, Segment, check_frame
+from planardose.io.dicom_regions import Naming, Outline, Segment, check_frame
 from planardose.io.dicom_seg import read_segments
 from planardose.io.rtstruct import read_outlines
 from planardose.organs import LESION_BASE, label_of_name, lesion_name, name_of_label, source_name
@@ -80,6 +80,10 @@ def read_regions(
     if note:
         _tell(notes, where, note)
     wanted = [r for r in read if meaning_of(r.naming, where).role != OTHER]
+    others = [r.naming for r in read if r not in wanted]
+    if wanted and others:
+        told = f"{len(others)} of {len(read)} regions are the body's outline, margins, beams or devices"
+        _tell(notes, where, f"{told} and left out: {_numbers(others)}")
     if not wanted:
         raise InputError(where, f"{len(read)} regions, all of them outlines of the body, beams or devices",
                          "organs or lesions", "name and type them as what they are")  # fmt: skip
@@ -88,10 +92,13 @@ def read_regions(
     if len(empty) == len(segments):
         raise InputError(where, f"none of {len(empty)} regions ({modality}) lies on the CT", "regions of this CT")
     if empty:
-        numbers = ", ".join(str(s.naming.number) for s in empty[: 2 * LISTED])
-        more = ", ..." * (len(empty) > 2 * LISTED)
-        _tell(notes, where, f"{len(empty)} of {len(segments)} regions hold nothing on the CT: number {numbers}{more}")
+        told = _numbers([s.naming for s in empty])
+        _tell(notes, where, f"{len(empty)} of {len(segments)} regions hold nothing on the CT: {told}")
     return Regions([s for s in segments if s.inside.any()], grid, where)
+
+
+def _numbers(namings: list[Naming]) -> str:
+    return f"number {', '.join(str(n.number) for n in namings[: 2 * LISTED])}" + ", ..." * (len(namings) > 2 * LISTED)
 
 
 def _rasterised(outlines: list[Outline], grid: Grid, where: str) -> list[Segment]:

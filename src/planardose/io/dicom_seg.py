@@ -19,14 +19,21 @@ RASTER = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # Seg
 TYPES = ("BINARY", "FRACTIONAL", "LABELMAP")
 FORMER = ("SRT", "99SDM", "SNM3")  # designators of SNOMED-RT
 OFF, OFF_MM = 0.1, 0.1  # of a voxel, and mm more: what a series of slices may be off its regular grid
+RESAMPLE = "resample the segmentation onto the CT, or export it as RTSTRUCT"
+THICK = 1.5  # of the CT's slices: thicker ones are another series'
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Pixels of one frame on the grid, cropped to what is set."""
+    """Pixels of one frame on the grid, cropped to what is set; `axis` is the grid's that it is a slice of.
+
+    `thickness_mm`: from slice to slice as the header tells it; NaN where it does not.
+    """
 
     box: tuple[slice, slice, slice]
     inside: np.ndarray
+    axis: int
+    thickness_mm: float
 
 
 def read_segments(ds: Dataset, grid: Grid, where: str) -> tuple[list[Segment], set[str]]:
@@ -60,7 +67,19 @@ def read_segments(ds: Dataset, grid: Grid, where: str) -> tuple[list[Segment], s
         for number, part in _parts(ds, kind, grid, where):
             if number in parts:
                 parts[number].append(part)
+        _check_slices([p for own in parts.values() for p in own if p.inside.size], grid, where)
         return [_joined(n, parts[n.number]) for n in namings], {text_of(ds.get("FrameOfReferenceUID"))}
+
+
+def _check_slices(parts: list[_Part], grid: Grid, where: str) -> None:
+    """Refuse frames of thicker slices than the CT's, which would fill every second or third of its slices alone."""
+    for axis in {p.axis for p in parts}:
+        frames = [p for p in parts if p.axis == axis]
+        step_mm, gaps = grid.spacing_mm[axis], np.diff(np.unique([p.box[axis].start for p in frames]))
+        told_mm = np.array([p.thickness_mm for p in frames])
+        if gaps.size and gaps.min() > 1 and not (told_mm < THICK * step_mm).any():
+            found = f"frames {gaps.min() * step_mm:.3g} mm apart on a CT with slices every {step_mm:.3g} mm"
+            raise InputError(where, found, "the CT's slices", RESAMPLE)
 
 
 def _naming(item: Dataset) -> Naming:
@@ -142,12 +161,16 @@ def _placed(inside: np.ndarray, shared: Dataset, frame: Dataset, grid: Grid, whe
     if axes[0] == axes[1] or (np.max(off, axis=0) * grid.spacing_mm > OFF * grid.spacing_mm + OFF_MM).any():
         found = f"{spacing[0]:.3g}x{spacing[1]:.3g} mm at {', '.join(f'{x:.2f}' for x in at)} mm"
         ours = "x".join(f"{s:.3g}" for s in grid.spacing_mm)
-        raise InputError(where, f"frames whose pixels are not the CT's voxels: {found}", f"the CT's grid ({ours} mm)",
-                         "resample the segmentation onto the CT, or export it as RTSTRUCT")  # fmt: skip
-    return _clipped(inside, corner.astype(int), axes, whole, grid)
+        raise InputError(
+            where, f"frames whose pixels are not the CT's voxels: {found}", f"the CT's grid ({ours} mm)", RESAMPLE
+        )
+    told = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or np.nan
+    return _clipped(inside, corner.astype(int), axes, whole, grid, abs(float(told)))
 
 
-def _clipped(inside: np.ndarray, corner: np.ndarray, axes: list[int], whole: np.ndarray, grid: Grid) -> _Part:
+def _clipped(
+    inside: np.ndarray, corner: np.ndarray, axes: list[int], whole: np.ndarray, grid: Grid, thickness_mm: float
+) -> _Part:
     """Pixels turned into the grid's axes, from the voxel of pixel (0, 0), within the grid."""
     low = corner.copy()
     for n, axis in enumerate(axes):
@@ -159,7 +182,8 @@ def _clipped(inside: np.ndarray, corner: np.ndarray, axes: list[int], whole: np.
     start = np.clip(low, 0, grid.shape)
     stop = np.clip(low + inside.shape, start, grid.shape)
     cut = tuple(slice(int(a), int(b)) for a, b in zip(start - low, stop - low, strict=True))
-    return _Part(tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)), inside[cut])
+    box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+    return _Part(box, inside[cut], third, thickness_mm)
 
 
 def _joined(naming: Naming, parts: list[_Part]) -> Segment:
