@@ -23,6 +23,8 @@ from planardose.sim.organ_photons import OrganPhotons
 from planardose.steps import absorbed_dose as absorbed_dose_step
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.fit_kinetics import fit_kinetics
+from planardose.steps.report import EARLY_COLUMNS
+from planardose.steps.result_table import read_rows
 
 LU = load_nuclide("177Lu")
 
@@ -330,6 +332,15 @@ def test_a_table_that_lost_its_end_is_not_used(tmp_path, key: str):
             step(run, "P01")
     beside.write_text(told)
     step(run, "P01")
+
+
+def test_a_table_that_an_older_version_wrote_is_told(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
+    chain(run)
+    assert "early_mbq" in read_rows(run, "kinetics", "fit-kinetics", EARLY_COLUMNS, patient="P01")
+    says = r"^P01 kinetics: no column 'newer'; expected results of this version.*run 'planardose fit-kinetics' again$"
+    with pytest.raises(InputError, match=says):
+        read_rows(run, "kinetics", "fit-kinetics", ("early_mbq", "newer"), patient="P01")
 
 
 def test_a_time_point_with_fewer_methods_is_refused(tmp_path):

@@ -139,3 +139,23 @@ def test_the_error_that_points_of_one_camera_share_does_not_average_down():
     shared = TimeActivity(FOUR, mbq, 0.08 * mbq, 0.07 * mbq, np.array([0, 1, 1, 1]))
     free = TimeActivity(FOUR, mbq, 0.08 * mbq, np.where(np.arange(4) == 0, 0.07, 0.0) * mbq, np.array([0, 1, 1, 1]))
     assert fit(shared).tia_mbq_h_u > 1.2 * fit(free).tia_mbq_h_u
+
+
+@pytest.mark.parametrize("last", [0.0, 0.001])
+def test_a_camera_that_saw_nothing_tells_no_scale(last):
+    """An organ that a SPECT recovers as 0 keeps the curve of its planar points, as one of 1 kBq does."""
+    hours, mbq = np.array([4.0, 24.0, 48.0, 96.0]), np.array([20.0, 14.0, 9.0, last])
+    u, common = np.array([1.0, 0.7, 0.5, 3.0]), np.array([0.5, 0.4, 0.3, 2.8])
+    both = fit(TimeActivity(hours, mbq, u, common, camera=(0, 0, 0, 1)))
+    planar = fit(TimeActivity(hours[:3], mbq[:3], u[:3], common[:3]))
+    assert both.tia_mbq_h == pytest.approx(planar.tia_mbq_h, rel=1e-3)
+
+
+def test_an_uptake_phase_whose_tail_is_not_told_is_better_than_a_rising_exponential():
+    """Truth 7554 MBq h; the exponential alone, flat by the physical half-life, gives 4030 +- 2434."""
+    mbq = np.array([7.5, 45.6, 36.0, 20.5])
+    own = np.hypot(0.07 * mbq, 0.03 * mbq.max())
+    curve = fit(TimeActivity(FOUR, mbq, np.hypot(own, 0.05 * mbq), 0.05 * mbq))
+    assert curve.model == "uptake phase" and "rising" not in curve.flags
+    assert abs(curve.tia_mbq_h - 7554.0) < 2 * curve.tia_mbq_h_u
+    assert "rising" in fit(TimeActivity(FOUR, mbq, np.hypot(own, 0.05 * mbq), 0.05 * mbq), early=False).flags

@@ -9,7 +9,7 @@ FLAGS = {
     "half_life_assumed": "the points do not tell the half-life: that of organs in general enters",
     "rising": "activity rises between the points: uptake, of which the points do not tell the curve",
     "mostly_extrapolated": "more than half of the integral lies before the first or after the last of several points",
-    "administered_limit": "activity at injection limited to the administered activity",
+    "administered_limit": "activity at injection (with an uptake phase its slow part) limited to what was administered",
     "earlier_cycle": f"more than {100 * dose_constants().residue_flagged:g} % of the integral is what the cycle before "
     "left behind: counted in both cycles",
     "early_phase": "an uptake phase or a fast washout describes the points better than a single exponential",

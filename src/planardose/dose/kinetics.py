@@ -85,10 +85,14 @@ def _several_points(data: TimeActivity, bounds: Bounds, early_phase: bool) -> Cu
 
 
 def _with_early_phase(data: TimeActivity, bounds: Bounds, mono: Curve) -> Curve | None:
-    """The curve with an early phase that describes the points better; None without, or where its tail is not told."""
+    """The curve with an early phase that describes the points better, or None.
+
+    One whose tail the points do not tell is taken only where they rise: any exponential is worse there.
+    """
     fits = best_with_early_phase(data, bounds, corrected_aic(mono.chi2, 2, len(data.hours)))
     curves = (_curve_of(data, bounds, fit) for fit in fits)
-    return next((c for c in curves if c.t_eff_h_u <= FIRST_ORDER * c.t_eff_h), None)
+    least_told = math.inf if "rising" in mono.flags else FIRST_ORDER
+    return next((c for c in curves if c.t_eff_h_u <= least_told * c.t_eff_h), None)
 
 
 def _curve_of(data: TimeActivity, bounds: Bounds, fit: Fit) -> Curve:

@@ -7,6 +7,7 @@ import numpy as np
 from planardose.dose.constants import dose_constants
 
 LEAST_OWN = 0.02  # of u, taken as a point's own at least: 0.6 % of the activity where the calibration is known to 30 %
+UNKNOWN_SCALE = 1e3  # relative standard uncertainty of a scale that nothing tells
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,13 @@ class TimeActivity:
         return self.members() * self.common()
 
     def camera_relative_u(self) -> np.ndarray:
-        """(cameras,) float64: how well the scale of each camera is known against the others'; 0 of a single one."""
+        """(cameras,) float64: how well the scale of each camera is known against the others'; 0 of a single one.
+
+        Zeros tell nothing of a scale: `UNKNOWN_SCALE`, which small activities come to as well.
+        """
         members, total = self.members(), self.mbq / self.independent_sigma() ** 2
         if len(members) == 1 or not self.has_uncertainty:
             return np.zeros(len(members))
         held = members @ (total * self.mbq)
-        return np.divide(self.shared_parts() @ total, held, out=np.zeros(len(members)), where=held > 0)
+        unknown = np.where(self.shared_parts().any(axis=1), UNKNOWN_SCALE, 0.0)
+        return np.divide(self.shared_parts() @ total, held, out=unknown, where=held > 0)

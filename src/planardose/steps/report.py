@@ -54,13 +54,14 @@ from planardose.steps.result_table import read_rows
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, rounded
 
 CLEAR_MOVE = 2.0  # standard uncertainties
+EARLY_COLUMNS = ("early_mbq", "early_t_eff_h")  # of kinetics.csv, which an older version lacks
 
 
 def report(run: Run, patient: str) -> None:
     """Write `summary` and the self-contained page `report`."""
     kinetics, doses = (
-        read_rows(run, key, step, patient=patient).fillna({"flags": ""})
-        for key, step in (("kinetics", "fit-kinetics"), ("organ_doses", "absorbed-dose"))
+        read_rows(run, key, step, columns, patient=patient).fillna({"flags": ""})
+        for key, step, columns in (("kinetics", "fit-kinetics", EARLY_COLUMNS), ("organ_doses", "absorbed-dose", ()))
     )
     summary = _write_summary(run, patient, kinetics, doses)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
@@ -224,7 +225,8 @@ def _prior_text(prior: dict) -> str:
 
 def _found(pose: dict) -> str:
     """How the position was found, how well, and how far from the outlines' match."""
-    u = f"± {pose['uncertainty_mm']:.1f} mm"
+    known = pose["uncertainty_mm"]  # an older version had none of a pose by hand
+    u = "uncertainty not known" if known is None else f"± {known:.1f} mm"
     if pose["method"] != "search":
         return f"{pose['method']}, {u}"
     x, z = pose["shift_from_outline_mm"]
