@@ -56,7 +56,8 @@ def _map(unit: str) -> Volume:
 
 def test_dose(study: Study, tmp_path: Path):
     """This dciodvfy is older than the sum that needs no RT Plan; a Study ID is not ours to copy."""
-    write_dose(tmp_path / "dose.dcm", _map("Gy"), study, planar_pair().acquired_at, "planardose, qplanar")
+    told = "planardose, qplanar"
+    write_dose(tmp_path / "dose.dcm", _map("Gy"), study, planar_pair().acquired_at, told, f"{told}; no brain")
     known = ("PLAN_OVERVIEW", "PlanOverviewSequence", "StudyID")
     assert [x for x in _complaints(tmp_path / "dose.dcm") if not any(k in x for k in known)] == []
     assert not any(x.startswith("Error") for x in _complaints(tmp_path / "dose.dcm"))
