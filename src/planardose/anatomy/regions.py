@@ -79,8 +79,9 @@ def read_regions(
     note = check_frame(frames, ct, where)
     if note:
         _tell(notes, where, note)
-    wanted = [r for r in read if meaning_of(r.naming, where).role != OTHER]
-    others = [r.naming for r in read if r not in wanted]
+    is_other = [meaning_of(r.naming, where).role == OTHER for r in read]
+    wanted = [r for r, other in zip(read, is_other, strict=True) if not other]
+    others = [r.naming for r, other in zip(read, is_other, strict=True) if other]
     if wanted and others:
         told = f"{len(others)} of {len(read)} regions are the body's outline, margins, beams or devices"
         _tell(notes, where, f"{told} and left out: {_numbers(others)}")
