@@ -408,6 +408,16 @@ def test_doses_that_failed_the_gate_are_not_in_the_cohorts_distribution(cohort, 
     assert set(drawn[0].patient) == {"P01"} and "without patients whose gate failed" in html
 
 
+def test_the_cohorts_chart_is_drawn_once(cohort, tmp_path, monkeypatch):
+    """Each patient's summary is tried out on the page; its chart, which takes most of the time, holds no summary."""
+    drawn, chart = [], "planardose.report.cohort_page.cohort_chart"
+    monkeypatch.setattr(chart, lambda table, name: drawn.append(set(table.patient)) or "chart")
+    copy = Run(cohort.config, cohort.cohort, tmp_path / "results")
+    shutil.copytree(cohort.results, copy.results)
+    report_cohort(copy)
+    assert drawn == [{"P01", "P02"}]
+
+
 def test_cohort_without_any_success(tmp_path):
     run = fake.make_run(tmp_path, ["P01", "P02"])
     report_cohort(run)

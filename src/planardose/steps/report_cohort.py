@@ -47,7 +47,7 @@ def _read(run: Run, patient: str) -> tuple[PatientLine, pd.DataFrame]:
     try:
         line = _line(run, patient)
         rows = _rows(run, line)
-        _page([line], rows)  # alone, so that what the page does not find in a summary shows here
+        _page([line], rows[:0])  # alone, so that what the page does not find in a summary shows here; charts take long
     except (InputError, OSError, ValueError, LookupError, TypeError, AttributeError):  # cut off, or of another program
         line = PatientLine(patient, "failed", DAMAGED, None)
         rows = _rows(run, line)
