@@ -1,6 +1,7 @@
 """Step report-cohort: every patient of the sheet in one table and one page, failed ones with their reason."""
 
 import json
+from datetime import datetime
 
 import pandas as pd
 
@@ -55,7 +56,7 @@ def _read(run: Run, patient: str) -> tuple[PatientLine, pd.DataFrame]:
 
 
 def _page(lines: list[PatientLine], table: pd.DataFrame) -> str:
-    return cohort_html(lines, table[table.status != "failed"])
+    return cohort_html(lines, table[table.status != "failed"], f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}")
 
 
 def _line(run: Run, patient: str) -> PatientLine:
