@@ -66,7 +66,7 @@ def test_names_and_order():
     found = sorted(
         ["remainder", "outside_ct", "liver", "lesion_10", "lesion_2", "colon", "kidney_right"], key=organ_order
     )
-    assert found == ["kidney_right", "lesion_2", "lesion_10", "liver", "colon", "remainder", "outside_ct"]
+    assert found == ["kidney_right", "liver", "lesion_2", "lesion_10", "colon", "remainder", "outside_ct"]
 
 
 def test_a_half_life_at_its_limit_is_printed_as_that():

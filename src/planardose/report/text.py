@@ -10,7 +10,7 @@ METHOD_NAMES = {
     "unet": "U-Net",
     "diffusion": "Diffusion",
 }
-KEY_ORGANS = ("kidney", "parotid", "submandibular", "lesion", "liver", "spleen")  # starts of names, in reading order
+KEY_ORGANS = ("kidney", "parotid", "submandibular", "liver", "spleen", "lesion")  # starts of names, in reading order
 GATE_PILLS = {
     "passed": ("good", "gate passed"),
     "accepted": ("warn", "gate accepted by hand"),
@@ -35,7 +35,7 @@ def method_name(method: str) -> str:
 
 
 def organ_order(source: str) -> tuple:
-    """Sort key: the organs that limit the therapy and the lesions first, `remainder` and `outside_ct` last."""
+    """Sort key: the organs that limit the therapy first, then the lesions, `remainder` and `outside_ct` last."""
     last = {"remainder": 1, "outside_ct": 2}.get(source, 0)
     rank = next((n for n, start in enumerate(KEY_ORGANS) if source.startswith(start)), len(KEY_ORGANS))
     number = int(source.removeprefix("lesion_")) if source.startswith("lesion_") else 0
