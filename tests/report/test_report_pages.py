@@ -15,15 +15,17 @@ from planardose.cohort import Row
 from planardose.dose.flags import FLAGS
 from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume, write_volume
-from planardose.io.planar_file import load_pair
+from planardose.io.planar_file import load_pair, save_pair
 from planardose.io.views_file import load_views, save_views
 from planardose.learn import diffusion_infer
 from planardose.organs import label_of_name
+from planardose.planar import MoreViews
 from planardose.recon.projector import Projector
 from planardose.recon.setting import load_setting
 from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.report.first_screen import first_notes
 from planardose.report.limits import limits
+from planardose.report.patient_page import _provenance
 from planardose.report.remarks import Remarks
 from planardose.report.summary import DOSE_MODEL
 from planardose.report.text import number, with_u
@@ -106,7 +108,7 @@ def test_first_screen_says_what_matters(cohort):
     patient = ("P01", "177Lu", "159.528 h", "177Lu-PSMA-617", "7 400 MBq", "2026-03-02 09:00")
     times = ("nothing told to be left in the syringe", "t24 at 24.0 h, t168 at 168 h after it")
     result = ("U-Net, organ totals by QPlanar", "gate passed", "not calibrated on", "Kidney, left", "Lesion 1")
-    scale = ("none; computed for the camera type", "cps/MBq; ± 30 % (per head, in air)", "validated in silico only")
+    scale = ("none; computed for the camera type", "cps/MBq; ± 30 %", "validated in silico only")
     lacks = ("Without a dose: red marrow", "given of: submandibular gland, left; submandibular gland, right.")
     for words in (*patient, *times, *result, *scale, *lacks):
         assert words in first.translate({0x202F: " ", 0xA0: " "}), words
@@ -217,10 +219,13 @@ def test_counts_of_an_acquisition_are_those_recorded(cohort, tmp_path):
         path = copy.path("views", patient="P01", timepoint=timepoint)
         measured, expected = load_views(path, "unet")
         save_views(path, 1.5 * measured, {"unet": expected})
+    path = copy.path("planar", patient="P01", timepoint="t24")
+    pair = load_pair(path)
+    save_pair(path, replace(pair, more=MoreViews((45.0, 225.0), pair.counts)))
     report(copy, "P01")
-    pair = load_pair(copy.path("planar", patient="P01", timepoint="t24"))
     counts = " / ".join(number(float(x.sum(dtype=float))) for x in pair.counts[:, 0])
-    assert counts in text_of(page(copy))
+    words = text_of(page(copy))
+    assert counts in words and re.search(r"Oblique views\s+45°, 225°\s+–", words)
 
 
 def test_what_the_syringe_kept_is_told():
@@ -370,6 +375,9 @@ def test_provenance_has_versions_hashes_and_seed(cohort):
     summary = json.loads(cohort.path("summary", patient="P01").read_text())
     for part in (summary["hashes"]["model"], summary["planardose"], str(summary["seed"]), "histories", "torch"):
         assert part in words
+    assert "decay of 177Lu" in words and "LNHB evaluation" in words
+    told = dict(_provenance(summary | {"network": "zero output"}))
+    assert told["network"] == "zero output" and "network" not in dict(_provenance(summary))
 
 
 def test_reprojection_of_a_true_map_explains_the_counts(tmp_path):

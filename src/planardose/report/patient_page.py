@@ -337,6 +337,7 @@ def _provenance(s: dict) -> list[tuple[str, str]]:
     entries = [
         ("planardose", s["planardose"]),
         ("seed", s["seed"]),
+        ("network", s.get("network")),
         (f"decay of {s['nuclide']}", load_nuclide(s["nuclide"]).source),
         *[(f"sha256 of {k}", v) for k, v in sorted(s["hashes"].items())],
         *sorted(s["software"].items()),

@@ -197,6 +197,7 @@ def _point(
         ("Scatter windows, keV", scatter_windows(run, patient, name)),
         ("Exposure of a point, duration", f"{pair.exposure_s:.0f} s, {pair.duration_s / 60:.1f} min"),
         ("Matrix, pixel", f"{pair.counts.shape[2]} × {pair.counts.shape[3]}, {pair.pixel_mm[0]:.2f} mm"),
+        *([] if pair.more is None else [("Oblique views", ", ".join(f"{a:g}°" for a in pair.more.angles_deg))]),
         ("Collimator to body axis", "not stated" if distance is None else f"{distance[0]:.0f} / {distance[1]:.0f} mm"),
         ("Photopeak counts, ant. / post.", " / ".join(number(float(c.sum(dtype=float))) for c in pair.counts[:, peak])),
         ("Counts lost by dead time", "not known" if lost is None else percent(lost, 1)),
@@ -277,14 +278,17 @@ def _facts(run: Run, patient: str, summary: dict, cycles: list[CyclePoints]) -> 
     for c in cycles:
         row = run.cohort.row(patient, c.names[0])
         facts.append(("Administered" if len(cycles) == 1 else f"Cycle {c.cycle}", _administered(row)))
-        imaged = (f"{name} at {hours_text(at)}" for name, at in zip(c.names, c.hours, strict=True))
+        imaged = (
+            f"{name}{' (SPECT)' if spect else ''} at {hours_text(at)}"
+            for name, at, spect in zip(c.names, c.hours, c.from_spect, strict=True)
+        )
         facts.append(("Imaged", f"{', '.join(imaged)} after it"))
     if rows[0].weight_kg:
         facts.append(("Body weight", f"{rows[0].weight_kg:g} kg"))
     cameras = {name: load_camera(name) for name in (r.camera for r in planar_rows(run, patient))}
     facts.append(("Camera", "; ".join(f"{c.vendor} {c.collimator} ({name})" for name, c in cameras.items())))
     scales = dict.fromkeys(_scale_text(s) for s in summary["scale"].values())
-    facts.append(("Calibration", f"{'; '.join(scales)} (per head, in air)"))
+    facts.append(("Calibration per head", "; ".join(scales)))
     totals = ", organ totals by QPlanar + MLEM" if summary["method"] in ("unet", "diffusion") else ""
     facts.append(("Map and doses by", method_name(summary["method"]) + totals))
     return tuple(facts)
