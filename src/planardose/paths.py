@@ -64,6 +64,6 @@ STEP_VERSIONS = {
     "spect_activity": 4,
     "fit_kinetics": 8,
     "absorbed_dose": 5,
-    "report": 14,
+    "report": 15,
     "report_cohort": 4,
 }

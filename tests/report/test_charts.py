@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planardose.report.charts import _curve_row
+from planardose.report.charts import _curve_row, _log_axis
 
 
 def test_an_organ_in_which_nothing_was_found_is_shown_by_its_uncertainty():
@@ -19,7 +19,18 @@ def test_an_organ_in_which_nothing_was_found_is_shown_by_its_uncertainty():
     axis = _curve_row(activities, pd.DataFrame([fit]), "qplanar_mlem", ["adrenal_gland_left"], True).layout.yaxis
     low, high = axis.range
     assert 0.13 < 10**high < 0.3 and 1e-5 < 10**low < 1e-3
-    assert axis.exponentformat == "none"  # no 10 micro-MBq
+    assert {"0.1", "0.01", "0.001"} <= set(axis.ticktext)  # no 10 micro-MBq
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [([0.06, 1.9], ["0.05", "0.1", "0.2", "0.5", "1", "2"]), ([3.0, 2e3], ["10", "100", "1000"]), ([7.0], ["5", "10"])],
+)
+def test_labels_of_an_axis_are_numbers_and_not_their_first_digits(values: list[float], labels: list[str]):
+    axis = _log_axis(pd.Series(values))
+    low, high = axis["range"]
+    shown = zip(axis["tickvals"], axis["ticktext"], strict=True)
+    assert [text for value, text in shown if low <= np.log10(value) <= high] == labels
 
 
 def test_the_curve_is_drawn_with_its_uptake():

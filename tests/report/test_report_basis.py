@@ -60,7 +60,7 @@ def test_page_shows_the_section_after_the_first_screen(cohort, basis):
     for label, text in basis.facts:
         if label != "Cut by the CT's end":
             assert f"<dt>{label}</dt><dd>{text}</dd>" in section
-    assert "<td>Kidney, left</td><td>15 %</td>" in section
+    assert '<th scope="row">Kidney, left</th><td>15 %</td>' in section
 
 
 def test_facts_are_those_of_the_tables(cohort, basis):

@@ -84,6 +84,28 @@ def test_patient_page(cohort, tmp_path, width):
     assert page.hidden == 0, "a table hides its last columns"
 
 
+@pytest.fixture(scope="module")
+def eight_points(tmp_path_factory):
+    """Page of a patient with two cycles of four time points."""
+    import fake_results as fake
+
+    from planardose.steps.absorbed_dose import absorbed_dose
+    from planardose.steps.fit_kinetics import fit_kinetics
+    from planardose.steps.report import report
+
+    run = fake.make_run(tmp_path_factory.mktemp("eight"), ["P01"], cycles=2, methods=["qplanar"])
+    fake.fill_patient(run, "P01")
+    for step in (fit_kinetics, absorbed_dose, report):
+        step(run, "P01")
+    return run.path("report", patient="P01")
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_eight_time_points_fit(eight_points, tmp_path, width):
+    page = opened(eight_points, tmp_path, width)
+    assert page.fits and page.hidden == 0, "a table hides its last columns"
+
+
 @pytest.mark.parametrize(("name", "where"), [("report", {"patient": "P01"}), ("cohort_report", {})])
 def test_charts_fit_the_paper(cohort, tmp_path, name, where):
     before, printed, after = opened(cohort.path(name, **where), tmp_path, 1280).chart_widths

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import fake_results as fake
@@ -10,30 +11,37 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.cohort import Row
 from planardose.dose.flags import FLAGS
 from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume, write_volume
-from planardose.io.views_file import load_views
+from planardose.io.planar_file import load_pair, save_pair
+from planardose.io.views_file import load_views, save_views
 from planardose.learn import diffusion_infer
 from planardose.organs import label_of_name
+from planardose.planar import MoreViews
 from planardose.recon.projector import Projector
 from planardose.recon.setting import load_setting
 from planardose.report.cohort_page import PatientLine, cohort_html
+from planardose.report.first_screen import first_notes
 from planardose.report.limits import limits
-from planardose.report.patient_page import _notes
+from planardose.report.patient_page import _provenance
+from planardose.report.remarks import Remarks
 from planardose.report.summary import DOSE_MODEL
-from planardose.report.text import with_u
+from planardose.report.text import number, with_u
 from planardose.run import Run
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.estimates import Estimates
 from planardose.steps.fit_kinetics import fit_kinetics
-from planardose.steps.report import _found, _moves, report
+from planardose.steps.report import _administered, _found, _moves, _scale_text, report
 from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_cohort
 from planardose.steps.report_marks import CUT, MARKS, NOT_SEEN, SMALL_LESION, marked, organs_cut
 from planardose.steps.report_views import views_of
 
 # as the contract's checker looks for it
 EXTERNAL = re.compile(r"""<(?:script|img|link|iframe)[^>]+(?:src|href)=["'](?!data:|#)([^"']+)""")
+GATES = ("passed", "accepted", "failed")
+MADE = "2026-11-30 02:40 UTC"
 REASON = "arms moved <between> the views"
 SECTIONS = (
     "summary",
@@ -98,9 +106,12 @@ def test_registration_is_shown_with_its_misfits_and_moves(cohort):
 def test_first_screen_says_what_matters(cohort):
     first = text_of(page(cohort).split('<section id="maps">')[0])
     patient = ("P01", "177Lu", "159.528 h", "177Lu-PSMA-617", "7 400 MBq", "2026-03-02 09:00")
-    result = ("U-Net", "gate passed", "not calibrated on this camera", "Kidney, left", "Lesion 1")
-    for words in (*patient, *result):
-        assert words in first.replace("\u202f", " "), words
+    times = ("nothing told to be left in the syringe", "t24 at 24.0 h, t168 at 168 h after it")
+    result = ("U-Net, organ totals by QPlanar", "gate passed", "not calibrated on", "Kidney, left", "Lesion 1")
+    scale = ("none; computed for the camera type", "cps/MBq; ± 30 %", "validated in silico only")
+    lacks = ("Without a dose: red marrow", "given of: submandibular gland, left; submandibular gland, right.")
+    for words in (*patient, *times, *result, *scale, *lacks):
+        assert words in first.translate({0x202F: " ", 0xA0: " "}), words
 
 
 def test_first_screen_has_the_kidneys_bed(cohort):
@@ -191,6 +202,53 @@ def test_first_screen_marks_the_organs_whose_curve_is_weak(tmp_path, flag: str):
         assert "Kidney, right <sup>" not in part
 
 
+def test_every_remark_has_a_letter():
+    """All flags of the tables and all marks of the page at once."""
+    flags = FLAGS | MARKS
+    table = pd.DataFrame({"organ": [f"lesion_{n}" for n in range(len(flags))], "cycle": 1, "flags": list(flags)})
+    remarks = Remarks.of(table, flags)
+    assert sorted(text for _, text in remarks.meanings(set(flags))) == sorted(flags.values())
+    assert all(remarks.beside({x}) for x in flags)
+
+
+def test_counts_of_an_acquisition_are_those_recorded(cohort, tmp_path):
+    """Not those that the reconstruction used: without dead time, and on its grid."""
+    copy = Run(cohort.config, cohort.cohort, tmp_path / "results")
+    shutil.copytree(cohort.results, copy.results)
+    for timepoint in ("t24", "t168"):
+        path = copy.path("views", patient="P01", timepoint=timepoint)
+        measured, expected = load_views(path, "unet")
+        save_views(path, 1.5 * measured, {"unet": expected})
+    path = copy.path("planar", patient="P01", timepoint="t24")
+    pair = load_pair(path)
+    save_pair(path, replace(pair, more=MoreViews((45.0, 225.0), pair.counts)))
+    report(copy, "P01")
+    counts = " / ".join(number(float(x.sum(dtype=float))) for x in pair.counts[:, 0])
+    words = text_of(page(copy))
+    assert counts in words and re.search(r"Oblique views\s+45°, 225°\s+–", words)
+
+
+def test_what_the_syringe_kept_is_told():
+    row = Row("P01", "t24", "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp", 7400.0, fake.INJECTED, {})
+    assert _administered(row).endswith("(nothing told to be left in the syringe)")
+    text = _administered(replace(row, residual_mbq=50.0)).translate({0x202F: " ", 0xA0: " "})
+    assert text == "7 350 MBq on 2026-03-02 09:00 (7 400 MBq less 50.00 MBq left in the syringe)"
+
+
+def test_a_calibration_says_whose_uncertainty_it_has():
+    scale = {"measured_cps_per_mbq": 9.3, "computed_cps_per_mbq": 11.8, "measured_cps_per_mbq_u": None}
+    assert _scale_text(scale).endswith("; ± 5 % (assumed)")
+    assert _scale_text(scale | {"measured_cps_per_mbq_u": 0.279}).endswith("; ± 3 %")
+
+
+def test_rows_of_tables_are_named_for_screen_readers(cohort):
+    for html in (page(cohort), cohort.path("cohort_report").read_text()):
+        for body in re.findall(r"<tbody>(.*?)</tbody>", html, flags=re.S):
+            rows = re.findall(r"<tr[^>]*>\s*<(\w+)( scope=\"row\")?", body)
+            messages = body.count('<tr class="faint"><td></td>')  # the second line of a patient
+            assert rows and sum(row == ("th", ' scope="row"') for row in rows) == len(rows) - messages
+
+
 def test_doses_on_the_page_are_those_of_the_table(cohort):
     doses = pd.read_csv(cohort.path("organ_doses", patient="P01"))
     words = text_of(page(cohort))
@@ -266,9 +324,9 @@ def test_scale_of_a_calibrated_camera(tmp_path):
 def test_scale_out_of_range_is_the_readers_business(cohort):
     summary = json.loads(cohort.path("summary", patient="P01").read_text())
     assert {s["ratio"] for s in summary["scale"].values()} == {None}
-    assert not [n for n in _notes(summary, {}) if "far from" in n["text"]]
+    assert not [n for n in first_notes(summary, {}) if "far from" in n["text"]]
     summary["scale"]["t24"] |= {"ratio": 1.8, "plausible": False}
-    (note,) = [n for n in _notes(summary, {}) if "far from" in n["text"]]
+    (note,) = [n for n in first_notes(summary, {}) if "far from" in n["text"]]
     assert note["kind"] == "warn" and "measured / computed 1.80 at t24" in note["text"]
 
 
@@ -291,7 +349,7 @@ def test_what_is_missing_without_photons_is_that_of_the_nuclide(cohort, nuclide,
     summary["config"]["dose"]["photons"] = 0
     summary |= {"nuclide": nuclide, "photons_missing_percent": percent}
     assert any(says in line for line in limits(summary, ""))
-    assert any(says in n["text"] and n["kind"] == "bad" for n in _notes(summary, {})) == on_top
+    assert any(says in n["text"] and n["kind"] == "bad" for n in first_notes(summary, {})) == on_top
 
 
 def test_what_blurred_photons_lack_is_told_with_what_it_was_measured_for(cohort):
@@ -307,9 +365,9 @@ def test_dead_time_is_told_as_it_was_corrected(cohort):
     told = {"timepoint": "t4", "rate_cps": 60_000.0, "lost": 0.43, "assumed_us": 5.0}
     summary |= {"dead_time_corrected": False, "dead_time_not_corrected": told}
     assert any("60\u202f000 counts/s at t4, one of 5 μs would take 43 %" in x for x in limits(summary, ""))
-    assert [n["kind"] for n in _notes(summary, {}) if "early points out" in n["text"]] == ["warn"]
+    assert [n["kind"] for n in first_notes(summary, {}) if "early points out" in n["text"]] == ["warn"]
     summary["dead_time_not_corrected"] = told | {"lost": 0.02}
-    assert not any("Dead time" in n["text"] for n in _notes(summary, {}))
+    assert not any("Dead time" in n["text"] for n in first_notes(summary, {}))
 
 
 def test_provenance_has_versions_hashes_and_seed(cohort):
@@ -317,6 +375,9 @@ def test_provenance_has_versions_hashes_and_seed(cohort):
     summary = json.loads(cohort.path("summary", patient="P01").read_text())
     for part in (summary["hashes"]["model"], summary["planardose"], str(summary["seed"]), "histories", "torch"):
         assert part in words
+    assert "decay of 177Lu" in words and "LNHB evaluation" in words
+    told = dict(_provenance(summary | {"network": "zero output"}))
+    assert told["network"] == "zero output" and "network" not in dict(_provenance(summary))
 
 
 def test_reprojection_of_a_true_map_explains_the_counts(tmp_path):
@@ -395,7 +456,8 @@ def test_cohort_page_links_reports_and_names_failures(cohort):
 @pytest.mark.parametrize("photons", [True, False])
 def test_cohort_page_says_what_its_doses_hold(cohort, photons: bool):
     summary = json.loads(cohort.path("summary", patient="P01").read_text()) | {"dose_model": DOSE_MODEL[photons]}
-    words = text_of(cohort_html([PatientLine("P01", "ok", "", summary)], pd.read_csv(cohort.path("cohort_table"))))
+    table = pd.read_csv(cohort.path("cohort_table"))
+    words = text_of(cohort_html([PatientLine("P01", "ok", "", summary)], table, MADE))
     assert ("photons by Monte Carlo" in words, "photons not included" in words) == (photons, not photons)
 
 
@@ -404,8 +466,30 @@ def test_doses_that_failed_the_gate_are_not_in_the_cohorts_distribution(cohort, 
     monkeypatch.setattr(chart, lambda table, name: drawn.append(table) or "chart")
     table = pd.read_csv(cohort.path("cohort_table"))
     table.loc[table.patient == "P02", "gate"] = "failed"
-    html = cohort_html([PatientLine("P03", "failed", "no images", None)], table)
+    html = cohort_html([PatientLine("P03", "failed", "no images", None)], table, MADE)
     assert set(drawn[0].patient) == {"P01"} and "without patients whose gate failed" in html
+
+
+def test_the_cohort_page_marks_doses_that_are_not_to_be_used(cohort):
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    lines = [PatientLine(g, "fallback", "", summary | {"gate": g}) for g in GATES]
+    html = cohort_html(lines, pd.read_csv(cohort.path("cohort_table")), MADE)
+    top, rows = html.split('<section id="patients">')
+    assert all(f">{text}</span>" in top for text in ("3 fallback", "1 gate failed", "1 gate accepted by hand"))
+    assert f"· {MADE}</small>" in top and f'content:"Cohort of 3, {MADE}, planardose ' in top
+    row = {g: re.search(rf'<tr([^>]*)><th[^>]*><a href="{g}/report.html">.*?</tr>', rows, flags=re.S) for g in GATES}
+    assert ["gate" in row[g][0].replace(f"{g}/", "") for g in GATES] == [False, True, True]
+    assert [row[g][1] for g in GATES] == ["", "", ' class="faint"']
+
+
+def test_the_cohorts_chart_is_drawn_once(cohort, tmp_path, monkeypatch):
+    """Each patient's summary is tried out on the page; its chart, which takes most of the time, holds no summary."""
+    drawn, chart = [], "planardose.report.cohort_page.cohort_chart"
+    monkeypatch.setattr(chart, lambda table, name: drawn.append(set(table.patient)) or "chart")
+    copy = Run(cohort.config, cohort.cohort, tmp_path / "results")
+    shutil.copytree(cohort.results, copy.results)
+    report_cohort(copy)
+    assert drawn == [{"P01", "P02"}]
 
 
 def test_cohort_without_any_success(tmp_path):

@@ -166,6 +166,7 @@ def test_report_gate_plan_and_status(run):
     page = run.path("report", patient="P01").read_text()
     assert page.count('alt="Registration of') == 2 and page.count('alt="Views of') == 2
     assert ">from SPECT, used<" in page and "(a star in the curves)" in page
+    assert f"{SPECT} (SPECT) at " in page and " Bq/mL of a count, by the sheet; ± 5 % (assumed)" in page
     assert '"star"' in page and "Compared with the SPECT" not in page
     table = pd.read_csv(run.results / "cohort.csv")
     assert set(table.gate) == {"passed"} and set(table.status) == {"ok"}

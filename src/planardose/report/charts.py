@@ -13,6 +13,7 @@ from planardose.report.text import is_key, method_name, organ_name, organ_order
 FONT = {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12, "color": "#1d2733"}
 GRID = "#e4e9ef"
 DECADES = 3.5  # of a logarithmic axis
+SHORT = 1.7  # decades, of an axis with labels between the powers of ten
 OTHER_MARK = {"size": 6, "color": "#8793a1"}
 COLUMNS = 3
 PAPER_PX = 700  # inner width of A4 within the margins of style.css
@@ -97,7 +98,7 @@ MARKS = {
 
 
 def _log_axis(values: pd.Series) -> dict:
-    """Range of at most `DECADES` (estimates near zero lie below it); labels at 1, 2, 5 when it is short.
+    """Range of at most `DECADES` (estimates near zero lie below it), and labels, at 2 and 5 too when it is short.
 
     `values` are all that is drawn, ends of error bars too: an organ in which nothing was found is shown by these, not
     by what is left of it to the last digit.
@@ -107,7 +108,9 @@ def _log_axis(values: pd.Series) -> dict:
         return {}
     top, bottom = np.log10(positive.max()), np.log10(positive.min())
     bottom = max(bottom, top - DECADES)
-    return {"range": [bottom - 0.2, top + 0.2], "dtick": "D2" if top - bottom < 1.7 else 1}
+    steps = (1, 2, 5) if top - bottom < SHORT else (1,)
+    ticks = [m * 10.0**n for n in range(int(np.floor(bottom)) - 1, int(np.ceil(top)) + 1) for m in steps]
+    return {"range": [bottom - 0.2, top + 0.2], "tickvals": ticks, "ticktext": [f"{t:g}" for t in ticks]}
 
 
 def _style(figure: go.Figure, height: int, margin: dict) -> None:

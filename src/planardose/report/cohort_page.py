@@ -8,7 +8,7 @@ from markupsafe import Markup
 from planardose.physics.calibration import uncalibrated_relative_u
 from planardose.report.charts import cohort_chart
 from planardose.report.render import render
-from planardose.report.text import EMPTY, method_name, number, percent, with_u
+from planardose.report.text import EMPTY, GATE_PILLS, method_name, number, percent, with_u
 
 COLUMNS = {
     "kidney": "Kidneys",
@@ -30,16 +30,20 @@ class PatientLine:
     summary: dict | None
 
 
-def cohort_html(lines: list[PatientLine], table: pd.DataFrame) -> str:
-    """The page as HTML text; `table` holds the rows of cohort.csv."""
+def cohort_html(lines: list[PatientLine], table: pd.DataFrame, made: str) -> str:
+    """The page as HTML text; `table` holds the rows of cohort.csv, `made` is the page's date and time."""
     columns = {k: v for k, v in COLUMNS.items() if any(_highest(x, k) for x in lines)}
-    counts = {s: sum(x.status == s for x in lines) for s in KIND_OF_STATUS}
+    counts = {s: (kind, sum(x.status == s for x in lines)) for s, kind in KIND_OF_STATUS.items()}
+    for gate in ("accepted", "failed"):
+        kind, text = GATE_PILLS[gate]
+        counts[text] = kind, sum(x.summary["gate"] == gate for x in lines if x.summary)
     dosed = table[(table.dose_gy_per_gbq > 0) & (table.gate != "failed")] if len(table) else table
     context = {
         "count": len(lines),
         "columns": list(columns.values()),
         "rows": [_row(x, list(columns)) for x in lines],
-        "pills": [{"kind": KIND_OF_STATUS[s], "text": f"{n} {s}"} for s, n in counts.items() if n],
+        "made": made,
+        "pills": [{"kind": kind, "text": f"{n} {text}"} for text, (kind, n) in counts.items() if n],
         "notes": _notes(lines),
         "dose_model": " or ".join(sorted({x.summary["dose_model"] for x in lines if x.summary})),
         "chart": Markup(cohort_chart(dosed, "cohort-chart")) if len(dosed) else "",
@@ -72,8 +76,8 @@ def _highest(line: PatientLine, start: str) -> dict | None:
 def _row(line: PatientLine, columns: list[str]) -> dict:
     row = {
         "patient": line.patient,
-        "status": line.status,
-        "kind": KIND_OF_STATUS[line.status],
+        "pills": [{"kind": KIND_OF_STATUS[line.status], "text": line.status}],
+        "unusable": False,
         "message": line.message,
         "link": f"{line.patient}/report.html" if line.summary else "",
         "message_only": line.summary is None,
@@ -83,7 +87,11 @@ def _row(line: PatientLine, columns: list[str]) -> dict:
     found = [_highest(line, c) for c in columns]
     cells = [with_u(o["dose_gy"], o["dose_gy_u"]) if o else EMPTY for o in found]
     total = sum(c["administered_mbq"] for c in line.summary["cycles"].values()) / 1000
+    if line.summary["gate"] != "passed":
+        kind, text = GATE_PILLS[line.summary["gate"]]
+        row["pills"].append({"kind": kind, "text": text})
     return row | {
+        "unusable": line.summary["gate"] == "failed",
         "tracer": line.summary["tracer"],
         "gbq": number(total),
         "method": method_name(line.summary["method"]),

@@ -5,7 +5,8 @@ from planardose.physics.calibration import published_ratios, uncalibrated_relati
 from planardose.report.text import number, percent
 
 MAP = (
-    "The three-dimensional maps are generated from two opposed planar views and a CT, not measured by SPECT. "
+    "The three-dimensional maps are generated from two opposed planar views and a CT, not measured by SPECT. How well "
+    "the chain does was measured in silico only, not in patients. "
     "Totals of large organs with uptake are well determined; where activity sits along the line of view is not, unless "
     "an organ's outline says so. A lesion that no label outlines counts in the organ around it: no uncertainty here "
     "holds that."
@@ -103,6 +104,8 @@ ONE_POINT = (
     "usual one."
 )
 KEY_NOTE = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons {}. "
+NO_DOSE = "Without a dose: red marrow, lacrimal glands, walls of hollow organs, lesions that nobody outlined."
+NO_OUTLINE = " No outline was given of: {}."
 PER_GBQ = "The uncertainty of the administered activity is not in Gy/GBq."
 PHOTONS_MATTER = "These doses are too low. {}"
 MATTERS = 0.1  # added to the liver's self-dose, or photon over electron energy where that is not known

@@ -6,28 +6,27 @@ from dataclasses import dataclass, field
 import pandas as pd
 from markupsafe import Markup
 
-from planardose.organs import colour_of
+from planardose.library import load_nuclide
 from planardose.report import limits as words
 from planardose.report.basis import Basis, basis_context
 from planardose.report.charts import curve_rows
+from planardose.report.first_screen import first_notes, key_doses, status_pills
 from planardose.report.remarks import Remarks, split
 from planardose.report.render import render
 from planardose.report.summary import odd
 from planardose.report.text import (
     EMPTY,
     hours,
-    is_key,
-    like_u,
     method_name,
     missing,
     number,
     organ_name,
     organ_order,
+    per_gbq,
     percent,
     with_u,
 )
 
-MOST_RETAINED = 1.1  # of the administered activity, decay-corrected: more is not physical
 GATE_COLOURS = ("#e6f3ea", "#fdf3d8", "#fbdcd8")  # expected, high, beyond the gate
 
 
@@ -109,9 +108,9 @@ def patient_html(page: PatientInput) -> str:
         "method": method_name(s["method"]),
         "cycles": len(s["cycles"]),
         "pills": status_pills(s),
-        "notes": _notes(s, page.retained),
+        "notes": first_notes(s, page.retained),
         "facts": page.facts,
-        **_key_doses(page, remarks),
+        **key_doses(s, _used(page), remarks),
         **basis_context(page.basis),
         "outlines_picture": page.pictures["outlines"],
         "activity_picture": page.pictures["activity"],
@@ -139,70 +138,9 @@ def patient_html(page: PatientInput) -> str:
     return render("patient.html.j2", context)
 
 
-def status_pills(s: dict) -> list[dict]:
-    """Status, gate and calibration at a glance."""
-    gate = {
-        "passed": ("good", "gate passed"),
-        "accepted": ("warn", "gate accepted by hand"),
-        "failed": ("bad", "gate failed"),
-    }[s["gate"]]
-    kind = "good" if s["status"] == "ok" else "warn"
-    pills = [(kind, f"{s['status']}: {method_name(s['method'])}"), gate]
-    if not s["calibrated"]:
-        pills.append(("warn", "not calibrated on this camera"))
-    return [{"kind": k, "text": t} for k, t in pills]
-
-
-def _notes(s: dict, retained: dict) -> list[dict]:
-    """What the reader must know before the numbers."""
-    above = ", ".join(f"{percent(share)} at {t}" for t, share in retained.items() if share > MOST_RETAINED)
-    far = ", ".join(f"{x['ratio']:.2f} at {t}" for t, x in s["scale"].items() if x["plausible"] is False)
-    photons, too_low = words.photons(s)
-    lost, matters = ("", False) if s["dead_time_corrected"] else words.no_dead_time(s)
-    notes = [
-        ("bad", words.PHOTONS_MATTER.format(photons) if too_low else ""),
-        ("bad", words.GATE_FAILED if s["gate"] == "failed" else ""),
-        ("warn", f"{s['message'][0].upper()}{s['message'][1:]}." if s["message"] else ""),
-        ("warn", "" if s["calibrated"] else words.not_calibrated()),
-        ("warn", words.SCALE.format(far) if far else ""),
-        ("warn", lost + words.DEAD_TIME_MATTERS if matters else ""),
-        ("warn", words.TOO_MUCH.format(above) if above else ""),
-        ("warn", words.ONE_POINT if any(len(c["timepoints"]) == 1 for c in s["cycles"].values()) else ""),
-    ]
-    return [{"kind": k, "text": t} for k, t in notes if t]
-
-
 def _used(page: PatientInput) -> pd.DataFrame:
     """Doses by the method that is reported."""
     return page.doses[page.doses.method == page.summary["method"]]
-
-
-def _key_doses(page: PatientInput, remarks: Remarks) -> dict:
-    """Rows of the first screen, all cycles together, and the remarks on them."""
-    s, used = page.summary, _used(page)
-    flags = {organ: set().union(*map(split, texts)) for organ, texts in used.groupby("organ")["flags"]}
-    unknown = [dict.fromkeys(("dose_gy", "dose_gy_u", "dose_gy_per_gbq")) | {"organ": o} for o in flags]
-    added = {o["organ"]: o for o in (*unknown, *s["organs"]) if is_key(o["organ"])}
-    organs = sorted(added.values(), key=lambda o: organ_order(o["organ"]))
-    top = max((o["dose_gy"] or 0.0 for o in organs), default=0.0) or 1.0
-    rows = [
-        {
-            "organ": organ_name(o["organ"]),
-            "remarks": remarks.beside(flags[o["organ"]]),
-            "colour": colour_of(o["organ"]),
-            "dose": with_u(o["dose_gy"], o["dose_gy_u"]),
-            "per_gbq": like_u(o["dose_gy_per_gbq"], _per_gbq_u(o["dose_gy"], o["dose_gy_u"], o["dose_gy_per_gbq"])),
-            "bar": round(100 * (o["dose_gy"] or 0.0) / top, 1),
-        }
-        for o in organs
-    ]
-    more = words.ADDED_CYCLES if len(s["cycles"]) > 1 else ""
-    photons = "by Monte Carlo" if s["config"]["dose"]["photons"] else "not included"
-    return {
-        "key_doses": rows,
-        "key_remarks": remarks.meanings(set().union(*(flags[o["organ"]] for o in organs))),
-        "key_note": words.KEY_NOTE.format(photons) + words.PER_GBQ + more,
-    }
 
 
 def _dose_rows(page: PatientInput, remarks: Remarks) -> dict:
@@ -224,7 +162,7 @@ def _dose_rows(page: PatientInput, remarks: Remarks) -> dict:
                 "beyond": percent(f.extrapolated_fraction),
                 "dose": with_u(d.dose_gy, d.dose_gy_u),
                 "photons": percent(d.photon_gy / d.dose_gy) if d.photon_gy else EMPTY,
-                "per_gbq": like_u(d.dose_gy_per_gbq, _per_gbq_u(d.dose_gy, d.dose_gy_u, d.dose_gy_per_gbq)),
+                "per_gbq": per_gbq(d.dose_gy, d.dose_gy_u, d.dose_gy_per_gbq),
                 "faint": d.organ == "remainder",
             }
         )
@@ -235,11 +173,6 @@ def _half_life(fit) -> str:
     """Effective half-life of a row of the kinetics table, h; at a limit it has no uncertainty and says so."""
     at_limit = {"physical_limit", "shortest_limit"} & split(fit["flags"])
     return f"{number(fit.t_eff_h, 4)} (limit)" if at_limit else with_u(fit.t_eff_h, fit.t_eff_h_u)
-
-
-def _per_gbq_u(dose_gy, u_gy, per_gbq) -> float | None:
-    """Uncertainty of a dose per administered activity, Gy/GBq, by that of the dose."""
-    return None if missing(u_gy) or not dose_gy else u_gy * per_gbq / dose_gy
 
 
 def _methods(page: PatientInput) -> dict:
@@ -404,6 +337,8 @@ def _provenance(s: dict) -> list[tuple[str, str]]:
     entries = [
         ("planardose", s["planardose"]),
         ("seed", s["seed"]),
+        ("network", s.get("network")),
+        (f"decay of {s['nuclide']}", load_nuclide(s["nuclide"]).source),
         *[(f"sha256 of {k}", v) for k, v in sorted(s["hashes"].items())],
         *sorted(s["software"].items()),
     ]

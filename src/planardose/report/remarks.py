@@ -1,6 +1,7 @@
 """Letters beside organs, and what they stand for."""
 
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 import pandas as pd
 
@@ -19,7 +20,7 @@ class Remarks:
         """Of the column `flags` (``;`` between them), lettered as the page's first rows need them."""
         rows = sorted(doses.itertuples(), key=lambda r: (organ_order(r.organ), r.cycle))
         flags = dict.fromkeys(x for r in rows for x in sorted(split(r.flags)))
-        return cls(dict(zip(flags, "abcdefghijklmnop", strict=False)), texts)
+        return cls(dict(zip(flags, ascii_lowercase, strict=False)), texts)
 
     def beside(self, flags: set[str]) -> str:
         """Letters of the flags, for a cell."""

@@ -10,8 +10,14 @@ METHOD_NAMES = {
     "unet": "U-Net",
     "diffusion": "Diffusion",
 }
-KEY_ORGANS = ("kidney", "parotid", "submandibular", "lesion", "liver", "spleen")  # starts of names, in reading order
+KEY_ORGANS = ("kidney", "parotid", "submandibular", "liver", "spleen", "lesion")  # starts of names, in reading order
+GATE_PILLS = {
+    "passed": ("good", "gate passed"),
+    "accepted": ("warn", "gate accepted by hand"),
+    "failed": ("bad", "gate failed"),
+}
 EMPTY = "–"
+HARD = "\u00a0"  # no-break space
 THIN = "\u202f"  # narrow no-break space
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -29,7 +35,7 @@ def method_name(method: str) -> str:
 
 
 def organ_order(source: str) -> tuple:
-    """Sort key: the organs that limit the therapy and the lesions first, `remainder` and `outside_ct` last."""
+    """Sort key: the organs that limit the therapy first, then the lesions, `remainder` and `outside_ct` last."""
     last = {"remainder": 1, "outside_ct": 2}.get(source, 0)
     rank = next((n for n, start in enumerate(KEY_ORGANS) if source.startswith(start)), len(KEY_ORGANS))
     number = int(source.removeprefix("lesion_")) if source.startswith("lesion_") else 0
@@ -58,12 +64,12 @@ def number(value, digits: int = 3) -> str:
 
 
 def with_u(value, u) -> str:
-    """``4.16 ± 0.78``: value to the second digit of its standard uncertainty; three digits where there is none."""
+    """``4.16 ± 0.78``, ``14 600 ± 2 300``: `like_u` of both."""
     if missing(value):
         return EMPTY
     if missing(u) or u <= 0:
         return number(value)
-    return f"{like_u(value, u)} ± {like_u(u, u)}"
+    return f"{like_u(value, u)} ±{HARD}{like_u(u, u)}"
 
 
 def like_u(value, u) -> str:
@@ -72,8 +78,14 @@ def like_u(value, u) -> str:
         return EMPTY
     if missing(u) or u <= 0:
         return number(value)
-    places = max(1 - math.floor(math.log10(u)), 0)
-    return f"{value:z,.{places}f}".replace(",", THIN)
+    places = 1 - int(f"{u:.1e}".partition("e")[2])  # of u as rounded: 0.0997 has those of 0.10
+    return f"{round(value, places):z,.{max(places, 0)}f}".replace(",", THIN)
+
+
+def per_gbq(dose_gy, u_gy, dose_gy_per_gbq) -> str:
+    """A dose per administered activity, to the second digit of the dose's uncertainty."""
+    known = not missing(u_gy) and dose_gy
+    return like_u(dose_gy_per_gbq, u_gy * dose_gy_per_gbq / dose_gy if known else None)
 
 
 def percent(fraction, digits: int = 0) -> str:
@@ -86,4 +98,4 @@ def percent(fraction, digits: int = 0) -> str:
 
 
 def hours(value) -> str:
-    return f"{value:.1f} h" if value < 100 else f"{value:.0f} h"
+    return f"{value:.1f}{HARD}h" if value < 100 else f"{value:.0f}{HARD}h"

