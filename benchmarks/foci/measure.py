@@ -1,4 +1,4 @@
-"""Foci found in the images of a cohort with truth: how many lesions that nobody segmented, where, how much, and what else.
+"""Foci found in the images of a cohort with truth: how many hidden lesions, where, with how much, and what else.
 
     python -m benchmarks.foci.measure COHORT RESULTS [--jobs 2]
 
@@ -26,6 +26,7 @@ from planardose.recon.placement import Placement
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.recon.setting import load_setting
+from planardose.recon.uncertainty import CALIBRATED, foci_u
 from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.evaluate import organ_truth, true_anatomy
@@ -61,8 +62,16 @@ def of_acquisition(cohort: Path, results: Path, patient: str, timepoint: str) ->
             regions[name] = inside
         if is_lesion(name) and name not in setting.model.organs:
             hidden[name] = inside
-    lesions = {n: {"lesion": n, "ml": float(i.sum() * bq_ml.grid.voxel_ml), "at": centre_mm(i, bq_ml.grid),
-                   "mbq": float(bq_ml.data[i].sum() * bq_ml.grid.voxel_ml / BQ_PER_MBQ)} for n, i in hidden.items()}  # fmt: skip
+    ml = bq_ml.grid.voxel_ml
+    lesions = {
+        name: {
+            "lesion": name,
+            "ml": float(inside.sum() * ml),
+            "at": centre_mm(inside, bq_ml.grid),
+            "mbq": float(bq_ml.data[inside].sum() * ml / BQ_PER_MBQ),
+        }
+        for name, inside in hidden.items()
+    }
     for word, sources in maps.items():
         responses = even.responses if sources is even.sources else setting.projector.organ_responses(sources.fractions)
         fit = qplanar(setting.projector, sources, measured, responses)
@@ -93,49 +102,73 @@ def _told(focus, contrast: float, n: int, foci, model, lesions: dict, regions: d
     organ = next((name for name, inside in regions.items() if inside[near].any() and not is_lesion(name)), None)
     what = nearest if nearest is not None and off[nearest] < NEAR_MM else organ or "false"
     host = model.organs[int(foci.hosts(model)[n])]
-    told = {"is": what, "host": host, "mbq": focus.mbq, "mbq_u": focus.mbq_u, "gain": focus.gain, "contrast": contrast,
-            "misfit": focus.misfit, "width_mm": focus.width_mm, "u_mm": focus.u_mm.tolist(), "at_mm": at.tolist()}  # fmt: skip
+    told = {"is": what, "host": host, "contrast": contrast, "at_mm": at.tolist(), "u_mm": focus.u_mm.tolist()}
+    told |= {k: getattr(focus, k) for k in ("mbq", "gain", "misfit", "width_mm")}
+    told["mbq_u"] = float(foci_u(focus.mbq, focus.mbq_u, CALIBRATED))
     if what in lesions:
         told |= {"off_mm": (at - lesions[what]["at"]).tolist(), "true_mbq": lesions[what]["mbq"]}
     return told
 
 
-def summary(found: list[dict]) -> str:
-    """The figures of all acquisitions as lines."""
-    table, lesions, foci = (pd.DataFrame(x) for x in (
-        found, [x | {"patient": f["patient"]} for f in found for x in f["lesions"]], [x for f in found for x in f["foci"]],
-    ))  # fmt: skip
-    lines = [f"{len(table)} acquisitions of {table.patient.nunique()} patients, {len(lesions)} hidden lesions in them"]
-    for score in ("mae", "nrmse", "ssim"):
-        a, b = table[f"{score} without"], table[f"{score} with"]
-        change = (b / a).groupby(table.patient).mean() - 1
-        lines.append(f"{score:6s}{a.mean():8.4f} ->{b.mean():8.4f}   {100 * change.mean():+.1f} % "
-                     f"(standard error {100 * change.std() / len(change)**0.5:.1f}); higher in {(b > a).sum()}")  # fmt: skip
+def quantiles(off: np.ndarray) -> str:
+    """Median and 90th percentile of errors (N, 3) along each axis."""
+    size = np.abs(off)
+    return "; ".join(f"{a} {np.median(size[:, n]):.1f}, {np.quantile(size[:, n], 0.9):.1f}" for n, a in enumerate("xyz"))
+
+
+def inside(off: np.ndarray, u: np.ndarray) -> str:
+    """Shares of errors within 1 and 2 standard uncertainties."""
+    z = np.abs(off) / u
+    return f"{100 * (z < 1).mean():.0f}, {100 * (z < 2).mean():.0f} %"
+
+
+def of_lesions(lesions: pd.DataFrame) -> list[str]:
+    """Lines on hidden lesions: the maps inside them, and how many have a focus, by size."""
+    lines = []
     for word in ("without", "with"):
         share = lesions[f"recovery {word}"]
-        lines.append(f"hidden lesions {word}: recovery {share.mean():.3f}, absolute error {100 * (share - 1).abs().mean():.1f} %")
+        error = 100 * (share - 1).abs().mean()
+        lines.append(f"hidden lesions {word}: recovery {share.mean():.3f}, absolute error {error:.1f} %")
     for low, high in ((0, 2), (2, 4), (4, 8), (8, np.inf)):
         part = lesions[(lesions.ml >= low) & (lesions.ml < high)]
         if len(part):
-            off = (part.found / part.mbq - 1).abs()
-            lines.append(f"  {low} to {high} mL: {part.found.notna().sum()} of {len(part)} found, "
-                         f"activity off by {100 * off.median():.0f} % (median)")  # fmt: skip
-    own = foci[foci.get("true_mbq", pd.Series(np.nan, foci.index)).notna()]
+            off = 100 * (part.found / part.mbq - 1).abs().median()
+            found = f"{part.found.notna().sum()} of {len(part)} found"
+            lines.append(f"  {low} to {high} mL: {found}, activity off by {off:.0f} % (median)")
+    return lines
+
+
+def of_foci(foci: pd.DataFrame) -> list[str]:
+    """Lines on foci: how well those of hidden lesions are placed, and what the others are."""
+    own = foci[foci["is"].map(is_lesion)]
     off, u = np.array(own.off_mm.tolist()), np.array(own.u_mm.tolist())
-    lines.append("place off by (median, 90th percentile), mm: " + "; ".join(
-        f"{a} {np.median(np.abs(off[:, n])):.1f}, {np.quantile(np.abs(off[:, n]), 0.9):.1f}" for n, a in enumerate("xyz")))
-    lines.append("place within 1, 2 standard uncertainties: " + "; ".join(
-        f"{a} {100 * (np.abs(off[:, n]) < u[:, n]).mean():.0f}, {100 * (np.abs(off[:, n]) < 2 * u[:, n]).mean():.0f} %"
-        for n, a in enumerate("xyz")))
-    ratio, z = own.mbq / own.true_mbq, (own.mbq - own.true_mbq) / own.mbq_u
-    lines.append(f"activity over the truth: 10, 50, 90 % {np.quantile(ratio, [0.1, 0.5, 0.9]).round(2).tolist()}; within 1, 2 u "
-                 f"{100 * (z.abs() < 1).mean():.0f}, {100 * (z.abs() < 2).mean():.0f} %; u / activity {(own.mbq_u / own.mbq).median():.3f}")
+    ratio = np.quantile(own.mbq / own.true_mbq, [0.1, 0.5, 0.9]).round(2).tolist()
     kinds = foci["is"].map(lambda x: "hidden lesion" if is_lesion(x) else x).value_counts()
-    lines.append("foci: " + ", ".join(f"{k} {n}" for k, n in kinds.items()))
+    lines = [
+        f"place off by (median, 90th percentile), mm: {quantiles(off)}",
+        "place within 1, 2 standard uncertainties: "
+        + "; ".join(f"{a} {inside(off[:, n], u[:, n])}" for n, a in enumerate("xyz")),
+        f"activity over the truth: 10, 50, 90 % {ratio}; within 1, 2 standard uncertainties "
+        f"{inside((own.mbq - own.true_mbq).to_numpy(), own.mbq_u.to_numpy())}",
+        "foci: " + ", ".join(f"{k} {n}" for k, n in kinds.items()),
+    ]
     for f in foci[foci["is"] == "false"].sort_values("gain").itertuples():
-        lines.append(f"  false: in {f.host}, {f.mbq:.2f} MBq, gain {f.gain:.0f}, contrast {f.contrast:.1f}, misfit {f.misfit:.1f}, "
-                     f"width {f.width_mm:.1f} mm, depth +- {f.u_mm[1]:.1f} mm, at {np.round(f.at_mm)}")
-    return "\n".join(lines)
+        shape = f"misfit {f.misfit:.1f}, width {f.width_mm:.1f} mm, depth +- {f.u_mm[1]:.1f} mm"
+        lines.append(f"  false: {f.mbq:.2f} MBq in {f.host}, gain {f.gain:.0f}, contrast {f.contrast:.1f}, {shape}")
+    return lines
+
+
+def summary(found: list[dict]) -> str:
+    """The figures of all acquisitions as lines."""
+    table = pd.DataFrame(found)
+    lesions, foci = (pd.DataFrame([x for f in found for x in f[k]]) for k in ("lesions", "foci"))
+    lines = [f"{len(table)} acquisitions of {table.patient.nunique()} patients, {len(lesions)} hidden lesions in them"]
+    for score in ("mae", "nrmse", "ssim"):
+        a, b = table[f"{score} without"], table[f"{score} with"]
+        change = 100 * ((b / a).groupby(table.patient).mean() - 1)
+        error = change.std() / len(change) ** 0.5
+        lines.append(f"{score:6s}{a.mean():8.4f} ->{b.mean():8.4f}, {change.mean():+.1f} % (standard error {error:.1f})")
+    return "\n".join(lines + of_lesions(lesions) + of_foci(foci))
 
 
 def main() -> None:

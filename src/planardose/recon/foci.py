@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
 from planardose.recon.camera_views import Responses
-from planardose.recon.focus import WIDTH_MM, Focus, Free, Sight, place
+from planardose.recon.focus import WIDTH_MM, Focus, Free, Sight, place, share_of_body
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import OrganFit, fit_concentrations, model_errors, variance
 from planardose.recon.tissues import inner_part
@@ -104,7 +104,7 @@ class _Search:
     ):
         inside = inner_part(model)
         inside[..., : model.ct_slices.start] = inside[..., model.ct_slices.stop :] = False
-        self.sight = Sight(model, projector, acquired.exposure_s, inside)
+        self.sight = Sight(model.grid, share_of_body(model), projector, acquired.exposure_s, inside)
         self.model, self.sources, self.acquired, self.errors = model, sources, acquired, model_errors(model)
         self.rows = (responses.total * acquired.exposure_s).reshape(len(sources.organs), -1)
         self.foci: list[Focus] = []

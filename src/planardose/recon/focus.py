@@ -55,25 +55,31 @@ class Focus:
 
     def sharp(self, model: PatientModel) -> np.ndarray:
         """(I, J, K) float32 shares of its activity, as if its place were known."""
-        return spot(model, self.index, np.full(3, self.width_mm))
+        return spot(model.grid, share_of_body(model), self.index, np.full(3, self.width_mm))
 
     def shape(self, model: PatientModel) -> np.ndarray:
         """(I, J, K) float32 shares of its activity: `sharp`, spread by how well its place is known."""
-        return spot(model, self.index, np.hypot(self.width_mm, self.u_mm))
+        return spot(model.grid, share_of_body(model), self.index, np.hypot(self.width_mm, self.u_mm))
 
     def centre_mm(self, grid: Grid) -> np.ndarray:
         """(3,) RAS."""
         return grid.ras_from_voxel[:3, :3] @ self.index + grid.ras_from_voxel[:3, 3]
 
 
-def spot(model: PatientModel, index: np.ndarray, sigma_mm: np.ndarray) -> np.ndarray:
-    """(I, J, K) float32, sum 1: a Gaussian about a place, averaged over voxels, in the body alone."""
+def share_of_body(model: PatientModel) -> np.ndarray:
+    """(I, J, K) float32: share of each voxel that is body."""
+    return model.fractions.sum(axis=0)
+
+
+def spot(grid: Grid, body: np.ndarray, index: np.ndarray, sigma_mm: np.ndarray) -> np.ndarray:
+    """(I, J, K) float32, sum 1: a Gaussian about a place, averaged over voxels, in the `body` alone."""
     lines = []
-    for n, at, sigma, step in zip(model.grid.shape, index, sigma_mm, model.grid.spacing_mm, strict=True):
+    for n, at, sigma, step in zip(grid.shape, index, sigma_mm, grid.spacing_mm, strict=True):
         edges = (np.arange(n + 1) - 0.5 - at) * (step / sigma)
         lines.append(np.where(np.abs(edges[:-1] + edges[1:]) < 2 * REACH + step / sigma, np.diff(ndtr(edges)), 0.0))
-    out = np.einsum("i,j,k->ijk", *lines) * model.fractions.sum(axis=0)
-    return (out / max(float(out.sum()), 1e-12)).astype(np.float32)
+    lines = [line.astype(np.float32) for line in lines]
+    out = lines[0][:, None, None] * lines[1][None, :, None] * lines[2] * body
+    return out / max(float(out.sum()), 1e-12)
 
 
 class Free:
@@ -98,12 +104,16 @@ class Free:
 
 @dataclass(frozen=True)
 class Sight:
-    """What places a focus: model and projector, the counts' exposure, and where a focus may lie."""
+    """What places a focus: the body on its grid, projector, exposure of the counts, and where a focus may lie."""
 
-    model: PatientModel = field(repr=False)
+    grid: Grid
+    body: np.ndarray = field(repr=False)  # (I, J, K) float32
     projector: Projector = field(repr=False)
     exposure_s: float
     allowed: np.ndarray = field(repr=False)  # (I, J, K) bool
+
+    def spot(self, index: np.ndarray, width_mm: float) -> np.ndarray:
+        return spot(self.grid, self.body, index, np.full(3, width_mm))
 
     def primary(self, shapes: list[np.ndarray]) -> np.ndarray:
         """(N, P) float64 unscattered counts of N maps (I, J, K) that fill a few layers only."""
@@ -141,9 +151,9 @@ def place(sight: Sight, index: np.ndarray, width_mm: float, residual: np.ndarray
     Focus or None
         None: no activity there explains the residual.
     """
-    step_mm, left = sight.model.grid.spacing_mm, free(residual)
+    step_mm, left = sight.grid.spacing_mm, free(residual)
     index, log_width = np.array(index, dtype=np.float64), float(np.log(width_mm))
-    scatter = sight.scatter(spot(sight.model, index, np.full(3, width_mm)))
+    scatter = sight.scatter(sight.spot(index, width_mm))
     prior = np.array([0.0, *(1.0 / np.square(WANDER_MM)), 1.0 / WIDTH_SPREAD**2])
     for n in range(STEPS + 1):
         images = free(_with_slopes(sight, index, float(np.exp(log_width)), scatter))
@@ -171,10 +181,9 @@ def place(sight: Sight, index: np.ndarray, width_mm: float, residual: np.ndarray
 
 def _with_slopes(sight: Sight, index: np.ndarray, width_mm: float, scatter: np.ndarray) -> np.ndarray:
     """(5, P) counts of 1 MBq, and their slopes per mm along x, y, z and per logarithm of the width."""
-    model, width = sight.model, np.full(3, width_mm)
-    shapes = [spot(model, index, width), spot(model, index, WIDEN * width)]
+    shapes = [sight.spot(index, width_mm), sight.spot(index, WIDEN * width_mm)]
     for axis in np.eye(3):
-        shapes += [spot(model, index + NUDGE * axis, width), spot(model, index - NUDGE * axis, width)]
+        shapes += [sight.spot(index + NUDGE * axis, width_mm), sight.spot(index - NUDGE * axis, width_mm)]
     seen = sight.primary(shapes)
-    slopes = [(seen[2 + 2 * a] - seen[3 + 2 * a]) / (2 * NUDGE * model.grid.spacing_mm[a]) for a in range(3)]
+    slopes = [(seen[2 + 2 * a] - seen[3 + 2 * a]) / (2 * NUDGE * sight.grid.spacing_mm[a]) for a in range(3)]
     return np.stack([seen[0] + scatter, *slopes, (seen[1] - seen[0]) / np.log(WIDEN)])

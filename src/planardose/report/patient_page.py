@@ -10,6 +10,7 @@ from planardose.organs import colour_of
 from planardose.report import limits as words
 from planardose.report.basis import Basis, basis_context
 from planardose.report.charts import curve_rows
+from planardose.report.foci import foci_context, foci_note
 from planardose.report.remarks import Remarks, split
 from planardose.report.render import render
 from planardose.report.summary import odd
@@ -82,6 +83,8 @@ class PatientInput:
         What the doses rest on.
     made : str
         Date and time of the report.
+    foci : DataFrame
+        Of all time points: the columns of `steps.foci_table`, and timepoint.
     spects : tuple of SpectSection
     """
 
@@ -97,6 +100,7 @@ class PatientInput:
     kinetics_note: str
     basis: Basis
     made: str
+    foci: pd.DataFrame
     spects: tuple[SpectSection, ...] = ()
 
 
@@ -109,7 +113,7 @@ def patient_html(page: PatientInput) -> str:
         "method": method_name(s["method"]),
         "cycles": len(s["cycles"]),
         "pills": status_pills(s),
-        "notes": _notes(s, page.retained),
+        "notes": _notes(s, page.retained, foci_note(page.foci)),
         "facts": page.facts,
         **_key_doses(page, remarks),
         **basis_context(page.basis),
@@ -122,6 +126,7 @@ def patient_html(page: PatientInput) -> str:
         "curves": _curves(page),
         **_activities(page),
         "points": [{"name": p.name, "hours": hours(p.hours)} for p in page.points],
+        **foci_context(page.foci, [p.name for p in page.points]),
         "acquisition": _acquisition(page),
         "by_hand": _by_hand(s),
         "views": [{"name": p.name, "hours": hours(p.hours), "src": p.views_uri} for p in page.points if p.views_uri],
@@ -153,7 +158,7 @@ def status_pills(s: dict) -> list[dict]:
     return [{"kind": k, "text": t} for k, t in pills]
 
 
-def _notes(s: dict, retained: dict) -> list[dict]:
+def _notes(s: dict, retained: dict, of_foci: str) -> list[dict]:
     """What the reader must know before the numbers."""
     above = ", ".join(f"{percent(share)} at {t}" for t, share in retained.items() if share > MOST_RETAINED)
     far = ", ".join(f"{x['ratio']:.2f} at {t}" for t, x in s["scale"].items() if x["plausible"] is False)
@@ -167,6 +172,7 @@ def _notes(s: dict, retained: dict) -> list[dict]:
         ("warn", words.SCALE.format(far) if far else ""),
         ("warn", lost + words.DEAD_TIME_MATTERS if matters else ""),
         ("warn", words.TOO_MUCH.format(above) if above else ""),
+        ("warn", of_foci),
         ("warn", words.ONE_POINT if any(len(c["timepoints"]) == 1 for c in s["cycles"].values()) else ""),
     ]
     return [{"kind": k, "text": t} for k, t in notes if t]
