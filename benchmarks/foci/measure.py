@@ -113,7 +113,8 @@ def _told(focus, contrast: float, n: int, foci, model, lesions: dict, regions: d
 def quantiles(off: np.ndarray) -> str:
     """Median and 90th percentile of errors (N, 3) along each axis."""
     size = np.abs(off)
-    return "; ".join(f"{a} {np.median(size[:, n]):.1f}, {np.quantile(size[:, n], 0.9):.1f}" for n, a in enumerate("xyz"))
+    middle, end = np.median(size, axis=0), np.quantile(size, 0.9, axis=0)
+    return "; ".join(f"{a} {m:.1f}, {e:.1f}" for a, m, e in zip("xyz", middle, end, strict=True))
 
 
 def inside(off: np.ndarray, u: np.ndarray) -> str:
@@ -167,7 +168,8 @@ def summary(found: list[dict]) -> str:
         a, b = table[f"{score} without"], table[f"{score} with"]
         change = 100 * ((b / a).groupby(table.patient).mean() - 1)
         error = change.std() / len(change) ** 0.5
-        lines.append(f"{score:6s}{a.mean():8.4f} ->{b.mean():8.4f}, {change.mean():+.1f} % (standard error {error:.1f})")
+        told = f"{change.mean():+.1f} % (standard error {error:.1f})"
+        lines.append(f"{score:6s}{a.mean():8.4f} ->{b.mean():8.4f}, {told}")
     return "\n".join(lines + of_lesions(lesions) + of_foci(foci))
 
 
