@@ -18,9 +18,12 @@ import pandas as pd
 
 from planardose.config import Config
 from planardose.errors import InputError
+from planardose.image import Volume
 from planardose.organs import is_lesion
 from planardose.overlap import collected
+from planardose.patient_model import PatientModel
 from planardose.recon.foci import find_foci
+from planardose.recon.focus import Focus
 from planardose.recon.mlem import mlem
 from planardose.recon.placement import Placement
 from planardose.recon.projector import Projector
@@ -75,6 +78,7 @@ def of_acquisition(cohort: Path, results: Path, patient: str, timepoint: str) ->
     for word, sources in maps.items():
         responses = even.responses if sources is even.sources else setting.projector.organ_responses(sources.fractions)
         fit = qplanar(setting.projector, sources, measured, responses)
+        mbq = fit.concentrations * sources.volumes_ml()
         acquired = with_modelled_scatter(measured, fit, responses)
         found = mlem(setting.projector, acquired, fit.map(sources), MLEM_ITERATIONS)
         per_ml = found[..., setting.model.ct_slices] * (BQ_PER_MBQ / grid.voxel_ml)
@@ -83,8 +87,12 @@ def of_acquisition(cohort: Path, results: Path, patient: str, timepoint: str) ->
             volume = collected(inside, bq_ml.grid, grid)
             share = float((per_ml * volume).sum() / volume.sum()) / float(bq_ml.data[inside].mean())
             lesions[name][f"recovery {word}"] = share
-    out["foci"] = [_told(f, c, n, foci, setting.model, lesions, regions, bq_ml) for n, (f, c) in
-                   enumerate(zip(foci.found, foci.contrasts, strict=True))]  # fmt: skip
+    hosts, mbq = foci.hosts(setting.model), mbq[len(even.sources.organs) :]
+    out["foci"] = [
+        {"host": setting.model.organs[host], "mbq": float(m), "contrast": c}
+        | _told(f, m, setting.model, lesions, regions, bq_ml)
+        for f, c, m, host in zip(foci.found, foci.contrasts, mbq, hosts, strict=True)
+    ]
     found = {f["is"]: f for f in reversed(out["foci"])}
     out["lesions"] = [
         {k: v for k, v in x.items() if k != "at"} | {"found": found.get(name, {}).get("mbq")}
@@ -93,7 +101,8 @@ def of_acquisition(cohort: Path, results: Path, patient: str, timepoint: str) ->
     return out
 
 
-def _told(focus, contrast: float, n: int, foci, model, lesions: dict, regions: dict, bq_ml) -> dict:
+def _told(focus: Focus, mbq: float, model: PatientModel, lesions: dict, regions: dict, bq_ml: Volume) -> dict:
+    """What a focus is, where, and how sure."""
     at = focus.centre_mm(model.grid)
     off = {name: float(np.linalg.norm(at - x["at"])) for name, x in lesions.items()}
     nearest = min(off, key=off.get, default=None)
@@ -101,10 +110,9 @@ def _told(focus, contrast: float, n: int, foci, model, lesions: dict, regions: d
     near = tuple(slice(max(i - 4, 0), i + 5) for i in index)
     organ = next((name for name, inside in regions.items() if inside[near].any() and not is_lesion(name)), None)
     what = nearest if nearest is not None and off[nearest] < NEAR_MM else organ or "false"
-    host = model.organs[int(foci.hosts(model)[n])]
-    told = {"is": what, "host": host, "contrast": contrast, "at_mm": at.tolist(), "u_mm": focus.u_mm.tolist()}
-    told |= {k: getattr(focus, k) for k in ("mbq", "gain", "misfit", "width_mm")}
-    told["mbq_u"] = float(foci_u(focus.mbq, focus.mbq_u, CALIBRATED))
+    told = {"is": what, "at_mm": at.tolist(), "u_mm": focus.u_mm.tolist()}
+    told |= {k: getattr(focus, k) for k in ("gain", "misfit", "width_mm")}
+    told["mbq_u"] = float(foci_u(mbq, focus.mbq_u, CALIBRATED))
     if what in lesions:
         told |= {"off_mm": (at - lesions[what]["at"]).tolist(), "true_mbq": lesions[what]["mbq"]}
     return told

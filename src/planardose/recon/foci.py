@@ -16,15 +16,15 @@ from scipy.ndimage import gaussian_filter
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
 from planardose.recon.camera_views import Responses
-from planardose.recon.focus import WIDTH_MM, Focus, Free, Sight, place, share_of_body
+from planardose.recon.focus import WIDTH_MM, Focus, Free, Sight, drifts, likeliest_depth, place, share_of_body
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import OrganFit, fit_concentrations, model_errors, variance
 from planardose.recon.tissues import inner_part
 
 NAME = "focal_uptake_"
-LEAST_GAIN = 200.0  # `Focus.gain`
+LEAST_GAIN = 100.0  # `Focus.gain`: ten standard deviations
 LEAST_CONTRAST = 3.5  # of its concentration over that of what lies around it
-MOST_DEPTH_U_MM = 12.0
+MOST_DEPTH_U_MM = 20.0
 MOST, MOST_TRIED = 15, 30
 APART = 2  # voxels across, in every depth: two views do not tell two foci behind each other apart
 
@@ -139,7 +139,9 @@ class _Search:
     def take(self, index: np.ndarray, width_mm: float) -> None:
         """Place a focus from `index` on, and keep it where it is one."""
         rest = (self.acquired.counts - self.fit.expected).ravel()
-        focus, without = place(self.sight, index, width_mm, rest, self._others()), self.fit
+        others, without = self._others(index), self.fit
+        index = likeliest_depth(self.sight, index, width_mm, rest, others)
+        focus = place(self.sight, index, width_mm, rest, others)
         if focus is None or focus.gain < LEAST_GAIN or focus.u_mm[1] > MOST_DEPTH_U_MM:
             return
         shape = focus.shape(self.model)
@@ -157,9 +159,10 @@ class _Search:
             self.fit = self.fitted()
             self.take(focus.index, focus.width_mm)
 
-    def _others(self) -> Free:
-        rows = np.stack([*self.rows, *self.of_foci])
-        return Free(rows[self.fit.concentrations > 0], self.weights())
+    def _others(self, index: np.ndarray) -> Free:
+        """All sources of the fit, free to adapt, and what they show around a place, free to be somewhat off."""
+        rows = np.stack([*self.rows, *self.of_foci])[self.fit.concentrations > 0]
+        return Free(rows, self.weights(), drifts(self.model.grid, index, self.fit.expected))
 
     def contrast(self, focus: Focus) -> float:
         """Concentration of a focus over that of the other sources where it lies, both weighted by its shape."""

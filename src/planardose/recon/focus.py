@@ -20,6 +20,9 @@ WIDTH_MM, WIDTH_SPREAD, WIDTHS_MM = 6.0, 0.35, (3.0, 15.0)  # standard deviation
 WANDER_MM = (20.0, 40.0, 20.0)  # standard deviation of the true place about where the search begins: bounds the steps
 STEPS, LARGEST_STEP = 3, 1.5  # Gauss-Newton, voxels
 NUDGE, WIDEN = 0.25, 1.1  # of finite differences: voxels, and a factor of the width
+# Relative error of what the organs show around a focus, in each view, which its pixels share: uneven uptake. Without it
+# the weaker view decides the depth by counts that are not the focus's.
+DRIFT, DRIFT_MM = 0.15, 25.0
 CORE = 0.1  # of a spot's brightest pixel: the pixels that tell how well it fits
 PLACE_MM = (2.0, 4.0, 2.0)  # standard uncertainty that counts do not hold: registration, breathing, attenuation
 REACH = 3.5  # standard deviations of the shape that are drawn
@@ -40,7 +43,7 @@ class Focus:
     mbq, mbq_u : float
         Activity, and the standard uncertainty of it by the counts around it and by its place.
     gain : float
-        Weighted sum of squared residuals that it takes away, organs free.
+        Weighted sum of squared residuals that it takes away, organs free, over `misfit`.
     misfit : float
         Weighted mean square of the residuals left in its pixels, at least 1.
     """
@@ -90,12 +93,18 @@ class Free:
     rows : (S, P) float64
         Expected counts of sources that may take any amount.
     weights : (P,) float64
+    drifts : (D, P) float64 or None
+        Expected counts that are right but for a relative error of `DRIFT`.
     """
 
-    def __init__(self, rows: np.ndarray, weights: np.ndarray):
+    def __init__(self, rows: np.ndarray, weights: np.ndarray, drifts: np.ndarray | None = None):
+        known = np.zeros(len(rows))
+        if drifts is not None:
+            rows = np.concatenate([rows, drifts])
+            known = np.append(known, 1.0 / np.square(DRIFT * drifts.sum(axis=1)))
         self.rows, self.weights = rows / rows.sum(axis=1, keepdims=True), weights
         self.weighted = self.rows * weights
-        self.factor = cho_factor(normal_matrix(self.rows, weights))
+        self.factor = cho_factor(normal_matrix(self.rows, weights) + np.diag(known))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(..., P) images without their weighted projections on the rows."""
@@ -132,6 +141,13 @@ class Sight:
         return bool((at >= 0).all() and (at < self.allowed.shape).all() and self.allowed[tuple(at)])
 
 
+def drifts(grid: Grid, index: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """(2, P) of the expected counts (2, I, K) those of each view around a place, falling off as a Gaussian."""
+    away = ((np.arange(grid.shape[a]) - index[a]) * grid.spacing_mm[a] for a in (0, 2))
+    x, z = (np.exp(-0.5 * np.square(mm / DRIFT_MM)) for mm in away)
+    return (np.eye(2)[:, :, None, None] * expected * np.outer(x, z)).reshape(2, -1)
+
+
 def place(sight: Sight, index: np.ndarray, width_mm: float, residual: np.ndarray, free: Free) -> Focus | None:
     """The likeliest focus near a place.
 
@@ -156,27 +172,39 @@ def place(sight: Sight, index: np.ndarray, width_mm: float, residual: np.ndarray
     scatter = sight.scatter(sight.spot(index, width_mm))
     prior = np.array([0.0, *(1.0 / np.square(WANDER_MM)), 1.0 / WIDTH_SPREAD**2])
     for n in range(STEPS + 1):
-        images = free(_with_slopes(sight, index, float(np.exp(log_width)), scatter))
-        own = images[0] * free.weights
-        mbq = float(own @ left / (own @ images[0]))
+        images = _with_slopes(sight, index, float(np.exp(log_width)), scatter)
+        seen, weighted = free(images), images * free.weights
+        mbq = float(weighted[0] @ left / (weighted[0] @ seen[0]))
         if mbq <= 0:
             return None
-        images[1:] *= mbq
-        rest = left - mbq * images[0]
+        rest = left - mbq * seen[0]
         core = free.weights * (images[0] > CORE * images[0].max())
         misfit = max(1.0, float((core * rest**2).sum() / max(np.count_nonzero(core), 1)))
-        weighted = images * (free.weights / misfit)
-        information = weighted @ images.T + np.diag(prior)
+        slopes = np.array([1.0, mbq, mbq, mbq, mbq])[:, None]  # of the counts of this much activity
+        information = (slopes * weighted) @ (slopes * seen).T / misfit + np.diag(prior)
         if n == STEPS:
             break
-        pull = weighted @ rest + prior * [0.0, 0.0, 0.0, 0.0, np.log(WIDTH_MM) - log_width]
+        pull = (slopes * weighted) @ rest / misfit + prior * [0.0, 0.0, 0.0, 0.0, np.log(WIDTH_MM) - log_width]
         change = np.linalg.solve(information, pull)[1:]
         move = np.clip(change[:3] / step_mm, -LARGEST_STEP, LARGEST_STEP)
         index = next((index + m for m in (move, 0.3 * move) if sight.allows(index + m)), index)
         log_width = float(np.clip(log_width + np.clip(change[3], -0.5, 0.5), *np.log(WIDTHS_MM)))
     u = np.sqrt(np.diag(np.linalg.inv(information)))
-    gain = float((own @ left) ** 2 / (own @ images[0]))
+    gain = float(mbq * (weighted[0] @ left)) / misfit
     return Focus(index, float(np.exp(log_width)), np.hypot(u[1:4], PLACE_MM), mbq, float(u[0]), gain, misfit)
+
+
+def likeliest_depth(sight: Sight, index: np.ndarray, width_mm: float, residual: np.ndarray, free: Free) -> np.ndarray:
+    """(3,) the place in the column of `index` whose focus explains most of the residual (P,), in voxels."""
+    i, k = (round(float(index[a])) for a in (0, 2))
+    layers = np.flatnonzero(sight.allowed[i, :, k])
+    if not len(layers):
+        return np.array(index, dtype=np.float64)
+    places = [np.array([index[0], j, index[2]], dtype=np.float64) for j in layers]
+    images = sight.primary([sight.spot(at, width_mm) for at in places])
+    weighted = images * free.weights
+    pull = np.maximum(weighted @ free(residual), 0.0)
+    return places[int((pull**2 / (weighted * free(images)).sum(axis=1)).argmax())]
 
 
 def _with_slopes(sight: Sight, index: np.ndarray, width_mm: float, scatter: np.ndarray) -> np.ndarray:
