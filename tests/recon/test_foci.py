@@ -104,7 +104,8 @@ def test_several_foci_brightest_first(patient):
     fitted, fit = fitted_with(patient, measured, foci)
     assert fitted.focus_mbq(fit) == pytest.approx([6.0, 3.0, 2.0], rel=0.25)
     for focus, (centre, _) in zip(foci.found, placed, strict=True):
-        assert focus.centre_mm(patient.model.grid) == pytest.approx(centre, abs=12.0)
+        off = focus.centre_mm(patient.model.grid) - centre
+        assert (np.abs(off) < 3 * focus.u_mm).all() and np.hypot(off[0], off[2]) < 4.0
 
 
 def test_uncertainties_of_the_place_hold_over_seeds(patient):
