@@ -125,11 +125,11 @@ class Sight:
         return spot(self.grid, self.body, index, np.full(3, width_mm))
 
     def primary(self, shapes: list[np.ndarray]) -> np.ndarray:
-        """(N, P) float64 unscattered counts of N maps (I, J, K) that fill a few layers only."""
+        """(N, P) float64 unscattered counts of N maps (I, J, K) that are empty but for a small box."""
         maps = np.stack(shapes)
-        used = np.flatnonzero(maps.any(axis=(0, 1, 3)))
-        layers = slice(int(used[0]), int(used[-1]) + 1)
-        seen = self.projector.forward(self.projector.tensor(maps), layers).cpu().numpy()
+        lines = (np.flatnonzero(maps.any(axis=tuple({0, 1, 2, 3} - {a}))) for a in (1, 2, 3))
+        box = tuple(slice(int(used[0]), int(used[-1]) + 1) for used in lines)
+        seen = self.projector.forward(self.projector.tensor(maps[:, *box]), box).cpu().numpy()
         return seen.reshape(len(maps), -1).astype(np.float64) * self.exposure_s
 
     def scatter(self, shape: np.ndarray) -> np.ndarray:

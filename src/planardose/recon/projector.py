@@ -10,6 +10,8 @@ from planardose.planar import VIEWS
 from planardose.recon.blur import RANK
 from planardose.recon.camera_views import CameraViews
 
+EVERYWHERE = (slice(None), slice(None), slice(None))
+
 
 class Projector(CameraViews):
     """Primary photopeak rates of a patient model in both views.
@@ -33,23 +35,24 @@ class Projector(CameraViews):
         """The array on the projector's device and in its precision."""
         return torch.as_tensor(np.ascontiguousarray(array), dtype=self.dtype, device=self.device)
 
-    def forward(self, activity: torch.Tensor, layers: slice = slice(None)) -> torch.Tensor:
+    def forward(self, activity: torch.Tensor, box: tuple[slice, slice, slice] = EVERYWHERE) -> torch.Tensor:
         """Rates (N, 2, I, K) in cps of activity maps (N, I, J, K) in MBq per voxel; a single map gives (2, I, K).
 
-        Only the activity in `layers` along J is looked at.
+        With a `box` the maps hold its voxels alone, and the other ones of the grid are empty.
         """
         if activity.ndim == 3:
-            return self.forward(activity[None], layers)[0]
-        return torch.stack([self._seen(activity[:, :, layers], v, layers) for v in range(len(VIEWS))], dim=1)
+            return self.forward(activity[None], box)[0]
+        return torch.stack([self._seen(activity, v, box) for v in range(len(VIEWS))], dim=1)
 
-    def _seen(self, activity: torch.Tensor, view: int, layers: slice) -> torch.Tensor:
-        """Rates (N, I, K) in one view of maps (N, I, J, K) in the J layers named."""
+    def _seen(self, activity: torch.Tensor, view: int, box: tuple[slice, slice, slice]) -> torch.Tensor:
+        """Rates (N, I, K) in one view of maps of a box."""
         n, n_i, n_j, n_k = activity.shape
-        weighted = activity.permute(2, 1, 0, 3) * self.factors[view][layers, :, None, :]  # J, I, N, K
-        across = torch.bmm(self.blur_x[view][layers], weighted.reshape(n_j, n_i, n * n_k))
-        blur_z = self.blur_z[view].unflatten(0, (-1, RANK))[layers].flatten(0, 1)
-        along = torch.bmm(across.reshape(n_j * RANK, n_i * n, n_k), blur_z.transpose(1, 2)).sum(dim=0)
-        return along.reshape(n_i, n, n_k).permute(1, 0, 2)
+        i, j, k = box
+        weighted = activity.permute(2, 1, 0, 3) * self.factors[view][j, i, None, k]  # J, I, N, K
+        across = torch.bmm(self.blur_x[view][j, :, i], weighted.reshape(n_j, n_i, n * n_k))  # J, R I', N K
+        blur_z = self.blur_z[view].unflatten(0, (-1, RANK))[j, :, :, k].flatten(0, 1)
+        along = torch.bmm(across.reshape(n_j * RANK, -1, n_k), blur_z.transpose(1, 2)).sum(dim=0)
+        return along.reshape(-1, n, along.shape[-1]).permute(1, 0, 2)
 
     def adjoint(self, rates: torch.Tensor) -> torch.Tensor:
         """Transpose of `forward`: (N, 2, I, K) to (N, I, J, K); a single pair (2, I, K) gives (I, J, K)."""
