@@ -29,7 +29,7 @@ except InputError as fault:
 sys.argv = [word.replace(PLAN.config.cohort, "SHEET") for word in sys.argv]
 
 
-OF_IMAGES = ("planar", "registration", "registration_views", "views", "prior_decision")
+OF_IMAGES = ("planar", "registration", "registration_views", "views", "foci", "prior_decision")
 FROM_SPECT = [row for row in PLAN.cohort.rows if row.from_spect]
 
 

@@ -47,6 +47,7 @@ rule reconstruct:
         organs=PLAN.path("organs"),
         gate=PLAN.path("gate"),
         views=PLAN.path("views"),
+        foci=PLAN.path("foci"),
         prior=PLAN.path("prior_decision"),
         maps=maps_of(),
         maps_u=maps_u_of(),

@@ -1,7 +1,9 @@
 # Pages and tables that people read.
 rule report:
     input:
-        per_timepoint("planar", "registration", "registration_views", "organs", "gate", "views", "prior_decision"),
+        per_timepoint(
+            "planar", "registration", "registration_views", "organs", "gate", "views", "foci", "prior_decision"
+        ),
         maps_of_patient,
         spects_of_patient,
         ct=PLAN.path("ct"),

@@ -128,6 +128,12 @@ def _with_masks(methods: tuple[str, ...], config: dict | None = None) -> Group:
     return Group(methods, config, cells, _called(methods, config, "lesion masks"))
 
 
+def _without_foci(methods: tuple[str, ...], config: dict | None = None) -> Group:
+    """Methods as they are when the counts are not searched for foci."""
+    config = config or {}
+    return Group(methods, {**config, "reconstruction": {"foci": False}}, rename=_called(methods, config, "no foci"))
+
+
 def _at_7mm(methods: tuple[str, ...], config: dict | None = None) -> Group:
     """Methods at voxels that the population network does not know."""
     config = config or {}
@@ -147,6 +153,8 @@ GROUPS = {
     "reinforced": Group(
         ("unet",), {**TRAINED, "reinforce": {"steps": 50, "checkpoint_every": 10}}, rename={"unet": "unet, reinforced"}
     ),
+    "no_foci": _without_foci(("qplanar", "qplanar_mlem")),
+    "no_foci_population": _without_foci(("unet",), NOT_TRAINED),
     "lesion_masks": _with_masks(("qplanar_mlem",)),
     "lesion_masks_unet": _with_masks(("unet",), TRAINED),
     "lesion_masks_population": _with_masks(("unet",), NOT_TRAINED),

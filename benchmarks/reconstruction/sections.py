@@ -23,6 +23,11 @@ SECTIONS = (
         ("conjugate_view", "qplanar", "qplanar_mlem", "mlem", "population network", "unet", "diffusion", *BESIDE),
     ),
     Section(
+        "With and without the search for foci", "qplanar_mlem, no foci",
+        ("qplanar, no foci", "qplanar_mlem, no foci", "population network, no foci", "qplanar", "qplanar_mlem",
+         "population network", "unet", "diffusion"),
+    ),
+    Section(
         "How the network is trained", "qplanar_mlem",
         ("qplanar_mlem", "population network", "unet", "unet, reinforced", "unet, no population",
          "unet, no population, blind to the counts", "unet_generic", "unet, half the steps", "unet, low rate"),

@@ -118,6 +118,7 @@ class Registration(Section):
 class Reconstruction(Section):
     """Planar to 3D."""
 
+    foci: bool = Field(True, description="search the counts for foci of activity that no outline tells of")
     mlem_iterations: int = Field(4, ge=1, description="MLEM iterations after QPlanar")
     flat_mlem_iterations: int = Field(20, ge=1, description="iterations of the plain two-view MLEM")
     gate_deviance: float = Field(

@@ -9,6 +9,7 @@ from small_patient import ball, make_model
 
 from planardose.image import Volume
 from planardose.recon.acquired import Acquired
+from planardose.recon.fitted import Fitted
 from planardose.recon.mlem import mlem
 from planardose.recon.prior_align import (
     lattice_by_organs,
@@ -21,7 +22,6 @@ from planardose.recon.prior_shapes import Anatomy, PriorImage, Sources, blurred,
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.sim.texture import gaussian_field
-from planardose.steps.prior_use import Fitted
 
 MBQ_ML = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
 EXPOSURE_S = 60.0

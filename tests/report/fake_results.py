@@ -29,6 +29,7 @@ from planardose.recon.organ_totals import split_map
 from planardose.recon.projector import Projector
 from planardose.run import Run
 from planardose.sheet import load_cohort
+from planardose.steps.foci_table import COLUMNS
 
 HOURS = {"t04": 4.0, "t24": 24.0, "t72": 72.0, "t168": 168.0}
 INJECTED = datetime(2026, 3, 2, 9, 0)
@@ -266,6 +267,7 @@ def _tables(run, row, model, truth, rng, fallback, noise) -> None:
         split_by_mbq_ml=dict(zip(model.organs, truth.tolist(), strict=True)),
         share_in_images={},
     )
+    _foci(run, row, where)
     verdicts |= {
         "inputs": {"score": 2.1, "limit": 6.0, "worst": "beside", "passed": True, "statistics": {}},
         "chosen": "qplanar_mlem" if fallback else run.config.map_method,
@@ -273,6 +275,16 @@ def _tables(run, row, model, truth, rng, fallback, noise) -> None:
         "accepted": run.config.hand(row.patient, row.timepoint).accept_gate,
     }
     write_text(run.path("gate", **where), json.dumps(verdicts))
+
+
+def _foci(run, row, where) -> None:
+    """One focus at every time point, another at the first alone."""
+    mbq = 12.0 * 2 ** (-_hours(row.timepoint) / 50)
+    lines = [COLUMNS, f"1,liver,58.2,-31.7,96.4,2.1,4.9,2.1,{mbq:.8g},{0.11 * mbq:.8g},8.4"]
+    if _hours(row.timepoint) < 10:
+        lines.append("2,remainder,-12.5,71,-140.9,2.4,6.2,2.3,1.234,0.21,22.5")
+    write_text(run.path("foci", **where), "\n".join(lines) + "\n")
+    run.sidecar(run.path("foci", **where), "reconstruct", "foci", "mm, MBq")
 
 
 def _training(run, patient, rng) -> None:

@@ -53,6 +53,11 @@ class Responses:
         """(O, 2, I, K) float64 cps per MBq/mL: primary and scatter."""
         return self.primary + self.scatter
 
+    def beside(self, others: "Responses") -> "Responses":
+        """These, then those of other sources."""
+        pairs = ((self.primary, others.primary), (self.scatter, others.scatter))
+        return Responses(*(np.concatenate(p) for p in pairs))
+
 
 class CameraViews:
     """Photopeak rates of a patient model in both views.

@@ -10,6 +10,8 @@ from planardose.planar import VIEWS
 from planardose.recon.blur import RANK
 from planardose.recon.camera_views import CameraViews
 
+EVERYWHERE = (slice(None), slice(None), slice(None))
+
 
 class Projector(CameraViews):
     """Primary photopeak rates of a patient model in both views.
@@ -33,20 +35,24 @@ class Projector(CameraViews):
         """The array on the projector's device and in its precision."""
         return torch.as_tensor(np.ascontiguousarray(array), dtype=self.dtype, device=self.device)
 
-    def forward(self, activity: torch.Tensor) -> torch.Tensor:
-        """Rates (N, 2, I, K) in cps of activity maps (N, I, J, K) in MBq per voxel; a single map gives (2, I, K)."""
-        if activity.ndim == 3:
-            return self.forward(activity[None])[0]
-        return torch.stack([self._seen(activity, v) for v in range(len(VIEWS))], dim=1)
+    def forward(self, activity: torch.Tensor, box: tuple[slice, slice, slice] = EVERYWHERE) -> torch.Tensor:
+        """Rates (N, 2, I, K) in cps of activity maps (N, I, J, K) in MBq per voxel; a single map gives (2, I, K).
 
-    def _seen(self, activity: torch.Tensor, view: int) -> torch.Tensor:
-        """Rates (N, I, K) of maps (N, I, J, K) in one view."""
+        With a `box` the maps hold its voxels alone, and the other ones of the grid are empty.
+        """
+        if activity.ndim == 3:
+            return self.forward(activity[None], box)[0]
+        return torch.stack([self._seen(activity, v, box) for v in range(len(VIEWS))], dim=1)
+
+    def _seen(self, activity: torch.Tensor, view: int, box: tuple[slice, slice, slice]) -> torch.Tensor:
+        """Rates (N, I, K) in one view of maps of a box."""
         n, n_i, n_j, n_k = activity.shape
-        layers = activity.permute(2, 1, 0, 3)  # J, I, N, K
-        weighted = (layers * self.factors[view][:, :, None, :]).reshape(n_j, n_i, n * n_k)
-        across = torch.bmm(self.blur_x[view], weighted).reshape(n_j * RANK, n_i * n, n_k)
-        along = torch.bmm(across, self.blur_z[view].transpose(1, 2)).sum(dim=0)
-        return along.reshape(n_i, n, n_k).permute(1, 0, 2)
+        i, j, k = box
+        weighted = activity.permute(2, 1, 0, 3) * self.factors[view][j, i, None, k]  # J, I, N, K
+        across = torch.bmm(self.blur_x[view][j, :, i], weighted.reshape(n_j, n_i, n * n_k))  # J, R I', N K
+        blur_z = self.blur_z[view].unflatten(0, (-1, RANK))[j, :, :, k].flatten(0, 1)
+        along = torch.bmm(across.reshape(n_j * RANK, -1, n_k), blur_z.transpose(1, 2)).sum(dim=0)
+        return along.reshape(-1, n, along.shape[-1]).permute(1, 0, 2)
 
     def adjoint(self, rates: torch.Tensor) -> torch.Tensor:
         """Transpose of `forward`: (N, 2, I, K) to (N, I, J, K); a single pair (2, I, K) gives (I, J, K)."""
@@ -65,3 +71,14 @@ class Projector(CameraViews):
             across = torch.bmm(self.blur_x[v].transpose(1, 2), along).reshape(n_j, n_i, n, n_k)
             parts.append((across * self.factors[v][:, :, None, :]).permute(2, 1, 0, 3))
         return torch.stack(parts)
+
+    def information(self, weights: torch.Tensor) -> torch.Tensor:
+        """(I, J, K): sum over all pixels of their weights (2, I, K) times the squared rate of 1 MBq in each voxel."""
+        n_j, total = self.grid.shape[1], 0.0
+        for v in range(len(VIEWS)):
+            across, along = self.blur_x[v].unflatten(1, (RANK, -1)), self.blur_z[v].unflatten(0, (n_j, RANK))
+            for r in range(RANK):
+                for s in range(RANK):
+                    seen = (across[:, r] * across[:, s]).transpose(1, 2) @ weights[v]
+                    total = total + self.factors[v] ** 2 * (seen @ (along[:, r] * along[:, s]))
+        return total.permute(1, 0, 2)

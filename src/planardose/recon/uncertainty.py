@@ -111,6 +111,12 @@ def calibration_relative_u(cps_per_mbq: float | None, u: float | None) -> float:
     return CALIBRATED if u is None else u / cps_per_mbq
 
 
+def foci_u(mbq: np.ndarray, by_counts: np.ndarray, calibration_u: float) -> np.ndarray:
+    """(F,) MBq: standard uncertainty of foci (`recon.focus`), whose camera model errs as for outlined lesions."""
+    relative = np.hypot(factors()["qplanar"][LESIONS].relative, calibration_u)
+    return np.hypot(by_counts, relative * mbq)
+
+
 def fit_terms(
     model: PatientModel, counts_mbq: np.ndarray, counting_mbq: np.ndarray, spread_mbq: np.ndarray, total_mbq: float
 ) -> Terms:

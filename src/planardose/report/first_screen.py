@@ -18,7 +18,7 @@ def status_pills(s: dict) -> list[dict]:
     return [{"kind": k, "text": t} for k, t in pills]
 
 
-def first_notes(s: dict, retained: dict) -> list[dict]:
+def first_notes(s: dict, retained: dict, of_foci: str) -> list[dict]:
     """What the reader must know before the numbers; `retained` as for the page."""
     above = ", ".join(f"{percent(share)} at {t}" for t, share in retained.items() if share > MOST_RETAINED)
     far = ", ".join(f"{x['ratio']:.2f} at {t}" for t, x in s["scale"].items() if x["plausible"] is False)
@@ -32,6 +32,7 @@ def first_notes(s: dict, retained: dict) -> list[dict]:
         ("warn", words.SCALE.format(far) if far else ""),
         ("warn", lost + words.DEAD_TIME_MATTERS if matters else ""),
         ("warn", words.TOO_MUCH.format(above) if above else ""),
+        ("warn", of_foci),
         ("warn", words.ONE_POINT if any(len(c["timepoints"]) == 1 for c in s["cycles"].values()) else ""),
     ]
     return [{"kind": k, "text": t} for k, t in notes if t]

@@ -11,6 +11,7 @@ from planardose.report import limits as words
 from planardose.report.basis import Basis, basis_context
 from planardose.report.charts import curve_rows
 from planardose.report.first_screen import first_notes, key_doses, status_pills
+from planardose.report.foci import foci_context, foci_note
 from planardose.report.remarks import Remarks, split
 from planardose.report.render import render
 from planardose.report.summary import odd
@@ -81,6 +82,8 @@ class PatientInput:
         What the doses rest on.
     made : str
         Date and time of the report.
+    foci : DataFrame
+        Of all time points: the columns of `steps.foci_table`, and timepoint.
     spects : tuple of SpectSection
     """
 
@@ -96,6 +99,7 @@ class PatientInput:
     kinetics_note: str
     basis: Basis
     made: str
+    foci: pd.DataFrame
     spects: tuple[SpectSection, ...] = ()
 
 
@@ -108,7 +112,7 @@ def patient_html(page: PatientInput) -> str:
         "method": method_name(s["method"]),
         "cycles": len(s["cycles"]),
         "pills": status_pills(s),
-        "notes": first_notes(s, page.retained),
+        "notes": first_notes(s, page.retained, foci_note(page.foci)),
         "facts": page.facts,
         **key_doses(s, _used(page), remarks),
         **basis_context(page.basis),
@@ -121,6 +125,7 @@ def patient_html(page: PatientInput) -> str:
         "curves": _curves(page),
         **_activities(page),
         "points": [{"name": p.name, "hours": hours(p.hours)} for p in page.points],
+        **foci_context(page.foci, [p.name for p in page.points]),
         "acquisition": _acquisition(page),
         "by_hand": _by_hand(s),
         "views": [{"name": p.name, "hours": hours(p.hours), "src": p.views_uri} for p in page.points if p.views_uri],

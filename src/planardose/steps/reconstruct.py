@@ -19,6 +19,7 @@ from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
 from planardose.steps.estimates import FALLBACK, Estimates
+from planardose.steps.foci_table import foci_lines
 from planardose.steps.organ_table import COLUMNS, organ_lines
 from planardose.units import BQ_PER_MBQ, rounded
 
@@ -108,6 +109,7 @@ def reconstruct(run: Run, patient: str, timepoint: str) -> None:
     path = run.path("views", **keys)
     save_views(path, estimates.measured.counts, views)
     run.sidecar(path, "reconstruct", "measured and re-projected photopeak counts", "1", sources)
+    _write_foci(run, keys, estimates, sources)
     _write_prior(run, keys, estimates, sources)
     _write_gate(run, keys, gates, estimates.consistency(), sources)
 
@@ -168,6 +170,15 @@ def _terms(estimates: Estimates) -> dict[str, dict[str, float | None]]:
         }
         for o, counts, counting, spread, holds in rows
     }
+
+
+def _write_foci(run: Run, keys: dict, estimates: Estimates, sources: list) -> None:
+    fitted, path = estimates.fitted, run.path("foci", **keys)
+    mbq = fitted.focus_mbq(estimates.fit)
+    write_text(path, "\n".join(foci_lines(fitted.foci, fitted.model, mbq, estimates.setting.calibration_u)) + "\n")
+    run.sidecar(path, "reconstruct", "foci of activity that no outline tells of", "mm, MBq", sources)
+    if len(mbq):
+        log.info("%s %s: %d foci of activity that no outline tells of, %.3g MBq", *keys.values(), len(mbq), mbq.sum())
 
 
 def _write_prior(run: Run, keys: dict, estimates: Estimates, sources: list) -> None:

@@ -89,6 +89,7 @@ def report(run: Run, patient: str) -> None:
         flag_texts=FLAGS | MARKS,
         retained=_retained(cycles, summary),
         kinetics_note=_kinetics_note(run, patient),
+        foci=_foci(run, patient, planar),
         spects=spect_sections(run, patient, model, _ct(run, patient), summary["method"]),
     )
     output = run.path("report", patient=patient)
@@ -318,6 +319,12 @@ def _bed(doses: pd.DataFrame, kinetics: pd.DataFrame) -> tuple[tuple[str, str], 
     c = dose_constants()
     model = f"Gy (α/β {c.kidney_alpha_beta_gy:g} Gy, repair half-time {c.kidney_repair_h:g} h)"
     return (("BED of the kidneys", f"{', '.join(found)} {model}"),) if found else ()
+
+
+def _foci(run: Run, patient: str, timepoints: list[str]) -> pd.DataFrame:
+    """The foci of all planar time points."""
+    tables = {t: read_rows(run, "foci", "reconstruct", patient=patient, timepoint=t) for t in timepoints}
+    return pd.concat([table.assign(timepoint=t) for t, table in tables.items()], ignore_index=True)
 
 
 def _pictures(

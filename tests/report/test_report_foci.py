@@ -1,0 +1,45 @@
+"""Foci on the patient's page: one row per place over all time points."""
+
+import pandas as pd
+
+from planardose.report.foci import foci_context, foci_note, places_of
+from planardose.report.text import EMPTY
+from planardose.steps.foci_table import COLUMNS
+
+
+def table(*rows):
+    """`rows`: timepoint, organ, (x, y, z), MBq; uncertainties of the place grow as the activity falls."""
+    records = [
+        dict(zip(COLUMNS.split(","), (1, organ, *at, 2.0, 3 + 10 / mbq, 2.0, mbq, 0.1 * mbq, 7.0), strict=True))
+        | {"timepoint": t}
+        for t, organ, at, mbq in rows
+    ]
+    return pd.DataFrame(records, columns=[*COLUMNS.split(","), "timepoint"])
+
+
+FOCI = table(
+    ("t4", "liver", (60, -30, 100), 8.0), ("t24", "lungs", (58, -45, 103), 2.0), ("t24", "skeleton", (0, -60, 50), 9.0),
+    ("t4", "skeleton", (25, -60, 50), 1.0), ("t4", "remainder", (2, -58, 55), 3.0),
+)  # fmt: skip
+
+
+def test_a_place_holds_one_focus_of_each_time_point():
+    places = places_of(FOCI)
+    assert [[(r.timepoint, r.activity_mbq) for r in p.rows] for p in places] == [
+        [("t24", 9.0), ("t4", 3.0)], [("t4", 8.0), ("t24", 2.0)], [("t4", 1.0)],
+    ]  # fmt: skip
+    assert [p.best.organ for p in places] == ["skeleton", "liver", "skeleton"]
+
+
+def test_rows_have_a_cell_per_time_point_and_the_place_as_viewers_tell_it():
+    rows = foci_context(FOCI, ["t4", "t24", "t96"])["foci"]
+    assert [r["number"] for r in rows] == [1, 2, 3]
+    assert rows[1]["place"] == ["−60 ± 2", "30 ± 4", "100 ± 2"] and rows[1]["organ"] == "Liver"
+    assert rows[1]["cells"] == ["8.00 ± 0.80", "2.00 ± 0.20", EMPTY]
+
+
+def test_the_first_screen_names_the_brightest():
+    note = foci_note(FOCI)
+    assert note.startswith("The counts show 3 foci") and "9.0 MBq at t24 (skeleton)" in note
+    assert "one focus" in foci_note(FOCI[:1])
+    assert foci_note(FOCI[:0]) == "" and foci_context(FOCI[:0], ["t4"]) == {"foci": []}
