@@ -18,7 +18,7 @@ def status_pills(s: dict) -> list[dict]:
     return [{"kind": k, "text": t} for k, t in pills]
 
 
-def first_notes(s: dict, retained: dict, of_foci: str) -> list[dict]:
+def first_notes(s: dict, retained: dict, of_foci: str = "") -> list[dict]:
     """What the reader must know before the numbers; `retained` as for the page."""
     above = ", ".join(f"{percent(share)} at {t}" for t, share in retained.items() if share > MOST_RETAINED)
     far = ", ".join(f"{x['ratio']:.2f} at {t}" for t, x in s["scale"].items() if x["plausible"] is False)
