@@ -109,7 +109,7 @@ def check_frame(theirs: set[str], ct: Path | None, where: str) -> str | None:
     Raises
     ------
     InputError
-        Another frame, none, or several; the CT is a DICOM series without one.
+        Another frame, none, or several; the CT is a DICOM series without one, or with one for every slice.
     """
     if ct is None:
         return None
@@ -122,8 +122,13 @@ def check_frame(theirs: set[str], ct: Path | None, where: str) -> str | None:
         ours = {str(ds.get("FrameOfReferenceUID") or "") for ds in read_ct_slices(ct, where)}
     if len(ours) == 1 and "" not in ours and theirs == ours:
         return None
-    found = "no FrameOfReferenceUID" if "" in theirs | ours else "another FrameOfReferenceUID than the CT's"
-    raise InputError(where, f"{found}: drawn on other images?", "regions drawn on this CT",
+    if len(ours) > 1:
+        found = f"the CT's slices name {len(ours)} FrameOfReferenceUIDs, which tell nothing about the regions' place"
+    elif "" in theirs | ours:
+        found = "no FrameOfReferenceUID: drawn on other images?"
+    else:
+        found = "another FrameOfReferenceUID than the CT's: drawn on other images?"
+    raise InputError(where, found, "regions drawn on this CT",
                      "transfer them to this CT and export them again, or give a NIfTI label map on its grid")
 
 
