@@ -9,6 +9,7 @@ import pydicom
 from planardose.errors import InputError, readable
 from planardose.io.dicom_common import listed
 from planardose.io.dicom_ct_read import read_ct_slices
+from planardose.io.dicom_open import files_below
 from planardose.io.files import is_nifti
 
 EXPECTED = "a NIfTI label map on the CT's grid, one DICOM segmentation (SEG) or structure set (RTSTRUCT)"
@@ -65,7 +66,7 @@ def regions_file(path: Path, where: str) -> tuple[Path, str] | None:
         A folder of NIfTI masks, of several such objects, or of none; another DICOM object.
     """
     with readable(where):
-        files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+        files = [f for f in files_below(path) if f.is_file()] if path.is_dir() else [path]
         masks = [f for f in files if is_nifti(f)]
         if path.is_dir() and masks:
             raise InputError(where, f"a folder of {len(masks)} NIfTI files", EXPECTED,
