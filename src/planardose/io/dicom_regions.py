@@ -129,8 +129,12 @@ def check_frame(theirs: set[str], ct: Path | None, where: str) -> str | None:
         found = "no FrameOfReferenceUID: drawn on other images?"
     else:
         found = "another FrameOfReferenceUID than the CT's: drawn on other images?"
-    raise InputError(where, found, "regions drawn on this CT",
-                     "transfer them to this CT and export them again, or give a NIfTI label map on its grid")
+    raise InputError(
+        where,
+        found,
+        "regions drawn on this CT",
+        "transfer them to this CT and export them again, or give a NIfTI label map on its grid",
+    )
 
 
 def text_of(value: object) -> str:
