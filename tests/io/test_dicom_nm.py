@@ -187,6 +187,56 @@ def test_without_detector_information_the_user_decides(edited, pair):
     np.testing.assert_array_equal(swapped[0], pair.counts[1])
 
 
+VECTORS = ("DetectorVector", "EnergyWindowVector")
+
+
+@pytest.mark.parametrize("names", [VECTORS[:1], VECTORS[1:], VECTORS])
+def test_vectors_that_count_from_zero(names, edited, pair):
+    def change(ds):
+        for name in names:
+            setattr(ds, name, [int(x) - 1 for x in ds[name].value])
+
+    found = edited(change)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert [n for n in found.notes if "counts from 0" in n] == [
+        f"{name} counts from 0: taken as if it did from 1" for name in names
+    ]
+    with pytest.raises(InputError, match=r"DetectorVector counts from 0 to 2, and DetectorInformationSequence has 2"):
+        edited(lambda ds: setattr(ds, "DetectorVector", [0, 0, 0, 2, 2, 2]))
+
+
+def test_without_detector_vector_the_user_tells_the_order_of_the_heads(edited, pair):
+    def change(ds):
+        del ds.DetectorVector
+
+    with pytest.raises(InputError, match=rf"6 frames and no DetectorVector.*decide with {KEY}.head_order"):
+        edited(change)
+    found = edited(change, Hand(head_order="anterior_first"))
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    swapped = edited(change, Hand(head_order="posterior_first"))
+    np.testing.assert_array_equal(swapped.pair.counts, pair.counts[::-1])
+    assert "head_order posterior_first by hand, against the header" in swapped.notes
+
+    def three(ds):
+        change(ds)
+        ds.EnergyWindowVector = [1, 1, 1, 2, 2, 2]
+
+    with pytest.raises(InputError, match=r"no DetectorVector.*or give the images as NPZ"):
+        edited(three, Hand(head_order="anterior_first"))
+
+
+def test_without_energy_window_vector_the_user_tells_the_order_of_the_windows(edited, pair):
+    def change(ds):
+        del ds.EnergyWindowVector
+
+    with pytest.raises(InputError, match=r"no EnergyWindowVector.*windows_kev.*: one for every frame of a head"):
+        edited(change)
+    by_hand = tuple((w.low_kev, w.high_kev) for w in pair.windows)
+    found = edited(change, Hand(windows_kev=by_hand)).pair
+    assert found.windows == pair.windows
+    np.testing.assert_array_equal(found.counts, pair.counts)
+
+
 def test_missing_energy_windows_are_asked_for(edited):
     def change(ds):
         del ds.EnergyWindowInformationSequence

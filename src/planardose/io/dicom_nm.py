@@ -26,6 +26,7 @@ from planardose.io.nm_heads import Head, heads_of, with_common_windows
 from planardose.io.nm_images import ODD_TOTAL, planar_images
 from planardose.io.nm_more import more_views, without_more
 from planardose.io.nm_times import Timing, timing_of
+from planardose.io.nm_vectors import vector_notes
 from planardose.io.nm_views import as_seen, orientation_notes, position_notes, posterior_looks_mirrored, views_of
 from planardose.io.planar_file import check_counts, check_matrix
 from planardose.library import Camera
@@ -79,7 +80,7 @@ def _pair_of(
     datasets: list[Dataset], camera: Camera | None, where: str, hand: Hand, key: str, acquired_at: datetime | None
 ) -> PlanarImport:
     files, left_out = planar_images(datasets, camera, where)
-    every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
+    every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand, where, key)]
     heads, beside = without_more(with_common_windows(every), hand, where, key)
     of_pair = sorted({h.file for h in heads})
     views, notes = views_of(heads, hand, where, key)
@@ -110,7 +111,7 @@ def _pair_of(
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
     notes += [*left_out, *by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
-    notes += [*_count_notes(files, whole), *position_notes(files), *camera_notes(files, camera)]
+    notes += [*vector_notes(files), *_count_notes(files, whole), *position_notes(files), *camera_notes(files, camera)]
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 

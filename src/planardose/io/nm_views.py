@@ -7,21 +7,22 @@ from scipy.ndimage import gaussian_filter
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.nm_heads import Head
+from planardose.io.nm_heads import DESCRIPTIONS, Head
 from planardose.planar import VIEWS
 
 PRONE = {"P", "PRONE", "PRONE POSITION", "1240000", "F-10310"}  # PatientPosition; PS3.16 CID 20
 MIRROR_MARGIN = 0.02  # by which a mirrored posterior view must fit better; simulated patients: 0.02 to 0.10
 ALONG = 0.9  # cosine between two directions that are one
+BY_PROJECTION = "AP and PA in the descriptions are taken as anterior and posterior: look whether the images show it"
 MIRROR_LEAST = 0.7  # correlation below which the two views are too unlike to judge
 
 
 def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[str], list[str]]:
     """View of each head, and notes on what was decided by hand against or without the header.
 
-    StartAngle and the view code decide; where neither is there, or one angle stands in all files, the words ANT or POST
-    in the descriptions of one-head files, then opposed image orientations. Sources that contradict each other are
-    refused as swapped heads.
+    StartAngle and the view code decide; where neither is there, or one angle stands in all files, the words in the
+    descriptions of one-head files, then opposed image orientations. Sources that contradict each other are refused as
+    swapped heads.
 
     Raises
     ------
@@ -34,7 +35,8 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
         raise InputError(
             where, f"the {missing} view is missing: one head in the file", "an anterior and a posterior view"
         )
-    said, notes = _said(heads)
+    words, by_projection = _words(heads, where, do if hand.head_order is None else None)
+    said, notes = _said(heads, words, by_projection)
     if hand.head_order is not None:
         views = _by_hand(heads, hand.head_order, where)
         against = any(v is not None and v != w for v, w in zip(said, views, strict=True))
@@ -51,28 +53,43 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
             "a header that agrees with itself",
             do,
         )
-    text = [head.text for head in heads]
-    if set(text) == set(VIEWS) and all(t != s for t, s in zip(text, said, strict=True)):
-        raise InputError(
-            where,
-            f"swapped heads: the header calls the first file {said[0]}, its description says {text[0]}, and so for the "
-            "others",
-            "a header that agrees with itself",
-            do,
-        )
+    for n, (word, view) in enumerate(zip(words, said, strict=True), start=1):
+        if set(words) == set(VIEWS) and word != view:
+            raise InputError(
+                where,
+                f"swapped heads: the header calls file {n} {view}, its description says {word}",
+                "a header that agrees with itself",
+                do,
+            )
     return said, notes
 
 
-def _said(heads: list[Head]) -> tuple[list[str | None], list[str]]:
-    """What the header calls each head, by the best of its sources; and a note where an angle is not believed."""
+def _words(heads: list[Head], where: str, do: str | None) -> tuple[list[str | None], bool]:
+    """The view of each head by the words of its descriptions, and whether AP or PA alone name one.
+
+    A description that names one view for all heads ("WB post Lu") tells nothing. Two of one head that contradict each
+    other are refused with what to `do`; without it, neither counts.
+    """
+    if not all(head.words for head in heads):
+        return [None] * len(heads), False
+    telling = [words for words in zip(*(head.words for head in heads), strict=True) if len({v for v, _ in words}) > 1]
+    named = [{view: by_projection for view, by_projection in own if view} for own in zip(*telling, strict=True)]
+    if do is not None and any(len(own) > 1 for own in named):
+        raise InputError(where, f"{' and '.join(DESCRIPTIONS)} of a file name different views",
+                         "descriptions that agree with each other", do)  # fmt: skip
+    views = [next(iter(own)) if len(own) == 1 else None for own in named] or [None] * len(heads)
+    return views, any(any(own.values()) for own in named)
+
+
+def _said(heads: list[Head], words: list[str | None], by_projection: bool) -> tuple[list[str | None], list[str]]:
+    """What the header calls each head, by the best of its sources; and notes where one is doubtful."""
     said = [head.angle or head.code for head in heads]
-    text = [head.text for head in heads]
-    angles = {head.angle_deg for head in heads}
-    if len(angles) == 1 and set(text) == set(VIEWS) and not any(head.code for head in heads):
-        told = [] if angles == {None} else [f"StartAngle {heads[0].start_angle:g} of every head: views by description"]
-        return text, told
+    one_angle = len({head.angle_deg for head in heads}) == 1 and not any(head.code for head in heads)
+    if set(words) == set(VIEWS) and one_angle:
+        told = [] if said[0] is None else [f"StartAngle {heads[0].start_angle:g} of every head: views by description"]
+        return words, told + [BY_PROJECTION] * by_projection
     if all(v is None for v in said):
-        said = text
+        said = words
     if all(v is None for v in said) and len({h.seen_from for h in heads}) == 2:
         said = [head.seen_from for head in heads]
     return said, []
