@@ -10,6 +10,7 @@ from planardose.errors import InputError, readable
 from planardose.io.dicom_common import listed
 from planardose.io.dicom_ct_read import read_ct_slices
 from planardose.io.dicom_open import files_below
+from planardose.io.dicom_terms import MODALITIES, term
 from planardose.io.files import is_nifti
 
 EXPECTED = "a NIfTI label map on the CT's grid, one DICOM segmentation (SEG) or structure set (RTSTRUCT)"
@@ -78,7 +79,8 @@ def regions_file(path: Path, where: str) -> tuple[Path, str] | None:
     if found:
         return found[0], kinds[found[0]]
     if kinds:
-        raise InputError(where, f"DICOM ({next(iter(kinds.values()))})", EXPECTED, "correct or empty the cell")
+        kind = term(next(iter(kinds.values())), MODALITIES)
+        raise InputError(where, f"DICOM ({kind})", EXPECTED, "correct or empty the cell")
     if path.is_dir():
         raise InputError(where, "a folder without NIfTI or DICOM files", EXPECTED)
     return None

@@ -164,7 +164,11 @@ def _windows(
 def _one_window(n: int, ranges: list[tuple], where: str, do: str) -> EnergyWindow:
     """Window number `n` of its ranges, joined where they touch; counts of several windows in one image are refused."""
     try:
-        parts = sorted((EnergyWindow(*map(float, r)) for r in ranges), key=lambda w: w.low_kev)
+        edges = sorted((float(low), float(high)) for low, high in ranges)
+    except (ValueError, TypeError):
+        raise InputError(where, f"the edges of energy window {n} are no numbers", "keV", do) from None
+    try:
+        parts = [EnergyWindow(*pair) for pair in edges]
     except ValueError as fault:
         raise InputError(where, str(fault), "0 < low < high in keV", do) from None
     found = parts[0]

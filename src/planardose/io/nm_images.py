@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from planardose.errors import InputError
 from planardose.io.dicom_common import is_picture, pixels, words_of
 from planardose.io.dicom_headers import check_one_patient
+from planardose.io.dicom_terms import IMAGE_TYPES, modalities_of, term
 from planardose.library import Camera
 
 STILL_OR_SWEPT = ("STATIC", "WHOLE BODY")
@@ -41,7 +42,7 @@ def planar_images(datasets: list[Dataset], camera: Camera | None, where: str) ->
     """
     images = [ds for ds in datasets if str(ds.get("Modality") or "NM") == "NM" and "PixelData" in ds]
     if not images:
-        seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
+        seen = modalities_of(datasets)
         raise InputError(
             where, f"no NM image among {len(datasets)} DICOM files (modalities {seen})", "planar NM images"
         )
@@ -84,7 +85,7 @@ def _check_kind(ds: Dataset, where: str) -> None:
     if acquired not in (*STILL_OR_SWEPT, ""):
         raise InputError(
             where,
-            f"image type {acquired}",
+            f"image type {term(acquired, IMAGE_TYPES)}",
             "a planar STATIC or WHOLE BODY acquisition",
             "give the planar images, not a tomographic, dynamic or gated study",
         )

@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
 from planardose.io.dicom_common import number, words_of
+from planardose.io.dicom_terms import TECHNIQUES, term
 from planardose.io.planar_file import axial_field_mm
 from planardose.library import Camera
 
@@ -57,9 +58,10 @@ def timing_of(
     )
     seconds /= 1000
     if technique and technique not in SWEEPS:
+        told = "\\".join(term(t, TECHNIQUES) for t in technique.split("\\"))
         raise InputError(
             where,
-            f"WholeBodyTechnique {technique} is no continuous sweep",
+            f"WholeBodyTechnique {told} is no continuous sweep",
             f"one of {', '.join(SWEEPS)}",
             "give the images as NPZ + JSON with duration_s, one static field at a time",
         )
