@@ -132,6 +132,32 @@ def test_a_projection_names_a_view_with_reserve(text: str, view: str):
     assert view_of_text(text) == (view, True)
 
 
+def test_a_file_per_view_and_window_in_the_order_by_hand(tmp_path: Path, pair):
+    """As Xeleris writes them, with both angles wrong; the refusal's advice must help."""
+
+    def change(ds, n):
+        ds.ImageID, ds.DetectorInformationSequence[0].StartAngle = ("ANT_EM", "POST_EM")[n], ("0", "180")[n]
+
+    for head, file in enumerate(sorted(_a_file_per_head(tmp_path, pair, change).iterdir())):
+        for window in range(3):
+            ds = pydicom.dcmread(file)
+            _pixels(ds, lambda a, window=window: a[window])
+            ds.NumberOfFrames, ds.DetectorVector, ds.EnergyWindowVector = 1, 1, 1
+            ds.EnergyWindowInformationSequence = [ds.EnergyWindowInformationSequence[window]]
+            ds.SOPInstanceUID, ds.InstanceNumber = f"2.25.{10 * window + head}", 10 * window + head
+            ds.save_as(tmp_path / "heads" / f"{window}{head}.dcm")
+        file.unlink()
+    with pytest.raises(InputError, match=rf"swapped heads.*{KEY}.head_order"):
+        read_planar(tmp_path / "heads", CAMERA, WHERE, key=KEY)
+    found = read_planar(tmp_path / "heads", CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert "head_order anterior_first by hand, against the header" in found.notes
+    assert any(n.startswith("head_order: the first file of each window is that with the lower") for n in found.notes)
+    (tmp_path / "heads" / "10.dcm").unlink()
+    with pytest.raises(InputError, match="head_order cannot order 5 heads in 5 files"):
+        read_planar(tmp_path / "heads", CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
+
+
 def test_a_file_of_one_head_and_several_windows_needs_no_detector_vector(tmp_path: Path, pair):
     def change(ds, n):
         ds.ImageID = ("ANT", "POST")[n]

@@ -116,9 +116,11 @@ def _pair_of(
 
 
 def _order_notes(files: list[Dataset], hand: Hand) -> list[str]:
-    """Which of two one-head files `head_order` took as the first; never its name, which may be a person's."""
-    if hand.head_order is None or len(files) != 2 or files[0] is files[1]:
+    """Which of the one-head files `head_order` took as the first; never its name, which may be a person's."""
+    if hand.head_order is None or len(files) < 2 or any(ds is files[0] for ds in files[1:]):
         return []
+    if len(files) > 2:
+        return ["head_order: the first file of each window is that with the lower SeriesNumber, InstanceNumber or name"]
     for name in ("SeriesNumber", "InstanceNumber"):
         first, second = (int(ds.get(name) or 0) for ds in files)
         if first != second:

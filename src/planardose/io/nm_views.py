@@ -1,5 +1,7 @@
 """Which head is anterior, and how its image lies: from the header, or from the user where the header cannot decide."""
 
+from collections import Counter
+
 import numpy as np
 from pydicom.dataset import Dataset
 from scipy.ndimage import gaussian_filter
@@ -122,19 +124,21 @@ def _check_views(views: list[str | None], where: str, do: str) -> None:
 
 
 def _by_hand(heads: list[Head], order: str, where: str) -> list[str]:
-    """Views from the order of the detectors in every two-head file, or of two one-head files."""
+    """Views from the order of the detectors in every two-head file, or of the two one-head files of each window."""
     first = VIEWS.index(order.removesuffix("_first"))
-    per_file = {h.file: [x for x in heads if x.file == h.file] for h in heads}
-    if len(heads) == 2 and len(per_file) == 2:
-        return [VIEWS[first], VIEWS[1 - first]]
-    if any(len(x) != 2 for x in per_file.values()):
+    in_file = Counter(h.file for h in heads)
+    pairs: dict[object, list[Head]] = {}
+    for h in heads:
+        of_one = tuple(window for window, _ in h.frames) if in_file[h.file] == 1 else h.file
+        pairs.setdefault(of_one, []).append(h)
+    if any(len(pair) != 2 for pair in pairs.values()):
         raise InputError(
             where,
-            f"head_order cannot order {len(heads)} heads in {len(per_file)} files",
-            "two heads in a file, or one head in each of two files",
+            f"head_order cannot order {len(heads)} heads in {len(in_file)} files",
+            "two heads in a file, or one head in each of the two files of a window",
             "put one acquisition into the folder",
         )
-    return [VIEWS[first] if per_file[h.file][0] is h else VIEWS[1 - first] for h in heads]
+    return [VIEWS[first if any(h is pair[0] for pair in pairs.values()) else 1 - first] for h in heads]
 
 
 def as_seen(image: np.ndarray, head: Head, view: str, believe: bool, where: str) -> np.ndarray:
