@@ -399,7 +399,9 @@ def test_seconds_per_row_by_hand_where_the_header_tells_no_speed_or_a_wrong_one(
     [
         (lambda ds: delattr(ds, "ScanVelocity"), rf"without ScanVelocity.* decide with {KEY}.seconds_per_row, or"),
         (lambda ds: setattr(ds, "ScanVelocity", "12"), "a velocity in mm/s"),
-        (lambda ds: delattr(ds, "PixelSpacing"), "PixelSpacing is missing"),
+        (lambda ds: delattr(ds, "PixelSpacing"), "no PixelSpacing in the header.*NPZ \\+ JSON with pixel_mm"),
+        (lambda ds: setattr(ds, "Units", "BQML"), "Units of another kind than counts"),
+        (lambda ds: setattr(ds, "DecayCorrection", "START"), r"DecayCorrection says .* corrected for decay \(DECY\)"),
         (lambda ds: delattr(ds, "DetectorVector"), "no DetectorVector"),
         (lambda ds: setattr(ds, "ImageType", ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]), "image type TOMO"),
         (lambda ds: setattr(ds, "Modality", "CT"), "no NM image"),
@@ -455,6 +457,42 @@ def test_the_start_as_headers_write_it(tags, at, odd):
     for name, value in tags.items():
         setattr(ds, name, value)
     assert (datetime_of(ds), odd_source_of_start(ds)) == (at, odd)
+
+
+def test_the_pixel_size_of_the_detectors_plane_will_do(edited, pair):
+    def change(ds):
+        ds.ImagerPixelSpacing, ds.NumberOfFrames = ds.PixelSpacing, ""
+        del ds.PixelSpacing
+
+    found = edited(change)
+    assert found.pair.pixel_mm == pair.pixel_mm
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert "no PixelSpacing in the header: ImagerPixelSpacing is taken" in found.notes
+
+
+def test_padding_holds_no_counts_and_no_saturation(edited, pair):
+    def change(ds):
+        _pixels(ds, lambda a: np.where(np.arange(a.shape[2]) < 3, 65535, a).astype("<u2"))
+        ds.PixelPaddingValue = 65535
+        ds["PixelPaddingValue"].VR = "US"
+
+    found = edited(change)
+    np.testing.assert_array_equal(found.pair.counts[..., 3:], pair.counts[..., 3:])
+    assert not found.pair.counts[..., :3].any()
+    assert "pixels at the edge that hold PixelPaddingValue are taken as 0" in found.notes
+    assert not any("saturated" in note for note in found.notes)
+
+
+def test_a_scale_of_the_pixels_is_applied_and_told(edited, pair):
+    def change(ds):
+        _pixels(ds, lambda a: np.where(a == a.max(), 65535, a).astype("<u2"))
+        ds.RescaleSlope, ds.RescaleIntercept = "0.5", "2"
+
+    found = edited(change)
+    lower = pair.counts < pair.counts.max()
+    np.testing.assert_array_equal(found.pair.counts[lower], 0.5 * pair.counts[lower] + 2)
+    assert "RescaleSlope 0.5 and RescaleIntercept 2 are applied: are these counts?" in found.notes
+    assert f"{np.count_nonzero(~lower)} pixels at the largest storable value 65535: saturated" in found.notes
 
 
 def test_derived_images_and_a_start_of_processing_are_noted(edited):

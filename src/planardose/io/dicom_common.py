@@ -165,7 +165,7 @@ def _read(path: Path, where: str) -> Dataset:
 
 def pixels(ds: Dataset, where: str):
     """Decoded pixels of a data set; a truncated or undecodable image raises `InputError`."""
-    if "NumberOfFrames" in ds and int(ds.NumberOfFrames or 0) < 1:
+    if ds.get("NumberOfFrames") not in (None, "") and int(ds.NumberOfFrames) < 1:
         raise InputError(where, "NumberOfFrames is 0", "at least one frame", "export the images again")
     try:
         return ds.pixel_array

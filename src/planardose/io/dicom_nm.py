@@ -13,28 +13,26 @@ from planardose.errors import InputError
 from planardose.io.by_hand import decide
 from planardose.io.dicom_common import (
     datetime_of,
-    numbers,
     odd_source_of_start,
     on_one_clock,
     read_datasets,
     understood,
-    words_of,
 )
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_camera import camera_notes
 from planardose.io.nm_heads import Head, heads_of, with_common_windows
-from planardose.io.nm_images import ODD_TOTAL, planar_images
+from planardose.io.nm_images import planar_images
 from planardose.io.nm_more import more_views, without_more
+from planardose.io.nm_pixels import pixel_mm, pixel_notes
 from planardose.io.nm_times import Timing, timing_of
 from planardose.io.nm_vectors import vector_notes
 from planardose.io.nm_views import as_seen, orientation_notes, position_notes, posterior_looks_mirrored, views_of
-from planardose.io.planar_file import check_counts, check_matrix
+from planardose.io.planar_file import check_counts
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 
 __all__ = ["PlanarImport", "read_planar_dicom", "write_planar"]
 SAME_START_S = 300.0  # views that start further apart were taken by one head after each other
-SAME_PIXEL = 0.001  # relative difference of pixel sizes that headers round differently
 SAME_VISIT_S = 3600.0  # views that start further apart are not one acquisition
 
 
@@ -88,7 +86,7 @@ def _pair_of(
     believe, more = orientation_notes(heads, views, hand, key)
     frames = _frames(heads, views, believe, where)
     counts, windows = _assembled(frames, where)
-    pixel_mm = _pixel_mm(files, counts.shape[-2:], where)
+    size = pixel_mm(files, counts.shape[-2:], where)
     timings = [timing_of(ds, camera, where, key, hand.seconds_per_row) for ds in files]
     timing = _one_timing(timings, of_pair, where)
     plausible.EXPOSURE_S.check(timing.exposure_s, f"{where} exposure")
@@ -101,7 +99,7 @@ def _pair_of(
     pair = PlanarPair(
         counts=counts,
         windows=windows,
-        pixel_mm=pixel_mm,
+        pixel_mm=size,
         exposure_s=timing.exposure_s,
         acquired_at=start,
         duration_s=timing.duration_s,
@@ -111,7 +109,8 @@ def _pair_of(
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
     notes += [*left_out, *by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
-    notes += [*vector_notes(files), *_count_notes(files, whole), *position_notes(files), *camera_notes(files, camera)]
+    notes += [*vector_notes(files), *pixel_notes(files, whole, where)]
+    notes += [*position_notes(files), *camera_notes(files, camera)]
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 
@@ -164,17 +163,6 @@ def _assembled(frames: dict, where: str) -> tuple[np.ndarray, tuple[EnergyWindow
                     "both views in every window",
                 )
     return np.array([[frames[view, w] for w in windows] for view in VIEWS], dtype=np.float32), windows
-
-
-def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple[float, float]:
-    sizes = [numbers(ds, "PixelSpacing", 2, where) for ds in files]
-    if any(max(along) > (1 + SAME_PIXEL) * min(along) for along in zip(*sizes, strict=True)):
-        raise InputError(
-            where, f"PixelSpacing {sizes}", "one PixelSpacing (row, column) in mm", "or give the images as NPZ + JSON"
-        )
-    row, column = sizes[0]
-    check_matrix((row, column), shape, f"{where} PixelSpacing")
-    return row, column
 
 
 def _start(
@@ -284,17 +272,3 @@ def turned(pair: PlanarPair) -> PlanarPair:
     """The pair with every view, those beside it too, turned by 180 degrees in its plane."""
     more = None if pair.more is None else replace(pair.more, counts=pair.more.counts[..., ::-1, ::-1].copy())
     return replace(pair, counts=pair.counts[..., ::-1, ::-1].copy(), more=more)
-
-
-def _count_notes(files: list[Dataset], counts: np.ndarray) -> list[str]:
-    """Notes on derived images, totals and saturation."""
-    derived = any("DERIVED" in words_of(ds, "ImageType") for ds in files)
-    notes = ["ImageType says DERIVED: are these the counts as they were acquired?"] * derived
-    totals = [str(ds.get("CountsAccumulated") or "") for ds in files]
-    if all(t.isdigit() for t in totals) and abs(sum(map(int, totals)) - counts.sum()) > ODD_TOTAL * counts.sum():
-        notes.append(f"CountsAccumulated {sum(map(int, totals))}, but the pixels sum to {counts.sum():.0f}")
-    limit = max(2 ** (int(ds.BitsStored) - int(ds.get("PixelRepresentation") or 0)) - 1 for ds in files)
-    full = int(np.count_nonzero(counts >= limit))
-    if full:
-        notes.append(f"{full} pixels at the largest storable value {limit}: saturated")
-    return notes

@@ -6,13 +6,13 @@ from itertools import chain, pairwise
 
 import numpy as np
 from pydicom.dataset import Dataset
-from scipy import ndimage
 
 from planardose.errors import InputError
 from planardose.frames import ras_from_lps
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import numbers, pixels, rescale
 from planardose.io.dicom_headers import check_one_patient
+from planardose.io.dicom_padding import padding
 
 log = logging.getLogger(__name__)
 FEWEST_SLICES = 3  # a group with fewer is a scout or a screen shot where a larger group stands beside it
@@ -222,20 +222,5 @@ def _stack(series: list[Dataset], noun: str, quantity: str, unit: str, outside: 
         if image.ndim != 2 or image.T.shape != data.shape[:2]:
             raise InputError(where, f"{noun} slice {k + 1} has pixels of shape {image.shape}", f"{data.shape[1::-1]}")
         slope, intercept = rescale(ds, where)
-        data[:, :, k] = np.where(_padding(ds, image), outside, image * slope + intercept).T
+        data[:, :, k] = np.where(padding(ds, image), outside, image * slope + intercept).T
     return Volume(data, Grid(data.shape, ras_from_lps @ lps), quantity, unit)
-
-
-def _padding(ds: Dataset, image: np.ndarray) -> np.ndarray | bool:
-    """Pixels (rows, columns) of PixelPaddingValue, up to PixelPaddingRangeLimit, that reach the image's edge.
-
-    Inside the body the same stored value may be tissue. Numbers of the other signedness are those of the same bits.
-    """
-    value = ds.get("PixelPaddingValue")
-    if value in (None, ""):
-        return False
-    limit = ds.get("PixelPaddingRangeLimit")
-    ends = [np.int64(int(x)).astype(image.dtype) for x in (value, value if limit in (None, "") else limit)]
-    parts, _ = ndimage.label((image >= min(ends)) & (image <= max(ends)))
-    at_edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
-    return np.isin(parts, at_edge[at_edge > 0])

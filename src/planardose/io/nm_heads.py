@@ -8,7 +8,8 @@ from pydicom.dataset import Dataset
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import listed, number, pixels, rescale
+from planardose.io.dicom_common import listed, number
+from planardose.io.nm_pixels import counts_of
 from planardose.io.nm_vectors import heads_and_windows
 from planardose.io.nm_words import view_of_text
 from planardose.planar import EnergyWindow
@@ -86,7 +87,7 @@ def heads_of(ds: Dataset, file: int, hand: Hand, where: str, key: str) -> list[H
     InputError
         Where the header does not say to which head or window a frame belongs.
     """
-    images = _images(ds, where)
+    images = counts_of(ds, where)
     n = len(images)
     detector, told = heads_and_windows(ds, n, hand, where, key)
     window = told or [1] * n
@@ -117,16 +118,6 @@ def with_common_windows(heads: list[Head]) -> list[Head]:
         return known[-1]
 
     return [replace(h, frames=[(common(window), image) for window, image in h.frames]) for h in heads]
-
-
-def _images(ds: Dataset, where: str) -> np.ndarray:
-    """(frames, rows, columns) float32 counts."""
-    images = pixels(ds, where)
-    if int(ds.get("SamplesPerPixel") or 1) != 1:
-        raise InputError(where, "a colour image", "counts", "export the acquired images, not a screen shot")
-    images = images.reshape(-1, *images.shape[-2:]).astype(np.float32)
-    slope, intercept = rescale(ds, where)
-    return images * slope + intercept
 
 
 def _windows(

@@ -8,6 +8,7 @@ from planardose.errors import InputError
 from planardose.io.by_hand import decide
 from planardose.io.dicom_common import number, words_of
 from planardose.io.dicom_terms import TECHNIQUES, term
+from planardose.io.nm_pixels import spacing_of
 from planardose.io.planar_file import axial_field_mm
 from planardose.library import Camera
 
@@ -68,7 +69,7 @@ def timing_of(
     passes = SWEEPS.get(technique, 1)
     if seconds_per_row is not None:
         field_mm = axial_field_mm(camera, where)
-        known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds)  # a shorter one may be in cm
+        known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds, where)  # a shorter one may be in cm
         return _by_hand(seconds_per_row, passes * known_mm / field_mm, seconds)
     if not _is_swept(words_of(ds, "ImageType"), technique, velocity, passes * length, seconds):
         if seconds <= 0:
@@ -115,9 +116,9 @@ def _disagree(seconds: float, duration: float) -> bool:
     return seconds > 0 and not 1 / DISAGREEMENT <= seconds / duration <= DISAGREEMENT
 
 
-def _matrix_mm(ds: Dataset) -> float:
+def _matrix_mm(ds: Dataset, where: str) -> float:
     """Length of the image along the patient."""
-    return int(ds.Rows) * float((ds.get("PixelSpacing") or [0])[0])
+    return int(ds.Rows) * spacing_of(ds, where)[0]
 
 
 def _sweep(
@@ -136,7 +137,7 @@ def _sweep(
     if velocity < SLOWEST_MM_S:
         notes.append(f"ScanVelocity {velocity:g} mm/s is slow: is it in cm/s?")
     if length <= 0:
-        length = _matrix_mm(ds)
+        length = _matrix_mm(ds, where)
         notes.append(f"no ScanLength in the header: {length:g} mm taken from the matrix")
     duration = passes * length / velocity
     if _disagree(seconds, duration):
