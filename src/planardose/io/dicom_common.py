@@ -298,6 +298,19 @@ def odd_source_of_start(ds: Dataset) -> str:
     return "" if found is None or source.startswith("Acquisition") else source
 
 
+def between_starts_s(ds: Dataset) -> float:
+    """Seconds between AcquisitionDateTime and AcquisitionDate with AcquisitionTime; 0 where they cannot be compared.
+
+    Only one of them may be shifted by an anonymiser. With a zone in one alone the difference may be the zone's.
+    """
+    offset = utc_offset_of(ds)
+    parts = [str(ds.get(name) or "") for name in STARTS[0]]
+    first, second = _moment(str(ds.get("AcquisitionDateTime") or ""), offset), _moment("".join(parts), offset)
+    if first is None or second is None or (first.tzinfo is None) != (second.tzinfo is None):
+        return 0.0
+    return abs((first - second).total_seconds())
+
+
 def _start_of(ds: Dataset) -> tuple[str, datetime | None]:
     stamps = [("AcquisitionDateTime", str(ds.get("AcquisitionDateTime") or ""))]
     for date, time in STARTS:

@@ -12,6 +12,7 @@ from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
 from planardose.io.dicom_common import (
+    between_starts_s,
     datetime_of,
     odd_source_of_start,
     on_one_clock,
@@ -189,7 +190,7 @@ def _start(
             "the two views of one acquisition",
             "put one acquisition into the folder",
         )
-    notes = []
+    notes = [] if acquired_at else _two_starts([files[n] for n in of_pair], where, key)
     if between.total_seconds() > SAME_START_S:
         first += between / 2
         notes.append(f"the views started {between.total_seconds() / 60:.0f} min apart: the middle is taken")
@@ -198,6 +199,20 @@ def _start(
         sources = sorted({odd_source_of_start(files[n]) for n in of_pair} - {""})
         notes += [f"the start is read from {s}: check it{', or give acquired_at' if key else ''}" for s in sources]
     return first, notes
+
+
+def _two_starts(files: list[Dataset], where: str, key: str) -> list[str]:
+    """A note where a header names two starts of one acquisition; refuses those of different visits."""
+    apart = max(map(between_starts_s, files))
+    told = f"AcquisitionDateTime is {_far(apart)} from AcquisitionDate and AcquisitionTime"
+    if apart > SAME_VISIT_S:
+        do = "fill in the column acquired_at" if key else decide(key, "acquired_at")
+        raise InputError(where, told, "one start", do)
+    return [f"{told}: the former is taken"] if apart > SAME_START_S else []
+
+
+def _far(seconds: float) -> str:
+    return f"{seconds / 3600:.3g} h" if seconds > SAME_VISIT_S else f"{seconds / 60:.0f} min"
 
 
 def _apart(others: list[datetime | None], first: datetime, where: str) -> list[str]:

@@ -17,6 +17,7 @@ SHORTEST = 0.5  # of the camera's field: a sweep may count its travel alone
 FASTEST_MM_S = 10.0  # 60 cm/min; fast whole-body sweeps take 30
 SLOWEST_MM_S = 0.5  # noted below it: 3 cm/min
 AGREEMENT = 0.1  # of the duration: a sweep's by its velocity is as near to the header's (6 % in a real file)
+ODD = (0.9, 1.5)  # header duration over the sweep's, beyond which it is noted: a sweep's travel may count the field too
 DISAGREEMENT = 2.0  # header duration over the sweep's, beyond which the velocity cannot be in mm/s
 
 
@@ -84,7 +85,7 @@ def timing_of(
     if velocity <= 0:
         raise InputError(
             where,
-            "a whole-body image without ScanVelocity",
+            f"ScanVelocity {velocity:g} mm/s" if velocity else "a whole-body image without ScanVelocity",
             "the scan velocity in mm/s",
             decide(key, "seconds_per_row"),
         )
@@ -148,6 +149,9 @@ def _sweep(
             "a velocity in mm/s",
             decide(key, "seconds_per_row"),
         )
+    if seconds > 0 and not ODD[0] <= seconds / duration <= ODD[1]:
+        told = f"ScanLength {length:g} mm at ScanVelocity {velocity:g} mm/s is {duration:.0f} s"
+        notes.append(f"{told}, ActualFrameDuration says {seconds:.0f} s: check the velocity")
     if velocity > FASTEST_MM_S:
         raise InputError(
             where,
