@@ -7,6 +7,7 @@ from planardose.data_table import data_table
 LEFT, RIGHT = ("7771000", "Left"), ("24028007", "Right")
 ANATOMY, ALTERED = ("123037004", "Anatomical Structure"), ("49755003", "Morphologically Altered Structure")
 LESION = ("52988006", "Lesion")
+CYST = "367643001"  # the one label of ours that is a changed part of an organ
 # PS3.16 CID 7159 (lesion types) and the neoplasms that exporters use
 LESIONS = (LESION[0], "108369006", "86049000", "372087000", "14799000", "128462008", "4147007", "27925004")
 

@@ -1,6 +1,7 @@
-"""What voxels of one grid share with those of another: maps brought to another grid without loss."""
+"""What voxels of one grid share with those of another: maps and regions brought to another grid without loss."""
 
 import numpy as np
+from scipy import ndimage
 
 from planardose.image import Grid
 from planardose.units import MM3_PER_ML
@@ -48,3 +49,16 @@ def collected(per_ml: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     for axis in range(3):
         out = np.moveaxis(np.tensordot(overlap_mm(target, source, axis), out, axes=(1, axis)), 0, axis)
     return out / MM3_PER_ML
+
+
+def most_covered(cover: np.ndarray) -> np.ndarray:
+    """As many voxels as `cover` sums up to, those with most of it; among equals those with most around them."""
+    total = float(cover.sum(dtype=np.float64))
+    inside = cover > 1 - 1e-4
+    missing = (max(1, round(total)) if total > 1e-6 else 0) - np.count_nonzero(inside)
+    if missing > 0:
+        rank = cover + 1e-3 * ndimage.uniform_filter(cover, 3, mode="constant")
+        border = np.flatnonzero((cover > 0) & ~inside)
+        chosen = border[np.argsort(-rank.ravel()[border], kind="stable")[:missing]]
+        inside.ravel()[chosen] = True
+    return inside

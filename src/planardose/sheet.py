@@ -294,9 +294,9 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     except OSError as fault:
         raise InputError(
             "cohort sheet",
-            type(fault).__name__,
+            "no such file" if isinstance(fault, FileNotFoundError) else fault.strerror or type(fault).__name__,
             "a readable tab-separated text file (UTF-8)",
-            "give it with --config cohort=SHEET",
+            "give it with --cohort SHEET, to snakemake with --config cohort=SHEET",
         ) from None
     reader = csv.DictReader(_without_empty_columns(text.splitlines()), delimiter="\t")
     columns = [c.strip() for c in reader.fieldnames or ()]

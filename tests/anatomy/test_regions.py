@@ -293,9 +293,9 @@ def test_segments_on_part_of_the_slices_and_on_more_than_the_ct_has(scene, tmp_p
     assert np.array_equal(read_segmentation(whole, short, SEG).data, seg_labels(grid)[0][:, :, 10:])
 
 
-def test_segments_of_thicker_slices_than_the_cts_are_refused(scene, tmp_path):
+def test_segments_of_thicker_slices_are_brought_to_the_cts(scene, tmp_path):
     ct, grid, _ = scene
-    _, parts, numbers = seg_labels(grid)
+    labels, parts, numbers = seg_labels(grid)
     path = write_seg(tmp_path / "seg.dcm", ct_files(ct)[::2], frames(numbers)[::2], parts)
     ds = pydicom.dcmread(path)
     measures = ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
@@ -304,10 +304,81 @@ def test_segments_of_thicker_slices_than_the_cts_are_refused(scene, tmp_path):
         measures.SpacingBetweenSlices = 2 * grid.spacing_mm[2]
     ds.save_as(path)
     with pytest.raises(InputError, match=r"frames 20 mm apart on a CT with slices every 10 mm.*RTSTRUCT"):
-        read_segmentation(path, grid, SEG, ct)
+        read_segmentation(path, grid, SEG)  # whose frame of reference is not known
+    notes: list[str] = []
+    found = read_segmentation(path, grid, SEG, ct, notes).data
+    assert notes == ["segmentation: frames 20 mm apart on a CT with slices every 10 mm: resampled onto it, every "
+                     "segment's volume kept"]  # fmt: skip
+    for label in ORGANS:
+        volume = 2 * np.count_nonzero(labels[:, :, ::2] == label)
+        assert abs(np.count_nonzero(found == label) - volume) <= 1 and volume > 50
+        assert np.count_nonzero((found == label) & (labels == label)) > 0.7 * volume
     measures.SliceThickness = measures.SpacingBetweenSlices = grid.spacing_mm[2]  # two flat lesions, say
     ds.save_as(path)
     assert read_segmentation(path, grid, SEG, ct).data.any()
+
+
+def _series(folder: Path, grid: Grid, frame: str) -> list:
+    """Slices on another grid in a CT's frame of reference: of its PET, say."""
+    write_ct(folder, Volume(np.zeros(grid.shape), grid, "CT number", "HU"), Identity(f"{NAME}^Ada", "4711"), seed=5)
+    slices = ct_files(folder)
+    for ds in slices:
+        ds.FrameOfReferenceUID = frame
+    return slices
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shift"), [((6.5, 5.0, 4.0), 1.3), ((3.0, 3.0, 12.0), -2.0), ((16.0, 16.0, 7.0), 0.0)]
+)
+def test_segments_of_another_grid_in_the_cts_frame_keep_volume_and_place(scene, tmp_path, spacing, shift):
+    ct, grid, frame = scene
+    low, high = grid.bounds_mm()
+    other = Grid.covering(low + shift, high - 5.0, np.array(spacing))
+    labels = balls(other, ORGANS, 30.0)
+    slices = _series(tmp_path / "pet", other, frame)
+    _, parts, _ = seg_labels(grid)
+    numbers = np.zeros(208, dtype=np.uint8)
+    numbers[list(ORGANS)] = 1, 2, 3, 4
+    stored = frames(numbers[labels])[:, ::-1, ::-1]  # as `write_ct` turns rows to the back, columns to the left
+    path = write_seg(tmp_path / "seg.dcm", slices, stored, parts)
+    notes: list[str] = []
+    found = read_segmentation(path, grid, SEG, ct, notes).data
+    assert len(notes) == 1 and "resampled onto it" in notes[0]
+    at = np.stack(np.indices(grid.shape), -1) @ grid.ras_from_voxel[:3, :3].T + grid.ras_from_voxel[:3, 3]
+    for label, centre in ORGANS.items():
+        drawn = np.argwhere(labels == label) @ other.ras_from_voxel[:3, :3].T + other.ras_from_voxel[:3, 3]
+        off_ml = np.count_nonzero(found == label) * grid.voxel_ml - len(drawn) * other.voxel_ml
+        assert abs(off_ml) <= 0.5 * grid.voxel_ml
+        assert np.linalg.norm(at[found == label].mean(axis=0) - drawn.mean(axis=0)) < 0.25 * grid.spacing_mm.max()
+        assert np.linalg.norm(at[found == label].mean(axis=0) - centre) < 5.0
+
+
+def test_a_segmentation_on_another_grid_that_cannot_be_placed_is_refused(scene, tmp_path):
+    ct, grid, frame = scene
+    a = np.deg2rad(15.0)
+    turned = np.eye(4)
+    turned[:2, :2] = [[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]
+    other = Grid.axis_aligned((60, 44, 40), (5.0, 5.0, 6.0), (-150.0, -100.0, 40.0))
+    _, parts, _ = seg_labels(grid)
+    numbers = (frames(balls(other, {1: ORGANS[5]}, 30.0))).astype(np.uint8)[:, ::-1, ::-1]
+
+    def write(name: str, where: Grid, uid: str) -> Path:
+        return write_seg(tmp_path / f"{name}.dcm", _series(tmp_path / name, where, uid), numbers, parts[:1])
+
+    with pytest.raises(InputError, match="another FrameOfReferenceUID than the CT's"):
+        read_segmentation(write("elsewhere", other, "2.25.9"), grid, SEG, ct)
+    oblique = Grid(other.shape, turned @ other.ras_from_voxel)
+    with pytest.raises(InputError, match=r"frames that are turned against the CT's axes .*RTSTRUCT"):
+        read_segmentation(write("oblique", oblique, frame), grid, SEG, ct)
+    path = write("thin", other, frame)
+    ds = pydicom.dcmread(path)
+    measures = ds.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SliceThickness = None
+    if "SpacingBetweenSlices" in measures:
+        del measures.SpacingBetweenSlices
+    ds.save_as(path)
+    with pytest.raises(InputError, match=r"do not tell how thick their slices are"):
+        read_segmentation(path, grid, SEG, ct)
 
 
 def test_refused_segmentations(scene, tmp_path):
@@ -318,7 +389,7 @@ def test_refused_segmentations(scene, tmp_path):
         Grid(grid.shape, grid.ras_from_voxel @ np.diag([1.1, 1.1, 1.0, 1.0])),
         Grid(grid.shape, np.array([[1, 0, 0, 3.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) @ grid.ras_from_voxel),
     ):
-        with pytest.raises(InputError, match=r"frames whose pixels are not the CT's voxels: 8x8 mm at .*RTSTRUCT"):
+        with pytest.raises(InputError, match=r"frames whose pixels are not the CT's voxels \(8x8 mm at .*RTSTRUCT"):
             read_segmentation(path, other, SEG)
     parts[1] = described(2, "Kidney R", ("64033007", "SCT", "Kidney"), side=("7771000", "SCT", "Left"))
     path = write_seg(tmp_path / "two.dcm", ct_files(ct), frames(numbers), parts)

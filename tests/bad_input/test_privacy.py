@@ -9,10 +9,11 @@ from imaging_scene import PLANTED, write_patient
 from pydicom.datadict import DicomDictionary, keyword_for_tag
 from region_files import Roi, circle, write_rtstruct
 
+from planardose.errors import InputError
 from planardose.run import command_line
 from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
-from planardose.steps.import_planar import import_planar
+from planardose.steps.import_planar import checked_pair, import_planar
 from planardose.steps.segment import segment
 
 NAME = "ZEBROWSKI"
@@ -71,3 +72,24 @@ def test_no_name_leaves_the_inputs(tmp_path: Path, caplog, monkeypatch):
     for secret in secrets:
         assert secret.lower() not in caplog.text.lower()
     assert NAME not in command_line()
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    ["ImageType", "Modality", "WholeBodyTechnique", "PixelSpacing", "StartAngle", "CollimatorType", "RadialPosition",
+     "EnergyWindowLowerLimit", "DetectorVector", "ScanVelocity", "CorrectedImage", "RescaleSlope", "NumberOfFrames"],
+)  # fmt: skip
+def test_a_name_where_a_term_or_a_number_belongs_is_not_repeated(keyword: str, tmp_path: Path):
+    run = write_patient(tmp_path)
+    ds = pydicom.dcmread(tmp_path / "t24.dcm")
+    head = ds.DetectorInformationSequence[0]
+    window = ds.EnergyWindowInformationSequence[0].EnergyWindowRangeSequence[0]
+    holder = next((x for x in (head, window) if keyword in x), head if keyword == "CollimatorType" else ds)
+    holder.add_new(keyword, "LO", ["ORIGINAL", "PRIMARY", NAME] if keyword == "ImageType" else NAME)
+    ds.save_as(tmp_path / "t24.dcm")
+    try:
+        told = " ".join(checked_pair(run.config, run.cohort.row("P01", "t24")).notes)
+    except InputError as fault:
+        told = str(fault)
+    assert told or keyword == "CorrectedImage"
+    assert NAME.lower() not in told.lower()

@@ -2,6 +2,7 @@
 
 import itertools
 from copy import deepcopy
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from pydicom.dataset import Dataset
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.ct import check_corners, clip_hu, read_ct
+from planardose.io.dicom_common import ANONYMOUS
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_ct_read import read_ct_series
+from planardose.io.dicom_regions import check_frame
+from planardose.io.dicom_study import study_of
 
 
 def _field(ras: np.ndarray) -> np.ndarray:
@@ -278,6 +282,40 @@ def test_slices_of_two_series_between_each_other_are_two_series(tmp_path: Path):
         ds.save_as(files[n])
     with pytest.raises(InputError, match="2 CT series"):
         read_ct_series(tmp_path, "P01 ct")
+
+
+@pytest.mark.parametrize("own", [("FrameOfReferenceUID",), ("FrameOfReferenceUID", "SeriesInstanceUID")])
+def test_slices_that_each_name_a_frame_of_their_own_are_one_series(own: tuple, tmp_path: Path, caplog):
+    """As anonymisers leave them that give every file new UIDs."""
+    write_ct(tmp_path, _volume(np.eye(3)))
+    files = sorted(tmp_path.iterdir())
+    for n, file in enumerate(files):
+        ds = pydicom.dcmread(file)
+        for name in own:
+            setattr(ds, name, f"2.25.{n + 5}")
+        ds.save_as(file)
+    back = read_ct_series(tmp_path, "P01 ct")
+    np.testing.assert_allclose(back.data, _field(_centres(back.grid)), atol=1e-3)
+    assert "P01 ct: each of 4 CT slices names a FrameOfReferenceUID of its own" in caplog.text
+    assert study_of(tmp_path, ANONYMOUS, False, datetime(2026, 3, 2), "P01 ct").frame_uid not in ("2.25.5", "2.25.8")
+    with pytest.raises(InputError, match=r"the CT's slices name 4 FrameOfReferenceUIDs, which tell nothing about"):
+        check_frame({"2.25.5"}, tmp_path, "P01 lesions")
+    files[1].unlink()
+    with pytest.raises(InputError, match="spacing"):
+        read_ct_series(tmp_path, "P01 ct")
+
+
+def test_slices_of_two_frames_or_of_two_series_in_many_frames_are_not_one(tmp_path: Path):
+    write_ct(tmp_path, _volume(np.eye(3), shape=(7, 5, 8)))
+    for change in ("FrameOfReferenceUID", "SeriesInstanceUID"):
+        for n, file in enumerate(sorted(tmp_path.iterdir())):
+            ds = pydicom.dcmread(file)
+            setattr(ds, change, f"2.25.{5 + n // 4}")
+            if change == "SeriesInstanceUID":
+                ds.FrameOfReferenceUID = f"2.25.{50 + n}"
+            ds.save_as(file)
+        with pytest.raises(InputError, match=r"[28] CT series in one folder"):
+            read_ct_series(tmp_path, "P01 ct")
 
 
 def test_empty_uids_are_no_obstacle(tmp_path: Path):

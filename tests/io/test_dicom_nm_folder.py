@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.dicom_nm import write_planar
-from planardose.io.nm_heads import _view_of_text
+from planardose.io.nm_words import view_of_text
 from planardose.io.planar_in import read_planar
 from planardose.planar import PlanarPair
 
@@ -104,7 +104,13 @@ def test_other_images_of_the_study_beside_the_planar_ones_are_left_out(kind: lis
     ("text", "view"),
     [
         ("WB ANT", "anterior"), ("Posterior_view", "posterior"), ("LAO OBL ANT", None), ("ANT POST", None),
-        ("Antero-posterior", None), ("Postero-anterior", None), ("POSTEROANTERIOR", None),
+        ("WB A/P", None), ("WB AP/PA", None), ("Anterior-posterior", None), ("Apparatus PAT", None),
+        ("WB post Lu-177", None), ("24 h POST 177LU ANT", "anterior"), ("post 2. Zyklus", None),
+        ("POST 2", "posterior"), ("post Zyklus 2 dorsal", "posterior"), ("post dose", None),
+        ("GK von ventral", "anterior"), ("GK von vorne", "anterior"),
+        ("Ganzk\u00f6rper hinten", "posterior"), ("R\u00fcckansicht", "posterior"),
+        ("VUE ANT\u00c9RIEURE", "anterior"), ("vue arri\u00e8re", "posterior"), ("face dorsale", "posterior"),
+        ("LAO ANT", None), ("ANTEROLATERAL", None),
         ("Post-therapy WB", None), ("post therapy ANT", "anterior"), ("POST TX", None), ("WB post injection", None),
         ("24h post p.i. POST", "posterior"), ("24h p.i. ANT", "anterior"), ("POST_INJ POSTERIOR", "posterior"),
         ("POST INFERIOR", "posterior"), ("POST PINHOLE", "posterior"), ("ANTERIEUR", "anterior"),
@@ -112,7 +118,53 @@ def test_other_images_of_the_study_beside_the_planar_ones_are_left_out(kind: lis
     ],
 )  # fmt: skip
 def test_the_view_that_a_text_names(text: str, view: str | None):
-    assert _view_of_text(text) == view
+    assert view_of_text(text) == (view, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "view"),
+    [
+        ("WB AP", "anterior"), ("WB_PA", "posterior"), ("GK p.a.", "posterior"), ("Antero-posterior", "anterior"),
+        ("Postero-anterior", "posterior"), ("POSTEROANTERIOR", "posterior"),
+    ],
+)  # fmt: skip
+def test_a_projection_names_a_view_with_reserve(text: str, view: str):
+    assert view_of_text(text) == (view, True)
+
+
+def test_a_file_per_view_and_window_in_the_order_by_hand(tmp_path: Path, pair):
+    """As Xeleris writes them, with both angles wrong; the refusal's advice must help."""
+
+    def change(ds, n):
+        ds.ImageID, ds.DetectorInformationSequence[0].StartAngle = ("ANT_EM", "POST_EM")[n], ("0", "180")[n]
+
+    for head, file in enumerate(sorted(_a_file_per_head(tmp_path, pair, change).iterdir())):
+        for window in range(3):
+            ds = pydicom.dcmread(file)
+            _pixels(ds, lambda a, window=window: a[window])
+            ds.NumberOfFrames, ds.DetectorVector, ds.EnergyWindowVector = 1, 1, 1
+            ds.EnergyWindowInformationSequence = [ds.EnergyWindowInformationSequence[window]]
+            ds.SOPInstanceUID, ds.InstanceNumber = f"2.25.{10 * window + head}", 10 * window + head
+            ds.save_as(tmp_path / "heads" / f"{window}{head}.dcm")
+        file.unlink()
+    with pytest.raises(InputError, match=rf"swapped heads.*{KEY}.head_order"):
+        read_planar(tmp_path / "heads", CAMERA, WHERE, key=KEY)
+    found = read_planar(tmp_path / "heads", CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert "head_order anterior_first by hand, against the header" in found.notes
+    assert any(n.startswith("head_order: the first file of each window is that with the lower") for n in found.notes)
+    (tmp_path / "heads" / "10.dcm").unlink()
+    with pytest.raises(InputError, match="head_order cannot order 5 heads in 5 files"):
+        read_planar(tmp_path / "heads", CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
+
+
+def test_a_file_of_one_head_and_several_windows_needs_no_detector_vector(tmp_path: Path, pair):
+    def change(ds, n):
+        ds.ImageID = ("ANT", "POST")[n]
+        del ds.DetectorVector
+
+    folder = _a_file_per_head(tmp_path, pair, change)
+    np.testing.assert_array_equal(read_planar(folder, CAMERA, WHERE, key=KEY).pair.counts, pair.counts)
 
 
 HEADS = [("ImageID", "ANTERIOR", "POSTERIOR"), ("SeriesDescription", "GK ventral", "GK dorsal")]
@@ -144,6 +196,36 @@ def test_one_field_that_names_a_view_is_enough(name: str, anterior: str, posteri
 
     folder = _a_file_per_head(tmp_path, pair, change)
     np.testing.assert_array_equal(read_planar(folder, CAMERA, WHERE, key=KEY).pair.counts, pair.counts)
+
+
+def test_ap_and_pa_name_the_views_with_a_note_where_nothing_else_does(tmp_path: Path, pair):
+    def change(ds, n):
+        ds.ImageID, ds.SeriesDescription = "WB post Lu AP", ("GK AP", "GK PA")[n]
+
+    found = read_planar(_a_file_per_head(tmp_path, pair, change), CAMERA, WHERE, key=KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert sum("AP and PA in the descriptions are taken as anterior and posterior" in n for n in found.notes) == 1
+
+
+def test_a_description_that_all_files_share_names_no_view(tmp_path: Path, pair):
+    def change(ds, n):
+        ds.ImageID, ds.SeriesDescription = "AP", ("GK vorne", "GK hinten")[n]
+
+    found = read_planar(_a_file_per_head(tmp_path, pair, change), CAMERA, WHERE, key=KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
+    assert not any("AP and PA" in n for n in found.notes)
+
+
+@pytest.mark.parametrize("names", [("ANT", "POST"), ("AP", "PA"), ("ANT", "")])
+def test_descriptions_that_contradict_each_other_are_refused(names: tuple, tmp_path: Path, pair):
+    def change(ds, n):
+        ds.ImageID, ds.SeriesDescription = names[n], ("GK dorsal", "GK ventral")[n]
+
+    folder = _a_file_per_head(tmp_path, pair, change)
+    with pytest.raises(InputError, match=rf"ImageID and SeriesDescription of a file name different.*{KEY}.head_order"):
+        read_planar(folder, CAMERA, WHERE, key=KEY)
+    found = read_planar(folder, CAMERA, WHERE, Hand(head_order="anterior_first"), KEY)
+    np.testing.assert_array_equal(found.pair.counts, pair.counts)
 
 
 def test_a_sites_own_code_names_the_view_by_its_value(tmp_path: Path, pair):

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomFileLike
 from pydicom.filewriter import write_dataset
 
+from planardose.errors import InputError
 from planardose.io.ct import read_ct
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_headers import header_of
@@ -52,6 +53,34 @@ def test_other_files_do_not_look_like_bare_dicom(tmp_path: Path):
     for n, content in enumerate(contents):
         (tmp_path / f"f{n}").write_bytes(content)
         assert not looks_like_dicom(tmp_path / f"f{n}")
+
+
+def test_what_systems_and_people_leave_beside_images_is_left_out(tmp_path: Path, caplog):
+    pair, volume = planar_pair(), ct_volume()
+    write_planar(tmp_path / "nm" / "nm.dcm", pair, CAMERA)
+    write_ct(tmp_path / "ct", volume)
+    image = (tmp_path / "ct" / "CT0005.dcm").read_bytes()
+    left = {
+        ".DS_Store": b"\0\0\0\1Bud1" + b"\0" * 300, "Thumbs.db": b"\xd0\xcf\x11\xe0" + b"\0" * 600,
+        "DICOMDIR": b"\0" * 128 + b"DICM", "report.pdf": b"%PDF-1.4" + b"x" * 300, "a.jpg": b"\xff\xd8\xff\xe0" * 99,
+        "._CT0001.dcm": b"\0\5\x16\7" * 50, ".AppleDouble/CT0001.dcm": b"\0\5\x16\7" * 50,
+        ".Trash/CT0001.dcm": image[:700], "Icon\r": b"", "empty.txt": b"", "DONE": b"", "CT0001.dcm.part2": b"",
+    }  # fmt: skip
+    for folder in ("nm", "ct"):
+        for name, content in left.items():
+            (tmp_path / folder / name).parent.mkdir(exist_ok=True)
+            (tmp_path / folder / name).write_bytes(content)
+    np.testing.assert_array_equal(read_planar(tmp_path / "nm", CAMERA, "P01 t24 planar").pair.counts, pair.counts)
+    assert read_ct(tmp_path / "ct", "P01 ct").data.shape == volume.data.shape
+    assert caplog.text.count("4 empty files, by name no images, left out") == 2
+
+
+@pytest.mark.parametrize("name", ["CT0023.dcm", "IM0023", "1.2.840.113.5.77"])
+def test_an_empty_file_that_is_called_as_images_are_is_refused(name: str, tmp_path: Path):
+    write_ct(tmp_path, ct_volume())
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"P01 ct: an empty DICOM file \(0 bytes\).* or remove the file"):
+        read_ct(tmp_path, "P01 ct")
 
 
 @pytest.mark.parametrize("kind", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless"])

@@ -22,8 +22,8 @@ GRIDS = [Grid.axis_aligned((13, 11, 9), (4.0, 5.0, 6.0), (-30.0, -20.0, 100.0)),
 
 
 def labels_on(grid: Grid) -> Volume:
-    """Five labels without any symmetry; 143 bits per frame do not fill bytes."""
-    data = np.random.default_rng(2).choice(np.array([0, 5, 2, 208, 1002, 1001], dtype=np.int16), grid.shape)
+    """Six labels without any symmetry; 143 bits per frame do not fill bytes."""
+    data = np.random.default_rng(2).choice(np.array([0, 5, 2, 23, 208, 1002, 1001], dtype=np.int16), grid.shape)
     data[:, :, 3] = 0
     data[:6, :, 7][data[:6, :, 7] == 5] = 0
     return Volume(data, grid, "label", "1")
@@ -37,19 +37,25 @@ def test_another_reader_and_our_own_find_every_voxel(grid, tmp_path: Path):
     assert np.array_equal(read_segmentation(tmp_path / "seg.dcm", grid, "P01").data, labels.data)
     seg = hd.seg.segread(tmp_path / "seg.dcm")
     names = {d.segment_number: d.segment_label for d in map(seg.get_segment_description, seg.segment_numbers)}
-    assert names == {1: "kidney_right", 2: "liver", 3: "parotid_gland_right", 4: "lesion_1", 5: "lesion_2"}
+    assert list(names) == [1, 2, 3, 4, 5, 6]
+    assert list(names.values()) == [
+        "kidney_right", "liver", "kidney_cyst_left", "parotid_gland_right", "lesion_1", "lesion_2"
+    ]  # fmt: skip
     volume = seg.get_volume(combine_segments=True)
     index = np.argwhere(volume.array)
     lps = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
     at = np.linalg.solve(grid.ras_from_voxel[:3, :3], (lps * (-1, -1, 1) - grid.ras_from_voxel[:3, 3]).T).T
     assert np.abs(at - np.rint(at)).max() < 1e-3
     found = np.zeros(grid.shape, dtype=int)
-    found[tuple(np.rint(at).astype(int).T)] = np.array([0, 2, 5, 208, 1001, 1002])[volume.array[tuple(index.T)]]
+    found[tuple(np.rint(at).astype(int).T)] = np.array([0, 2, 5, 23, 208, 1001, 1002])[volume.array[tuple(index.T)]]
     assert np.array_equal(found, labels.data)
     kinds = {n: pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence[n - 1] for n in names}
-    assert [kinds[n].SegmentAlgorithmType for n in names] == ["AUTOMATIC"] * 3 + ["MANUAL"] * 2
-    side = kinds[3].SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence[0]
-    assert side.CodeMeaning == "Right" and kinds[5].SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Lesion"
+    assert [kinds[n].SegmentAlgorithmType for n in names] == ["AUTOMATIC"] * 4 + ["MANUAL"] * 2
+    categories = [kinds[n].SegmentedPropertyCategoryCodeSequence[0].CodeMeaning for n in names]
+    whole, altered = "Anatomical Structure", "Morphologically Altered Structure"
+    assert categories == [whole, whole, altered, whole, altered, altered]
+    side = kinds[4].SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence[0]
+    assert side.CodeMeaning == "Right" and kinds[6].SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Lesion"
 
 
 def test_every_organ_has_a_code_that_tells_it():

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from planardose.errors import InputError
 from planardose.image import Grid
+from planardose.overlap import most_covered
 
 ROWS = 16  # lines per voxel along which a plane is cut; along a line lengths are exact
 FLAT = 0.2  # of a voxel, by which the points of a contour may leave their plane
@@ -97,7 +98,7 @@ def rasterise(
         bottom, top = (height + side * thickness / 2 - box[axis].start + 0.5 for side in (-1, 1))
         for k in range(max(0, int(bottom)), min(len(slices), int(np.ceil(top)))):
             slices[k] += max(0.0, min(top, k + 1) - max(bottom, k)) * plane
-    return box, _most_covered(cover)
+    return box, most_covered(cover)
 
 
 def covered(polygons: list[np.ndarray], low: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -207,16 +208,3 @@ def _shapes_between(
     for m in range(1, parts):
         inside = ends[0] * (parts - m) + ends[1] * m > 0
         yield inside.reshape(shape[0], FINE, shape[1], FINE).mean(axis=(1, 3), dtype=np.float32)
-
-
-def _most_covered(cover: np.ndarray) -> np.ndarray:
-    """As many voxels as `cover` sums up to, those with most of it; among equals those with most around them."""
-    total = float(cover.sum(dtype=np.float64))
-    inside = cover > 1 - 1e-4
-    missing = (max(1, round(total)) if total > 1e-6 else 0) - np.count_nonzero(inside)
-    if missing > 0:
-        rank = cover + 1e-3 * ndimage.uniform_filter(cover, 3, mode="constant")
-        border = np.flatnonzero((cover > 0) & ~inside)
-        chosen = border[np.argsort(-rank.ravel()[border], kind="stable")[:missing]]
-        inside.ravel()[chosen] = True
-    return inside

@@ -17,7 +17,7 @@ from planardose.errors import InputError, readable
 from planardose.image import Grid
 from planardose.io.dicom_common import read_datasets
 from planardose.io.dicom_regions import Naming, Outline, Segment, check_frame
-from planardose.io.dicom_seg import read_segments
+from planardose.io.dicom_seg import frame_of_reference, read_segments
 from planardose.io.rtstruct import read_outlines
 from planardose.organs import LESION_BASE, label_of_name, lesion_name, name_of_label, source_name
 
@@ -70,15 +70,7 @@ def read_regions(
     InputError
         As the readers and `check_frame`; nothing in it, or nothing on the CT.
     """
-    with readable(where):
-        (ds,) = read_datasets(file, where)
-    read, frames = read_outlines(ds, where) if modality == "RTSTRUCT" else read_segments(ds, grid, where)
-    if not read or frames == set():
-        raise InputError(where, f"no closed contour ({modality})" if read else f"no region ({modality})",
-                         "organs or lesions", "export it again")  # fmt: skip
-    note = check_frame(frames, ct, where)
-    if note:
-        _tell(notes, where, note)
+    read = _read(file, modality, grid, ct, where, notes)
     is_other = [meaning_of(r.naming, where).role == OTHER for r in read]
     wanted = [r for r, other in zip(read, is_other, strict=True) if not other]
     others = [r.naming for r, other in zip(read, is_other, strict=True) if other]
@@ -96,6 +88,28 @@ def read_regions(
         told = _numbers([s.naming for s in empty])
         _tell(notes, where, f"{len(empty)} of {len(segments)} regions hold nothing on the CT: {told}")
     return Regions([s for s in segments if s.inside.any()], grid, where)
+
+
+def _read(
+    file: Path, modality: str, grid: Grid, ct: Path | None, where: str, notes: list[str]
+) -> list[Outline] | list[Segment]:
+    """Every region, known to lie in the CT's frame of reference as far as `check_frame` tells."""
+    with readable(where):
+        (ds,) = read_datasets(file, where)
+    outlines, frames = read_outlines(ds, where) if modality == "RTSTRUCT" else ([], {frame_of_reference(ds)})
+    if not frames:
+        found = f"no closed contour ({modality})" if outlines else f"no region ({modality})"
+        raise InputError(where, found, "organs or lesions", "export it again")
+    unknown = check_frame(frames, ct, where)
+    if modality == "RTSTRUCT":
+        read, resampled = outlines, None
+    else:
+        read, resampled = read_segments(ds, grid, ct is not None and unknown is None, where)
+    if not read:
+        raise InputError(where, f"no region ({modality})", "organs or lesions", "export it again")
+    for note in filter(None, (unknown, resampled)):
+        _tell(notes, where, note)
+    return read
 
 
 def _numbers(namings: list[Naming]) -> str:

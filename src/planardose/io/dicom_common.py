@@ -16,9 +16,10 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from planardose.errors import InputError, no_such_file
-from planardose.io.dicom_open import looks_like_dicom, open_dicom
+from planardose.io.dicom_open import files_below, looks_like_dicom, open_dicom
 from planardose.io.files import atomic
 
+log = logging.getLogger(__name__)
 # pydicom warns about odd values with the value itself, a name or a birth date: not into our logs
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 # and of broken pixels with the file's path and tracebacks: what is wrong is told by `InputError`
@@ -27,6 +28,7 @@ warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 NM_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # a picture of a page or screen; its multi-frame kinds are below
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")  # the latter of parametric maps
 IMAGE_STORAGE = (CT_IMAGE_STORAGE, NM_IMAGE_STORAGE)
 STARTS = (  # where a start may stand, beside AcquisitionDateTime; the last are of processing rather than of acquisition
     ("AcquisitionDate", "AcquisitionTime"), ("SeriesDate", "AcquisitionTime"), ("ContentDate", "ContentTime"),
@@ -107,8 +109,9 @@ def save_dataset(path: Path, ds: FileDataset) -> None:
 def read_datasets(path: Path, where: str) -> list[Dataset]:
     """All DICOM objects of a file or of a folder and its subfolders (img9 before img10), pixels not yet decoded.
 
-    Files that are no DICOM at all (notes, DICOMDIR, hidden files) are left out of a folder; an empty or broken DICOM
-    file is refused, and a link to a file that is not there, which may be one.
+    Files that are no DICOM at all (notes, DICOMDIR, what is hidden) are left out of a folder, with a warning of empty
+    ones; a broken DICOM file is refused, an empty one that is called as images are, and a link to a file that is not
+    there.
 
     Raises
     ------
@@ -119,27 +122,24 @@ def read_datasets(path: Path, where: str) -> list[Dataset]:
         raise no_such_file(where, "an existing path")
     if path.is_file():
         return [_read(path, where)]
-    files = [f for f in path.rglob("*") if not f.name.startswith(".") and f.name != "DICOMDIR"]
-    files.sort(key=_natural)
+    files = files_below(path)
     lost = [f for f in files if f.is_symlink() and not f.exists()]
     if lost:
         raise InputError(where, f"{len(lost)} of {len(files)} entries of the folder are links to files that are not "
                          "there", "complete DICOM files", "copy the images again, or remove the links")  # fmt: skip
-    files = [f for f in files if f.is_file()]
     found = [_read(f, where) for f in files if looks_like_dicom(f)]
     if not found:
         raise InputError(where, f"no DICOM file among {len(files)} files of the folder", "a folder of DICOM files")
+    empty = sum(f.stat().st_size == 0 for f in files)
+    if empty:
+        log.warning("%s: %d empty file%s, by name no image%s, left out", where, empty, *["s" * (empty > 1)] * 2)
     return found
-
-
-def _natural(path: Path) -> list:
-    """Key that sorts img9 before img10."""
-    return [(int(x), "") if x.isdecimal() else (-1, x) for x in re.split(r"(\d+)", str(path))]
 
 
 def _read(path: Path, where: str) -> Dataset:
     if path.stat().st_size == 0:
-        raise InputError(where, "an empty DICOM file (0 bytes)", "complete DICOM files", "copy the images again")
+        raise InputError(where, "an empty DICOM file (0 bytes)", "complete DICOM files",
+                         "copy the images again, or remove the file if it is no image")  # fmt: skip
     try:
         ds = open_dicom(path)
         ds.get("PixelData")
@@ -150,10 +150,10 @@ def _read(path: Path, where: str) -> Dataset:
             where,
             f"a file is not readable as DICOM ({type(fault).__name__})",
             "complete DICOM files",
-            "copy the images again; convert other formats to DICOM or NIfTI",
+            "copy the images again, convert other formats to DICOM or NIfTI, or remove the file if it is no image",
         ) from None
     is_image = "Rows" in ds or ds.file_meta.get("MediaStorageSOPClassUID") in IMAGE_STORAGE
-    if "PixelData" not in ds and is_image:
+    if is_image and not any(name in ds for name in PIXELS):
         raise InputError(
             where,
             "a truncated DICOM file: its header says that it holds an image, but no pixels follow",
@@ -165,7 +165,7 @@ def _read(path: Path, where: str) -> Dataset:
 
 def pixels(ds: Dataset, where: str):
     """Decoded pixels of a data set; a truncated or undecodable image raises `InputError`."""
-    if "NumberOfFrames" in ds and int(ds.NumberOfFrames or 0) < 1:
+    if ds.get("NumberOfFrames") not in (None, "") and int(ds.NumberOfFrames) < 1:
         raise InputError(where, "NumberOfFrames is 0", "at least one frame", "export the images again")
     try:
         return ds.pixel_array
@@ -296,6 +296,19 @@ def odd_source_of_start(ds: Dataset) -> str:
     """What `datetime_of` was read from, where it is not the acquisition's own date and time; else empty."""
     source, found = _start_of(ds)
     return "" if found is None or source.startswith("Acquisition") else source
+
+
+def between_starts_s(ds: Dataset) -> float:
+    """Seconds between AcquisitionDateTime and AcquisitionDate with AcquisitionTime; 0 where they cannot be compared.
+
+    Only one of them may be shifted by an anonymiser. With a zone in one alone the difference may be the zone's.
+    """
+    offset = utc_offset_of(ds)
+    parts = [str(ds.get(name) or "") for name in STARTS[0]]
+    first, second = _moment(str(ds.get("AcquisitionDateTime") or ""), offset), _moment("".join(parts), offset)
+    if first is None or second is None or (first.tzinfo is None) != (second.tzinfo is None):
+        return 0.0
+    return abs((first - second).total_seconds())
 
 
 def _start_of(ds: Dataset) -> tuple[str, datetime | None]:

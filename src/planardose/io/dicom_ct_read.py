@@ -9,6 +9,7 @@ from planardose.image import Volume
 from planardose.io.dicom_common import is_picture, read_datasets, understood, words_of
 from planardose.io.dicom_frames import single_images
 from planardose.io.dicom_slices import one_series, volume_of_slices
+from planardose.io.dicom_terms import modalities_of
 
 UNSCANNED_HU = -1024.0
 
@@ -56,7 +57,7 @@ def _ct_slices(datasets: list[Dataset], where: str) -> list[Dataset]:
     """
     images = [image for ds in datasets if _is_ct_image(ds) for image in single_images(ds, where)]
     if not images:
-        seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
+        seen = modalities_of(datasets)
         raise InputError(where, f"no CT image among {len(datasets)} DICOM files (modalities {seen})", "one CT series")
     return [ds for ds in images if not _is_page(ds)] or images
 

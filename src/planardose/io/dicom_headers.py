@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.io.dicom_common import utc_offset_of
-from planardose.io.dicom_open import open_dicom
+from planardose.io.dicom_open import files_below, open_dicom
 
 log = logging.getLogger(__name__)
 TAGS = ["PatientID", "PatientName", "PatientBirthDate", "Modality", "TimezoneOffsetFromUTC", "SpecificCharacterSet"]
@@ -86,7 +86,7 @@ def _header(ds: Dataset) -> Header:
 
 def _files(path: Path) -> list[Path]:
     try:
-        return [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+        return [path] if path.is_file() else files_below(path)
     except OSError:
         return []
 

@@ -12,28 +12,28 @@ from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
 from planardose.io.dicom_common import (
+    between_starts_s,
     datetime_of,
-    numbers,
     odd_source_of_start,
     on_one_clock,
     read_datasets,
     understood,
-    words_of,
 )
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_camera import camera_notes
 from planardose.io.nm_heads import Head, heads_of, with_common_windows
-from planardose.io.nm_images import ODD_TOTAL, planar_images
+from planardose.io.nm_images import planar_images
 from planardose.io.nm_more import more_views, without_more
+from planardose.io.nm_pixels import pixel_mm, pixel_notes
 from planardose.io.nm_times import Timing, timing_of
+from planardose.io.nm_vectors import vector_notes
 from planardose.io.nm_views import as_seen, orientation_notes, position_notes, posterior_looks_mirrored, views_of
-from planardose.io.planar_file import check_counts, check_matrix
+from planardose.io.planar_file import check_counts
 from planardose.library import Camera
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 
 __all__ = ["PlanarImport", "read_planar_dicom", "write_planar"]
 SAME_START_S = 300.0  # views that start further apart were taken by one head after each other
-SAME_PIXEL = 0.001  # relative difference of pixel sizes that headers round differently
 SAME_VISIT_S = 3600.0  # views that start further apart are not one acquisition
 
 
@@ -79,7 +79,7 @@ def _pair_of(
     datasets: list[Dataset], camera: Camera | None, where: str, hand: Hand, key: str, acquired_at: datetime | None
 ) -> PlanarImport:
     files, left_out = planar_images(datasets, camera, where)
-    every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand.windows_kev, where, key)]
+    every = [head for n, ds in enumerate(files) for head in heads_of(ds, n, hand, where, key)]
     heads, beside = without_more(with_common_windows(every), hand, where, key)
     of_pair = sorted({h.file for h in heads})
     views, notes = views_of(heads, hand, where, key)
@@ -87,7 +87,7 @@ def _pair_of(
     believe, more = orientation_notes(heads, views, hand, key)
     frames = _frames(heads, views, believe, where)
     counts, windows = _assembled(frames, where)
-    pixel_mm = _pixel_mm(files, counts.shape[-2:], where)
+    size = pixel_mm(files, counts.shape[-2:], where)
     timings = [timing_of(ds, camera, where, key, hand.seconds_per_row) for ds in files]
     timing = _one_timing(timings, of_pair, where)
     plausible.EXPOSURE_S.check(timing.exposure_s, f"{where} exposure")
@@ -100,7 +100,7 @@ def _pair_of(
     pair = PlanarPair(
         counts=counts,
         windows=windows,
-        pixel_mm=pixel_mm,
+        pixel_mm=size,
         exposure_s=timing.exposure_s,
         acquired_at=start,
         duration_s=timing.duration_s,
@@ -110,14 +110,17 @@ def _pair_of(
     pair, mirror_notes = _mirrored(pair, hand, believe, where, key)
     by_hand = ["energy windows by hand"] if hand.windows_kev is not None else []
     notes += [*left_out, *by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
-    notes += [*_count_notes(files, whole), *position_notes(files), *camera_notes(files, camera)]
+    notes += [*vector_notes(files), *pixel_notes(files, whole, where)]
+    notes += [*position_notes(files), *camera_notes(files, camera)]
     return PlanarImport(pair, tuple(dict.fromkeys(notes)))
 
 
 def _order_notes(files: list[Dataset], hand: Hand) -> list[str]:
-    """Which of two one-head files `head_order` took as the first; never its name, which may be a person's."""
-    if hand.head_order is None or len(files) != 2 or files[0] is files[1]:
+    """Which of the one-head files `head_order` took as the first; never its name, which may be a person's."""
+    if hand.head_order is None or len(files) < 2 or any(ds is files[0] for ds in files[1:]):
         return []
+    if len(files) > 2:
+        return ["head_order: the first file of each window is that with the lower SeriesNumber, InstanceNumber or name"]
     for name in ("SeriesNumber", "InstanceNumber"):
         first, second = (int(ds.get(name) or 0) for ds in files)
         if first != second:
@@ -163,17 +166,6 @@ def _assembled(frames: dict, where: str) -> tuple[np.ndarray, tuple[EnergyWindow
     return np.array([[frames[view, w] for w in windows] for view in VIEWS], dtype=np.float32), windows
 
 
-def _pixel_mm(files: list[Dataset], shape: tuple[int, ...], where: str) -> tuple[float, float]:
-    sizes = [numbers(ds, "PixelSpacing", 2, where) for ds in files]
-    if any(max(along) > (1 + SAME_PIXEL) * min(along) for along in zip(*sizes, strict=True)):
-        raise InputError(
-            where, f"PixelSpacing {sizes}", "one PixelSpacing (row, column) in mm", "or give the images as NPZ + JSON"
-        )
-    row, column = sizes[0]
-    check_matrix((row, column), shape, f"{where} PixelSpacing")
-    return row, column
-
-
 def _start(
     files: list[Dataset], of_pair: list[int], acquired_at: datetime | None, where: str, key: str
 ) -> tuple[datetime, list[str]]:
@@ -198,7 +190,7 @@ def _start(
             "the two views of one acquisition",
             "put one acquisition into the folder",
         )
-    notes = []
+    notes = [] if acquired_at else _two_starts([files[n] for n in of_pair], where, key)
     if between.total_seconds() > SAME_START_S:
         first += between / 2
         notes.append(f"the views started {between.total_seconds() / 60:.0f} min apart: the middle is taken")
@@ -207,6 +199,20 @@ def _start(
         sources = sorted({odd_source_of_start(files[n]) for n in of_pair} - {""})
         notes += [f"the start is read from {s}: check it{', or give acquired_at' if key else ''}" for s in sources]
     return first, notes
+
+
+def _two_starts(files: list[Dataset], where: str, key: str) -> list[str]:
+    """A note where a header names two starts of one acquisition; refuses those of different visits."""
+    apart = max(map(between_starts_s, files))
+    told = f"AcquisitionDateTime is {_far(apart)} from AcquisitionDate and AcquisitionTime"
+    if apart > SAME_VISIT_S:
+        do = "fill in the column acquired_at" if key else decide(key, "acquired_at")
+        raise InputError(where, told, "one start", do)
+    return [f"{told}: the former is taken"] if apart > SAME_START_S else []
+
+
+def _far(seconds: float) -> str:
+    return f"{seconds / 3600:.3g} h" if seconds > SAME_VISIT_S else f"{seconds / 60:.0f} min"
 
 
 def _apart(others: list[datetime | None], first: datetime, where: str) -> list[str]:
@@ -281,17 +287,3 @@ def turned(pair: PlanarPair) -> PlanarPair:
     """The pair with every view, those beside it too, turned by 180 degrees in its plane."""
     more = None if pair.more is None else replace(pair.more, counts=pair.more.counts[..., ::-1, ::-1].copy())
     return replace(pair, counts=pair.counts[..., ::-1, ::-1].copy(), more=more)
-
-
-def _count_notes(files: list[Dataset], counts: np.ndarray) -> list[str]:
-    """Notes on derived images, totals and saturation."""
-    derived = any("DERIVED" in words_of(ds, "ImageType") for ds in files)
-    notes = ["ImageType says DERIVED: are these the counts as they were acquired?"] * derived
-    totals = [str(ds.get("CountsAccumulated") or "") for ds in files]
-    if all(t.isdigit() for t in totals) and abs(sum(map(int, totals)) - counts.sum()) > ODD_TOTAL * counts.sum():
-        notes.append(f"CountsAccumulated {sum(map(int, totals))}, but the pixels sum to {counts.sum():.0f}")
-    limit = max(2 ** (int(ds.BitsStored) - int(ds.get("PixelRepresentation") or 0)) - 1 for ds in files)
-    full = int(np.count_nonzero(counts >= limit))
-    if full:
-        notes.append(f"{full} pixels at the largest storable value {limit}: saturated")
-    return notes

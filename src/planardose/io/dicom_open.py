@@ -1,5 +1,6 @@
-"""Open one DICOM file, also as old cameras and archives write them: without preamble, file meta or transfer syntax."""
+"""Find and open DICOM files, also as old cameras and archives write them: without preamble, meta or transfer syntax."""
 
+import re
 from pathlib import Path
 
 import pydicom
@@ -9,16 +10,29 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 NAMES = (".dcm", ".ima", ".dicom")
 FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")  # file meta, identification; little endian
 LONGEST_FIRST = 1024  # bytes: longer than any first element, a group length or a character set
+NUMBERED = re.compile(r"(?=.*\d)(?!.*\.[a-z]\w*$)", re.IGNORECASE | re.DOTALL)  # IM0012, 1.2.840.17: not IM12.bak, Icon
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Files and links below a folder (img9 before img10), but for DICOMDIR and what systems hide: names with a dot."""
+    seen = [f for f in folder.rglob("*") if not any(part.startswith(".") for part in f.relative_to(folder).parts)]
+    return sorted((f for f in seen if (f.is_file() or not f.exists()) and f.name != "DICOMDIR"), key=_natural)
+
+
+def _natural(path: Path) -> list:
+    """Key that sorts img9 before img10."""
+    return [(int(x), "") if x.isdecimal() else (-1, x) for x in re.split(r"(\d+)", str(path))]
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Whether a file of a folder claims to be DICOM: by preamble, by its first element, by name, or empty without a
-    suffix.
+    """Whether a file of a folder claims to be DICOM: by preamble, by its first element, by name.
+
+    An empty one does by a number without a suffix, too: it may be an image that was not copied to its end.
     """
     with path.open("rb") as f:
         head = f.read(132)
     named = path.suffix.lower() in NAMES
-    return head[128:132] == b"DICM" or _is_bare(head) or named or (not head and not path.suffix)
+    return head[128:132] == b"DICM" or _is_bare(head) or named or (not head and bool(NUMBERED.match(path.name)))
 
 
 def open_dicom(path: Path, **options) -> FileDataset:

@@ -9,6 +9,8 @@ import pydicom
 from planardose.errors import InputError, readable
 from planardose.io.dicom_common import listed
 from planardose.io.dicom_ct_read import read_ct_slices
+from planardose.io.dicom_open import files_below
+from planardose.io.dicom_terms import MODALITIES, term
 from planardose.io.files import is_nifti
 
 EXPECTED = "a NIfTI label map on the CT's grid, one DICOM segmentation (SEG) or structure set (RTSTRUCT)"
@@ -65,7 +67,7 @@ def regions_file(path: Path, where: str) -> tuple[Path, str] | None:
         A folder of NIfTI masks, of several such objects, or of none; another DICOM object.
     """
     with readable(where):
-        files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+        files = [f for f in files_below(path) if f.is_file()] if path.is_dir() else [path]
         masks = [f for f in files if is_nifti(f)]
         if path.is_dir() and masks:
             raise InputError(where, f"a folder of {len(masks)} NIfTI files", EXPECTED,
@@ -77,7 +79,8 @@ def regions_file(path: Path, where: str) -> tuple[Path, str] | None:
     if found:
         return found[0], kinds[found[0]]
     if kinds:
-        raise InputError(where, f"DICOM ({next(iter(kinds.values()))})", EXPECTED, "correct or empty the cell")
+        kind = term(next(iter(kinds.values())), MODALITIES)
+        raise InputError(where, f"DICOM ({kind})", EXPECTED, "correct or empty the cell")
     if path.is_dir():
         raise InputError(where, "a folder without NIfTI or DICOM files", EXPECTED)
     return None
@@ -109,7 +112,7 @@ def check_frame(theirs: set[str], ct: Path | None, where: str) -> str | None:
     Raises
     ------
     InputError
-        Another frame, none, or several; the CT is a DICOM series without one.
+        Another frame, none, or several; the CT is a DICOM series without one, or with one for every slice.
     """
     if ct is None:
         return None
@@ -122,9 +125,18 @@ def check_frame(theirs: set[str], ct: Path | None, where: str) -> str | None:
         ours = {str(ds.get("FrameOfReferenceUID") or "") for ds in read_ct_slices(ct, where)}
     if len(ours) == 1 and "" not in ours and theirs == ours:
         return None
-    found = "no FrameOfReferenceUID" if "" in theirs | ours else "another FrameOfReferenceUID than the CT's"
-    raise InputError(where, f"{found}: drawn on other images?", "regions drawn on this CT",
-                     "transfer them to this CT and export them again, or give a NIfTI label map on its grid")
+    if len(ours) > 1:
+        found = f"the CT's slices name {len(ours)} FrameOfReferenceUIDs, which tell nothing about the regions' place"
+    elif "" in theirs | ours:
+        found = "no FrameOfReferenceUID: drawn on other images?"
+    else:
+        found = "another FrameOfReferenceUID than the CT's: drawn on other images?"
+    raise InputError(
+        where,
+        found,
+        "regions drawn on this CT",
+        "transfer them to this CT and export them again, or give a NIfTI label map on its grid",
+    )
 
 
 def text_of(value: object) -> str:

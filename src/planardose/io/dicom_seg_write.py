@@ -20,7 +20,7 @@ from planardose.io.dicom_common import new_dataset, save_dataset, uid_of
 from planardose.io.dicom_ct import decimals, towards_left_posterior
 from planardose.io.dicom_nm_write import code_item
 from planardose.io.dicom_study import LATER, Study
-from planardose.organ_codes import ALTERED, ANATOMY, LESION, codes_of_organ, side_of
+from planardose.organ_codes import ALTERED, ANATOMY, CYST, LESION, codes_of_organ, side_of
 from planardose.organs import LESION_BASE, lesion_name, name_of_label
 
 SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -122,8 +122,9 @@ def _segment(number: int, label: int, author: Author) -> Dataset:
     item.SegmentAlgorithmType = "MANUAL" if lesion or not author.algorithm else "AUTOMATIC"
     if item.SegmentAlgorithmType == "AUTOMATIC":
         item.SegmentAlgorithmName = author.algorithm
-    item.SegmentedPropertyCategoryCodeSequence = Sequence([code_item(*(ALTERED if lesion else ANATOMY))])
     kind = code_item(*(LESION if lesion else codes_of_organ()[name][0]))
+    category = ALTERED if kind.CodeValue in (LESION[0], CYST) else ANATOMY
+    item.SegmentedPropertyCategoryCodeSequence = Sequence([code_item(*category)])
     side = None if lesion else side_of(name)
     if side:
         kind.SegmentedPropertyTypeModifierCodeSequence = Sequence([code_item(*side)])

@@ -1,18 +1,20 @@
 """From the single-slice DICOM files of a folder to one volume: CT and PET alike."""
 
+import logging
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from pydicom.dataset import Dataset
-from scipy import ndimage
 
 from planardose.errors import InputError
 from planardose.frames import ras_from_lps
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import numbers, pixels, rescale
 from planardose.io.dicom_headers import check_one_patient
+from planardose.io.dicom_padding import padding
 
+log = logging.getLogger(__name__)
 FEWEST_SLICES = 3  # a group with fewer is a scout or a screen shot where a larger group stands beside it
 LISTED = 4  # series that a message describes
 POSITION_TOLERANCE = 0.05  # of the spacing: headers round positions
@@ -25,7 +27,8 @@ def volume_of_slices(
     """The one series among the slices as a volume of rescaled values.
 
     Slices are grouped by frame of reference, orientation, matrix and pixel size; a group whose positions repeat is
-    split by series. The spacing comes from positions alone. Each slice has its own rescale slope.
+    split by series. Frames of reference that every slice has for itself do not count, with a warning. The spacing comes
+    from positions alone. Each slice has its own rescale slope.
 
     Parameters
     ----------
@@ -100,6 +103,21 @@ def _grouped(slices: list[Dataset], key: Callable[[Dataset], object]) -> list[li
     return list(groups.values())
 
 
+def _in_one_frame(slices: list[Dataset], noun: str, where: str) -> list[list[Dataset]]:
+    """Slices of one geometry in groups of one frame of reference; in one group where each slice names its own.
+
+    Some anonymisers give every file new UIDs. One series, or as many series as slices, and even steps are asked for all
+    the same, so that no two scans are mixed.
+    """
+    frames = {str(ds.get("FrameOfReferenceUID") or "") for ds in slices}
+    series = {str(ds.get("SeriesInstanceUID") or "") for ds in slices}
+    if len(slices) < FEWEST_SLICES or len(frames) < len(slices) or len(series) not in (1, len(slices)):
+        return _grouped(slices, _geometry_key)
+    log.warning("%s: each of %d %s slices names a FrameOfReferenceUID of its own: taken as one series by their places",
+                where, len(slices), noun)  # fmt: skip
+    return [slices]
+
+
 def _interleaved(series: list[list[Dataset]]) -> bool:
     """Whether slices of one series lie between those of another; series end to end are one volume in parts."""
     row, column = np.array(series[0][0].ImageOrientationPatient, dtype=float).reshape(2, 3)
@@ -114,7 +132,8 @@ def _interleaved(series: list[list[Dataset]]) -> bool:
 def _one_series(slices: list[Dataset], noun: str, where: str) -> list[Dataset]:
     """The one group of slices that makes a volume; two or more are refused."""
     groups: list[list[Dataset]] = []
-    for group in _grouped(slices, _geometry_key):
+    in_frames = [_in_one_frame(g, noun, where) for g in _grouped(slices, lambda ds: _geometry_key(ds)[1:])]
+    for group in chain.from_iterable(in_frames):
         positions = {tuple(round(float(x), 2) for x in ds.ImagePositionPatient) for ds in group}
         series = _grouped(group, lambda ds: str(ds.get("SeriesInstanceUID") or ""))
         groups += series if len(positions) < len(group) or _interleaved(series) else [group]
@@ -203,20 +222,5 @@ def _stack(series: list[Dataset], noun: str, quantity: str, unit: str, outside: 
         if image.ndim != 2 or image.T.shape != data.shape[:2]:
             raise InputError(where, f"{noun} slice {k + 1} has pixels of shape {image.shape}", f"{data.shape[1::-1]}")
         slope, intercept = rescale(ds, where)
-        data[:, :, k] = np.where(_padding(ds, image), outside, image * slope + intercept).T
+        data[:, :, k] = np.where(padding(ds, image), outside, image * slope + intercept).T
     return Volume(data, Grid(data.shape, ras_from_lps @ lps), quantity, unit)
-
-
-def _padding(ds: Dataset, image: np.ndarray) -> np.ndarray | bool:
-    """Pixels (rows, columns) of PixelPaddingValue, up to PixelPaddingRangeLimit, that reach the image's edge.
-
-    Inside the body the same stored value may be tissue. Numbers of the other signedness are those of the same bits.
-    """
-    value = ds.get("PixelPaddingValue")
-    if value in (None, ""):
-        return False
-    limit = ds.get("PixelPaddingRangeLimit")
-    ends = [np.int64(int(x)).astype(image.dtype) for x in (value, value if limit in (None, "") else limit)]
-    parts, _ = ndimage.label((image >= min(ends)) & (image <= max(ends)))
-    at_edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
-    return np.isin(parts, at_edge[at_edge > 0])

@@ -106,7 +106,7 @@ def study_of(ct: Path, pseudonym: Identity, from_ct: bool, at: datetime, where: 
     first = slices[0]
     with understood(where):
         identity = _named(first, where) if from_ct else pseudonym
-        theirs = [str(first.get(k) or "") for k in ("StudyInstanceUID", "FrameOfReferenceUID")]
+        theirs = [_of_all(slices, k) for k in ("StudyInstanceUID", "FrameOfReferenceUID")]
         told = (tuple(str(s.get(k) or "") for k in SLICE) for s in slices)
         known = tuple(dict.fromkeys(uids for uids in told if all(map(_is_uid, uids))))
         started = tuple(_matching(p, str(first.get(k) or "")) for k, p in STAMPS.items())
@@ -117,6 +117,12 @@ def study_of(ct: Path, pseudonym: Identity, from_ct: bool, at: datetime, where: 
 
 def _own(content: str) -> tuple[str, str]:
     return uid_of("study", content), uid_of("frame", content)
+
+
+def _of_all(slices: list[Dataset], keyword: str) -> str:
+    """The UID that all slices share; empty where each has its own, as some anonymisers leave them."""
+    found = {str(s.get(keyword) or "") for s in slices}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _is_uid(text: str) -> bool:

@@ -24,6 +24,7 @@ from planardose.io.dicom_common import (
 )
 from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_slices import volume_of_slices
+from planardose.io.dicom_terms import IMAGE_TYPES, modalities_of, term
 
 QUANTITY, ARBITRARY, BQ_ML = "activity concentration", "arbitrary", "Bq/mL"
 IN_BQ_ML = {"bq/ml": 1.0, "kbq/ml": 1e3}  # UCUM
@@ -78,8 +79,8 @@ def read_tomographic_dicom(path: Path, where: str) -> ActivityImage:
         images = [ds for ds in datasets if "PixelData" in ds and not is_picture(ds)]
         pet, nm = ([ds for ds in images if str(ds.get("Modality") or "") == m] for m in ("PT", "NM"))
         if bool(pet) == bool(nm):
-            seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
-            problem = "PET and SPECT in one folder" if pet else f"no PET or SPECT image (modalities {seen})"
+            seen = f"no PET or SPECT image (modalities {modalities_of(datasets)})"
+            problem = "PET and SPECT in one folder" if pet else seen
             raise InputError(where, problem, "one PET series (PT) or one reconstructed SPECT (NM)")
         check_one_patient(pet or nm, where)
         return _pet(pet, where) if pet else _spect(nm, where)
@@ -92,7 +93,8 @@ def _pet(slices: list[Dataset], where: str) -> ActivityImage:
     for ds in slices:
         kind = (words_of(ds, "SeriesType") or [""])[0]
         if kind and kind not in STILL_SERIES:
-            raise InputError(where, f"SeriesType {kind}", "a STATIC or WHOLE BODY series", "give one summed image")
+            problem = f"SeriesType {term(kind, IMAGE_TYPES)}"
+            raise InputError(where, problem, "a STATIC or WHOLE BODY series", "give one summed image")
         if ds.get("RescaleSlope") in (None, ""):
             raise InputError(where, "a PET slice has no RescaleSlope", "a slope on every slice", "export it again")
     unit = BQ_ML if units == {"BQML"} else ARBITRARY
@@ -105,7 +107,7 @@ def _spect(objects: list[Dataset], where: str) -> ActivityImage:
     kinds = [(words_of(ds, "ImageType") + [""] * 3)[2] for ds in objects]
     chosen = [ds for ds, kind in zip(objects, kinds, strict=True) if kind == "RECON TOMO"]
     if len(chosen) != 1:
-        found = ", ".join(sorted({k or "?" for k in kinds}))
+        found = ", ".join(sorted({k if k in IMAGE_TYPES else "?" for k in kinds}))
         raise InputError(
             where,
             f"{len(chosen)} reconstructed SPECT images among {len(objects)} NM files (image types {found})",

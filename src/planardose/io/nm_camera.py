@@ -4,6 +4,7 @@ import re
 
 from pydicom.dataset import Dataset
 
+from planardose.io.dicom_terms import COLLIMATOR_TYPES, term
 from planardose.library import Camera
 
 COLLIMATORS = ("LEHR", "LEHS", "LEAP", "LEGP", "LEUHR", "MELP", "MEGP", "MEAP", "HEGP", "HEAP", "HE", "PINH")
@@ -21,7 +22,8 @@ def camera_notes(files: list[Dataset], camera: Camera | None) -> list[str]:
             notes.append("the images were compressed with loss: counts are not exact")
         heads = ds.get("DetectorInformationSequence") or []
         kinds = {str(x.get("CollimatorType") or PARALLEL).upper() for x in heads} - {PARALLEL, "UNKN", "NONE"}
-        notes += [f"CollimatorType {kind[:16]}: only parallel holes are modelled" for kind in sorted(kinds)]
+        told = sorted(term(kind, COLLIMATOR_TYPES) for kind in kinds)
+        notes += [f"CollimatorType {kind}: only parallel holes are modelled" for kind in told]
         if camera is not None:
             notes += _disagreements(ds, heads, camera)
     return list(dict.fromkeys(notes))

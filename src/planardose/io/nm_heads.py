@@ -1,26 +1,24 @@
 """The heads of an NM acquisition: frames, energy windows and what the header says about where each head stood."""
 
-import re
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from pydicom.dataset import Dataset
 
+from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import listed, number, pixels, rescale
+from planardose.io.dicom_common import listed, number
+from planardose.io.nm_pixels import counts_of
+from planardose.io.nm_vectors import heads_and_windows
+from planardose.io.nm_words import view_of_text
 from planardose.planar import EnergyWindow
 
 VIEW_CODES = {  # PS3.16 CID 26, SNOMED CT and the older SNOMED-RT values
     "399321004": "anterior", "G-5215": "anterior",
     "399001007": "posterior", "G-5216": "posterior",
 }  # fmt: skip
-VIEW_WORD = re.compile(r"(?<![A-Z])(ANT|POST|VENTRAL|DORSAL)(?:ER(?:IOR|IEUR)E?)?(?![A-Z])")
-WORDS_OF = {"ANT": "anterior", "VENTRAL": "anterior", "POST": "posterior", "DORSAL": "posterior"}
-NO_VIEW = re.compile(r"OBL|(?<![A-Z])(ANTERO|POSTERO)")  # "postero-anterior" is a beam's direction: PA
-AFTER = re.compile(  # Latin "post": after
-    r"(?<![A-Z])POST[ -]*((THERAP|TREAT|PROC|INJ|INFUS|ADMIN|OPERAT)[A-Z]*|(TX|RX|OP|P\.?I)(?![A-Z]))"
-)
+DESCRIPTIONS = ("ImageID", "SeriesDescription")  # of one-head files: what may name their view in words
 ANGLE_TOLERANCE_DEG = 30.0
 SAME_EDGE_KEV = 0.1  # edges of one window: heads round them, or set them by their own energy calibration
 BESIDE = "beside"  # the view of a head that is neither anterior nor posterior
@@ -33,9 +31,10 @@ PATIENT_AXES = {  # LPS
 class Head:
     """One head of one file.
 
-    `angle`, `code` and `text` are the view (``anterior`` or ``posterior``, by its angle also `BESIDE`) that StartAngle,
-    ViewCodeSequence and the descriptions name, None where they do not; `angle_deg` is 0 in front, 90 at the patient's
-    right. `along_row` and `down` are unit vectors in LPS of growing column and row.
+    `angle` and `code` are the view (``anterior`` or ``posterior``, by its angle also `BESIDE`) that StartAngle and
+    ViewCodeSequence name, None where they do not; `words` holds `view_of_text` of each of `DESCRIPTIONS` in a one-head
+    file. `angle_deg` is 0 in front, 90 at the right side. `along_row` and `down` are unit vectors in LPS of growing
+    column and row.
     `frames` are (window, image) with (rows, columns) counts.
     """
 
@@ -44,7 +43,7 @@ class Head:
     angle: str | None
     angle_deg: float | None
     code: str | None
-    text: str | None
+    words: tuple[tuple[str | None, bool], ...]
     along_row: np.ndarray | None
     down: np.ndarray | None
     radial_mm: float | None
@@ -70,7 +69,7 @@ class Head:
         return None if abs(depth) < 0.9 else ("anterior" if depth > 0 else "posterior")
 
 
-def heads_of(ds: Dataset, file: int, windows_kev: tuple | None, where: str, key: str) -> list[Head]:
+def heads_of(ds: Dataset, file: int, hand: Hand, where: str, key: str) -> list[Head]:
     """Heads of one NM object in the order of its detectors.
 
     Parameters
@@ -78,8 +77,8 @@ def heads_of(ds: Dataset, file: int, windows_kev: tuple | None, where: str, key:
     ds : Dataset
     file : int
         Number of the file in the acquisition.
-    windows_kev : tuple or None
-        The user's energy windows, where the header has none.
+    hand : Hand
+        The user's decisions: energy windows and order of the heads, where the header does not tell.
     where, key : str
         Sheet row and column; config key of this time point's decisions.
 
@@ -88,25 +87,17 @@ def heads_of(ds: Dataset, file: int, windows_kev: tuple | None, where: str, key:
     InputError
         Where the header does not say to which head or window a frame belongs.
     """
-    images = _images(ds, where)
+    images = counts_of(ds, where)
     n = len(images)
-    detector, window = (_vector(ds, name, n, where) for name in ("DetectorVector", "EnergyWindowVector"))
-    if detector is None and n > 1:
-        raise InputError(
-            where,
-            f"{n} frames and no DetectorVector: the header does not say which head took which frame",
-            "DetectorVector, or one head per file",
-            "or give the images as NPZ + JSON",
-        )
-    detector, told = detector or [1] * n, window
+    detector, told = heads_and_windows(ds, n, hand, where, key)
     window = told or [1] * n
-    windows = _windows(ds, told, windows_kev, where, key)
+    windows = _windows(ds, told, hand.windows_kev, where, key)
     if told is None and len(set(windows.values())) > 1:
         raise InputError(
             where,
             f"{len(windows)} energy windows and no EnergyWindowVector: the header does not say which frame is of which",
             "EnergyWindowVector, or one window",
-            decide(key, "windows_kev"),
+            f"{decide(key, 'windows_kev')}: one for every frame of a head, in their order",
         )
     single = len(set(detector)) == 1
     return [_head(ds, file, d, single,
@@ -127,25 +118,6 @@ def with_common_windows(heads: list[Head]) -> list[Head]:
         return known[-1]
 
     return [replace(h, frames=[(common(window), image) for window, image in h.frames]) for h in heads]
-
-
-def _images(ds: Dataset, where: str) -> np.ndarray:
-    """(frames, rows, columns) float32 counts."""
-    images = pixels(ds, where)
-    if int(ds.get("SamplesPerPixel") or 1) != 1:
-        raise InputError(where, "a colour image", "counts", "export the acquired images, not a screen shot")
-    images = images.reshape(-1, *images.shape[-2:]).astype(np.float32)
-    slope, intercept = rescale(ds, where)
-    return images * slope + intercept
-
-
-def _vector(ds: Dataset, name: str, n: int, where: str) -> list[int] | None:
-    vector = [int(x) for x in listed(ds.get(name))]
-    if not vector:
-        return None
-    if len(vector) != n or min(vector) < 1:
-        raise InputError(where, f"{name} has {len(vector)} values for {n} frames", "one positive value per frame")
-    return vector
 
 
 def _windows(
@@ -183,7 +155,11 @@ def _windows(
 def _one_window(n: int, ranges: list[tuple], where: str, do: str) -> EnergyWindow:
     """Window number `n` of its ranges, joined where they touch; counts of several windows in one image are refused."""
     try:
-        parts = sorted((EnergyWindow(*map(float, r)) for r in ranges), key=lambda w: w.low_kev)
+        edges = sorted((float(low), float(high)) for low, high in ranges)
+    except (ValueError, TypeError):
+        raise InputError(where, f"the edges of energy window {n} are no numbers", "keV", do) from None
+    try:
+        parts = [EnergyWindow(*pair) for pair in edges]
     except ValueError as fault:
         raise InputError(where, str(fault), "0 < low < high in keV", do) from None
     found = parts[0]
@@ -205,10 +181,10 @@ def _head(ds: Dataset, file: int, detector: int, single: bool, frames: list, whe
     item = items[detector - 1] if len(items) >= detector else (items[0] if single and items else Dataset())
     along_row, down = _orientation(item, ds if single else Dataset())
     radial = [float(x) for x in listed(item.get("RadialPosition")) if x]
-    texts = (_view_of_text(str(ds.get(name) or "")) for name in ("ImageID", "SeriesDescription") if single)
+    words = tuple(view_of_text(str(ds.get(name) or "")) for name in DESCRIPTIONS if single)
     degrees = _degrees(item, where)
-    return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), next(filter(None, texts), None),
-                along_row, down, float(np.mean(radial)) if radial else None, frames)  # fmt: skip
+    return Head(file, detector, _view_of_angle(degrees), degrees, _view_of_code(item), words, along_row, down,
+                float(np.mean(radial)) if radial else None, frames)  # fmt: skip
 
 
 def _orientation(item: Dataset, ds: Dataset) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -249,10 +225,7 @@ def _view_of_code(item: Dataset) -> str | None:
     if not codes:
         return None
     value, meaning = (str(codes[0].get(name) or "") for name in ("CodeValue", "CodeMeaning"))
-    return VIEW_CODES.get(value) or _view_of_text(meaning) or _view_of_text(value)
-
-
-def _view_of_text(text: str) -> str | None:
-    plain = AFTER.sub("", text.upper().replace("_", " "))
-    views = set() if NO_VIEW.search(plain) else {WORDS_OF[word] for word in VIEW_WORD.findall(plain)}
-    return views.pop() if len(views) == 1 else None
+    if value in VIEW_CODES:
+        return VIEW_CODES[value]
+    named = (view for view, by_projection in map(view_of_text, (meaning, value)) if not by_projection)
+    return next(filter(None, named), None)

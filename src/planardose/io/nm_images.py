@@ -8,11 +8,13 @@ from pydicom.dataset import Dataset
 from planardose.errors import InputError
 from planardose.io.dicom_common import is_picture, pixels, words_of
 from planardose.io.dicom_headers import check_one_patient
+from planardose.io.dicom_terms import IMAGE_TYPES, modalities_of, term
+from planardose.io.nm_pixels import ODD_TOTAL
 from planardose.library import Camera
 
 STILL_OR_SWEPT = ("STATIC", "WHOLE BODY")
+COUNTS = ("", "NONE", "CNTS", "PROPCNTS")  # Units of images that are counts, beside none
 TWICE = {"DECY": "decay", "ATTN": "attenuation", "SCAT": "scatter"}  # CorrectedImage: what would be corrected twice
-ODD_TOTAL = 0.01  # of the counts: a larger difference from CountsAccumulated is noted
 WHOSE_FRAMES = (  # what else must agree for equal pixels to be a copy of an image
     "DetectorVector", "EnergyWindowVector", "DetectorInformationSequence", "EnergyWindowInformationSequence", "ImageID",
     "SeriesDescription",
@@ -41,7 +43,7 @@ def planar_images(datasets: list[Dataset], camera: Camera | None, where: str) ->
     """
     images = [ds for ds in datasets if str(ds.get("Modality") or "NM") == "NM" and "PixelData" in ds]
     if not images:
-        seen = ", ".join(sorted({str(ds.get("Modality") or "?") for ds in datasets}))
+        seen = modalities_of(datasets)
         raise InputError(
             where, f"no NM image among {len(datasets)} DICOM files (modalities {seen})", "planar NM images"
         )
@@ -84,7 +86,7 @@ def _check_kind(ds: Dataset, where: str) -> None:
     if acquired not in (*STILL_OR_SWEPT, ""):
         raise InputError(
             where,
-            f"image type {acquired}",
+            f"image type {term(acquired, IMAGE_TYPES)}",
             "a planar STATIC or WHOLE BODY acquisition",
             "give the planar images, not a tomographic, dynamic or gated study",
         )
@@ -99,11 +101,15 @@ def _check_uncorrected(ds: Dataset, camera: Camera | None, where: str) -> None:
     """
     raw = "raw counts, corrected for uniformity and energy at most"
     found = set(words_of(ds, "CorrectedImage"))
+    if str(ds.get("Units") or "") not in COUNTS:
+        raise InputError(where, "Units of another kind than counts", raw, "export the images as they were acquired")
+    if str(ds.get("DecayCorrection") or "NONE") != "NONE":
+        found.add("DECY")
     done = [f"{name} ({key})" for key, name in TWICE.items() if key in found]
     if done:
         raise InputError(
             where,
-            f"CorrectedImage says that the images are corrected for {' and '.join(done)}",
+            f"CorrectedImage or DecayCorrection says that the images are corrected for {' and '.join(done)}",
             raw,
             "export them as they were acquired (all of that is corrected here), or give the counts as NPZ + JSON",
         )

@@ -7,6 +7,8 @@ from pydicom.dataset import Dataset
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
 from planardose.io.dicom_common import number, words_of
+from planardose.io.dicom_terms import TECHNIQUES, term
+from planardose.io.nm_pixels import spacing_of
 from planardose.io.planar_file import axial_field_mm
 from planardose.library import Camera
 
@@ -15,6 +17,7 @@ SHORTEST = 0.5  # of the camera's field: a sweep may count its travel alone
 FASTEST_MM_S = 10.0  # 60 cm/min; fast whole-body sweeps take 30
 SLOWEST_MM_S = 0.5  # noted below it: 3 cm/min
 AGREEMENT = 0.1  # of the duration: a sweep's by its velocity is as near to the header's (6 % in a real file)
+ODD = (0.9, 1.5)  # header duration over the sweep's, beyond which it is noted: a sweep's travel may count the field too
 DISAGREEMENT = 2.0  # header duration over the sweep's, beyond which the velocity cannot be in mm/s
 
 
@@ -57,16 +60,17 @@ def timing_of(
     )
     seconds /= 1000
     if technique and technique not in SWEEPS:
+        told = "\\".join(term(t, TECHNIQUES) for t in technique.split("\\"))
         raise InputError(
             where,
-            f"WholeBodyTechnique {technique} is no continuous sweep",
+            f"WholeBodyTechnique {told} is no continuous sweep",
             f"one of {', '.join(SWEEPS)}",
             "give the images as NPZ + JSON with duration_s, one static field at a time",
         )
     passes = SWEEPS.get(technique, 1)
     if seconds_per_row is not None:
         field_mm = axial_field_mm(camera, where)
-        known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds)  # a shorter one may be in cm
+        known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds, where)  # a shorter one may be in cm
         return _by_hand(seconds_per_row, passes * known_mm / field_mm, seconds)
     if not _is_swept(words_of(ds, "ImageType"), technique, velocity, passes * length, seconds):
         if seconds <= 0:
@@ -81,7 +85,7 @@ def timing_of(
     if velocity <= 0:
         raise InputError(
             where,
-            "a whole-body image without ScanVelocity",
+            f"ScanVelocity {velocity:g} mm/s" if velocity else "a whole-body image without ScanVelocity",
             "the scan velocity in mm/s",
             decide(key, "seconds_per_row"),
         )
@@ -113,9 +117,9 @@ def _disagree(seconds: float, duration: float) -> bool:
     return seconds > 0 and not 1 / DISAGREEMENT <= seconds / duration <= DISAGREEMENT
 
 
-def _matrix_mm(ds: Dataset) -> float:
+def _matrix_mm(ds: Dataset, where: str) -> float:
     """Length of the image along the patient."""
-    return int(ds.Rows) * float((ds.get("PixelSpacing") or [0])[0])
+    return int(ds.Rows) * spacing_of(ds, where)[0]
 
 
 def _sweep(
@@ -134,7 +138,7 @@ def _sweep(
     if velocity < SLOWEST_MM_S:
         notes.append(f"ScanVelocity {velocity:g} mm/s is slow: is it in cm/s?")
     if length <= 0:
-        length = _matrix_mm(ds)
+        length = _matrix_mm(ds, where)
         notes.append(f"no ScanLength in the header: {length:g} mm taken from the matrix")
     duration = passes * length / velocity
     if _disagree(seconds, duration):
@@ -145,6 +149,9 @@ def _sweep(
             "a velocity in mm/s",
             decide(key, "seconds_per_row"),
         )
+    if seconds > 0 and not ODD[0] <= seconds / duration <= ODD[1]:
+        told = f"ScanLength {length:g} mm at ScanVelocity {velocity:g} mm/s is {duration:.0f} s"
+        notes.append(f"{told}, ActualFrameDuration says {seconds:.0f} s: check the velocity")
     if velocity > FASTEST_MM_S:
         raise InputError(
             where,

@@ -1,5 +1,7 @@
 """Which head is anterior, and how its image lies: from the header, or from the user where the header cannot decide."""
 
+from collections import Counter
+
 import numpy as np
 from pydicom.dataset import Dataset
 from scipy.ndimage import gaussian_filter
@@ -7,21 +9,22 @@ from scipy.ndimage import gaussian_filter
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.nm_heads import Head
+from planardose.io.nm_heads import DESCRIPTIONS, Head
 from planardose.planar import VIEWS
 
 PRONE = {"P", "PRONE", "PRONE POSITION", "1240000", "F-10310"}  # PatientPosition; PS3.16 CID 20
 MIRROR_MARGIN = 0.02  # by which a mirrored posterior view must fit better; simulated patients: 0.02 to 0.10
 ALONG = 0.9  # cosine between two directions that are one
+BY_PROJECTION = "AP and PA in the descriptions are taken as anterior and posterior: look whether the images show it"
 MIRROR_LEAST = 0.7  # correlation below which the two views are too unlike to judge
 
 
 def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[str], list[str]]:
     """View of each head, and notes on what was decided by hand against or without the header.
 
-    StartAngle and the view code decide; where neither is there, or one angle stands in all files, the words ANT or POST
-    in the descriptions of one-head files, then opposed image orientations. Sources that contradict each other are
-    refused as swapped heads.
+    StartAngle and the view code decide; where neither is there, or one angle stands in all files, the words in the
+    descriptions of one-head files, then opposed image orientations. Sources that contradict each other are refused as
+    swapped heads.
 
     Raises
     ------
@@ -34,7 +37,8 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
         raise InputError(
             where, f"the {missing} view is missing: one head in the file", "an anterior and a posterior view"
         )
-    said, notes = _said(heads)
+    words, by_projection = _words(heads, where, do if hand.head_order is None else None)
+    said, notes = _said(heads, words, by_projection)
     if hand.head_order is not None:
         views = _by_hand(heads, hand.head_order, where)
         against = any(v is not None and v != w for v, w in zip(said, views, strict=True))
@@ -51,28 +55,43 @@ def views_of(heads: list[Head], hand: Hand, where: str, key: str) -> tuple[list[
             "a header that agrees with itself",
             do,
         )
-    text = [head.text for head in heads]
-    if set(text) == set(VIEWS) and all(t != s for t, s in zip(text, said, strict=True)):
-        raise InputError(
-            where,
-            f"swapped heads: the header calls the first file {said[0]}, its description says {text[0]}, and so for the "
-            "others",
-            "a header that agrees with itself",
-            do,
-        )
+    for n, (word, view) in enumerate(zip(words, said, strict=True), start=1):
+        if set(words) == set(VIEWS) and word != view:
+            raise InputError(
+                where,
+                f"swapped heads: the header calls file {n} {view}, its description says {word}",
+                "a header that agrees with itself",
+                do,
+            )
     return said, notes
 
 
-def _said(heads: list[Head]) -> tuple[list[str | None], list[str]]:
-    """What the header calls each head, by the best of its sources; and a note where an angle is not believed."""
+def _words(heads: list[Head], where: str, do: str | None) -> tuple[list[str | None], bool]:
+    """The view of each head by the words of its descriptions, and whether AP or PA alone name one.
+
+    A description that names one view for all heads ("WB post Lu") tells nothing. Two of one head that contradict each
+    other are refused with what to `do`; without it, neither counts.
+    """
+    if not all(head.words for head in heads):
+        return [None] * len(heads), False
+    telling = [words for words in zip(*(head.words for head in heads), strict=True) if len({v for v, _ in words}) > 1]
+    named = [{view: by_projection for view, by_projection in own if view} for own in zip(*telling, strict=True)]
+    if do is not None and any(len(own) > 1 for own in named):
+        raise InputError(where, f"{' and '.join(DESCRIPTIONS)} of a file name different views",
+                         "descriptions that agree with each other", do)  # fmt: skip
+    views = [next(iter(own)) if len(own) == 1 else None for own in named] or [None] * len(heads)
+    return views, any(any(own.values()) for own in named)
+
+
+def _said(heads: list[Head], words: list[str | None], by_projection: bool) -> tuple[list[str | None], list[str]]:
+    """What the header calls each head, by the best of its sources; and notes where one is doubtful."""
     said = [head.angle or head.code for head in heads]
-    text = [head.text for head in heads]
-    angles = {head.angle_deg for head in heads}
-    if len(angles) == 1 and set(text) == set(VIEWS) and not any(head.code for head in heads):
-        told = [] if angles == {None} else [f"StartAngle {heads[0].start_angle:g} of every head: views by description"]
-        return text, told
+    one_angle = len({head.angle_deg for head in heads}) == 1 and not any(head.code for head in heads)
+    if set(words) == set(VIEWS) and one_angle:
+        told = [] if said[0] is None else [f"StartAngle {heads[0].start_angle:g} of every head: views by description"]
+        return words, told + [BY_PROJECTION] * by_projection
     if all(v is None for v in said):
-        said = text
+        said = words
     if all(v is None for v in said) and len({h.seen_from for h in heads}) == 2:
         said = [head.seen_from for head in heads]
     return said, []
@@ -105,19 +124,21 @@ def _check_views(views: list[str | None], where: str, do: str) -> None:
 
 
 def _by_hand(heads: list[Head], order: str, where: str) -> list[str]:
-    """Views from the order of the detectors in every two-head file, or of two one-head files."""
+    """Views from the order of the detectors in every two-head file, or of the two one-head files of each window."""
     first = VIEWS.index(order.removesuffix("_first"))
-    per_file = {h.file: [x for x in heads if x.file == h.file] for h in heads}
-    if len(heads) == 2 and len(per_file) == 2:
-        return [VIEWS[first], VIEWS[1 - first]]
-    if any(len(x) != 2 for x in per_file.values()):
+    in_file = Counter(h.file for h in heads)
+    pairs: dict[object, list[Head]] = {}
+    for h in heads:
+        of_one = tuple(window for window, _ in h.frames) if in_file[h.file] == 1 else h.file
+        pairs.setdefault(of_one, []).append(h)
+    if any(len(pair) != 2 for pair in pairs.values()):
         raise InputError(
             where,
-            f"head_order cannot order {len(heads)} heads in {len(per_file)} files",
-            "two heads in a file, or one head in each of two files",
+            f"head_order cannot order {len(heads)} heads in {len(in_file)} files",
+            "two heads in a file, or one head in each of the two files of a window",
             "put one acquisition into the folder",
         )
-    return [VIEWS[first] if per_file[h.file][0] is h else VIEWS[1 - first] for h in heads]
+    return [VIEWS[first if any(h is pair[0] for pair in pairs.values()) else 1 - first] for h in heads]
 
 
 def as_seen(image: np.ndarray, head: Head, view: str, believe: bool, where: str) -> np.ndarray:
