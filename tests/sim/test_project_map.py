@@ -10,6 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from planardose.cli import app
+from planardose.commands import project_map as steps_project_map
+from planardose.commands.project_map import Wish, project_map
+from planardose.commands.project_map import _windows as windows_of
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import Identity
@@ -17,10 +20,7 @@ from planardose.io.dicom_ct import write_ct
 from planardose.io.nifti import read_volume, write_volume
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera, load_nuclide
-from planardose.steps import project_map as steps_project_map
 from planardose.steps.project_inputs import read_scene
-from planardose.steps.project_map import Wish, project_map
-from planardose.steps.project_map import _windows as windows_of
 
 CAMERA = load_camera("siemens_symbia_melp")
 WISH = Wish("177Lu", CAMERA.name, seconds_per_row=145.0, histories=2e4, grid_mm=10.0, penetration=False, noise=False)
