@@ -10,15 +10,12 @@ from pathlib import Path
 import pytest
 
 import planardose
-from planardose.command_help import SECTIONS
+from planardose.cli.help import SECTIONS
 from planardose.paths import STEP_VERSIONS
 
 SOURCE = Path(planardose.__file__).parent
 STAGES = ("anatomy", "sim", "recon", "learn", "dose", "report")
-ABOVE = {
-    "validation": 4, "demo": 4, "steps": 5, "commands": 6, "workflow": 6, "command": 7, "command_help": 7,
-    "command_project": 8, "cli": 9, "__main__": 10,
-}  # fmt: skip
+ABOVE = {"validation": 4, "demo": 4, "steps": 5, "commands": 6, "workflow": 6, "cli": 7, "__main__": 8}
 LEVEL = {"io": 1, "physics": 2, **dict.fromkeys(STAGES, 3), **ABOVE}  # core modules: 0
 SIDEWAYS = {("learn", "recon")}  # the network's base is a classical reconstruction
 

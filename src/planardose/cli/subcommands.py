@@ -12,7 +12,9 @@ from typing import Annotated
 import typer
 
 import planardose
-from planardose.command import (
+from planardose.cli.help import Commands
+from planardose.cli.project import project
+from planardose.cli.shared import (
     BAD_INPUT,
     CohortOption,
     ConfigOption,
@@ -29,8 +31,6 @@ from planardose.command import (
     run_step,
     warnings_counted,
 )
-from planardose.command_help import Commands
-from planardose.command_project import project
 from planardose.units import rounded_all
 
 # One thread per numeric library, whatever the machine: sums in another order would differ in the last digits.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from planardose.command import (
+from planardose.cli.shared import (
     CohortOption,
     DebugOption,
     IdentityOption,
