@@ -19,7 +19,7 @@ from planardose.demo.patient import anatomy_on, draw_patient, truth_of
 from planardose.demo.spect import DemoSpect, SpectSettings, pose_of, spect_of
 from planardose.organs import is_lesion
 from planardose.overlap import collected
-from planardose.steps.scores import map_scores
+from planardose.recon.scores import map_scores
 from planardose.units import BQ_PER_MBQ
 
 WHOLE = 0.99  # of an organ in the field

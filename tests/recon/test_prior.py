@@ -18,10 +18,10 @@ from planardose.recon.prior_align import (
 )
 from planardose.recon.prior_check import Checker
 from planardose.recon.prior_shapes import Anatomy, PriorImage, Sources, blurred, shapes_of, voxel_kernel
+from planardose.recon.prior_use import Fitted
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.sim.texture import gaussian_field
-from planardose.steps.prior_use import Fitted
 
 MBQ_ML = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
 EXPOSURE_S = 60.0

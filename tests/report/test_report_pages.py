@@ -21,6 +21,7 @@ from planardose.recon.setting import load_setting
 from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.report.limits import limits
 from planardose.report.patient_page import _notes
+from planardose.report.row_marks import CUT, MARKS, NOT_SEEN, SMALL_LESION, marked, organs_cut
 from planardose.report.summary import DOSE_MODEL
 from planardose.report.text import with_u
 from planardose.run import Run
@@ -29,7 +30,6 @@ from planardose.steps.estimates import Estimates
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.report import _found, _moves, report
 from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_cohort
-from planardose.steps.report_marks import CUT, MARKS, NOT_SEEN, SMALL_LESION, marked, organs_cut
 from planardose.steps.report_views import views_of
 
 # as the contract's checker looks for it

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
+from planardose.anatomy.scene import read_scene
 from planardose.cli import app
 from planardose.commands import project_map as steps_project_map
 from planardose.commands.project_map import Wish, project_map
@@ -20,7 +21,6 @@ from planardose.io.dicom_ct import write_ct
 from planardose.io.nifti import read_volume, write_volume
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera, load_nuclide
-from planardose.steps.project_inputs import read_scene
 
 CAMERA = load_camera("siemens_symbia_melp")
 WISH = Wish("177Lu", CAMERA.name, seconds_per_row=145.0, histories=2e4, grid_mm=10.0, penetration=False, noise=False)

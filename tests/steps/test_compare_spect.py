@@ -21,6 +21,7 @@ from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume, write_volume
 from planardose.patient_model import PatientModel
 from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid, smoothed
+from planardose.recon.spect_input import read_spect
 from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.absorbed_dose import absorbed_dose
@@ -32,7 +33,6 @@ from planardose.steps.reconstruct import reconstruct
 from planardose.steps.register import register
 from planardose.steps.report import report
 from planardose.steps.segment import segment
-from planardose.steps.spect_input import read_spect
 
 POINT = "t24"
 KEYS = {"patient": "P01", "timepoint": POINT}

@@ -6,6 +6,7 @@ import numpy as np
 
 from planardose.image import Volume
 from planardose.io.nifti import read_volume
+from planardose.io.result_table import read_rows
 from planardose.patient_model import PatientModel
 from planardose.recon.emission import smoothed
 from planardose.report.images import display_grid, resampled, spect_figure
@@ -14,7 +15,6 @@ from planardose.report.text import hours as hours_text
 from planardose.report.text import organ_name
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, made_by
-from planardose.steps.result_table import read_rows
 
 KBQ_PER_BQ = 1e-3
 

@@ -30,12 +30,12 @@ from planardose.learn.weights_file import write_weights
 from planardose.library import load_camera, load_nuclide
 from planardose.paths import STEP_VERSIONS
 from planardose.patient_model import PatientModel
+from planardose.recon.prior_samples import shapes_for_samples
 from planardose.recon.prior_shapes import Sources
 from planardose.recon.projector import Projector
 from planardose.recon.tissues import by_tissue
 from planardose.run import Run
 from planardose.seeds import rng_for, seed_for
-from planardose.steps.prior_samples import shapes_for_samples
 
 log = logging.getLogger("planardose.train")
 ZERO, POPULATION, PATIENT = "zero output", "population", "patient"  # what can be kept
