@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from planardose.anatomy.scene import read_scene
 from planardose.cli import app
-from planardose.commands import project_map as steps_project_map
+from planardose.commands import project_map as module
 from planardose.commands.project_map import Wish, project_map
 from planardose.commands.project_map import _windows as windows_of
 from planardose.errors import InputError
@@ -141,7 +141,7 @@ def test_memory_that_does_not_suffice_is_one_line(files, tmp_path, monkeypatch):
     folder, _ = files
     for name in ("read_scene", "simulate"):
         with monkeypatch.context() as patched, pytest.raises(InputError) as fault:
-            patched.setattr(steps_project_map, name, refused)
+            patched.setattr(module, name, refused)
             project_map(folder / "act.nii.gz", folder / "ct.nii.gz", tmp_path / "x.npz", WISH)
         assert str(fault.value) == "device cpu: not enough memory; expected a larger --grid-mm"
 
