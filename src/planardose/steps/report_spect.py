@@ -10,7 +10,8 @@ from planardose.io.result_table import read_rows
 from planardose.patient_model import PatientModel
 from planardose.recon.emission import smoothed
 from planardose.report.images import display_grid, resampled, spect_figure
-from planardose.report.patient_page import SpectSection, TimePointInput
+from planardose.report.patient_page import TimePointInput
+from planardose.report.spect_section import SpectSection
 from planardose.report.text import hours as hours_text
 from planardose.report.text import organ_name
 from planardose.run import Run
