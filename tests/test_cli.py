@@ -74,9 +74,8 @@ def call(tmp_path, monkeypatch):
     return run
 
 
-def fake(monkeypatch, place, function):
-    """Put the function for that of the module `place`, as ``steps.register``."""
-    module, name = types.ModuleType(f"planardose.{place}"), place.rpartition(".")[2]
+def fake_step(monkeypatch, name, function, room="steps"):
+    module = types.ModuleType(f"planardose.{room}.{name}")
     setattr(module, name, function)
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -127,12 +126,12 @@ def test_bad_input_is_exit_2_and_one_line_that_the_cohort_page_can_read(call, tm
     [(None, "every input is readable and plausible"), ("odd", "every input is readable; mind the warnings above: 1")],
 )
 def test_check_does_not_call_plausible_what_it_warned_of(call, monkeypatch, remark, last):
-    def remarking(run):
+    def fake(run):
         if remark:
             logging.getLogger("planardose.commands.check").warning(remark)
         return []
 
-    fake(monkeypatch, "commands.check", remarking)
+    fake_step(monkeypatch, "check", fake, "commands")
     done = call("check")
     assert (done.exit_code, done.stdout.strip()) == (0, last)
 
@@ -142,7 +141,7 @@ def test_success_removes_the_note(call, tmp_path, monkeypatch):
     note.parent.mkdir(parents=True)
     note.write_text("{}")
     seen = []
-    fake(monkeypatch, "steps.register", lambda run, patient, timepoint: seen.append((patient, timepoint)))
+    fake_step(monkeypatch, "register", lambda run, patient, timepoint: seen.append((patient, timepoint)))
     assert call("register", "--patient", "P01", "--timepoint", "t4").exit_code == 0
     assert seen == [("P01", "t4")]
     assert not note.exists()
@@ -152,7 +151,7 @@ def test_an_internal_fault_is_exit_1_without_traceback_or_path(call, tmp_path, m
     def broken(run, patient):
         raise ValueError(f"cannot read {tmp_path}/SECRET/ct of shape (3, 4)")
 
-    fake(monkeypatch, "steps.segment", broken)
+    fake_step(monkeypatch, "segment", broken)
     done = call("segment", "--patient", "P01")
     assert done.exit_code == 1
     assert "internal fault in segment: ValueError" in done.stderr
@@ -163,7 +162,7 @@ def test_an_internal_fault_is_exit_1_without_traceback_or_path(call, tmp_path, m
 
 def test_a_step_by_hand_takes_the_config_that_its_run_wrote(call, tmp_path, monkeypatch):
     grids = []
-    fake(monkeypatch, "steps.train", lambda run, patient: grids.append(run.config.grid_mm))
+    fake_step(monkeypatch, "train", lambda run, patient: grids.append(run.config.grid_mm))
     other = tmp_path / "other.yaml"
     other.write_text("grid_mm: 6\n")
     call("train", "--patient", "P01")
@@ -198,7 +197,7 @@ def test_a_full_disk_is_one_line_with_what_to_do(call, monkeypatch, number):
     def full(run, patient):
         raise OSError(number, "No space left on device", "/data/SECRET/x")
 
-    fake(monkeypatch, "steps.train", full)
+    fake_step(monkeypatch, "train", full)
     done = call("train", "--patient", "P01")
     assert done.exit_code == 2
     (line,) = done.stderr.strip().splitlines()
@@ -217,7 +216,7 @@ def test_a_full_gpu_is_one_line_with_what_to_do(call, monkeypatch, tmp_path):
     def full(run, patient):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    fake(monkeypatch, "steps.train", full)
+    fake_step(monkeypatch, "train", full)
     done = call("train", "--patient", "P01")
     assert done.exit_code == 2
     (line,) = done.stderr.strip().splitlines()
@@ -229,7 +228,7 @@ def test_debug_shows_the_traceback(call, monkeypatch):
     def broken(run, patient):
         raise InputError("P01 ct", "bad", "good")
 
-    fake(monkeypatch, "steps.import_ct", broken)
+    fake_step(monkeypatch, "import_ct", broken)
     done = call("import-ct", "--patient", "P01", "--debug")
     assert done.exit_code == 2
     assert "Traceback" in done.stderr
@@ -266,7 +265,7 @@ def test_decisions_for_unknown_rows_are_refused_by_every_command(call, tmp_path,
 
 def test_calibrate_prints_no_more_digits_than_a_sheet_needs(monkeypatch):
     found = {"anterior": {"cps_per_mbq": 11.327367115937506}, "camera": None}
-    fake(monkeypatch, "commands.calibrate", lambda *given: found)
+    fake_step(monkeypatch, "calibrate", lambda *given: found, "commands")
     words = ("calibrate", "--planar", "x.dcm", "--activity-mbq", "50", "--at", "2026-01-12T09:00")
     assert json.loads(CliRunner().invoke(app, words).stdout) == {"anterior": {"cps_per_mbq": 11.3274}, "camera": None}
 

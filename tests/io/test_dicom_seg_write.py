@@ -13,7 +13,7 @@ from planardose.image import Grid, Volume
 from planardose.io.dicom_common import Identity
 from planardose.io.dicom_seg_write import Author, write_segments
 from planardose.io.dicom_study import Study
-from planardose.io.organ_codes import codes_of_organ, organ_of_code, side_of
+from planardose.organ_codes import codes_of_organ, organ_of_code, side_of
 from planardose.organs import name_of_label
 
 AT = datetime(2026, 3, 2)

@@ -10,7 +10,7 @@ import yaml
 from planardose.data_table import DATA
 from planardose.errors import InputError
 from planardose.io.dicom_regions import Naming
-from planardose.io.organ_codes import ALTERED, LESIONS, known_codes, organ_of_code
+from planardose.organ_codes import ALTERED, LESIONS, known_codes, organ_of_code
 from planardose.organs import label_of_name
 
 SIDES = {"l": "left", "lt": "left", "left": "left", "r": "right", "rt": "right", "right": "right"}

@@ -13,7 +13,7 @@ from planardose.frames import ras_from_lps
 from planardose.image import Grid
 from planardose.io.dicom_common import numbers, understood
 from planardose.io.dicom_regions import Naming, Segment, text_of
-from planardose.io.organ_codes import known_codes
+from planardose.organ_codes import known_codes
 
 RASTER = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # Segmentation, Label Map Segmentation
 TYPES = ("BINARY", "FRACTIONAL", "LABELMAP")

@@ -20,7 +20,7 @@ from planardose.io.dicom_common import new_dataset, save_dataset, uid_of
 from planardose.io.dicom_ct import decimals, towards_left_posterior
 from planardose.io.dicom_nm_write import code_item
 from planardose.io.dicom_study import LATER, Study
-from planardose.io.organ_codes import ALTERED, ANATOMY, LESION, codes_of_organ, side_of
+from planardose.organ_codes import ALTERED, ANATOMY, LESION, codes_of_organ, side_of
 from planardose.organs import LESION_BASE, lesion_name, name_of_label
 
 SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
