@@ -13,7 +13,7 @@ from benchmarks.registration.cohort import Case, case_of
 from planardose.anatomy.phantom import Phantom
 from planardose.cohort import Row
 from planardose.commands.make_demo import Settings
-from planardose.demo import images as images
+from planardose.demo import images
 from planardose.demo.patient import DemoPatient, Truth, draw_patient, truth_of
 from planardose.io.planar_file import save_pair
 from planardose.organs import name_of_label

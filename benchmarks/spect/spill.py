@@ -19,7 +19,7 @@ import pandas as pd
 from planardose.cohort import Cohort, Row
 from planardose.commands.make_demo import SPECT_HOURS
 from planardose.config import Config
-from planardose.demo import images as images
+from planardose.demo import images
 from planardose.demo.patient import CAMERA, NUCLIDE, TRACER, concentrations_kbq_ml, draw_patient, truth_of
 from planardose.demo.spect import BQML_PER_COUNT, LATER_H, spect_of, write_spect_ct
 from planardose.patient_model import PatientModel

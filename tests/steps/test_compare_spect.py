@@ -14,7 +14,7 @@ from spect_scene import SEED, write_scene
 from planardose.commands.check import check
 from planardose.commands.make_demo import COLUMNS, SPECT_COLUMNS
 from planardose.config import Config
-from planardose.demo import images as images
+from planardose.demo import images
 from planardose.demo import spect as demo_spect
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
