@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from benchmarks.organ_views import views_of_maps
 
 from planardose.anatomy.build import build_model
 from planardose.anatomy.phantom import draw_phantom
@@ -13,7 +14,6 @@ from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.sim.activity import activity_map
 from planardose.sim.montecarlo import Options
-from planardose.sim.organ_views import organ_views as simulated
 from planardose.sim.tracer import load_tracer
 from planardose.sim.uptake import draw_samples
 
@@ -57,5 +57,5 @@ def organ_views(
     maps = model.fractions[organs].astype(np.float64) * model.grid.voxel_ml
     setting = (model.grid, camera, nuclide, (nuclide.photopeak,), heads, histories)
     seeds = [1000 * seed + organ for organ in organs]
-    views = simulated(model.partial_density, maps, *setting, seeds, Options(penetration=penetration))
+    views = views_of_maps(model.partial_density, maps, *setting, seeds, Options(penetration=penetration))
     return np.stack([views.primary[:, :, 0], (views.rate - views.primary)[:, :, 0]], axis=1)

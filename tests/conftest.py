@@ -46,7 +46,7 @@ class Demo:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> Demo:
-    from planardose.steps.make_demo import Settings, make_demo
+    from planardose.commands.make_demo import Settings, make_demo
 
     folder = tmp_path_factory.mktemp(PLANTED)  # a name in the inputs' path, above the folders that make_demo names
     make_demo(folder, 1, 3, Settings(ct_mm=(8.0, 8.0, 8.0), sim_mm=10.0, histories=2e4, photons=1e5))

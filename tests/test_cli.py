@@ -74,8 +74,8 @@ def call(tmp_path, monkeypatch):
     return run
 
 
-def fake_step(monkeypatch, name, function):
-    module = types.ModuleType(f"planardose.steps.{name}")
+def fake_step(monkeypatch, name, function, room="steps"):
+    module = types.ModuleType(f"planardose.{room}.{name}")
     setattr(module, name, function)
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -128,10 +128,10 @@ def test_bad_input_is_exit_2_and_one_line_that_the_cohort_page_can_read(call, tm
 def test_check_does_not_call_plausible_what_it_warned_of(call, monkeypatch, remark, last):
     def fake(run):
         if remark:
-            logging.getLogger("planardose.steps.check").warning(remark)
+            logging.getLogger("planardose.commands.check").warning(remark)
         return []
 
-    fake_step(monkeypatch, "check", fake)
+    fake_step(monkeypatch, "check", fake, "commands")
     done = call("check")
     assert (done.exit_code, done.stdout.strip()) == (0, last)
 
@@ -265,7 +265,7 @@ def test_decisions_for_unknown_rows_are_refused_by_every_command(call, tmp_path,
 
 def test_calibrate_prints_no_more_digits_than_a_sheet_needs(monkeypatch):
     found = {"anterior": {"cps_per_mbq": 11.327367115937506}, "camera": None}
-    fake_step(monkeypatch, "calibrate", lambda *given: found)
+    fake_step(monkeypatch, "calibrate", lambda *given: found, "commands")
     words = ("calibrate", "--planar", "x.dcm", "--activity-mbq", "50", "--at", "2026-01-12T09:00")
     assert json.loads(CliRunner().invoke(app, words).stdout) == {"anterior": {"cps_per_mbq": 11.3274}, "camera": None}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from planardose.commands.catalogue import catalogue
 from planardose.config import Config, Hand, check_config_words, load_config, parse_config
 from planardose.errors import InputError
-from planardose.steps.catalogue import catalogue
 
 ROOT = Path(__file__).parents[1]
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,12 @@ from pathlib import Path
 import pytest
 
 import planardose
+from planardose.cli.help import SECTIONS
+from planardose.paths import STEP_VERSIONS
 
 SOURCE = Path(planardose.__file__).parent
 STAGES = ("anatomy", "sim", "recon", "learn", "dose", "report")
-ABOVE = {
-    "validation": 4, "demo": 4, "steps": 5, "workflow": 6, "command": 7, "command_help": 7, "command_project": 8,
-    "cli": 9, "__main__": 10,
-}  # fmt: skip
+ABOVE = {"validation": 4, "demo": 4, "steps": 5, "commands": 6, "workflow": 6, "cli": 7, "__main__": 8}
 LEVEL = {"io": 1, "physics": 2, **dict.fromkeys(STAGES, 3), **ABOVE}  # core modules: 0
 SIDEWAYS = {("learn", "recon")}  # the network's base is a classical reconstruction
 
@@ -76,6 +76,16 @@ def test_the_architecture_names_every_room_and_every_file_of_the_core():
     files = [path.stem for path in SOURCE.glob("*.py") if path.stem not in {"__init__", *ABOVE}]
     above = [f"{name}.py" for name in ABOVE if (SOURCE / f"{name}.py").exists()]
     assert [name for name in (*rooms, *files, *above) if f"`{name}`" not in page] == []
+
+
+def test_every_rule_has_its_step_and_every_other_command_its_file():
+    """Both are loaded by name when a command runs; `list` is the catalogue's."""
+    rules = "".join(f.read_text() for f in (SOURCE.parents[1] / "rules").glob("*.smk"))
+    rules = set(re.findall(r"^ *rule (\w+):", rules, re.MULTILINE))
+    others = {name.replace("-", "_") for names in SECTIONS.values() for name in names} - rules - {"list"}
+    assert rules == set(STEP_VERSIONS)
+    assert [name for name in rules if not (SOURCE / f"steps/{name}.py").exists()] == []
+    assert [name for name in others if not (SOURCE / f"commands/{name}.py").exists()] == []
 
 
 HEAVY = {"torch", "monai", "warp", "nibabel", "pandas", "matplotlib", "scipy", "pydicom", "xraylib", "totalsegmentator"}

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from planardose.commands.evaluate import organ_truth, true_anatomy
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.image import Volume
@@ -28,12 +29,11 @@ from planardose.recon.mlem import mlem
 from planardose.recon.placement import Placement
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
+from planardose.recon.scores import map_scores
 from planardose.recon.setting import load_setting
 from planardose.recon.uncertainty import CALIBRATED, foci_u
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.evaluate import organ_truth, true_anatomy
-from planardose.steps.scores import map_scores
 from planardose.units import BQ_PER_MBQ
 
 NEAR_MM, MLEM_ITERATIONS = 30.0, 4

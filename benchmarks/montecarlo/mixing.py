@@ -12,12 +12,12 @@ import time
 
 import numpy as np
 from benchmarks.cases import INJECTED_MBQ, TRACER, patient
+from benchmarks.organ_views import views_of_maps
 
 from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import load_camera, load_nuclide
 from planardose.sim.activity import activity_map
 from planardose.sim.montecarlo import clear_error, simulate
-from planardose.sim.organ_views import organ_views
 from planardose.sim.tracer import load_tracer
 from planardose.sim.uptake import CONCENTRATION, draw_samples
 from planardose.units import MBQ_PER_KBQ
@@ -54,7 +54,7 @@ def main() -> None:
     each, error = np.mean([s for s, _ in even]), np.mean([v.clear_error for _, v in even])
     print(f"direct: {each:.2f} s per uptake of {given.histories:.2g} histories, error {100 * error:.2f} %")
     seconds, organs = cpu_seconds(
-        lambda: organ_views(model.partial_density, maps, *setting, PER_ORGAN, range(len(maps)))
+        lambda: views_of_maps(model.partial_density, maps, *setting, PER_ORGAN, range(len(maps)))
     )
     reached = np.mean([clear_error(*organs.mixed(a)) for a in amounts])
     print(f"{len(maps)} organs of {PER_ORGAN:.2g} histories: {seconds:.1f} s once, error {100 * reached:.2f} %")

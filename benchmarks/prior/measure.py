@@ -28,13 +28,13 @@ from planardose.recon.prior_align import match_organs, resampled, rigid
 from planardose.recon.prior_check import Checker
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
+from planardose.recon.scores import map_scores
 from planardose.recon.setting import load_setting
 from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 from planardose.steps.register import register
-from planardose.steps.scores import map_scores
 from planardose.steps.segment import segment
 
 LEAST_ML = 2.0

@@ -19,6 +19,7 @@ from planardose.learn.device import products_of
 from planardose.learn.features import CHANNELS
 from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import new_network
+from planardose.learn.patient_problem import make_problem
 from planardose.learn.problem import Problem
 from planardose.learn.speed import training_steps
 from planardose.learn.weights import Header, load_network
@@ -31,7 +32,6 @@ from planardose.steps.import_ct import import_ct
 from planardose.steps.project import project
 from planardose.steps.sample_uptake import sample_uptake
 from planardose.steps.segment import segment
-from planardose.steps.train import make_problem
 
 ANATOMIES = 4  # of which the fourth is an unusual one
 DEVICE = "cpu"

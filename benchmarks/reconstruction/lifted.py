@@ -27,6 +27,7 @@ from planardose.learn.features import PSEUDO_COUNTS, Example, FeatureMaker
 from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import ResidualMap, new_network
 from planardose.learn.noise import NoiseModel, share_of
+from planardose.learn.patient_problem import make_problem
 from planardose.learn.problem import Problem
 from planardose.learn.residual import scaling_of
 from planardose.learn.speed import training_steps
@@ -36,7 +37,6 @@ from planardose.recon.mlem import flat_start
 from planardose.recon.projector import Projector
 from planardose.run import Run
 from planardose.seeds import seed_for
-from planardose.steps.train import make_problem
 
 CHANNELS = ("log_anterior", "log_posterior", "log_geometric_mean", "log_sensitivity", "adipose", "soft_tissue", "bone")
 DEVICE = "cpu"

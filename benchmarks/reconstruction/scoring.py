@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from benchmarks.reconstruction.anatomies import Case
 
+from planardose.commands.evaluate import evaluate
 from planardose.frames import PlanarPose
 from planardose.image import Volume
 from planardose.io.nifti import read_volume
 from planardose.organs import LESION_BASE
 from planardose.overlap import collected
 from planardose.run import Run
-from planardose.steps.evaluate import evaluate
 from planardose.units import BQ_PER_MBQ
 
 DEPTH_MM = 20.0  # width of a bin of depth below the nearer of the front and back surface

@@ -17,7 +17,7 @@ from benchmarks.reconstruction.sections import BESIDE, shown_sections
 from benchmarks.reconstruction.summary import load_cells, measures, with_interval
 
 from planardose.io.files import write_text
-from planardose.steps.scores import SSIM_SETTINGS
+from planardose.recon.scores import SSIM_SETTINGS
 
 COMPARED = (
     "MAE", "MAE, unusual anatomies", "NRMSE", "SSIM", "hidden lesions, absolute error %", "hidden lesions, recovery",

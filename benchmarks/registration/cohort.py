@@ -8,6 +8,7 @@ import pandas as pd
 
 from planardose.anatomy.phantom import PIVOT_MM, Pose
 from planardose.cohort import Row
+from planardose.commands.make_demo import Settings
 from planardose.config import Config
 from planardose.demo.images import sweep_grid
 from planardose.demo.patient import DemoPatient, draw_patient
@@ -21,7 +22,6 @@ from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
-from planardose.steps.make_demo import Settings
 from planardose.steps.segment import segment
 
 

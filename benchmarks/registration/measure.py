@@ -27,6 +27,7 @@ from benchmarks.registration.cohort import (
 )
 from benchmarks.registration.moved import moved_case
 
+from planardose.commands.evaluate import GROUPS
 from planardose.config import Config
 from planardose.library import load_nuclide
 from planardose.physics.attenuation import linear_attenuation_per_mm
@@ -38,7 +39,6 @@ from planardose.recon.organ_totals import split_map
 from planardose.recon.placement import Placement
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.recon.register import register
-from planardose.steps.evaluate import GROUPS
 
 WELL_KNOWN_MM = 3.0
 

@@ -12,14 +12,14 @@ from benchmarks.registration.cohort import Case, case_of
 
 from planardose.anatomy.phantom import Phantom
 from planardose.cohort import Row
-from planardose.demo import images as images
+from planardose.commands.make_demo import Settings
+from planardose.demo import images
 from planardose.demo.patient import DemoPatient, Truth, draw_patient, truth_of
 from planardose.io.planar_file import save_pair
 from planardose.organs import name_of_label
 from planardose.planar import PlanarPair
 from planardose.run import Run
 from planardose.seeds import rng_for
-from planardose.steps.make_demo import Settings
 
 DIAPHRAGM_MM, OWN_MM, ACROSS_MM, BLADDER_MM = 6.0, 1.5, 1.5, 4.0  # standard deviations
 FOLLOWING = {"liver": 1.0, "spleen": 1.0, "stomach": 1.0, "pancreas": 1.0, "gallbladder": 1.0,

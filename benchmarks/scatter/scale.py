@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from benchmarks.registration.cohort import Case, aligned, case_of, centres_mm, prepared, seen_at_mm, sweeps_of
 
+from planardose.commands.evaluate import GROUPS
 from planardose.config import Config
 from planardose.recon.acquired import Acquired
 from planardose.recon.camera_views import Responses
@@ -20,7 +21,6 @@ from planardose.recon.fine import CORRELATED
 from planardose.recon.mlem import mlem
 from planardose.recon.organ_totals import split_map
 from planardose.recon.qplanar import fit_concentrations, model_errors, variance
-from planardose.steps.evaluate import GROUPS
 
 PRIORS = {"prior 3 %": 0.03, "prior 10 %": 0.10}
 ROUNDS = 4

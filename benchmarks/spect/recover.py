@@ -13,13 +13,13 @@ import time
 
 import numpy as np
 
+from planardose.commands.make_demo import SPECT_HOURS
 from planardose.demo.images import true_camera
 from planardose.demo.patient import anatomy_on, draw_patient, truth_of
 from planardose.demo.spect import DemoSpect, SpectSettings, pose_of, spect_of
 from planardose.organs import is_lesion
 from planardose.overlap import collected
-from planardose.steps.make_demo import SPECT_HOURS
-from planardose.steps.scores import map_scores
+from planardose.recon.scores import map_scores
 from planardose.units import BQ_PER_MBQ
 
 WHOLE = 0.99  # of an organ in the field

@@ -17,15 +17,15 @@ import numpy as np
 import pandas as pd
 
 from planardose.cohort import Cohort, Row
+from planardose.commands.make_demo import SPECT_HOURS
 from planardose.config import Config
-from planardose.demo import images as images
+from planardose.demo import images
 from planardose.demo.patient import CAMERA, NUCLIDE, TRACER, concentrations_kbq_ml, draw_patient, truth_of
 from planardose.demo.spect import BQML_PER_COUNT, LATER_H, spect_of, write_spect_ct
 from planardose.patient_model import PatientModel
 from planardose.recon.uncertainty import CALIBRATED
 from planardose.run import Run
 from planardose.steps.import_ct import import_ct
-from planardose.steps.make_demo import SPECT_HOURS
 from planardose.steps.segment import segment
 from planardose.steps.spect_activity import WHOLE, activity_of, spill_error
 from planardose.units import BQ_PER_MBQ

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from planardose.commands.evaluate import organ_truth, true_anatomy
 from planardose.config import Config
+from planardose.io.result_table import read_rows
 from planardose.recon.uncertainty import CALIBRATED, Terms, class_of, counting_variance, factors, model_variance
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.evaluate import organ_truth, true_anatomy
-from planardose.steps.result_table import read_rows
 
 FACTORS = ("relative", "texture", "limit", "virtual")
 TERMS = ("counts_mbq", "counting_mbq", "spread_mbq", "holds_mbq")

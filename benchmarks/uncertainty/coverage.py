@@ -19,7 +19,7 @@ import pandas as pd
 from cases import organ_cases, present_u
 
 from planardose.recon.uncertainty import CALIBRATED, LESIONS
-from planardose.steps.report_marks import LEAST_LESION_ML
+from planardose.report.row_marks import LEAST_LESION_ML
 
 HALF_WIDTHS = {"50": 0.6745, "68": 1.0, "95": 1.96}
 BOOTSTRAPS = 2000

@@ -11,13 +11,13 @@ import pytest
 from imaging_scene import INJECTED, ct_volume, planar_pair, write_patient, write_sheet
 
 from planardose import plausible
+from planardose.commands.check import check
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.nifti import write_volume
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 

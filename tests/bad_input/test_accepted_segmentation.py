@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair, write_patient, write_sheet
 
+from planardose.commands.check import check
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.image import Volume
@@ -13,7 +14,6 @@ from planardose.io.dicom_nm import write_planar
 from planardose.io.nifti import write_volume
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.segment import segment
 

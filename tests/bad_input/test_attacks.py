@@ -18,12 +18,12 @@ from pydicom.tag import Tag
 from typer.testing import CliRunner
 
 from planardose.cli import app
+from planardose.commands.check import check
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.io.dicom_nm import write_planar
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 from planardose.workflow import check_writable

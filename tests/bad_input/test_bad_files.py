@@ -12,13 +12,13 @@ from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair, write_patient
 from pydicom.uid import RLELossless
 
 from planardose.anatomy.labels import read_segmentation
+from planardose.commands.check import check
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_nm import write_planar
 from planardose.io.nifti import write_volume
 from planardose.planar import EnergyWindow
-from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 

@@ -9,9 +9,9 @@ from imaging_scene import PLANTED, write_patient
 from pydicom.datadict import DicomDictionary, keyword_for_tag
 from region_files import Roi, circle, write_rtstruct
 
+from planardose.commands.check import check
 from planardose.errors import InputError
 from planardose.run import command_line
-from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import checked_pair, import_planar
 from planardose.steps.segment import segment

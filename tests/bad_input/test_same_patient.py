@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair, write_patient, write_sheet
 
+from planardose.commands.check import check
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.io.dicom_common import Identity
@@ -19,7 +20,6 @@ from planardose.io.dicom_tomographic_write import write_pet, write_spect
 from planardose.io.nifti import write_volume
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 

@@ -3,13 +3,9 @@
 import sys
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand beside the package
-
 from benchmarks.reconstruction import cohort, run
 from benchmarks.reconstruction.anatomies import FIRST_SEED, SEEDS_PER_SPLIT, Case, root_seed
 from benchmarks.reconstruction.cohort import Fineness, planar_pair, seen, write_case, write_sheet

@@ -1,16 +1,11 @@
 """Cells of the reconstruction benchmark: a coarse case through the ordinary steps, what is stored and kept."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand beside the package
-
 from benchmarks.reconstruction import cells as module
 from benchmarks.reconstruction.anatomies import Case
 from benchmarks.reconstruction.cells import Cell, Group, cached, compute_cells

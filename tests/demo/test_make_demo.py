@@ -9,6 +9,7 @@ import pydicom
 import pytest
 
 from planardose.anatomy.phantom import Pose
+from planardose.commands.make_demo import Settings, make_demo
 from planardose.config import Hand
 from planardose.demo.images import SOURCE_MBQ, perturbed_labels
 from planardose.demo.patient import anatomy_on, concentrations_kbq_ml, draw_patient, integrals_kbq_h_ml, truth_of
@@ -18,7 +19,6 @@ from planardose.io.files import sha256_of
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera, load_nuclide
 from planardose.sheet import load_cohort
-from planardose.steps.make_demo import Settings, make_demo
 
 COARSE = Settings(ct_mm=(8.0, 8.0, 8.0), sim_mm=8.0, histories=2e4, photons=1e5)
 SEED = 3

@@ -14,7 +14,7 @@ from planardose.io.activity_image import read_activity_image
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_tomographic_write import write_pet, write_spect
 from planardose.io.nifti import write_volume
-from planardose.steps.spect_input import read_spect
+from planardose.recon.spect_input import read_spect
 
 AT = datetime(2026, 2, 3, 10, 30)
 

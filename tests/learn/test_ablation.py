@@ -1,14 +1,9 @@
 """What the network sees in the benchmark's ablations."""
 
-import sys
-from pathlib import Path
 
 import numpy as np
-from learn_small import tiny_data, tiny_model, tiny_projector
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand beside the package
-
 from benchmarks.reconstruction.ablation import OF_COUNTS, WITHOUT
+from learn_small import tiny_data, tiny_model, tiny_projector
 
 from planardose.learn.features import CHANNELS, FeatureMaker
 from planardose.recon.acquired import Acquired

@@ -7,13 +7,13 @@ import pytest
 from learn_small import tiny_data, tiny_model, tiny_projector
 from test_diffusion_step import tiny_run, write_virtual_data
 
+from planardose.learn import patient_problem
 from planardose.learn.features import CHANNELS, FeatureMaker
+from planardose.learn.patient_problem import make_problem
 from planardose.recon.acquired import Acquired
 from planardose.recon.prior_shapes import Anatomy, PriorImage, shapes_of
 from planardose.recon.qplanar import qplanar
 from planardose.recon.tissues import by_tissue
-from planardose.steps import train as train_step
-from planardose.steps.train import make_problem
 
 
 def test_the_base_has_the_texture_and_the_focus_and_the_channels_stay():
@@ -44,7 +44,9 @@ def test_the_last_faulty_copy_sees_no_prior_image(tmp_path, monkeypatch):
     fine = np.repeat(np.repeat(np.repeat(tiny_model().body, 2, axis=0), 2, axis=1), 2, axis=2)
     texture = np.random.default_rng(3).lognormal(0.0, 0.3, fine.shape)
     image = PriorImage(np.where(fine, texture, 0.0).astype(np.float32))
-    monkeypatch.setattr(train_step, "shapes_for_samples", lambda run, patient, model: shapes_of(image, Anatomy(model)))
+    monkeypatch.setattr(
+        patient_problem, "shapes_for_samples", lambda run, patient, model: shapes_of(image, Anatomy(model))
+    )
     makers = make_problem(run, "P01", "cpu").makers
     even = [np.array_equal(m.sources.fractions, by_tissue(m.model).fractions) for m in makers]
     assert even == [False, False, True]

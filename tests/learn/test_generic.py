@@ -1,13 +1,8 @@
 """The benchmark's network of several anatomies: takes them in turn, scores their mean."""
 
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand beside the package
-
 from benchmarks.reconstruction.generic import Mixed
 
 from planardose.learn.features import CHANNELS

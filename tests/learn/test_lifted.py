@@ -1,15 +1,10 @@
 """The benchmark's network on lifted views: blind to organs, right in its total before it has learnt anything."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand beside the package
-
 from benchmarks.reconstruction.lifted import (
     CHANNELS,
     LiftedDiffusion,

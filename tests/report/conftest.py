@@ -1,12 +1,8 @@
 """A cohort with one good patient, one that fell back and was touched by hand, one failed and one unfinished."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 HOURS = {"t24": 24.0, "t168": 168.0}
 REASON = "arms moved <between> the views"

@@ -25,11 +25,11 @@ from planardose.organs import label_of_name
 from planardose.patient_model import PatientModel
 from planardose.physics.sweep import live_share
 from planardose.planar import PlanarPair
+from planardose.recon.foci_table import COLUMNS
 from planardose.recon.organ_totals import split_map
 from planardose.recon.projector import Projector
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.foci_table import COLUMNS
 
 HOURS = {"t04": 4.0, "t24": 24.0, "t72": 72.0, "t168": 168.0}
 INJECTED = datetime(2026, 3, 2, 9, 0)

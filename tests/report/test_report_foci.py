@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from planardose.recon.foci_table import COLUMNS
 from planardose.report.foci import foci_context, foci_note, places_of
 from planardose.report.text import EMPTY
-from planardose.steps.foci_table import COLUMNS
 
 
 def table(*rows):

@@ -27,6 +27,7 @@ from planardose.report.first_screen import first_notes
 from planardose.report.limits import limits
 from planardose.report.patient_page import _provenance
 from planardose.report.remarks import Remarks
+from planardose.report.row_marks import CUT, MARKS, NOT_SEEN, SMALL_LESION, marked, organs_cut
 from planardose.report.summary import DOSE_MODEL
 from planardose.report.text import number, with_u
 from planardose.run import Run
@@ -35,7 +36,6 @@ from planardose.steps.estimates import Estimates
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.report import _administered, _found, _moves, _scale_text, report
 from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_cohort
-from planardose.steps.report_marks import CUT, MARKS, NOT_SEEN, SMALL_LESION, marked, organs_cut
 from planardose.steps.report_views import views_of
 
 # as the contract's checker looks for it

@@ -22,10 +22,11 @@ from planardose.sim.dose_tables import (
     dose_cross_sections,
     dose_majorant_per_mm,
 )
-from planardose.sim.photon_dose import CUT_KEV, dose_gy, photon_dose
+from planardose.sim.photon_dose import CUT_KEV, DoseOptions, dose_gy, photon_dose
 from planardose.validation.water_sphere import sphere_absorbed_fraction
 
 LU = load_nuclide("177Lu")
+IN_WATER = DoseOptions(matter=WATER)
 LU_KEV = sum(x.energy_kev * x.per_decay for x in LU.lines)
 OFF_TARGET = {(100, 50, "water"), (1000, 50, "water")}  # listed value lies 2.4 to 3.3 % below two independent codes
 
@@ -202,7 +203,7 @@ def test_cross_doses_are_reciprocal():
     density[0] = 1.0
 
     def absorbed(source, target, seed):
-        dose = photon_dose(density, source, grid, LU.lines, 3e5, seed, target[None], CUT_KEV, WATER)
+        dose = photon_dose(density, source, grid, LU.lines, 3e5, seed, target[None], IN_WATER)
         mass_g = target.sum() * grid.voxel_ml
         return dose.region_kev_per_decay[0] / mass_g, dose.region_error_kev[0] / mass_g
 
@@ -218,7 +219,7 @@ def test_energy_spreads_alike_along_axes_of_different_voxels():
     density[0] = 1.0
     source = np.zeros(grid.shape)
     source[18, 16, 27] = 1.0
-    kev = photon_dose(density, source, grid, (Line(30.0, 1.0),), 2e5, 1, matter=WATER).kev_per_decay
+    kev = photon_dose(density, source, grid, (Line(30.0, 1.0),), 2e5, 1, options=IN_WATER).kev_per_decay
     assert np.unravel_index(kev.argmax(), kev.shape) == (18, 16, 27)
     for axis, index in enumerate((18, 16, 27)):
         profile = kev.sum(axis=tuple(a for a in range(3) if a != axis))
@@ -248,7 +249,7 @@ def test_the_inverse_square_law_and_nists_absorption_give_the_dose_far_away_in_v
     density[0][shell] = 0.01  # so thin that little scatters
     density[0, 0, 0, 0] = 5.0  # raises the bound, and with it the number of places that score
     source = (distance == 0.0).astype(float)
-    dose = photon_dose(density, source, grid, (Line(100.0, 1.0),), 2e5, 1, shell[None], matter=WATER)
+    dose = photon_dose(density, source, grid, (Line(100.0, 1.0),), 2e5, 1, shell[None], IN_WATER)
     per_gram = 100.0 * 0.02546 * (1.0 / (4 * np.pi * (distance[shell] / 10) ** 2)).sum()  # NIST mu_en/rho, cm
     expected = per_gram * 0.01 * grid.voxel_ml
     assert dose.region_error_kev[0] < 0.004 * expected
@@ -277,8 +278,9 @@ def test_bound_electrons_of_bone_instead_of_tissue_hardly_matter():
     grid = Grid.axis_aligned((12, 12, 12), 5.0, 0.0)
     density = np.zeros((3, *grid.shape), dtype=np.float32)
     density[2] = 1.92
-    setting = (density, np.ones(grid.shape), grid, (Line(60.0, 1.0),), 2e5, 1, np.ones((1, *grid.shape)), CUT_KEV)
-    tissue, bone = (photon_dose(*setting, Matter(bound_electrons=m)) for m in ("soft_tissue", "bone"))
+    setting = (density, np.ones(grid.shape), grid, (Line(60.0, 1.0),), 2e5, 1, np.ones((1, *grid.shape)))
+    matters = (Matter(bound_electrons=m) for m in ("soft_tissue", "bone"))
+    tissue, bone = (photon_dose(*setting, DoseOptions(matter=m)) for m in matters)
     assert tissue.region_kev_per_decay == pytest.approx(bone.region_kev_per_decay, rel=5e-3)
 
 
@@ -287,9 +289,9 @@ def test_bound_electrons_of_bone_instead_of_tissue_hardly_matter():
 
 def test_threads_do_not_change_a_bit():
     setting = (*mixed_phantom(), LU.lines, 20_001, 11)
-    one = photon_dose(*setting, threads=1)
+    one = photon_dose(*setting)
     for threads in (2, 3):
-        other = photon_dose(*setting, threads=threads)
+        other = photon_dose(*setting, options=DoseOptions(threads=threads))
         assert np.array_equal(one.kev_per_decay, other.kev_per_decay)
         assert np.array_equal(one.relative_error, other.relative_error) and one.balance == other.balance
     assert not np.array_equal(one.kev_per_decay, photon_dose(*setting[:-1], 12).kev_per_decay)
@@ -298,7 +300,7 @@ def test_threads_do_not_change_a_bit():
 def test_split_launches_add_up_to_the_same_bits():
     density, source, grid = mixed_phantom()
     warp_device("cpu")
-    tables = module._upload(density, source, grid, LU.lines, CUT_KEV, PATIENT, "cpu")
+    tables = module._upload(density, source, grid, LU.lines, DoseOptions())
     tallies = module._Tallies(source.size, 1, "cpu")
     whole = tallies.follow(tables, 3, 0, 5000)
     parts = [tallies.follow(tables, 3, a, b) for a, b in ((0, 1), (1, 1700), (1700, 5000))]
@@ -309,9 +311,9 @@ def test_split_launches_add_up_to_the_same_bits():
 
 def test_short_launches_give_the_same_bits(monkeypatch):
     setting = (*mixed_phantom(), LU.lines, 20_001, 11)
-    whole = photon_dose(*setting, threads=2)
+    whole = photon_dose(*setting, options=DoseOptions(threads=2))
     monkeypatch.setattr("planardose.sim.device.LARGEST_LAUNCH", 170)
-    short = photon_dose(*setting, threads=2)
+    short = photon_dose(*setting, options=DoseOptions(threads=2))
     assert np.array_equal(whole.kev_per_decay, short.kev_per_decay) and whole.balance == short.balance
     assert np.array_equal(whole.relative_error, short.relative_error)
 
@@ -329,9 +331,10 @@ def test_no_memory_is_told_in_one_line(monkeypatch, part):
 def test_the_stated_errors_are_true_and_fall_with_the_root_of_photons():
     density, source, grid = mixed_phantom()
     organs = np.stack([np.indices(grid.shape)[0] == i for i in range(10)])
-    few, many = (photon_dose(density, source, grid, LU.lines, n, 1, organs, batches=40) for n in (2e4, 3.2e5))
+    setting, split, single = (density, source, grid, LU.lines), DoseOptions(batches=40), DoseOptions(batches=1)
+    few, many = (photon_dose(*setting, n, 1, organs, split) for n in (2e4, 3.2e5))
     assert few.relative_error.mean() / many.relative_error.mean() == pytest.approx(4.0, rel=0.15)
-    runs = [photon_dose(density, source, grid, LU.lines, 2e4, 100 + s, organs, batches=1) for s in range(24)]
+    runs = [photon_dose(*setting, 2e4, 100 + s, organs, single) for s in range(24)]
     spread = np.std([r.region_kev_per_decay for r in runs], axis=0, ddof=1)
     assert few.region_error_kev.mean() == pytest.approx(spread.mean(), rel=0.2)
     matter = density.sum(axis=0) > 0
@@ -361,7 +364,7 @@ def test_wrong_input_is_refused():
         with pytest.raises(ValueError, match=message):
             photon_dose(*bad, 1e3, 1)
     with pytest.raises(ValueError, match="cut above 0"):
-        photon_dose(density, source, grid, LU.lines, 1e3, 1, cut_kev=0.0)
+        photon_dose(density, source, grid, LU.lines, 1e3, 1, options=DoseOptions(cut_kev=0.0))
     with pytest.raises(ValueError, match="stack of maps"):
         photon_dose(density, source, grid, LU.lines, 1e3, 1, source)
     with pytest.raises(ValueError, match="water or vacuum"):
@@ -376,7 +379,7 @@ def gpu():
 @pytest.mark.skipif(not gpu(), reason="no GPU")
 def test_gpu_and_cpu_agree():
     setting = (*mixed_phantom(), LU.lines, 4e5, 11, np.ones((1, *mixed_phantom()[2].shape)))
-    cpu, cuda = (photon_dose(*setting, device=d) for d in ("cpu", "cuda:0"))
+    cpu, cuda = (photon_dose(*setting, options=DoseOptions(device=d)) for d in ("cpu", "cuda:0"))
     error = np.hypot(cpu.region_error_kev, cuda.region_error_kev)[0]
     assert abs(cpu.region_kev_per_decay[0] - cuda.region_kev_per_decay[0]) < 4 * error
-    assert np.array_equal(cuda.kev_per_decay, photon_dose(*setting, device="cuda:0").kev_per_decay)
+    assert np.array_equal(cuda.kev_per_decay, photon_dose(*setting, options=DoseOptions(device="cuda:0")).kev_per_decay)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planardose.demo import images as images
+from planardose.demo import images
 from planardose.demo import spect as demo_spect
 from planardose.demo.patient import Acquisition, Truth, draw_patient, truth_of
 from planardose.planar import PlanarPair

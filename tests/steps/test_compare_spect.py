@@ -11,28 +11,28 @@ import pandas as pd
 import pytest
 from spect_scene import SEED, write_scene
 
+from planardose.commands.check import check
+from planardose.commands.make_demo import COLUMNS, SPECT_COLUMNS
 from planardose.config import Config
-from planardose.demo import images as images
+from planardose.demo import images
 from planardose.demo import spect as demo_spect
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume, write_volume
 from planardose.patient_model import PatientModel
 from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid, smoothed
+from planardose.recon.spect_input import read_spect
 from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.absorbed_dose import absorbed_dose
-from planardose.steps.check import check
 from planardose.steps.compare_spect import compare_spect
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
-from planardose.steps.make_demo import COLUMNS, SPECT_COLUMNS
 from planardose.steps.reconstruct import reconstruct
 from planardose.steps.register import register
 from planardose.steps.report import report
 from planardose.steps.segment import segment
-from planardose.steps.spect_input import read_spect
 
 POINT = "t24"
 KEYS = {"patient": "P01", "timepoint": POINT}

@@ -1,15 +1,10 @@
 """Step import-prior on a synthetic patient: one bed of a SPECT with its own CT, in another frame than the CT."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks stand beside the package
-
 from benchmarks.reconstruction.anatomies import Case
 from benchmarks.reconstruction.cohort import Fineness, write_case, write_sheet
 

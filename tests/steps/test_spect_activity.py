@@ -12,6 +12,11 @@ import pytest
 from spect_scene import SEED, write_scene
 
 from planardose.cohort import Cohort, Row
+from planardose.commands.check import check
+from planardose.commands.evaluate import evaluate
+from planardose.commands.make_demo import COLUMNS, SPECT_COLUMNS
+from planardose.commands.plan import plan
+from planardose.commands.status import status
 from planardose.config import Config
 from planardose.demo import spect as demo_spect
 from planardose.demo.patient import concentrations_kbq_ml, draw_patient
@@ -24,21 +29,16 @@ from planardose.recon.emission import OnGrid, smoothed
 from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.absorbed_dose import absorbed_dose
-from planardose.steps.check import check
 from planardose.steps.cycle_points import read_cycles
-from planardose.steps.evaluate import evaluate
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
-from planardose.steps.make_demo import COLUMNS, SPECT_COLUMNS
-from planardose.steps.plan import plan
 from planardose.steps.reconstruct import reconstruct
 from planardose.steps.register import register
 from planardose.steps.report import report
 from planardose.steps.report_cohort import report_cohort
 from planardose.steps.segment import segment
 from planardose.steps.spect_activity import spect_activity, spect_uncertainty, spill_error
-from planardose.steps.status import status
 
 SPECT, PLANAR = "t24", ("t4", "t96")
 WHERE = {"patient": "P01", "timepoint": SPECT}

@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from planardose.cli import STEPS, app
+from planardose.commands.plan import plan
+from planardose.commands.status import status
 from planardose.config import parse_config
 from planardose.jobs import OUTPUT, jobs_of
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.plan import plan
-from planardose.steps.status import status
 
 ROWS = [("P01", "t4"), ("P01", "t24"), ("P02", "t24")]
 EVERYTHING = {"methods": ["unet", "diffusion"], "train": {"steps": 4}, "reinforce": {"steps": 2}}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planardose.steps.verify import verify
+from planardose.commands.verify import verify
 
 pytestmark = pytest.mark.slow
 PER_TIMEPOINT = {"import_planar": 1, "register": 1, "reconstruct": 1}

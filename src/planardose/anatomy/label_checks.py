@@ -1,4 +1,4 @@
-"""Whether a label map can be a person's: sides and sizes that only a mistake explains."""
+"""Whether a label map can be a person's, and this CT's: sides, sizes and HU that only a mistake explains."""
 
 import logging
 from math import ceil
@@ -6,6 +6,8 @@ from math import ceil
 import numpy as np
 from scipy import ndimage
 
+from planardose.cohort import Row
+from planardose.config import Config
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.organs import LESION_BASE, lesion_name, name_of_label, source_name
@@ -133,6 +135,35 @@ def check_matter(ct: Volume, labels: Volume, where: str) -> None:
 
 def _witness(label: int) -> str:
     return WITNESS.get(source_name(label), source_name(label))
+
+
+def check_own_labels(config: Config, row: Row, ct: Volume, labels: Volume) -> None:
+    """Hold the labels against the CT with `check_matter`.
+
+    What it refuses is only noted where the config has an `accept_segmentation`, at any time point: they share the map.
+
+    Parameters
+    ----------
+    config : Config
+    row : Row
+        A row of the patient.
+    ct, labels : Volume
+        HU, and labels in our numbering, on one grid.
+
+    Raises
+    ------
+    InputError
+        Naming the organs and their mean HU, and the key that accepts them.
+    """
+    reason = config.shared_decision(row.patient, "accept_segmentation")
+    try:
+        check_matter(ct, labels, f"{row.patient} segmentation")
+    except InputError as fault:
+        if reason is None:
+            key = f"patients.{row.patient}.{row.timepoint}.accept_segmentation"
+            do = f"{fault.do}; if you looked and they are right, set {key}: 'reason' in the config"
+            raise InputError(fault.where, fault.problem, fault.expected, do) from None
+        log.warning("%s: %s; accepted: %s", fault.where, fault.problem, reason)
 
 
 def note_odd_lesions(lesions: np.ndarray, voxel_ml: float, where: str) -> None:

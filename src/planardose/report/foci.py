@@ -33,7 +33,7 @@ class Place:
 
 
 def places_of(foci: pd.DataFrame) -> list[Place]:
-    """Places, brightest first, of foci (columns of `steps.foci_table` and timepoint); one focus each per time point."""
+    """Places, brightest first, of foci (columns of `recon.foci_table` and timepoint); one focus each per time point."""
     places: list[Place] = []
     for row in foci.sort_values("activity_mbq", ascending=False, kind="stable").itertuples():
         near = [

@@ -12,9 +12,10 @@ from planardose.report.basis import Basis, basis_context
 from planardose.report.charts import curve_rows
 from planardose.report.first_screen import first_notes, key_doses, status_pills
 from planardose.report.foci import foci_context, foci_note
+from planardose.report.gate_table import gate_context
 from planardose.report.remarks import Remarks, split
 from planardose.report.render import render
-from planardose.report.summary import odd
+from planardose.report.spect_section import SpectSection, spect_context
 from planardose.report.text import (
     EMPTY,
     hours,
@@ -28,8 +29,6 @@ from planardose.report.text import (
     with_u,
 )
 
-GATE_COLOURS = ("#e6f3ea", "#fdf3d8", "#fbdcd8")  # expected, high, beyond the gate
-
 
 @dataclass(frozen=True)
 class TimePointInput:
@@ -42,16 +41,6 @@ class TimePointInput:
     gate: dict = field(repr=False)
     views_uri: str | None = field(repr=False)
     registration_uri: str | None = field(repr=False)
-
-
-@dataclass(frozen=True)
-class SpectSection:
-    """Comparison of one time point with a SPECT: table and facts of the step, and the picture's data URI."""
-
-    timepoint: str
-    table: pd.DataFrame = field(repr=False)
-    facts: dict = field(repr=False)
-    picture: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -83,7 +72,7 @@ class PatientInput:
     made : str
         Date and time of the report.
     foci : DataFrame
-        Of all time points: the columns of `steps.foci_table`, and timepoint.
+        Of all time points: the columns of `recon.foci_table`, and timepoint.
     spects : tuple of SpectSection
     """
 
@@ -134,8 +123,8 @@ def patient_html(page: PatientInput) -> str:
             for p in page.points
             if p.registration_uri
         ],
-        **_gate(page),
-        "spects": [_spect(x, page.summary["method"]) for x in page.spects],
+        **gate_context({p.name: p.gate for p in page.points}, s),
+        "spects": [spect_context(x, s["method"]) for x in page.spects],
         "limits": words.limits(s, page.kinetics_note),
         "provenance": _provenance(s),
         "config": json.dumps(s["config"], indent=1, sort_keys=True).replace('"', ""),
@@ -252,90 +241,6 @@ def _by_hand(s: dict) -> list[str]:
         for t, hand in s["by_hand"].items()
         for k, v in hand.items()
     ]
-
-
-def _gate(page: PatientInput) -> dict:
-    limit, method = page.summary["config"]["reconstruction"]["gate_deviance"], page.summary["method"]
-    methods = [m for m in page.summary["config"]["methods"] if any(m in p.gate for p in page.points)]
-    rows = [{"name": method_name(m), "cells": [_gate_cell(p.gate, m) for p in page.points]} for m in methods]
-    if any("inputs" in p.gate for p in page.points):
-        rows.insert(0, {"name": "Images, CT and position", "cells": [_inputs_cell(p.gate) for p in page.points]})
-    strips = []
-    for p in page.points:
-        for view, values in zip(
-            ("anterior", "posterior"), p.gate.get(method, {}).get("per_view_strip", []), strict=False
-        ):
-            cells = [{"text": number(v, 2), "colour": GATE_COLOURS[(v > 0.5 * limit) + (v > limit)]} for v in values]
-            strips.append({"name": f"{p.name}, {view}", "cells": cells})
-    return {"gate_limit": number(limit, 2), "gate": rows, "strips": strips}
-
-
-def _inputs_cell(gate: dict) -> dict:
-    """Score of the inputs, its limit, and what is odd where it is too large."""
-    inputs = gate.get("inputs")
-    if inputs is None:
-        return {"text": EMPTY, "kind": ""}
-    text = f"{number(inputs['score'])} (limit {number(inputs['limit'])})"
-    if inputs["passed"]:
-        return {"text": text, "kind": "good"}
-    return {"text": f"{text}: {odd(inputs['worst'])}", "kind": "bad"}
-
-
-def _spect(section: SpectSection, used: str) -> dict:
-    """Scores of every method and organ errors of all map methods beside a SPECT."""
-    t, facts = section.table, section.facts
-    methods = [m for m in dict.fromkeys(t.method) if m not in ("spect", "uniform", "all_zero")]
-    body, organs = t[t.organ.isin(("body", "field"))], t[(t.measure == "activity_mbq") & (t.organ != "field")]
-    value = {(r.method, r.measure): r.value for r in body.itertuples()}
-    total = {r.method: r.relative_error for r in body[body.measure == "activity_mbq"].itertuples()}
-    error = {(r.method, r.organ): r.relative_error for r in organs.itertuples()}
-    truth = {r.organ: r.spect for r in organs.itertuples()}
-    scores = [
-        {
-            "name": words.SPECT_NAMES.get(m) or method_name(m),
-            "used": m == used,
-            "cells": [number(value.get((m, k))) for k in ("ssim", "mae", "nrmse")]
-            + [_signed(total.get(m)), number(value.get((m, "deviance")))],
-        }
-        for m in (*methods, "uniform", "all_zero", "spect")
-    ]
-    rows = [
-        {"organ": organ_name(o), "spect": number(truth[o]), "cells": [_signed(error.get((m, o))) for m in methods]}
-        for o in sorted(truth, key=organ_order)
-    ]
-    registered = facts["registration"]
-    place = registered if isinstance(registered, str) else f"CTs correlate by {registered['ct_correlation']:.3f}"
-    return {
-        "name": section.timepoint,
-        "picture": section.picture,
-        "scores": scores,
-        "methods": [method_name(m) for m in methods],
-        "organs": rows,
-        "text": words.SPECT.format(
-            hours=f"{abs(facts['hours_from_planar']):.1f} h {'after' if facts['hours_from_planar'] >= 0 else 'before'}",
-            fwhm=f"{facts['fwhm_mm']:.0f} mm, {facts['fwhm_source']}",
-            covered=percent(facts["covered_body_share"]),
-            place=place,
-        ),
-        "ssim": facts["ssim"],
-    }
-
-
-def _signed(fraction) -> str:
-    return EMPTY if missing(fraction) else f"{100 * fraction:+z.0f} %".replace("-", "−")
-
-
-def _gate_cell(gate: dict, method: str) -> dict:
-    verdict = gate.get(method)
-    if verdict is None:
-        return {"text": EMPTY, "kind": ""}
-    chosen = ", used" if gate["chosen"] == method else ""
-    if "note" in verdict:
-        return {"text": f"{verdict['note']}{chosen}", "kind": ""}
-    if verdict["passed"]:
-        return {"text": f"{number(verdict['deviance'])}{chosen}", "kind": "good"}
-    accepted = ", accepted" if gate.get("accepted") and gate["chosen"] == method else ""
-    return {"text": f"{number(verdict['deviance'])} failed{chosen}{accepted}", "kind": "bad"}
 
 
 def _provenance(s: dict) -> list[tuple[str, str]]:

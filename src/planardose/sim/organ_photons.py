@@ -12,7 +12,7 @@ from planardose.image import Grid
 from planardose.library import Nuclide
 from planardose.patient_model import PatientModel
 from planardose.seeds import seed_for
-from planardose.sim.photon_dose import photon_dose
+from planardose.sim.photon_dose import DoseOptions, photon_dose
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def organ_photons(
         if not model.fractions[n].any():
             continue
         own = seed_for(seed, "organ photons", organ)
-        dose = photon_dose(model.partial_density, model.fractions[n], model.grid, nuclide.lines, photons, own, shares,
-                           device=device)  # fmt: skip
+        setting = (model.partial_density, model.fractions[n], model.grid, nuclide.lines)
+        dose = photon_dose(*setting, photons, own, shares, DoseOptions(device=device))
         found.kev[n], found.error_kev[n] = dose.region_kev_per_decay, dose.region_error_kev
         found.voxel_kev[...] += decays[n] * dose.kev_per_decay
     return found

@@ -30,6 +30,27 @@ GRAM_PER_KG = 1000.0
 
 
 @dataclass(frozen=True)
+class DoseOptions:
+    """How photons are followed.
+
+    Parameters
+    ----------
+    cut_kev : float
+        Photons at or below leave their energy on the spot.
+    matter : Matter
+        Names of the basis materials and of the one whose bound electrons shape the scattering.
+    device, threads, batches
+        As in `planardose.sim.montecarlo.Options`.
+    """
+
+    cut_kev: float = CUT_KEV
+    matter: Matter = PATIENT
+    device: str = "cpu"
+    threads: int = 1
+    batches: int = BATCHES
+
+
+@dataclass(frozen=True)
 class PhotonDose:
     """Photon energy deposited per decay of the whole source.
 
@@ -73,9 +94,9 @@ def dose_gy(kev_per_decay: np.ndarray, tia_mbq_h: float, mass_g: np.ndarray) -> 
 
 
 def _upload(
-    partial_density: np.ndarray, source: np.ndarray, grid: Grid, lines: tuple[Line, ...], cut_kev: float,
-    matter: Matter, device: str,
-) -> kernel.DoseTables:  # fmt: skip
+    partial_density: np.ndarray, source: np.ndarray, grid: Grid, lines: tuple[Line, ...], options: DoseOptions
+) -> kernel.DoseTables:
+    cut_kev, matter, device = options.cut_kev, options.matter, options.device
     density, factors = np.moveaxis(partial_density, 0, -1), form_factors(matter.bound_electrons)
     t = kernel.DoseTables()
     t.photon = source_and_matter(density, source, grid.spacing_mm, lines, factors, device)
@@ -156,18 +177,14 @@ def photon_dose(
     photons: float,
     seed: int,
     regions: np.ndarray | None = None,
-    cut_kev: float = CUT_KEV,
-    matter: Matter = PATIENT,
-    device: str = "cpu",
-    threads: int = 1,
-    batches: int = BATCHES,
+    options: DoseOptions | None = None,
 ) -> PhotonDose:
     """Photon energy deposited per voxel and decay.
 
     Parameters
     ----------
     partial_density : (3, I, J, K) array
-        g/mL of the basis materials of `matter`, by default the patient's. Nothing lies beyond the grid.
+        g/mL of the basis materials of `options`, by default the patient's. Nothing lies beyond the grid.
     source : (I, J, K) array
         Where decays happen, in any unit, uniform within a voxel; not negative.
     grid : Grid
@@ -180,12 +197,7 @@ def photon_dose(
         63 bits. The same seed gives the same bits on one device, for any `threads`.
     regions : (R, I, J, K) array, optional
         Masks or organ fractions: share of each voxel's energy that counts for a region.
-    cut_kev : float
-        Photons at or below leave their energy on the spot.
-    matter : Matter
-        Names of the basis materials and of the one whose bound electrons shape the scattering.
-    device, threads, batches
-        As in `planardose.sim.montecarlo.Options`.
+    options : DoseOptions, optional
 
     Returns
     -------
@@ -199,16 +211,16 @@ def photon_dose(
     InputError
         If the device's memory does not hold the patient.
     """
-    source = np.asarray(source, dtype=np.float64)
-    _check(partial_density, source, grid, lines, cut_kev)
+    options, source = options or DoseOptions(), np.asarray(source, dtype=np.float64)
+    _check(partial_density, source, grid, lines, options.cut_kev)
     weights = np.zeros((0, *grid.shape)) if regions is None else np.asarray(regions)
     if weights.shape[1:] != grid.shape:
         raise ValueError(f"regions {weights.shape} must be a stack of maps on the grid {grid.shape}")
-    load_kernel(kernel, device)  # before threads launch it
-    tables = _upload(partial_density, source, grid, lines, cut_kev, matter, device)
+    load_kernel(kernel, options.device)  # before threads launch it
+    tables = _upload(partial_density, source, grid, lines, options)
     per_decay = sum(x.per_decay for x in lines)
     voxels, organs, balance = _Mean(), _Mean(), _Mean()
-    for count, deposit, gained in _batches(tables, source.size, int(photons), seed, device, threads, batches):
+    for count, deposit, gained in _batches(tables, source.size, int(photons), seed, options):
         kev = deposit * (per_decay / kernel.KEV_UNIT / count)
         voxels.add(kev, count)
         organs.add(np.array([(w.ravel() * kev).sum() for w in weights]), count)
@@ -222,11 +234,11 @@ def photon_dose(
 
 
 def _batches(
-    tables: kernel.DoseTables, voxels: int, photons: int, seed: int, device: str, threads: int, batches: int
+    tables: kernel.DoseTables, voxels: int, photons: int, seed: int, options: DoseOptions
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Number of photons, energy per voxel and balance (fixed point) of each batch."""
     photons = max(photons, 1)
-    batches = min(max(batches, -(-photons // LARGEST_BATCH)), photons)
-    tallies = _Tallies(voxels, threads, device)
+    batches = min(max(options.batches, -(-photons // LARGEST_BATCH)), photons)
+    tallies = _Tallies(voxels, options.threads, options.device)
     for first, last in pairwise(photons * n // batches for n in range(batches + 1)):
         yield last - first, *tallies.follow(tables, seed, first, last)

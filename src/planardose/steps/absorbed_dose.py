@@ -9,6 +9,7 @@ from planardose.dose.uncertainty import dose_u_gy, mass_relative_u
 from planardose.image import Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_grid, read_volume, write_volume
+from planardose.io.result_table import read_rows
 from planardose.library import Nuclide, load_nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
@@ -17,7 +18,6 @@ from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.sim.organ_photons import OrganPhotons, organ_photons
 from planardose.sim.photon_dose import dose_gy
-from planardose.steps.result_table import read_rows
 
 COLUMNS = (
     "organ",

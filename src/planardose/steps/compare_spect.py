@@ -13,6 +13,8 @@ from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume, write_volume
+from planardose.io.result_table import read_rows
+from planardose.io.same_patient import check_same_patient
 from planardose.library import load_nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
@@ -20,12 +22,10 @@ from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid, smooth
 from planardose.recon.gate import deviance
 from planardose.recon.placement import Placement
 from planardose.recon.rigid import Rigid
+from planardose.recon.scores import SSIM_K, SSIM_WINDOW, map_scores
 from planardose.recon.setting import Setting, load_setting
+from planardose.recon.spect_input import placed, read_spect
 from planardose.run import Run
-from planardose.steps.maps import activity_mbq
-from planardose.steps.same_patient import check_same_patient
-from planardose.steps.scores import SSIM_K, SSIM_WINDOW, map_scores
-from planardose.steps.spect_input import placed, read_spect
 from planardose.units import BQ_PER_MBQ, hours_between, rounded
 
 SPECT, UNIFORM, ALL_ZERO = "spect", "uniform", "all_zero"
@@ -166,7 +166,7 @@ def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid) -> tuple[l
     def expected(activity: np.ndarray) -> np.ndarray:
         return (projector.primary(activity) + projector.scatter(activity)) * acquired.exposure_s
 
-    ours = {m: activity_mbq(run, keys, model, m) for m in run.config.methods_with_map}
+    ours = {m: _activity_mbq(run, keys, model, m) for m in run.config.methods_with_map}
     continued = next(iter(ours.values())).copy()
     part = continued[..., model.ct_slices]
     part[found.covered] = found.per_ml[found.covered] * model.grid.voxel_ml / BQ_PER_MBQ
@@ -177,6 +177,22 @@ def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid) -> tuple[l
     scaled = deviance(acquired.counts, factor * images[SPECT], where)
     rows.append((SPECT, "deviance_scaled", "field", scaled, np.nan, np.nan))
     return rows, rounded(factor)
+
+
+def _activity_mbq(run: Run, where: dict, model: PatientModel, method: str) -> np.ndarray:
+    """A method's map (I, J, K) MBq per voxel on the whole grid, the table's activity out of the CT in the margin."""
+    path = run.need("map", "reconstruct", method=method, **where)
+    volume = read_volume(
+        path, "activity concentration", "Bq/mL", f"{where['patient']} {where['timepoint']} {method} map"
+    )
+    activity = np.zeros(model.grid.shape)
+    activity[..., model.ct_slices] = volume.data / BQ_PER_MBQ * model.grid.voxel_ml
+    if OUTSIDE_CT in model.organs:
+        table = read_rows(run, "organs", "reconstruct", **where)
+        beyond = table[(table.organ == OUTSIDE_CT) & (table.method == method)].activity_mbq.sum()
+        share = model.fractions[model.organs.index(OUTSIDE_CT)].astype(np.float64)
+        activity += share * (beyond / max(share.sum(), 1e-9))
+    return activity
 
 
 def _judged(found: OnGrid, model: PatientModel) -> np.ndarray:

@@ -11,9 +11,9 @@ from planardose.cohort import Row
 from planardose.dose.time_activity import TimeActivity
 from planardose.errors import InputError
 from planardose.io.planar_file import load_pair
+from planardose.io.result_table import read_rows
 from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.run import Run
-from planardose.steps.result_table import read_rows
 from planardose.units import hours_between
 
 OWN = "activity_mbq_u_own"

@@ -16,12 +16,12 @@ from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import with_totals
 from planardose.recon.placement import Placement
+from planardose.recon.prior_use import fitted_sources
 from planardose.recon.qplanar import LEAST_IN_SIGHT, OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting
 from planardose.recon.texture_error import texture_spread
 from planardose.recon.uncertainty import Uncertainty, fit_terms, standard_uncertainty
 from planardose.run import Run
-from planardose.steps.prior_use import fitted_sources
 from planardose.units import rounded
 
 FALLBACK = "qplanar_mlem"

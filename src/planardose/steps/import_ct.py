@@ -6,8 +6,8 @@ import numpy as np
 
 from planardose.io.ct import clip_hu, read_ct
 from planardose.io.nifti import write_volume
+from planardose.io.same_patient import check_same_patient
 from planardose.run import Run
-from planardose.steps.same_patient import check_same_patient
 
 log = logging.getLogger(__name__)
 

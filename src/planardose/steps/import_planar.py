@@ -13,6 +13,7 @@ from planardose.io.dicom_nm import PlanarImport
 from planardose.io.files import companions, sha256_of
 from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
+from planardose.io.same_patient import check_same_patient
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.physics.calibration import Scale
 from planardose.physics.scatter_windows import neighbours
@@ -20,7 +21,6 @@ from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 from planardose.recon.acquired import telling_windows
 from planardose.run import Run
-from planardose.steps.same_patient import check_same_patient
 from planardose.times import in_zone, offset_text
 from planardose.units import HOURS_PER_DAY, SECONDS_PER_HOUR
 

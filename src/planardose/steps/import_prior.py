@@ -12,6 +12,7 @@ from planardose.io.ct import read_ct
 from planardose.io.dicom_tomographic import ARBITRARY
 from planardose.io.files import write_text
 from planardose.io.nifti import read_volume, write_volume
+from planardose.io.same_patient import check_same_patient
 from planardose.patient_model import PatientModel
 from planardose.recon.prior_align import (
     OrganMatch,
@@ -23,7 +24,6 @@ from planardose.recon.prior_align import (
 from planardose.recon.prior_shapes import Anatomy, PriorImage
 from planardose.recon.rigid import register_cts
 from planardose.run import Run
-from planardose.steps.same_patient import check_same_patient
 from planardose.units import rounded
 
 LEAST_CORRELATION = 0.7  # of both CTs after registration; two CTs of one patient have 0.9 and more

@@ -13,11 +13,11 @@ from planardose.io.samples import read_samples
 from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.warp_runtime import warp_device
+from planardose.recon.prior_samples import shapes_for_samples
 from planardose.run import Run
 from planardose.seeds import seed_for
 from planardose.sim.activity import activity_map
 from planardose.sim.montecarlo import Options, Views, simulate
-from planardose.steps.prior_samples import shapes_for_samples
 
 BATCHES = 4  # for the error estimate
 log = logging.getLogger("planardose.project")

@@ -13,14 +13,14 @@ from planardose.io.files import atomic, write_text
 from planardose.io.nifti import write_volume
 from planardose.io.views_file import save_views
 from planardose.recon import gate
+from planardose.recon.foci_table import foci_lines
+from planardose.recon.organ_table import COLUMNS, organ_lines
 from planardose.recon.organ_totals import in_ct
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
 from planardose.steps.estimates import FALLBACK, Estimates
-from planardose.steps.foci_table import foci_lines
-from planardose.steps.organ_table import COLUMNS, organ_lines
 from planardose.units import BQ_PER_MBQ, rounded
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from planardose.io.files import sha256_of, write_text
 from planardose.learn.device import device_of, products_of
 from planardose.learn.loop import COLUMNS, Plan, Progress, fingerprint_of, fit, reproducible
 from planardose.learn.network import ResidualMap
+from planardose.learn.patient_problem import make_problem, sources_of
 from planardose.learn.reward import Reinforcement
 from planardose.learn.training_table import table_text
 from planardose.learn.weights import check_fits, load_network
@@ -15,7 +16,6 @@ from planardose.paths import STEP_VERSIONS
 from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
-from planardose.steps.train import make_problem, sources_of
 
 log = logging.getLogger("planardose.reinforce")
 TOLERANCE = 0.005  # of MAE and NRMSE: the reward weighs lesions and organ totals higher than they do

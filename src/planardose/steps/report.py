@@ -17,6 +17,7 @@ from planardose.image import Volume
 from planardose.io.files import sha256_of, write_text
 from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
+from planardose.io.result_table import read_rows
 from planardose.library import Nuclide, canonical_nuclide, load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.calibration import Scale, uncalibrated_relative_u
@@ -36,6 +37,7 @@ from planardose.report.images import (
 )
 from planardose.report.outlines import outlines_figure
 from planardose.report.patient_page import PatientInput, TimePointInput, patient_html
+from planardose.report.row_marks import MARKS, marked, organs_cut, with_unmeasured
 from planardose.report.summary import patient_summary
 from planardose.report.text import HARD, method_name, number, organ_name, percent, with_u
 from planardose.report.text import hours as hours_text
@@ -48,10 +50,8 @@ from planardose.steps.report_basis import (
     planar_rows,
     scatter_windows,
 )
-from planardose.steps.report_marks import MARKS, marked, organs_cut, with_unmeasured
 from planardose.steps.report_spect import spect_point, spect_sections
 from planardose.steps.report_views import before_after, views_of
-from planardose.steps.result_table import read_rows
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, rounded
 
 CLEAR_MOVE = 2.0  # standard uncertainties

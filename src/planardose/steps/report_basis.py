@@ -19,10 +19,10 @@ from planardose.planar import PlanarPair
 from planardose.recon.acquired import rows_in_field, without_dead_time
 from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.report.basis import PARTS, Basis
+from planardose.report.row_marks import organs_cut
 from planardose.report.text import is_key, number, organ_name, organ_order, percent
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, made_by
-from planardose.steps.report_marks import organs_cut
 from planardose.units import rounded
 
 

@@ -7,11 +7,11 @@ import pandas as pd
 
 from planardose.errors import InputError
 from planardose.io.files import atomic, write_text
+from planardose.io.result_table import read_rows
 from planardose.jobs import jobs_of
 from planardose.paths import STEP_VERSIONS
 from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.run import Run
-from planardose.steps.result_table import read_rows
 
 COLUMNS = [
     "patient",

@@ -6,15 +6,16 @@ import numpy as np
 
 from planardose.image import Volume
 from planardose.io.nifti import read_volume
+from planardose.io.result_table import read_rows
 from planardose.patient_model import PatientModel
 from planardose.recon.emission import smoothed
 from planardose.report.images import display_grid, resampled, spect_figure
-from planardose.report.patient_page import SpectSection, TimePointInput
+from planardose.report.patient_page import TimePointInput
+from planardose.report.spect_section import SpectSection
 from planardose.report.text import hours as hours_text
 from planardose.report.text import organ_name, percent
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, made_by
-from planardose.steps.result_table import read_rows
 
 KBQ_PER_BQ = 1e-3
 

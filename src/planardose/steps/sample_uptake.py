@@ -3,10 +3,10 @@
 from planardose.io.files import atomic
 from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
+from planardose.recon.prior_samples import shapes_for_samples
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
 from planardose.sim.uptake import draw_samples, with_prior
-from planardose.steps.prior_samples import shapes_for_samples
 
 
 def sample_uptake(run: Run, patient: str) -> None:

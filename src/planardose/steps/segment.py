@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from planardose.anatomy.build import build_model
+from planardose.anatomy.label_checks import check_own_labels
 from planardose.anatomy.labels import add_lesions, labels_table, read_segmentation
 from planardose.errors import InputError
 from planardose.image import Volume
@@ -12,7 +13,6 @@ from planardose.io.dicom_regions import regions_file
 from planardose.io.files import companions, sha256_of, write_text
 from planardose.io.nifti import read_volume, write_volume
 from planardose.run import Run
-from planardose.steps.own_labels import check_own_labels
 
 
 def _labels(run: Run, patient: str, ct: Volume, notes: list[str]) -> tuple[Volume, list, dict]:

@@ -18,17 +18,17 @@ from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.files import atomic, write_text
 from planardose.io.nifti import read_volume, write_volume
+from planardose.io.same_patient import check_same_patient
 from planardose.library import DATA
 from planardose.patient_model import PatientModel
 from planardose.recon.blur_recovery import Recovered, recovered
 from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid
+from planardose.recon.organ_table import COLUMNS, organ_lines
 from planardose.recon.organ_totals import in_ct, split_map, with_totals
+from planardose.recon.spect_input import placed, read_spect
 from planardose.recon.uncertainty import CALIBRATED, Uncertainty, factors
 from planardose.run import Run
 from planardose.steps.compare_spect import WHOLE, check_covered, told_place
-from planardose.steps.organ_table import COLUMNS, organ_lines
-from planardose.steps.same_patient import check_same_patient
-from planardose.steps.spect_input import placed, read_spect
 from planardose.units import BQ_PER_MBQ, rounded
 
 QUANTITY = "activity concentration at mid-time of the SPECT"

@@ -12,30 +12,23 @@ from pathlib import Path
 
 import torch
 
-from planardose.heads import face_positions_mm
 from planardose.io.files import sha256_of, write_text
 from planardose.learn.curve import plot_training
-from planardose.learn.dataset import chunk_paths, load_virtual_data
 from planardose.learn.device import device_of, products_of
-from planardose.learn.features import CHANNELS, FeatureMaker
+from planardose.learn.features import CHANNELS
 from planardose.learn.loop import COLUMNS, Plan, Progress, Scores, fingerprint_of, fit, reproducible
 from planardose.learn.network import ResidualMap, new_network
+from planardose.learn.patient_problem import make_problem, sources_of
 from planardose.learn.population import load_population
 from planardose.learn.problem import Problem
-from planardose.learn.segmentation_error import with_faults
 from planardose.learn.speed import training_steps
 from planardose.learn.training_table import table_text
 from planardose.learn.weights import Header
 from planardose.learn.weights_file import write_weights
-from planardose.library import load_camera, load_nuclide
 from planardose.paths import STEP_VERSIONS
 from planardose.patient_model import PatientModel
-from planardose.recon.prior_shapes import Sources
-from planardose.recon.projector import Projector
-from planardose.recon.tissues import by_tissue
 from planardose.run import Run
-from planardose.seeds import rng_for, seed_for
-from planardose.steps.prior_samples import shapes_for_samples
+from planardose.seeds import seed_for
 
 log = logging.getLogger("planardose.train")
 ZERO, POPULATION, PATIENT = "zero output", "population", "patient"  # what can be kept
@@ -76,31 +69,6 @@ def train(run: Run, patient: str) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def make_problem(run: Run, patient: str, device: str) -> Problem:
-    """The patient's training problem, with the camera and head distances of the projected views."""
-    model = PatientModel.load(run.need("model", "segment", patient=patient))
-    first = run.cohort.first_row(patient)
-    nuclide = load_nuclide(first.nuclide)
-    camera, faces, wanted = load_camera(first.camera), face_positions_mm(model, None), run.config.projection
-    projector = Projector(
-        model, camera, nuclide, faces, penetration=wanted.penetration, couch=wanted.couch, device=device
-    )
-    step_mm = (float(model.grid.spacing_mm[0]), float(model.grid.spacing_mm[2]))
-    data = load_virtual_data(run, patient, (nuclide.photopeak, *nuclide.scatter_windows), step_mm)
-    shift_mm, batch = run.config.sampling.shift_mm, run.config.train.batch
-    faulty = run.config.train.segmentations
-    seeds = [rng_for(run.config.seed, "train segmentation", patient, n) for n in range(faulty)]
-    makers = []
-    for n, seen in enumerate((model, *(with_faults(model, rng) for rng in seeds))):
-        sources = by_tissue(seen)
-        shapes = shapes_for_samples(run, patient, sources)  # of the organs as they are told, as in a reconstruction
-        refused = faulty > 0 and n == faulty  # the last copy sees no prior image, as where a reconstruction refuses it
-        if shapes is not None and not refused:
-            sources = Sources(sources, shapes, 1.0, tuple(range(len(shapes.foci)))).textured
-        makers.append(FeatureMaker(projector, seen, sources))
-    return Problem(data, tuple(makers), nuclide, shift_mm, run.config.seed, patient, batch)
-
-
 def starting_network(run: Run, patient: str, device: str, grid_mm: float) -> tuple[ResidualMap, dict]:
     """The network that training starts from, and which it is (``start``, and the population network's hash)."""
     settings = run.config.train
@@ -135,14 +103,6 @@ def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], dev
     fingerprint = fingerprint_of(decisive)
     log.info("%s: %d steps on %s", patient, steps, device)
     return Plan(steps, settings.learning_rate, settings.checkpoint_every, fingerprint)
-
-
-def sources_of(run: Run, patient: str) -> list[Path]:
-    """Patient model, sample table and projections: what the virtual data consist of."""
-    model = run.need("model", "segment", patient=patient)
-    prior = run.path("prior", patient=patient)
-    images = [prior] if run.cohort.has_prior(patient) else []
-    return [model, run.need("samples", "sample-uptake", patient=patient), *images, *chunk_paths(run, patient)]
 
 
 def halfway(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

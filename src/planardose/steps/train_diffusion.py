@@ -13,13 +13,13 @@ from planardose.learn.diffusion_problem import DiffusionProblem
 from planardose.learn.diffusion_weights import REFERENCE, DiffusionHeader
 from planardose.learn.features import CHANNELS
 from planardose.learn.loop import COLUMNS, Plan, Progress, fingerprint_of, fit, reproducible
+from planardose.learn.patient_problem import make_problem, sources_of
 from planardose.learn.training_table import table_text
 from planardose.learn.weights import load_network, unet_weights
 from planardose.learn.weights_file import write_weights
 from planardose.paths import STEP_VERSIONS
 from planardose.run import Run
 from planardose.seeds import seed_for
-from planardose.steps.train import make_problem, sources_of
 
 log = logging.getLogger("planardose.train_diffusion")
 

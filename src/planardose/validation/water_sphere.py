@@ -5,7 +5,7 @@ import numpy as np
 from planardose.image import Grid
 from planardose.library import Line
 from planardose.sim.dose_tables import WATER
-from planardose.sim.photon_dose import CUT_KEV, photon_dose
+from planardose.sim.photon_dose import CUT_KEV, DoseOptions, photon_dose
 from planardose.units import MM3_PER_ML, sphere_radius_mm
 
 VOXELS_PER_RADIUS = 16  # the rough surface of a sphere of voxels lowers absorbed fractions by 0.4 / 16^2 = 0.2 %
@@ -47,7 +47,7 @@ def sphere_absorbed_fraction(
     surround : str
         ``"water"`` (photons come back from it) or ``"vacuum"``.
     photons, seed, cut_kev, threads
-        As in `photon_dose`.
+        As in `photon_dose` and `DoseOptions`.
 
     Returns
     -------
@@ -65,6 +65,7 @@ def sphere_absorbed_fraction(
     inside, grid = water_sphere(mass_g, beyond, voxels_per_radius)
     density = np.zeros((3, *grid.shape), dtype=np.float32)
     density[0] = 1.0 if surround == "water" else inside
-    found = photon_dose(density, inside, grid, lines, photons, seed, inside[None], cut_kev, WATER, threads=threads)
+    options = DoseOptions(cut_kev, WATER, threads=threads)
+    found = photon_dose(density, inside, grid, lines, photons, seed, inside[None], options)
     emitted = sum(x.energy_kev * x.per_decay for x in lines)
     return float(found.region_kev_per_decay[0]) / emitted, float(found.region_error_kev[0]) / emitted

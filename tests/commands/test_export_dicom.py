@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from planardose.anatomy.labels import read_segmentation
 from planardose.cli import app
+from planardose.commands.export_dicom import export_dicom
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.activity_image import read_activity_image
@@ -22,7 +23,6 @@ from planardose.io.dicom_ct import write_ct
 from planardose.io.files import write_text
 from planardose.io.nifti import read_volume, write_volume
 from planardose.run import Run
-from planardose.steps.export_dicom import export_dicom
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from imaging_scene import CAMERA, INJECTED, LU, PLANTED, ct_volume, planar_pair, write_patient
 
+from planardose.commands.check import check
 from planardose.io.dicom_nm import write_planar
 from planardose.io.nifti import write_volume
 from planardose.io.planar_file import load_pair, write_user_pair
 from planardose.library import load_nuclide
 from planardose.planar import EnergyWindow, MoreViews
-from planardose.steps.check import check
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import _scatter_notes, import_planar, scatter_windows
 

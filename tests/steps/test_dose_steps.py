@@ -17,6 +17,7 @@ from planardose.dose.method_choice import common_method, gate_verdict
 from planardose.dose.uncertainty import volume_relative_u
 from planardose.errors import InputError
 from planardose.io.files import sha256_of
+from planardose.io.result_table import read_rows
 from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.sim.organ_photons import OrganPhotons
@@ -24,7 +25,6 @@ from planardose.steps import absorbed_dose as absorbed_dose_step
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.report import EARLY_COLUMNS
-from planardose.steps.result_table import read_rows
 
 LU = load_nuclide("177Lu")
 

@@ -17,6 +17,6 @@ def shapes_for_samples(run: Run, patient: str, model: PatientModel) -> "Shapes |
     if told["unusable"]:
         return None
     from planardose.recon.prior_shapes import Anatomy, shapes_of
-    from planardose.steps.prior_use import read_prior
+    from planardose.recon.prior_use import read_prior
 
     return shapes_of(read_prior(run, patient, model), Anatomy(model))

@@ -11,6 +11,7 @@ import numpy as np
 
 import planardose
 from planardose import plausible
+from planardose.anatomy.scene import Scene, read_scene
 from planardose.errors import InputError, shown
 from planardose.frames import PlanarPose
 from planardose.heads import Head, face_positions_mm, opposed_heads
@@ -30,7 +31,6 @@ from planardose.sim.acquire import DeadTime, acquire
 from planardose.sim.device import enough_memory
 from planardose.sim.montecarlo import Options, Views, simulate
 from planardose.sim.montecarlo_tables import LOWEST_KEV, unfollowed_share, visible_from_kev
-from planardose.steps.project_inputs import Scene, read_scene
 
 FINEST_MM, COARSEST_MM = 1.0, 20.0
 MOST_UNFOLLOWED = 0.01  # of a window's counts in air may come from lines too low to be followed

@@ -2,8 +2,8 @@
 
 import re
 
+from planardose.commands.benchmark import benchmark
 from planardose.config import parse_config
-from planardose.steps.benchmark import benchmark
 
 
 def test_every_step_is_timed():

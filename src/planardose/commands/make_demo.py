@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planardose.anatomy.phantom import density_of_hu
-from planardose.demo import images as images
+from planardose.demo import images
 from planardose.demo.patient import (
     CAMERA,
     CT_SPACING_MM,

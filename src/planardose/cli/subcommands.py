@@ -12,7 +12,9 @@ from typing import Annotated
 import typer
 
 import planardose
-from planardose.command import (
+from planardose.cli.help import Commands
+from planardose.cli.project import project
+from planardose.cli.shared import (
     BAD_INPUT,
     CohortOption,
     ConfigOption,
@@ -29,8 +31,6 @@ from planardose.command import (
     run_step,
     warnings_counted,
 )
-from planardose.command_help import Commands
-from planardose.command_project import project
 from planardose.units import rounded_all
 
 # One thread per numeric library, whatever the machine: sums in another order would differ in the last digits.
@@ -167,7 +167,7 @@ def make_demo(
 ) -> None:
     with faults("make-demo", debug):
         settings = import_module("planardose.demo.spect").SpectSettings() if spect else None
-        import_module("planardose.steps.make_demo").make_demo(out, patients, seed, spect=settings)
+        import_module("planardose.commands.make_demo").make_demo(out, patients, seed, spect=settings)
 
 
 @_command("check", "Read every input of the sheet and tell each fault.", "--cohort cohort.tsv")
@@ -175,7 +175,7 @@ def check(
     cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
 ) -> None:
     with faults("check", debug), warnings_counted() as warnings:
-        found = import_module("planardose.steps.check").check(load_run(cohort, config, results))
+        found = import_module("planardose.commands.check").check(load_run(cohort, config, results))
     for line in found:
         typer.echo(line)
     if found:
@@ -189,7 +189,7 @@ def plan(
     cohort: CohortOption = None, config: ConfigOption = None, results: ResultsOption = None, debug: DebugOption = False
 ) -> None:
     with faults("plan", debug):
-        for line in import_module("planardose.steps.plan").plan(load_run(cohort, config, results)):
+        for line in import_module("planardose.commands.plan").plan(load_run(cohort, config, results)):
             typer.echo(line)
 
 
@@ -202,7 +202,7 @@ def status(
 ) -> None:
     with faults("status", debug):
         run = load_run(cohort, config_of_run(config, results), results, writes=False)
-        for line in import_module("planardose.steps.status").status(run):
+        for line in import_module("planardose.commands.status").status(run):
             typer.echo(line)
 
 
@@ -222,7 +222,7 @@ def export_dicom(
 ) -> None:
     with faults("export-dicom", debug):
         run = load_run(cohort, config_of_run(config, results), results, writes=False)
-        step = import_module("planardose.steps.export_dicom").export_dicom
+        step = import_module("planardose.commands.export_dicom").export_dicom
         written = step(run, patient, out, identity is Whose.FROM_CT)
     for name in written:
         typer.echo(name)
@@ -237,8 +237,8 @@ def list_(
     debug: DebugOption = False,
 ) -> None:
     with faults("list", debug):
+        from planardose.commands.catalogue import catalogue
         from planardose.config import load_config
-        from planardose.steps.catalogue import catalogue
         from planardose.workflow import use_library
 
         use_library(load_config(config))
@@ -271,7 +271,7 @@ def calibrate(
     with faults("calibrate", debug):
         from planardose.times import parse_time
 
-        run = import_module("planardose.steps.calibrate").calibrate
+        run = import_module("planardose.commands.calibrate").calibrate
         time = parse_time(at, "calibrate --at")
         found = run(planar, activity_mbq, time, camera, nuclide, activity_uncertainty, head_order)
         typer.echo(json.dumps(rounded_all(found), indent=1))
@@ -291,7 +291,7 @@ def evaluate(
 ) -> None:
     with faults("evaluate", debug):
         run = load_run(cohort, config_of_run(config, results), results)
-        table = import_module("planardose.steps.evaluate").evaluate(run, truth)
+        table = import_module("planardose.commands.evaluate").evaluate(run, truth)
         typer.echo(table.to_string(index=False, float_format="%.4g", na_rep="-"))
 
 
@@ -306,7 +306,7 @@ def verify(
     debug: DebugOption = False,
 ) -> None:
     with faults("verify", debug):
-        compared, differences = import_module("planardose.steps.verify").verify(a, against)
+        compared, differences = import_module("planardose.commands.verify").verify(a, against)
     for line in differences:
         typer.echo(line)
     typer.echo(f"{compared} files compared, {len(differences)} differences")
@@ -335,7 +335,7 @@ def validate_physics(
         effort = replace(QUICK if quick else FULL, seed=seed, threads=threads)
         words = ["planardose validate-physics", f"--output {output}", *(f"--only '{x}'" for x in only or [])]
         command = " ".join([*words, f"--seed {seed}", *(["--quick"] if quick else [])])
-        step = import_module("planardose.steps.validate_physics").validate_physics
+        step = import_module("planardose.commands.validate_physics").validate_physics
         checks = step(only or [], effort, output, typer.echo, command)
     if not all(c.passed for c in checks):
         raise typer.Exit(1)
@@ -349,7 +349,7 @@ def benchmark(config: ConfigOption = None, debug: DebugOption = False) -> None:
 
         settings = load_config(config)
         use_library(settings)
-        import_module("planardose.steps.benchmark").benchmark(settings, typer.echo)
+        import_module("planardose.commands.benchmark").benchmark(settings, typer.echo)
 
 
 @_command("doctor", "Tell what this machine has for planardose, what is missing, and how to get it.", "")
@@ -357,7 +357,7 @@ def doctor(config: ConfigOption = None, debug: DebugOption = False) -> None:
     with faults("doctor", debug):
         from planardose.config import load_config
 
-        findings = import_module("planardose.steps.doctor").doctor(load_config(config))
+        findings = import_module("planardose.commands.doctor").doctor(load_config(config))
     for finding in findings:
         typer.echo(finding)
     if any(f.status == "missing" for f in findings):

@@ -6,17 +6,17 @@ from hashlib import sha256
 
 import numpy as np
 
+from planardose.anatomy.label_checks import check_own_labels
 from planardose.anatomy.labels import add_lesions, read_segmentation
 from planardose.cohort import Row
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.activity_image import read_activity_image
 from planardose.io.ct import read_ct
+from planardose.io.same_patient import check_same_patient
+from planardose.recon.spect_input import read_spect
 from planardose.run import Run
 from planardose.steps.import_planar import checked_pair
-from planardose.steps.own_labels import check_own_labels
-from planardose.steps.same_patient import check_same_patient
-from planardose.steps.spect_input import read_spect
 
 log = logging.getLogger(__name__)
 

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.commands.evaluate import evaluate
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.nifti import write_volume
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.evaluate import evaluate
 
 FINE = Grid.axis_aligned((24, 24, 24), 5.0, (-57.5, -57.5, -57.5))
 COARSE = Grid.axis_aligned((12, 12, 12), 10.0, (-55.0, -55.0, -55.0))

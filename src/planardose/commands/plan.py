@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from planardose.commands.columns import columns
 from planardose.io.files import is_nifti
 from planardose.jobs import jobs_of
 from planardose.run import Run
-from planardose.steps.columns import columns
 
 HEADER = ("patient", "time points", "cycles", "nuclide", "tracer", "camera", "organs from", "besides", "jobs")
 

@@ -9,7 +9,11 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
+from planardose.anatomy.scene import read_scene
 from planardose.cli import app
+from planardose.commands import project_map as module
+from planardose.commands.project_map import Wish, project_map
+from planardose.commands.project_map import _windows as windows_of
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import Identity
@@ -17,10 +21,6 @@ from planardose.io.dicom_ct import write_ct
 from planardose.io.nifti import read_volume, write_volume
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera, load_nuclide
-from planardose.steps import project_map as steps_project_map
-from planardose.steps.project_inputs import read_scene
-from planardose.steps.project_map import Wish, project_map
-from planardose.steps.project_map import _windows as windows_of
 
 CAMERA = load_camera("siemens_symbia_melp")
 WISH = Wish("177Lu", CAMERA.name, seconds_per_row=145.0, histories=2e4, grid_mm=10.0, penetration=False, noise=False)
@@ -141,7 +141,7 @@ def test_memory_that_does_not_suffice_is_one_line(files, tmp_path, monkeypatch):
     folder, _ = files
     for name in ("read_scene", "simulate"):
         with monkeypatch.context() as patched, pytest.raises(InputError) as fault:
-            patched.setattr(steps_project_map, name, refused)
+            patched.setattr(module, name, refused)
             project_map(folder / "act.nii.gz", folder / "ct.nii.gz", tmp_path / "x.npz", WISH)
         assert str(fault.value) == "device cpu: not enough memory; expected a larger --grid-mm"
 

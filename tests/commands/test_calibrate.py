@@ -9,10 +9,10 @@ import pydicom
 import pytest
 from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
 
+from planardose.commands.calibrate import calibrate
 from planardose.errors import InputError
 from planardose.io.dicom_nm import write_planar
 from planardose.planar import EnergyWindow, PlanarPair
-from planardose.steps.calibrate import calibrate
 
 START = datetime(2026, 3, 2, 12, 0)
 TRUE_CPS_PER_MBQ = (9.4, 9.1)

@@ -40,7 +40,7 @@ class OrganViews:
         return rate, np.divide(error, rate, out=np.zeros_like(rate), where=rate > 0)
 
 
-def organ_views(
+def views_of_maps(
     partial_density: np.ndarray,
     maps_mbq: np.ndarray,
     grid: Grid,

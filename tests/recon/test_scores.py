@@ -5,7 +5,7 @@ import pytest
 
 from planardose.image import Grid
 from planardose.overlap import collected
-from planardose.steps.scores import map_scores, ssim
+from planardose.recon.scores import map_scores, ssim
 
 
 def slow_ssim(x: np.ndarray, y: np.ndarray) -> float:

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from planardose.commands.verify import verify
 from planardose.errors import InputError
 from planardose.io.files import sha256_of
-from planardose.steps.verify import verify
 
 
 def results(folder, seconds=1.0, value=1.0, zipped_at=0.0, word="one"):

@@ -17,11 +17,11 @@ from planardose.io.dicom_study import study_of
 from planardose.io.files import sha256_of
 from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
+from planardose.io.result_table import read_rows
 from planardose.library import load_nuclide
 from planardose.origin import check_patient
 from planardose.run import Run, Told
 from planardose.steps.cycle_points import made_by, unmeasured
-from planardose.steps.result_table import read_rows
 
 log = logging.getLogger(__name__)
 LONGEST_COMMENT = 64  # of DoseComment, PS3.5 LO

@@ -11,12 +11,12 @@ from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume
+from planardose.io.result_table import read_rows
 from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
 from planardose.overlap import collected
+from planardose.recon.scores import SSIM_SETTINGS, map_scores
 from planardose.run import Run
 from planardose.steps.cycle_points import made_by, unmeasured
-from planardose.steps.result_table import read_rows
-from planardose.steps.scores import SSIM_SETTINGS, map_scores
 from planardose.units import BQ_PER_MBQ
 
 COLUMNS = ("patient", "timepoint", "method", "measure", "region", "value", "truth", "u")
@@ -84,7 +84,7 @@ def evaluate(run: Run, truth: Path) -> pd.DataFrame:
         One row per measure: median and 95th percentile of the relative errors of organ activity and dose by group of
         organs (without those that the images do not show), share of 68 and 95 % intervals that hold the truth, lesion
         recovery (mean estimate over mean truth) of known and hidden lesions, MAE, NRMSE, SSIM
-        (`planardose.steps.scores`); beside the methods the network with zero output, a uniform body and an all-zero
+        (`planardose.recon.scores`); beside the methods the network with zero output, a uniform body and an all-zero
         image. NaN where there is nothing to compare.
 
     Raises

@@ -9,14 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import planardose
+from planardose.commands.columns import columns
+from planardose.commands.make_demo import make_demo
 from planardose.config import Config
 from planardose.jobs import Job, jobs_of
 from planardose.learn.device import device_of
 from planardose.machine import load, processor
 from planardose.run import Run
 from planardose.sheet import load_cohort
-from planardose.steps.columns import columns
-from planardose.steps.make_demo import make_demo
 
 SEED = 1
 MINUTE = 60.0

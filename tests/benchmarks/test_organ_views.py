@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from benchmarks.organ_views import views_of_maps
 
 from planardose.heads import opposed_heads
 from planardose.image import Grid
 from planardose.library import load_camera, load_nuclide
 from planardose.sim.montecarlo import Options, simulate
-from planardose.sim.organ_views import organ_views
 
 CAMERA, LU = load_camera("siemens_symbia_melp"), load_nuclide("177Lu")
 AMOUNTS = np.array([3.0, 0.5, 12.0])
@@ -33,7 +33,7 @@ def patient():
 @pytest.fixture(scope="module")
 def views(patient):
     density, maps, grid = patient
-    return organ_views(density, maps, grid, CAMERA, LU, WINDOWS, HEADS, 1e5, (11, 12, 13), Options(batches=16))
+    return views_of_maps(density, maps, grid, CAMERA, LU, WINDOWS, HEADS, 1e5, (11, 12, 13), Options(batches=16))
 
 
 def test_the_mixture_is_a_direct_simulation_within_error(patient, views):
@@ -54,7 +54,7 @@ def test_the_mixture_is_a_direct_simulation_within_error(patient, views):
 def test_the_stated_error_of_a_mixture_is_the_spread_of_seeds(patient):
     density, maps, grid = patient
     setting = (grid, CAMERA, LU, WINDOWS[:1], HEADS, 2e4)
-    repeats = [organ_views(density, maps, *setting, (3 * n, 3 * n + 1, 3 * n + 2)).mixed(AMOUNTS) for n in range(12)]
+    repeats = [views_of_maps(density, maps, *setting, (3 * n, 3 * n + 1, 3 * n + 2)).mixed(AMOUNTS) for n in range(12)]
     rates = np.array([r for r, _ in repeats])
     seen = rates.mean(axis=0) > 0.05 * rates.mean(axis=0).max()
     spread = (rates.std(axis=0, ddof=1) / rates.mean(axis=0))[seen].mean()
@@ -64,4 +64,4 @@ def test_the_stated_error_of_a_mixture_is_the_spread_of_seeds(patient):
 def test_one_seed_for_each_map(patient):
     density, maps, grid = patient
     with pytest.raises(ValueError, match="argument 2"):
-        organ_views(density, maps, grid, CAMERA, LU, WINDOWS, HEADS, 1e3, (1, 2))
+        views_of_maps(density, maps, grid, CAMERA, LU, WINDOWS, HEADS, 1e3, (1, 2))

@@ -3,7 +3,7 @@
 import pytest
 
 from planardose import library
-from planardose.steps.catalogue import catalogue
+from planardose.commands.catalogue import catalogue
 
 
 def line_of(kind: str, name: str) -> str:

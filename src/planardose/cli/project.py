@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from planardose.command import (
+from planardose.cli.shared import (
     CohortOption,
     DebugOption,
     IdentityOption,
@@ -79,7 +79,7 @@ def project(
 
         settings, start = load_config(config), parse_time(acquired_at, "project --acquired-at")
         use_library(settings)
-        step = import_module("planardose.steps.project_map")
+        step = import_module("planardose.commands.project_map")
         step.project_map(activity, ct, out, step.Wish(
             nuclide=nuclide,
             camera=camera,

@@ -5,10 +5,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from planardose.commands.columns import columns
 from planardose.jobs import jobs_of
 from planardose.paths import LOCK
 from planardose.run import Run
-from planardose.steps.columns import columns
 
 HEADER = ("patient", "done", "state", "")
 

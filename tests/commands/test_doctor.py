@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 import warp as wp
 
+from planardose.commands import doctor as module
+from planardose.commands.doctor import Finding, doctor
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.physics.warp_runtime import warp_device
-from planardose.steps import doctor as module
-from planardose.steps.doctor import Finding, doctor
 
 
 def test_every_item_is_listed_and_missing_ones_say_how(tmp_path, monkeypatch):

@@ -7,11 +7,11 @@ from typing import get_args
 from pydantic import BaseModel
 
 from planardose import library, organs
+from planardose.commands.columns import columns
 from planardose.config import Config, Hand, Method
 from planardose.errors import InputError
 from planardose.planar import EnergyWindow
 from planardose.sim.tracer import load_tracer
-from planardose.steps.columns import columns
 from planardose.units import HOURS_PER_DAY
 
 METHODS = {
