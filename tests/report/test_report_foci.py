@@ -35,7 +35,7 @@ def test_rows_have_a_cell_per_time_point_and_the_place_as_viewers_tell_it():
     rows = foci_context(FOCI, ["t4", "t24", "t96"])["foci"]
     assert [r["number"] for r in rows] == [1, 2, 3]
     assert rows[1]["place"] == ["−60 ± 2", "30 ± 4", "100 ± 2"] and rows[1]["organ"] == "Liver"
-    assert rows[1]["cells"] == ["8.00 ± 0.80", "2.00 ± 0.20", EMPTY]
+    assert [c.replace("\xa0", " ") for c in rows[1]["cells"]] == ["8.00 ± 0.80", "2.00 ± 0.20", EMPTY]
 
 
 def test_the_first_screen_names_the_brightest():
