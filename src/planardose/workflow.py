@@ -15,15 +15,16 @@ import yaml
 
 from planardose import library
 from planardose.cohort import Cohort
-from planardose.config import Config, parse_config
+from planardose.config import Config, load_config, parse_config
 from planardose.errors import InputError
 from planardose.io.files import write_text
 from planardose.marks import Marks
 from planardose.paths import LOCK, TEMPLATES
 from planardose.sheet import load_cohort
 
-COHORT_VARIABLE = "PLANARDOSE_COHORT"
+COHORT_VARIABLE, RESULTS_VARIABLE = "PLANARDOSE_COHORT", "PLANARDOSE_RESULTS"
 PLACES = ("cohort", "results", "library")  # config keys that hold the user's paths
+WRITTEN = "config.yaml"  # in the results: the config that a run used
 DEVICES = Path("/dev")
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,23 @@ def one_spelling(folder: str) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else os.path.normpath(folder)
 
 
+def config_of_job() -> dict:
+    """What `Plan.load` takes in a job on a cluster: the config that the run wrote, and the places that it told.
+
+    Raises
+    ------
+    InputError
+        Without the environment of the run that sent the job.
+    """
+    sheet, results = (os.environ.get(variable) for variable in (COHORT_VARIABLE, RESULTS_VARIABLE))
+    if not sheet or not results:
+        raise InputError(
+            "environment of a job", f"no {COHORT_VARIABLE} or {RESULTS_VARIABLE}", "those of the run that sent it",
+            "let the cluster pass the environment on, as Slurm does with 'sbatch --export=ALL'",
+        )  # fmt: skip
+    return load_config(Path(results) / WRITTEN).model_dump() | {"cohort": sheet, "results": results}
+
+
 @dataclass(frozen=True)
 class Plan:
     """A validated run as the Snakefile sees it."""
@@ -62,7 +80,7 @@ class Plan:
     def load(cls, mapping: dict) -> "Plan":
         """Validate Snakemake's `config` and the sheet it names; relative paths are relative to the working folder.
 
-        Sets the environment through which the jobs' commands find the sheet and the library folders.
+        Sets the environment through which jobs find the sheet, the results and the library folders.
 
         Raises
         ------
@@ -74,7 +92,7 @@ class Plan:
             raise InputError("config results", "'{' in the folder's name", "a name without braces")
         check_writable(Path(config.results))
         sheet = Path(config.cohort).absolute()
-        os.environ[COHORT_VARIABLE] = str(sheet)
+        os.environ |= {COHORT_VARIABLE: str(sheet), RESULTS_VARIABLE: config.results}
         use_library(config)
         cohort = load_cohort(sheet)
         cohort.check_decisions(config.patients)
@@ -98,7 +116,7 @@ class Plan:
 
     def write_config(self) -> None:
         """Put the validated config, without the user's paths, into the results folder, where the commands read it."""
-        target = Path(self.results) / "config.yaml"
+        target = Path(self.results) / WRITTEN
         text = yaml.safe_dump(self.config.model_dump(mode="json", exclude=set(PLACES)), sort_keys=False)
         if not target.exists() or target.read_text() != text:
             write_text(target, text)
