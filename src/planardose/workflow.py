@@ -151,9 +151,12 @@ class Plan:
                 note.unlink(missing_ok=True)
 
     def forget_reports(self, patients: Iterable[str]) -> None:
-        """Remove the reports of patients of whom anything is made anew: whatever stops it, an old one must not stay."""
+        """Remove reports of patients of whom anything is made anew, and the cohort's with them.
+
+        Whatever stops the run, an old one must not stay beside new results.
+        """
         for patient in patients:
-            for key in ("report", "summary"):
+            for key in ("report", "summary", "cohort_report", "cohort_table"):
                 Path(self.path(key).format(patient=patient)).unlink(missing_ok=True)
 
 
