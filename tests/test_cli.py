@@ -136,6 +136,22 @@ def test_check_does_not_call_plausible_what_it_warned_of(call, monkeypatch, rema
     assert (done.exit_code, done.stdout.strip()) == (0, last)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("make-demo", "{file}"),
+        ("make-demo", "{file}/x"),
+        ("project", "--activity", "act.nii.gz", "--ct", "ct", "--seconds-per-row", "145", "--out", "{file}/x.dcm"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_any_work(tmp_path, words):
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, [w.format(file=tmp_path / "file") for w in words])
+    assert done.exit_code == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "not a folder that can be written; expected a writable folder" in line and str(tmp_path) not in line
+
+
 def test_success_removes_the_note(call, tmp_path, monkeypatch):
     note = tmp_path / "out/P01/errors/register_t4.json"
     note.parent.mkdir(parents=True)

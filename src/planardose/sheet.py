@@ -294,9 +294,10 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     except OSError as fault:
         raise InputError(
             "cohort sheet",
-            type(fault).__name__,
+            (fault.strerror or type(fault).__name__).lower(),
             "a readable tab-separated text file (UTF-8)",
-            "give it with --config cohort=SHEET",
+            "give it with --cohort SHEET, or --config cohort=SHEET to snakemake; relative paths start from the working "
+            "folder (snakemake's --directory)",
         ) from None
     reader = csv.DictReader(_without_empty_columns(text.splitlines()), delimiter="\t")
     columns = [c.strip() for c in reader.fieldnames or ()]

@@ -36,11 +36,11 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def check_writable(results: Path) -> None:
-    """Refuse a results folder that cannot be made or written, before any work."""
-    nearest = next(p for p in (results.absolute(), *results.absolute().parents) if _is_there(p))
+def check_writable(folder: Path, where: str = "results") -> None:
+    """Refuse a folder of results that cannot be made or written, before any work."""
+    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if _is_there(p))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError("results", "not a folder that can be written", "a writable folder", "choose another one")
+        raise InputError(where, "not a folder that can be written", "a writable folder", "choose another one")
 
 
 def one_spelling(folder: str) -> str:

@@ -48,5 +48,5 @@ def test_missing_column_empty_sheet_and_no_sheet(tmp_path: Path):
     sheet.write_text(text.splitlines()[0] + "\n")
     with pytest.raises(InputError, match="cohort sheet: no rows"):
         load_cohort(sheet)
-    with pytest.raises(InputError, match="cohort sheet: FileNotFoundError"):
+    with pytest.raises(InputError, match=r"no such file .*--cohort SHEET, or --config cohort=SHEET"):
         load_cohort(tmp_path / "none.tsv")
