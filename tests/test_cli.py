@@ -152,6 +152,17 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(tmp_path, words)
     assert "not a folder that can be written; expected a writable folder" in line and str(tmp_path) not in line
 
 
+@pytest.mark.parametrize("words", [("project", "--chunk", "99"), ("train-diffusion",)])
+def test_a_job_that_is_none_of_the_runs_makes_no_patient_fail(call, tmp_path, monkeypatch, words):
+    def fake(*_):
+        raise InputError("P01 chunk 99", "not there")
+
+    fake_step(monkeypatch, words[0].replace("-", "_"), fake)
+    done = call(*words, "--patient", "P01")
+    assert done.exit_code == 2 and "P01 chunk 99" in done.stderr
+    assert not (tmp_path / "out/P01/errors").exists()
+
+
 def test_success_removes_the_note(call, tmp_path, monkeypatch):
     note = tmp_path / "out/P01/errors/register_t4.json"
     note.parent.mkdir(parents=True)
