@@ -23,7 +23,7 @@ try:
     if workflow.is_main_process:
         check_origin(PLAN.config, PLAN.cohort, PLAN.results)
 except InputError as fault:
-    raise SystemExit(f"planardose: {fault}") from None
+    raise SystemExit("\n".join(f"planardose: {told}" for told in (fault, *fault.others))) from None
 
 # The paths of the sheet and of the user's config may hold a name. Snakemake writes its command line into its log, and
 # that of a job where a cluster refuses it: jobs get no path there, but from the environment (config_of_job).

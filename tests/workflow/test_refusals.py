@@ -26,6 +26,12 @@ def test_a_bad_sheet(write_sheet, workflow, tmp_path, cells, words):
     assert str(tmp_path) not in line
 
 
+def test_every_fault_of_a_sheet_is_told_at_once(write_sheet, workflow, tmp_path):
+    sheet = write_sheet(tmp_path, [("P01", "t4"), ("P02", "t4")], injected_mbq="7,4")
+    first, second = refused(workflow(tmp_path, sheet)(), tmp_path)
+    assert "P01 t4 injected_mbq" in first and "P02 t4 injected_mbq" in second
+
+
 @pytest.mark.parametrize("config", ["sead=5", "train={stepz: 5}", "methods=[magic]"])
 def test_a_bad_config(write_sheet, workflow, tmp_path, config):
     run = workflow(tmp_path, write_sheet(tmp_path, [("P01", "t4")]), config=(config,))
