@@ -232,6 +232,19 @@ def test_a_full_disk_is_one_line_with_what_to_do(call, monkeypatch, number):
     assert "SECRET" not in line
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_another_users_file_is_one_line_with_what_to_do(call, monkeypatch, number):
+    def theirs(run, patient):
+        raise OSError(number, "Permission denied", "/data/SECRET/x")
+
+    fake_step(monkeypatch, "segment", theirs)
+    done = call("segment", "--patient", "P01")
+    assert done.exit_code == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("planardose: segment: a file or folder may not be") and "ask their owner" in line
+    assert "SECRET" not in line
+
+
 def test_a_reader_that_has_had_enough_is_no_fault():
     command = [sys.executable, "-c", "from planardose.cli import main; main()", "list", "schema"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as done:

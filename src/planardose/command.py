@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 BAD_INPUT, INTERNAL_FAULT = 2, 1
 GPU_FULL = ("the GPU has too little free memory", "a GPU that no other program fills",
             "set a coarser grid_mm, train.batch: 1, or device: cpu")  # fmt: skip
+NOT_PERMITTED = ("a file or folder may not be read or written", "inputs that you may read, results that you may write",
+                 "ask their owner for the rights, or choose another results folder")  # fmt: skip
 DISK_FULL = ("no space left on the disk, or the quota is reached", "space for the results and for temporary files",
              "free some and run again, or choose another results folder")  # fmt: skip
 
@@ -69,6 +71,8 @@ def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message:
             message, code = str(InputError(name, *GPU_FULL)), BAD_INPUT
         elif isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
             message, code = str(InputError(name, *DISK_FULL)), BAD_INPUT
+        elif isinstance(fault, OSError) and fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            message, code = str(InputError(name, *NOT_PERMITTED)), BAD_INPUT
         else:
             message, code = f"internal fault in {name}: {_described(fault)}; run again with --debug", INTERNAL_FAULT
     else:

@@ -96,6 +96,8 @@ class Plan:
         use_library(config)
         cohort = load_cohort(sheet)
         cohort.check_decisions(config.patients)
+        for patient in cohort.patients:  # may be another user's
+            check_writable(Path(config.results) / patient, f"results of {patient}")
         return cls(config, cohort, sheet, one_spelling(config.results), Marks(config, cohort))
 
     def path(self, key: str) -> str:
@@ -133,7 +135,13 @@ class Plan:
         """
         path = Path(self.results) / LOCK
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
+        try:
+            file = path.open("w")
+        except OSError as fault:  # another user's file, without the right to write it
+            raise InputError(
+                "results", f"{LOCK} in the folder cannot be opened ({fault.strerror})", "files that you may write",
+                "ask who ran it before for the rights, or choose another results folder",
+            ) from None  # fmt: skip
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -298,3 +298,16 @@ def test_a_file_system_without_locks_warns_and_works(cohort, write_sheet, monkey
     assert "this file system has no locks (Function not implemented)" in caplog.text
     with plan.lock(), pytest.raises(InputError, match="another run is working in this folder"):
         plan.lock()
+
+
+def test_results_of_another_user_are_told_before_any_job(cohort, write_sheet, monkeypatch):
+    """In a shared folder the patient's folder, or the lock, may be theirs alone."""
+    write_sheet(cohort, ROWS)
+    (cohort / "out/P02").mkdir(parents=True)
+    plan = Plan.load({"cohort": "sheet.tsv", "results": "out"})
+    (cohort / "out/.lock").mkdir()  # root may write any file, but no folder
+    with pytest.raises(InputError, match=r"results: \.lock in the folder cannot be opened .*; ask who ran it before"):
+        plan.lock()
+    monkeypatch.setattr(workflow.os, "access", lambda path, how: path.name != "P02")
+    with pytest.raises(InputError, match="results of P02: not a folder that can be written"):
+        Plan.load({"cohort": "sheet.tsv", "results": "out"})
