@@ -90,6 +90,8 @@ class Plan:
         config = parse_config(mapping)
         if "{" in config.results:
             raise InputError("config results", "'{' in the folder's name", "a name without braces")
+        if config.results.startswith("~"):  # as in a config file, where no shell replaces it
+            raise InputError("config results", "'~' at the start", "the folder's whole path, or one from here")
         check_writable(Path(config.results))
         sheet = Path(config.cohort).absolute()
         os.environ |= {COHORT_VARIABLE: str(sheet), RESULTS_VARIABLE: config.results}
