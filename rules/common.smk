@@ -50,10 +50,14 @@ def hold_results():
         raise SystemExit(f"planardose: {fault}") from None
 
 
-def patients_at_work():
-    """Patients of whom this run makes anything; with --touch it makes nothing."""
+def steps_at_work():
+    """Patients of whom this run makes anything, with the steps that it does; with --touch it does none."""
     jobs = [] if workflow.touch else workflow.dag.needrun_jobs()
-    return {job.wildcards.patient for job in jobs if "patient" in job.wildcards.keys()}
+    steps = {}
+    for job in jobs:
+        if "patient" in job.wildcards.keys():
+            steps.setdefault(job.wildcards.patient, set()).add(job.rule.name)
+    return steps
 
 
 def command(name, options=""):

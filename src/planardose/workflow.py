@@ -6,7 +6,6 @@ Light: parsed again in every cluster job, so no torch, no image library.
 import fcntl
 import logging
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -160,13 +159,21 @@ class Plan:
             for note in (Path(self.results) / patient / "errors").glob("*.json"):
                 note.unlink(missing_ok=True)
 
-    def forget_reports(self, patients: Iterable[str]) -> None:
-        """Remove reports of patients of whom anything is made anew, and the cohort's with them.
+    def forget_reports(self, work: dict[str, set[str]]) -> None:
+        """Remove doses and reports of patients of whom anything is made anew, and the cohort's with them.
 
-        Whatever stops the run, an old one must not stay beside new results.
+        Whatever stops the run, old ones must not stay beside new results.
+
+        Parameters
+        ----------
+        work : dict
+            Patient to the steps that the run does. Where it makes a report of the doses that are there, they stay.
         """
-        for patient in patients:
-            for key in ("report", "summary", "cohort_report", "cohort_table"):
+        for patient, steps in work.items():
+            keys = ["report", "summary", "cohort_report", "cohort_table"]
+            if "report" not in steps or "absorbed_dose" in steps:
+                keys += ["dose", "organ_doses"]
+            for key in keys:
                 Path(self.path(key).format(patient=patient)).unlink(missing_ok=True)
 
 

@@ -104,7 +104,8 @@ def test_old_reports_are_removed_where_a_patient_is_at_work_whatever_stops_the_r
     folder = tmp_path / "work"
     shutil.copytree(finished.folder, folder)
     run = workflow(folder, finished.sheet, config=("patients={P01: {t24: {flip_posterior: true}}}",))
-    names = ("P01/report.html", "P01/summary.json", "cohort.html", "cohort.csv")
+    doses = ("P01/dose/organ_doses.csv", "P01/dose/dose_gy.nii.gz")
+    names = ("P01/report.html", "P01/summary.json", "cohort.html", "cohort.csv", *doses)
     reports = [folder / "out" / name for name in names]
     assert planned(run.jobs()) == planned(PER_TIMEPOINT | AFTER)
     assert run("--touch").returncode == 0 and all(r.exists() for r in reports), "neither makes anything anew"
