@@ -71,6 +71,7 @@ def test_snakemakes_words_become_values():
         ({"train": {"steps:5": None}}, "config train.steps:5: no such key, or no blank after a colon"),
         ({"train": 5}, "config train: should hold keys with values, like {key: value} (got 5)"),
         ({"methods": "unet"}, "config methods: should be a list, like [a, b] (got 'unet')"),
+        ({"projection": {"couch": "maybe"}}, "config projection.couch: should be true or false (got 'maybe')"),
         ({"results": 2026}, "config results: should be text (got 2026)"),
         ({"methods": ["unet", "unet"]}, "name a method twice; see config/README.md"),
         ({"train": {"steps": -1}}, "config train.steps"),

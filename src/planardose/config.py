@@ -308,6 +308,8 @@ WORDS = {
     "dict_type": "should hold keys with values, like {key: value}",
     "model_type": "should hold keys with values, like {key: value}",
     "string_type": "should be text",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
     "extra_forbidden": "no such key, or no blank after a colon",
 }
 
