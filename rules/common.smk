@@ -11,7 +11,7 @@ try:
     from planardose.config import check_config_files, check_config_words
     from planardose.errors import InputError
     from planardose.origin import check_origin
-    from planardose.workflow import Plan
+    from planardose.workflow import Plan, config_of_job
 except ImportError as fault:
     raise SystemExit(f"planardose: cannot be imported beside this snakemake ({fault}); run 'make setup' in the clone")
 
@@ -19,14 +19,16 @@ try:
     if workflow.is_main_process:
         check_config_files(workflow.configfiles)
         check_config_words(sys.argv)
-    PLAN = Plan.load(config)
+    PLAN = Plan.load(config if workflow.is_main_process else config_of_job())
     if workflow.is_main_process:
         check_origin(PLAN.config, PLAN.cohort, PLAN.results)
 except InputError as fault:
-    raise SystemExit(f"planardose: {fault}") from None
+    raise SystemExit("\n".join(f"planardose: {told}" for told in (fault, *fault.others))) from None
 
-# Snakemake writes its command line into its log; the sheet's path may hold a name.
+# The paths of the sheet and of the user's config may hold a name. Snakemake writes its command line into its log, and
+# that of a job where a cluster refuses it: jobs get no path there, but from the environment (config_of_job).
 sys.argv = [word.replace(PLAN.config.cohort, "SHEET") for word in sys.argv]
+workflow.config_settings.config_args = workflow.config_settings.configfiles = []
 
 
 OF_IMAGES = ("planar", "registration", "registration_views", "views", "foci", "prior_decision")
@@ -48,10 +50,14 @@ def hold_results():
         raise SystemExit(f"planardose: {fault}") from None
 
 
-def patients_at_work():
-    """Patients of whom this run makes anything; with --touch it makes nothing."""
+def steps_at_work():
+    """Patients of whom this run makes anything, with the steps that it does; with --touch it does none."""
     jobs = [] if workflow.touch else workflow.dag.needrun_jobs()
-    return {job.wildcards.patient for job in jobs if "patient" in job.wildcards.keys()}
+    steps = {}
+    for job in jobs:
+        if "patient" in job.wildcards.keys():
+            steps.setdefault(job.wildcards.patient, set()).add(job.rule.name)
+    return steps
 
 
 def command(name, options=""):

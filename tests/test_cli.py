@@ -136,6 +136,33 @@ def test_check_does_not_call_plausible_what_it_warned_of(call, monkeypatch, rema
     assert (done.exit_code, done.stdout.strip()) == (0, last)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("make-demo", "{file}"),
+        ("make-demo", "{file}/x"),
+        ("project", "--activity", "act.nii.gz", "--ct", "ct", "--seconds-per-row", "145", "--out", "{file}/x.dcm"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_any_work(tmp_path, words):
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, [w.format(file=tmp_path / "file") for w in words])
+    assert done.exit_code == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "not a folder that can be written; expected a writable folder" in line and str(tmp_path) not in line
+
+
+@pytest.mark.parametrize("words", [("project", "--chunk", "99"), ("train-diffusion",)])
+def test_a_job_that_is_none_of_the_runs_makes_no_patient_fail(call, tmp_path, monkeypatch, words):
+    def fake(*_):
+        raise InputError("P01 chunk 99", "not there")
+
+    fake_step(monkeypatch, words[0].replace("-", "_"), fake)
+    done = call(*words, "--patient", "P01")
+    assert done.exit_code == 2 and "P01 chunk 99" in done.stderr
+    assert not (tmp_path / "out/P01/errors").exists()
+
+
 def test_success_removes_the_note(call, tmp_path, monkeypatch):
     note = tmp_path / "out/P01/errors/register_t4.json"
     note.parent.mkdir(parents=True)
@@ -202,6 +229,19 @@ def test_a_full_disk_is_one_line_with_what_to_do(call, monkeypatch, number):
     assert done.exit_code == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("planardose: train: no space left on the disk") and "free some and run again" in line
+    assert "SECRET" not in line
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_another_users_file_is_one_line_with_what_to_do(call, monkeypatch, number):
+    def theirs(run, patient):
+        raise OSError(number, "Permission denied", "/data/SECRET/x")
+
+    fake_step(monkeypatch, "segment", theirs)
+    done = call("segment", "--patient", "P01")
+    assert done.exit_code == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("planardose: segment: a file or folder may not be") and "ask their owner" in line
     assert "SECRET" not in line
 
 

@@ -66,8 +66,14 @@ def test_snakemakes_words_become_values():
 @pytest.mark.parametrize(
     ("mapping", "named"),
     [
-        ({"sead": 1}, "config sead"),
+        ({"sead": 1}, "config sead: no such key"),
         ({"train": {"stepz": 5}}, "config train.stepz"),
+        ({"train": {"steps:5": None}}, "config train.steps:5: no such key, or no blank after a colon"),
+        ({"train": 5}, "config train: should hold keys with values, like {key: value} (got 5)"),
+        ({"methods": "unet"}, "config methods: should be a list, like [a, b] (got 'unet')"),
+        ({"projection": {"couch": "maybe"}}, "config projection.couch: should be true or false (got 'maybe')"),
+        ({"results": 2026}, "config results: should be text (got 2026)"),
+        ({"methods": ["unet", "unet"]}, "name a method twice; see config/README.md"),
         ({"train": {"steps": -1}}, "config train.steps"),
         ({"train": {"width": 8}}, "train.width 8 needs train.start: scratch"),
         ({"train": {"start": "scratch"}}, "train.start: scratch is trained by nothing; set train.steps, e.g. 200"),
@@ -81,7 +87,7 @@ def test_snakemakes_words_become_values():
         ({"patients": {"P01": {"t4": {"seconds_per_row": 1.4}}}}, "config patients.P01.t4.seconds_per_row"),
         ({"patients": {"P01": {"t4": {"accept_gate": "ok"}}}}, "config patients.P01.t4.accept_gate"),
         ({"patients": {"P01": {"t4": {"rotation_deg": "0.5", "shift_mm": "null"}}}},
-         "config patients.P01.t4: Value error, rotation_deg needs shift_mm beside it"),
+         "config patients.P01.t4: rotation_deg needs shift_mm beside it"),
     ],
 )
 def test_a_fault_names_its_key_in_one_line(mapping, named):

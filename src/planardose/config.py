@@ -303,20 +303,34 @@ class Config(Section):
         return next((value for value in given if value is not None), None)
 
 
+# pydantic's words for what a user of YAML calls otherwise
+WORDS = {
+    "tuple_type": "should be a list, like [a, b]",
+    "dict_type": "should hold keys with values, like {key: value}",
+    "model_type": "should hold keys with values, like {key: value}",
+    "string_type": "should be text",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "extra_forbidden": "no such key, or no blank after a colon",
+}
+
+
 def parse_config(mapping: dict) -> Config:
     """Validate a mapping; the first fault becomes one `InputError` line that names the key."""
     try:
         return Config.model_validate(mapping)
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
-        key = ".".join(str(x) for x in first["loc"]) or "top level"
-        got = repr(first.get("input"))
+        key = ".".join(str(x) for x in first["loc"])
+        problem = WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
         if first["type"] == "string_type" and first["loc"][-1] == "[key]":  # YAML reads 007 as 7, and no as false
-            first["msg"] = "an id that YAML does not read as text: put it in quotes, like '007'"
+            problem = "an id that YAML does not read as text: put it in quotes, like '007'"
+        got = repr(first.get("input"))
         got = "a path" if "/" in got or "\\" in got else got  # paths hold names
+        whole = first["type"] in ("value_error", "extra_forbidden") and isinstance(first.get("input"), dict)
         raise InputError(
-            f"config {key}",
-            f"{first['msg']} (got {got})"[:300],
+            f"config {key}".strip(),
+            f"{problem}{'' if whole else f' (got {got})'}"[:300],
             "",
             "see config/README.md for every key",
         ) from None

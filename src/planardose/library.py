@@ -139,7 +139,7 @@ def entry_path(kind: str, name: str) -> Path:
             f"{kind[:-1]} {shown(name)}",
             "not in the catalogue",
             f"one of {', '.join(known)}",
-            f"see 'planardose list' or add data/{kind}/NAME.yaml to a library folder",
+            f"see 'planardose list {kind}', or add {kind}/NAME.yaml to a folder of the config key 'library'",
         )
     return next(f for folder in _folders() if (f := folder / kind / f"{name}.yaml").is_file())
 

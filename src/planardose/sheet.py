@@ -180,6 +180,11 @@ def _check_calibration(numbers: dict[str, float], where: str) -> None:
         )  # fmt: skip
 
 
+def _two_spellings(where: str, first: str) -> InputError:
+    """Of ids that differ only by case: a slip that splits a patient, and one folder on disks that know no case."""
+    return InputError(where, f"differs from '{first}' only by case", "one spelling, or ids that differ by more")
+
+
 def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:
     """Refuse rows of one patient, with their cells, that disagree."""
     for column in SAME_PER_PATIENT:
@@ -188,11 +193,14 @@ def _check_patient(rows: list[Row], cells: list[dict[str, str]]) -> None:
             raise InputError(
                 f"{rows[0].patient} {column}", "the rows of this patient disagree", "one value on all rows of a patient"
             )
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for r in rows:
-        if r.timepoint in seen:
+        first = seen.get(r.timepoint.lower())
+        if first == r.timepoint:
             raise InputError(f"{r.where} timepoint", "stands twice", "each time point once per patient")
-        seen.add(r.timepoint)
+        if first:
+            raise _two_spellings(f"{r.where} timepoint", first)
+        seen[r.timepoint.lower()] = r.timepoint
     _check_injections(rows)
     _check_planar(rows)
 
@@ -294,9 +302,16 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     except OSError as fault:
         raise InputError(
             "cohort sheet",
+<<<<<<< HEAD
             "no such file" if isinstance(fault, FileNotFoundError) else fault.strerror or type(fault).__name__,
             "a readable tab-separated text file (UTF-8)",
             "give it with --cohort SHEET, to snakemake with --config cohort=SHEET",
+=======
+            (fault.strerror or type(fault).__name__).lower(),
+            "a readable tab-separated text file (UTF-8)",
+            "give it with --cohort SHEET, or --config cohort=SHEET to snakemake; relative paths start from the working "
+            "folder (snakemake's --directory)",
+>>>>>>> t18-workflow
         ) from None
     reader = csv.DictReader(_without_empty_columns(text.splitlines()), delimiter="\t")
     columns = [c.strip() for c in reader.fieldnames or ()]
@@ -364,7 +379,10 @@ def load_cohort(path: Path) -> Cohort:
             rows[n] = _row(c, number, path.absolute().parent)
         except InputError as fault:
             faults.append(fault)
+    spelled: dict[str, str] = {}
     for patient in dict.fromkeys(r.patient for r in rows.values()):
+        if (first := spelled.setdefault(patient.lower(), patient)) != patient:
+            faults.append(_two_spellings(f"sheet, patient '{patient}'", first))
         chosen = [n for n, r in rows.items() if r.patient == patient]
         try:
             rows |= dict(zip(chosen, _on_one_clock([rows[n] for n in chosen]), strict=True))

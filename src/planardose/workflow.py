@@ -6,7 +6,6 @@ Light: parsed again in every cluster job, so no torch, no image library.
 import fcntl
 import logging
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,15 +14,16 @@ import yaml
 
 from planardose import library
 from planardose.cohort import Cohort
-from planardose.config import Config, parse_config
+from planardose.config import Config, load_config, parse_config
 from planardose.errors import InputError
 from planardose.io.files import write_text
 from planardose.marks import Marks
 from planardose.paths import LOCK, TEMPLATES
 from planardose.sheet import load_cohort
 
-COHORT_VARIABLE = "PLANARDOSE_COHORT"
+COHORT_VARIABLE, RESULTS_VARIABLE = "PLANARDOSE_COHORT", "PLANARDOSE_RESULTS"
 PLACES = ("cohort", "results", "library")  # config keys that hold the user's paths
+WRITTEN = "config.yaml"  # in the results: the config that a run used
 DEVICES = Path("/dev")
 log = logging.getLogger(__name__)
 
@@ -35,17 +35,34 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def check_writable(results: Path) -> None:
-    """Refuse a results folder that cannot be made or written, before any work."""
-    nearest = next(p for p in (results.absolute(), *results.absolute().parents) if _is_there(p))
+def check_writable(folder: Path, where: str = "results") -> None:
+    """Refuse a folder of results that cannot be made or written, before any work."""
+    nearest = next(p for p in (folder.absolute(), *folder.absolute().parents) if _is_there(p))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError("results", "not a folder that can be written", "a writable folder", "choose another one")
+        raise InputError(where, "not a folder that can be written", "a writable folder", "choose another one")
 
 
 def one_spelling(folder: str) -> str:
     """One text for ``out``, ``./out`` and an absolute path to it: Snakemake remembers outputs by their path as text."""
     path = Path(os.path.abspath(folder))
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else os.path.normpath(folder)
+
+
+def config_of_job() -> dict:
+    """What `Plan.load` takes in a job on a cluster: the config that the run wrote, and the places that it told.
+
+    Raises
+    ------
+    InputError
+        Without the environment of the run that sent the job.
+    """
+    sheet, results = (os.environ.get(variable) for variable in (COHORT_VARIABLE, RESULTS_VARIABLE))
+    if not sheet or not results:
+        raise InputError(
+            "environment of a job", f"no {COHORT_VARIABLE} or {RESULTS_VARIABLE}", "those of the run that sent it",
+            "let the cluster pass the environment on, as Slurm does with 'sbatch --export=ALL'",
+        )  # fmt: skip
+    return load_config(Path(results) / WRITTEN).model_dump() | {"cohort": sheet, "results": results}
 
 
 @dataclass(frozen=True)
@@ -62,7 +79,7 @@ class Plan:
     def load(cls, mapping: dict) -> "Plan":
         """Validate Snakemake's `config` and the sheet it names; relative paths are relative to the working folder.
 
-        Sets the environment through which the jobs' commands find the sheet and the library folders.
+        Sets the environment through which jobs find the sheet, the results and the library folders.
 
         Raises
         ------
@@ -72,12 +89,16 @@ class Plan:
         config = parse_config(mapping)
         if "{" in config.results:
             raise InputError("config results", "'{' in the folder's name", "a name without braces")
+        if config.results.startswith("~"):  # as in a config file, where no shell replaces it
+            raise InputError("config results", "'~' at the start", "the folder's whole path, or one from here")
         check_writable(Path(config.results))
         sheet = Path(config.cohort).absolute()
-        os.environ[COHORT_VARIABLE] = str(sheet)
+        os.environ |= {COHORT_VARIABLE: str(sheet), RESULTS_VARIABLE: config.results}
         use_library(config)
         cohort = load_cohort(sheet)
         cohort.check_decisions(config.patients)
+        for patient in cohort.patients:  # may be another user's
+            check_writable(Path(config.results) / patient, f"results of {patient}")
         return cls(config, cohort, sheet, one_spelling(config.results), Marks(config, cohort))
 
     def path(self, key: str) -> str:
@@ -98,7 +119,7 @@ class Plan:
 
     def write_config(self) -> None:
         """Put the validated config, without the user's paths, into the results folder, where the commands read it."""
-        target = Path(self.results) / "config.yaml"
+        target = Path(self.results) / WRITTEN
         text = yaml.safe_dump(self.config.model_dump(mode="json", exclude=set(PLACES)), sort_keys=False)
         if not target.exists() or target.read_text() != text:
             write_text(target, text)
@@ -115,7 +136,13 @@ class Plan:
         """
         path = Path(self.results) / LOCK
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
+        try:
+            file = path.open("w")
+        except OSError as fault:  # another user's file, without the right to write it
+            raise InputError(
+                "results", f"{LOCK} in the folder cannot be opened ({fault.strerror})", "files that you may write",
+                "ask who ran it before for the rights, or choose another results folder",
+            ) from None  # fmt: skip
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -132,10 +159,21 @@ class Plan:
             for note in (Path(self.results) / patient / "errors").glob("*.json"):
                 note.unlink(missing_ok=True)
 
-    def forget_reports(self, patients: Iterable[str]) -> None:
-        """Remove the reports of patients of whom anything is made anew: whatever stops it, an old one must not stay."""
-        for patient in patients:
-            for key in ("report", "summary"):
+    def forget_reports(self, work: dict[str, set[str]]) -> None:
+        """Remove doses and reports of patients of whom anything is made anew, and the cohort's with them.
+
+        Whatever stops the run, old ones must not stay beside new results.
+
+        Parameters
+        ----------
+        work : dict
+            Patient to the steps that the run does. Where it makes a report of the doses that are there, they stay.
+        """
+        for patient, steps in work.items():
+            keys = ["report", "summary", "cohort_report", "cohort_table"]
+            if "report" not in steps or "absorbed_dose" in steps:
+                keys += ["dose", "organ_doses"]
+            for key in keys:
                 Path(self.path(key).format(patient=patient)).unlink(missing_ok=True)
 
 

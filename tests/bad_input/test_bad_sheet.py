@@ -16,6 +16,8 @@ from planardose.sheet import load_cohort
         ([{"patient": ".."}], "sheet row 2, patient: '..'"),
         ([{"timepoint": "t 24"}], "sheet row 2, timepoint: 't 24'"),
         ([{}, {}], "P01 t24 timepoint: stands twice"),
+        ([{}, {"patient": "p01", "timepoint": "t48"}], "sheet, patient 'p01': differs from 'P01' only by case"),
+        ([{}, {"timepoint": "T24"}], "P01 T24 timepoint: differs from 't24' only by case"),
         ([{"injected_mbq": "-7400"}], "P01 t24 injected_mbq: value -7400"),
         ([{"injected_mbq": "nan"}], "P01 t24 injected_mbq: value nan"),
         ([{"injected_mbq": "0"}], "P01 t24 injected_mbq: value 0"),
@@ -48,7 +50,11 @@ def test_missing_column_empty_sheet_and_no_sheet(tmp_path: Path):
     sheet.write_text(text.splitlines()[0] + "\n")
     with pytest.raises(InputError, match="cohort sheet: no rows"):
         load_cohort(sheet)
+<<<<<<< HEAD
     with pytest.raises(InputError, match=r"cohort sheet: no such file; .* give it with --cohort SHEET, to snakemake"):
+=======
+    with pytest.raises(InputError, match=r"no such file .*--cohort SHEET, or --config cohort=SHEET"):
+>>>>>>> t18-workflow
         load_cohort(tmp_path / "none.tsv")
     with pytest.raises(InputError, match="cohort sheet: Is a directory; "):
         load_cohort(tmp_path)

@@ -79,3 +79,15 @@ def test_nothing_is_left_to_do(run):
 
 def test_no_name_and_no_input_folder_in_any_log(run, demo):
     assert [x for x in demo.leaks_in(run.folder) if not x.startswith("sheet.tsv")] == []
+
+
+def test_a_refused_job_is_told_without_the_paths_of_sheet_and_config(cluster, demo, workflow, tmp_path):
+    """Snakemake prints the whole command of a job that Slurm does not take."""
+    mine = demo.folder / "mine.yaml"  # below a folder with a name
+    mine.write_text("methods: [qplanar_mlem]\n")
+    sheet = demo.sheet(demo.folder / "sheet.tsv", *demo.rows[:1])
+    flags = ("--jobs", "8", "--default-resources", "slurm_partition=nowhere")
+    refused = workflow(tmp_path, sheet, profile="slurm", configfile=mine, flags=flags)()
+    (tmp_path / "terminal.txt").write_text(refused.stdout)
+    assert refused.returncode == 1 and "sbatch call:" in refused.stdout and "invalid partition" in refused.stdout
+    assert demo.leaks_in(tmp_path) == []

@@ -11,6 +11,7 @@ import planardose.workflow as workflow
 from planardose import library
 from planardose.config import Config, Hand
 from planardose.errors import InputError
+from planardose.io.files import write_text
 from planardose.marks import DEPENDS, Depends
 from planardose.paths import STEP_VERSIONS
 from planardose.workflow import Plan
@@ -298,3 +299,39 @@ def test_a_file_system_without_locks_warns_and_works(cohort, write_sheet, monkey
     assert "this file system has no locks (Function not implemented)" in caplog.text
     with plan.lock(), pytest.raises(InputError, match="another run is working in this folder"):
         plan.lock()
+
+
+def test_results_of_another_user_are_told_before_any_job(cohort, write_sheet, monkeypatch):
+    """In a shared folder the patient's folder, or the lock, may be theirs alone."""
+    write_sheet(cohort, ROWS)
+    (cohort / "out/P02").mkdir(parents=True)
+    plan = Plan.load({"cohort": "sheet.tsv", "results": "out"})
+    (cohort / "out/.lock").mkdir()  # root may write any file, but no folder
+    with pytest.raises(InputError, match=r"results: \.lock in the folder cannot be opened .*; ask who ran it before"):
+        plan.lock()
+    monkeypatch.setattr(workflow.os, "access", lambda path, how: path.name != "P02")
+    with pytest.raises(InputError, match="results of P02: not a folder that can be written"):
+        Plan.load({"cohort": "sheet.tsv", "results": "out"})
+
+
+@pytest.mark.parametrize(
+    ("steps", "left"),
+    [
+        ({"report"}, {"dose", "organ_doses"}),  # made of the doses that are there
+        ({"report", "absorbed_dose"}, set()),
+        ({"import_planar"}, set()),  # --until import_planar
+    ],
+)
+def test_old_doses_and_reports_go_before_the_work_on_what_they_were_made_of(cohort, write_sheet, steps, left):
+    write_sheet(cohort, ROWS)
+    plan = Plan.load({"cohort": "sheet.tsv", "results": "out"})
+    keys = ("dose", "organ_doses", "report", "summary", "cohort_report", "cohort_table", "organs")
+    files = {(p, k): Path(plan.path(k).format(patient=p, timepoint="t4")) for p in ("P01", "P02") for k in keys}
+    for file in files.values():
+        write_text(file, "old")
+    plan.forget_reports({"P01": steps})
+    gone = {place for place, file in files.items() if not file.exists()}
+    cohorts = {(p, k) for p in ("P01", "P02") for k in ("cohort_report", "cohort_table")}
+    assert gone == {("P01", k) for k in {"dose", "organ_doses", "report", "summary"} - left} | cohorts
+    plan.forget_reports({})
+    assert all(file.exists() for place, file in files.items() if place not in gone)

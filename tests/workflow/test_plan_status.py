@@ -13,9 +13,13 @@ from planardose.cli import STEPS, app
 from planardose.commands.plan import plan
 from planardose.commands.status import status
 from planardose.config import parse_config
+from planardose.io.files import write_text
 from planardose.jobs import OUTPUT, jobs_of
+from planardose.marks import Marks
+from planardose.paths import STEP_VERSIONS
 from planardose.run import Run
 from planardose.sheet import load_cohort
+from planardose.sidecar import sidecar_of
 
 ROWS = [("P01", "t4"), ("P01", "t24"), ("P02", "t24")]
 EVERYTHING = {"methods": ["unet", "diffusion"], "train": {"steps": 4}, "reinforce": {"steps": 2}}
@@ -66,6 +70,8 @@ def test_the_plan_tells_what_stands_in_the_sheet(write_sheet, tmp_path):
 
 def test_the_status_tells_what_is_done_next_failed_and_finished(write_sheet, tmp_path):
     run = run_of(write_sheet(tmp_path, ROWS), tmp_path, methods=["qplanar_mlem"])
+    assert status(run) == ["no results folder: nothing has run yet, or --results names another"]
+    run.results.mkdir()
     assert [x.split()[:5] for x in status(run)[1:3]] == [
         ["P01", "0", "of", "11", "waiting"], ["P02", "0", "of", "8", "waiting"]
     ]  # fmt: skip
@@ -88,6 +94,31 @@ def test_the_status_tells_what_is_done_next_failed_and_finished(write_sheet, tmp
     assert re.match(r"P02 +3 of 8 +failed +P02 t24 planar: no peak", lines[2])
     assert "a run is working in the results folder now" in lines
     assert "a run is working in the results folder now" not in status(run)
+
+
+def test_the_status_tells_results_of_another_sheet_or_version(write_sheet, tmp_path, monkeypatch):
+    """A row removed, a time point renamed, a dose corrected: a report that is still there is not this sheet's."""
+    run = run_of(write_sheet(tmp_path, ROWS), tmp_path, methods=["qplanar_mlem"])
+    marks = Marks(run.config, run.cohort)
+    for job in (job for patient in ("P01", "P02") for job in jobs_of(run.config, run.cohort, patient)):
+        output = job.output(run.results)
+        write_text(output, json.dumps({"status": "ok"}))
+        settings = marks.settings(job.step, job.patient, job.timepoint)
+        write_text(sidecar_of(output), json.dumps({"settings": settings}))
+
+    def told(rows=ROWS, **cells):
+        sheet = write_sheet(tmp_path, rows, **cells)
+        return status(run_of(sheet, tmp_path, methods=["qplanar_mlem"]))
+
+    assert [x.split()[4] for x in told()[1:3]] == ["ok", "ok"] and not any("not in the sheet" in x for x in told())
+    corrected = told(injected_mbq="3700")
+    assert re.match(r"P01 +11 of 11 +outdated +import-planar t4 is of another sheet, .* run again", corrected[1])
+    assert "patients: 2 (outdated 2)" in corrected
+    fewer = told(ROWS[:1])
+    assert re.match(r"P01 +8 of 8 +outdated +fit-kinetics is of another sheet", fewer[1])
+    assert "also there, but not in the sheet: P01 t24, P02 t24" in fewer
+    monkeypatch.setitem(STEP_VERSIONS, "absorbed_dose", 99)
+    assert re.match(r"P02 +8 of 8 +outdated +absorbed-dose is of", told()[2])
 
 
 def test_a_run_is_told_on_nfs_too(write_sheet, tmp_path, monkeypatch):

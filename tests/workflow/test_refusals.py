@@ -2,6 +2,9 @@
 
 import pytest
 
+from planardose.errors import InputError
+from planardose.workflow import COHORT_VARIABLE, Plan
+
 
 def refused(done, folder) -> list[str]:
     """The lines in which planardose says why; nothing must have been written."""
@@ -24,6 +27,20 @@ def test_a_bad_sheet(write_sheet, workflow, tmp_path, cells, words):
     (line,) = refused(run(), tmp_path)
     assert words in line
     assert str(tmp_path) not in line
+
+
+def test_every_fault_of_a_sheet_is_told_at_once(write_sheet, workflow, tmp_path):
+    sheet = write_sheet(tmp_path, [("P01", "t4"), ("P02", "t4")], injected_mbq="7,4")
+    first, second = refused(workflow(tmp_path, sheet)(), tmp_path)
+    assert "P01 t4 injected_mbq" in first and "P02 t4 injected_mbq" in second
+
+
+def test_a_results_folder_below_home_as_no_shell_writes_it(write_sheet, tmp_path, monkeypatch):
+    """A config file is read by no shell: it would be a folder called '~'."""
+    monkeypatch.setenv(COHORT_VARIABLE, "")  # Plan.load sets it; put back afterwards
+    sheet = write_sheet(tmp_path, [("P01", "t4")])
+    with pytest.raises(InputError, match="config results: '~' at the start"):
+        Plan.load({"cohort": str(sheet), "results": "~/out"})
 
 
 @pytest.mark.parametrize("config", ["sead=5", "train={stepz: 5}", "methods=[magic]"])

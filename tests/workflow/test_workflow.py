@@ -96,12 +96,17 @@ def test_one_changed_key_reruns_what_depends_on_it(finished, demo, workflow):
     assert planned(hand.jobs()) == planned(PER_TIMEPOINT | AFTER)
 
 
-def test_the_old_report_of_a_patient_at_work_is_removed_whatever_stops_the_run(finished, workflow, tmp_path):
-    """A job that is killed leaves no note of it: the doses of before must not pass for those of the changed input."""
+def test_old_reports_are_removed_where_a_patient_is_at_work_whatever_stops_the_run(finished, workflow, tmp_path):
+    """A job that is killed leaves no note of it: the doses of before must not pass for those of the changed input.
+
+    Nor those of the cohort's table, where the run gets no further.
+    """
     folder = tmp_path / "work"
     shutil.copytree(finished.folder, folder)
     run = workflow(folder, finished.sheet, config=("patients={P01: {t24: {flip_posterior: true}}}",))
-    reports = [folder / "out/P01" / name for name in ("report.html", "summary.json")]
+    doses = ("P01/dose/organ_doses.csv", "P01/dose/dose_gy.nii.gz")
+    names = ("P01/report.html", "P01/summary.json", "cohort.html", "cohort.csv", *doses)
+    reports = [folder / "out" / name for name in names]
     assert planned(run.jobs()) == planned(PER_TIMEPOINT | AFTER)
     assert run("--touch").returncode == 0 and all(r.exists() for r in reports), "neither makes anything anew"
     back = workflow(folder, finished.sheet)("--until", "import_planar")

@@ -75,8 +75,9 @@ def project(
     with faults("project", debug):
         from planardose.config import load_config
         from planardose.times import parse_time
-        from planardose.workflow import use_library
+        from planardose.workflow import check_writable, use_library
 
+        check_writable(out.parent, "--out")
         settings, start = load_config(config), parse_time(acquired_at, "project --acquired-at")
         use_library(settings)
         step = import_module("planardose.commands.project_map")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 BAD_INPUT, INTERNAL_FAULT = 2, 1
 GPU_FULL = ("the GPU has too little free memory", "a GPU that no other program fills",
             "set a coarser grid_mm, train.batch: 1, or device: cpu")  # fmt: skip
+NOT_PERMITTED = ("a file or folder may not be read or written", "inputs that you may read, results that you may write",
+                 "ask their owner for the rights, or choose another results folder")  # fmt: skip
 DISK_FULL = ("no space left on the disk, or the quota is reached", "space for the results and for temporary files",
              "free some and run again, or choose another results folder")  # fmt: skip
 
@@ -69,6 +71,8 @@ def faults(name: str, debug: bool, note: Callable[[str], None] = lambda message:
             message, code = str(InputError(name, *GPU_FULL)), BAD_INPUT
         elif isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
             message, code = str(InputError(name, *DISK_FULL)), BAD_INPUT
+        elif isinstance(fault, OSError) and fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            message, code = str(InputError(name, *NOT_PERMITTED)), BAD_INPUT
         else:
             message, code = f"internal fault in {name}: {_described(fault)}; run again with --debug", INTERNAL_FAULT
     else:
@@ -153,6 +157,8 @@ def _named(config: Path | None, results: Path | None) -> Iterator[None]:
 def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str | None = None, **more) -> None:
     """Run one step of a patient; a fault leaves a note in the results for the cohort page, success removes it.
 
+    Not so a job that is none of the run's, called by hand: a chunk that there is not makes no patient fail.
+
     Parameters
     ----------
     name : str
@@ -164,7 +170,7 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
     patient, timepoint : str
         For the step; no time point where it is the patient's.
     **more
-        What else the step takes, in order (the chunk of `project`).
+        What else the step takes: the `chunk` of `project`.
 
     Raises
     ------
@@ -172,6 +178,7 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
         With the exit code of a fault, as `faults`.
     """
     from planardose.io.files import write_text
+    from planardose.jobs import Job, jobs_of
     from planardose.marks import Marks
 
     place: list[Path] = []
@@ -184,8 +191,10 @@ def run_step(name: str, options: dict, debug: bool, patient: str, timepoint: str
     with faults(name, debug, note):
         run = load_run(**options | {"config": config_of_run(options["config"], options["results"])})
         run = replace(run, settings=Marks(run.config, run.cohort).settings(name, patient, timepoint))
-        where = "_".join(str(x) for x in (name, timepoint, *more.values()) if x is not None)
-        place.append(run.results / patient / "errors" / f"{where}.json")
+        if Job(name, patient, timepoint, **more) in jobs_of(run.config, run.cohort, patient):
+            where = "_".join(str(x) for x in (name, timepoint, *more.values()) if x is not None)
+            place.append(run.results / patient / "errors" / f"{where}.json")
         step = getattr(import_module(f"planardose.steps.{name}"), name)
         step(run, patient, *([timepoint] if timepoint else []), *more.values())
-        place[0].unlink(missing_ok=True)
+        for done in place:
+            done.unlink(missing_ok=True)

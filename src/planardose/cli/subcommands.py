@@ -166,6 +166,9 @@ def make_demo(
     debug: DebugOption = False,
 ) -> None:
     with faults("make-demo", debug):
+        from planardose.workflow import check_writable
+
+        check_writable(out, "make-demo OUT")
         settings = import_module("planardose.demo.spect").SpectSettings() if spect else None
         import_module("planardose.commands.make_demo").make_demo(out, patients, seed, spect=settings)
 

@@ -6,9 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 from planardose.commands.columns import columns
-from planardose.jobs import jobs_of
-from planardose.paths import LOCK
+from planardose.jobs import Job, jobs_of
+from planardose.marks import Marks
+from planardose.paths import LOCK, TEMPLATES
 from planardose.run import Run
+from planardose.sidecar import read_sidecar
 
 HEADER = ("patient", "done", "state", "")
 
@@ -16,19 +18,22 @@ HEADER = ("patient", "done", "state", "")
 def status(run: Run) -> list[str]:
     """A line for each patient: jobs whose output is there, state, next job, fault or report; and totals.
 
-    States are those of ``cohort.csv`` (``ok``, ``fallback``, ``failed``), ``waiting`` where jobs are left, and
-    ``started`` where some are done.
+    States are those of ``cohort.csv`` (``ok``, ``fallback``, ``failed``), ``waiting`` where jobs are left, ``started``
+    where some are done, and ``outdated`` where the results are of another sheet, other settings or another version.
     """
-    found = [_line(run, patient) for patient in run.cohort.patients]
+    if not run.results.is_dir():
+        return ["no results folder: nothing has run yet, or --results names another"]
+    marks = Marks(run.config, run.cohort)
+    found = [_line(run, marks, patient) for patient in run.cohort.patients]
     states = Counter(state for _, _, state, _ in found)
     total = f"patients: {len(found)} ({', '.join(f'{state} {n}' for state, n in states.items())})"
     page = run.path("cohort_report")
     told = "the cohort's page is cohort.html in the results" if page.exists() else "no page of the cohort yet"
     working = ["a run is working in the results folder now"] if _held(run.results / LOCK) else []
-    return [*columns([HEADER, *found]), "", total, *working, told]
+    return [*columns([HEADER, *found]), "", total, *_others(run), *working, told]
 
 
-def _line(run: Run, patient: str) -> tuple[str, ...]:
+def _line(run: Run, marks: Marks, patient: str) -> tuple[str, ...]:
     jobs = jobs_of(run.config, run.cohort, patient)
     left = [job for job in jobs if not job.output(run.results).exists()]
     done = f"{len(jobs) - len(left)} of {len(jobs)}"
@@ -37,7 +42,27 @@ def _line(run: Run, patient: str) -> tuple[str, ...]:
         return patient, done, "failed", _message(notes[0])
     if left:
         return patient, done, "started" if len(left) < len(jobs) else "waiting", f"next: {left[0]}"
+    old = next((str(job) for job in jobs if not _is_current(run, marks, job)), None)
+    if old:
+        return patient, done, "outdated", f"{old} is of another sheet, other settings or another version: run again"
     return patient, done, _finished(run, patient), f"{patient}/report.html in the results"
+
+
+def _is_current(run: Run, marks: Marks, job: Job) -> bool:
+    """Whether an output was made with what the sheet's cells, the config and this version say; files are not compared.
+
+    As `origin.check_origin` has it: outputs without a sidecar are another program's, and not judged.
+    """
+    told = read_sidecar(job.output(run.results))
+    return not told or told.get("settings") == marks.settings(job.step, job.patient, job.timepoint)
+
+
+def _others(run: Run) -> list[str]:
+    """A line that names results of patients and time points that the sheet does not have, of an earlier one say."""
+    there = run.results.glob(TEMPLATES["organs"].format(patient="*", timepoint="*"))
+    known = {row.where for row in run.cohort.rows}
+    others = sorted({f"{f.parts[-3]} {f.name.partition('_')[0]}" for f in there} - known)
+    return [f"also there, but not in the sheet: {', '.join(others)}"] if others else []
 
 
 def _message(note: Path) -> str:

@@ -26,7 +26,7 @@ COLUMNS = [
     "message",
 ]
 DAMAGED = "its results cannot be read: delete what is damaged, and run again"
-UNFINISHED = "did not finish: no output of {}; see its log, and Snakemake's where it was killed for memory or time"
+UNFINISHED = "did not finish: no output of {}; see its log, and Snakemake's if it was refused, or out of memory or time"
 
 
 def report_cohort(run: Run) -> None:
