@@ -62,7 +62,7 @@ STEP_VERSIONS = {
     "reconstruct": 20,
     "compare_spect": 5,
     "spect_activity": 4,
-    "fit_kinetics": 8,
+    "fit_kinetics": 9,
     "absorbed_dose": 5,
     "report": 14,
     "report_cohort": 4,
