@@ -14,8 +14,8 @@ FLAGS = {
     "earlier_cycle": f"more than {100 * dose_constants().residue_flagged:g} % of the integral is what the cycle before "
     "left behind: counted in both cycles",
     "early_phase": "an uptake phase or a fast washout other than the tracer's usual one describes the points better",
-    "phase_assumed": "the tracer's usual uptake phase or fast washout enters, as far as the points do not tell it "
-    f"otherwise: by more than {100 * dose_constants().assumed_phase_flagged:g} % of the integral",
+    "phase_assumed": "the points do not tell the first hours: the tracer's usual uptake phase or fast washout makes "
+    f"more than {100 * dose_constants().assumed_phase_flagged:g} % of the integral",
     "poor_fit": "the curve does not describe the points (look at it); uncertainty scaled up",
     "no_activity": "no activity found",
     "not_in_images": "not in the images: activity and dose are not known",

@@ -128,12 +128,21 @@ def _curve_of(
         error = replace(error, own=np.array([error.own[0], max(far, 0.0)]))
     limit = _limit(math.log(2) / shape.t_eff_h, bounds)
     reached = a0 * (1.0 + max(shape.early, 0.0)) >= bounds.administered * (1 - 1e-12)
-    assumed = "early_phase" not in flags and shape.early_share > dose_constants().assumed_phase_flagged
+    assumed = "early_phase" not in flags and _rests_on_prior(data, a0, shape, half_life, of_phase)
     found = {limit: limit, "administered_limit": reached, "phase_assumed": assumed}
     flags = [*flags, *(k for k, there in found.items() if there)]
     # what is known beforehand brings a datum for each parameter of the phase but a washout's free amplitude
     free = 2 - bool((LIMITS | {"half_life_assumed"}) & set(flags)) + sum(map(math.isinf, of_phase.values()))
     return _described(data, bounds, a0, shape, fit.chi2, len(data.hours) - free, error, flags)
+
+
+def _rests_on_prior(
+    data: TimeActivity, a0: float, shape: Shape, half_life: dict[str, float], of_phase: dict[str, float]
+) -> bool:
+    """Whether the variance of the integral would double if ten times less were known of a phase that counts."""
+    less = {k: 10 * u for k, u in of_phase.items()}
+    known, unknown = (curve_error(data, a0, shape, half_life | x).own[1] for x in (of_phase, less))
+    return shape.early_share > dose_constants().assumed_phase_flagged and unknown > 2 * known
 
 
 def _exponential(data: TimeActivity, bounds: Bounds, usual: UsualHalfLife | None) -> Fit:
