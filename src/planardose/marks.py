@@ -98,7 +98,7 @@ DEPENDS = {
         cells=(*INJECTION, "utc_offset", "spect_bqml_per_count", "spect_at"),
         catalogues=("nuclides",),
     ),
-    "fit_kinetics": Depends(cells=INJECTION, catalogues=("nuclides",), all_rows=True),
+    "fit_kinetics": Depends(cells=INJECTION, catalogues=("nuclides", "tracers"), all_rows=True),
     "absorbed_dose": Depends(config=("seed", "dose"), cells=INJECTION, catalogues=("nuclides",), all_rows=True),
     "report": Depends(
         config=("methods", "dose_method", "patients", "dose", *HEAD),

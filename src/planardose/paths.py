@@ -63,7 +63,7 @@ STEP_VERSIONS = {
     "reconstruct": 21,
     "compare_spect": 5,
     "spect_activity": 4,
-    "fit_kinetics": 8,
+    "fit_kinetics": 9,
     "absorbed_dose": 5,
     "report": 15,
     "report_cohort": 4,

@@ -30,7 +30,7 @@ def drawn(shape, hours, rng, own=0.03, common=0.0, a0=100.0):
 
 
 def fit(data, early=True):
-    return fit_curve(data, HALF_LIFE_H, ADMINISTERED, early)
+    return fit_curve(data, HALF_LIFE_H, ADMINISTERED, early_phase=early)
 
 
 @pytest.mark.parametrize("shape", [Shape(40.0), UPTAKE, WASHOUT, Shape(90.0, 12.0, -1.0)])

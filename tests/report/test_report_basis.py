@@ -68,7 +68,7 @@ def test_facts_are_those_of_the_tables(cohort, basis):
     assert facts["Outlines"] == "TotalSegmentator 2.10.0 (total); lesions not outlined"
     assert facts["Cut by the CT's end"] == "liver; skeleton"
     assert facts["Energy of a decay"].startswith("147.9 keV as electrons")
-    share = fits.a0_mbq.sum() / 7400
+    share = (fits.a0_mbq + fits.early_mbq).sum() / 7400
     assert f"({100 * share:.0f} %) of the administered" in facts["Activity at injection"]
     most = 7400 * 159.528 / math.log(2)
     assert facts["Integral of all organs"].startswith(f"{100 * fits.tia_mbq_h.sum() / most:.0f} % of")

@@ -21,6 +21,7 @@ from planardose.io.result_table import read_rows
 from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.sim.organ_photons import OrganPhotons
+from planardose.sim.tracer import load_tracer
 from planardose.steps import absorbed_dose as absorbed_dose_step
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.fit_kinetics import fit_kinetics
@@ -56,13 +57,22 @@ def rewrite(path, rows):
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {"sha256": sha256_of(path)}))
 
 
+def without_phases(name):
+    """The tracer as the organs of `fake_results` clear: by one exponential each."""
+    tracer, none = load_tracer(name), {"uptake_h": 0.0, "fast": (0.0, 1.0)}
+    groups = tuple(replace(g, **none) for g in tracer.groups)
+    return replace(tracer, groups=groups, lesions=replace(tracer.lesions, **none))
+
+
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     """No noise: the maps are the truth."""
     run = fake.make_run(
         tmp_path_factory.mktemp("clean"), ["P01"], methods=["conjugate_view", "qplanar", "qplanar_mlem", "unet"]
     )
-    return run, chain(run, noise=1e-6)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("planardose.steps.fit_kinetics.load_tracer", without_phases)
+        return run, chain(run, noise=1e-6)
 
 
 def test_organ_integrals_are_the_closed_form(clean):
@@ -72,6 +82,22 @@ def test_organ_integrals_are_the_closed_form(clean):
     rows = kinetics[kinetics.method == "conjugate_view"].set_index("organ")
     for organ, (_, _, c, t_eff) in fake.ORGANS.items():
         assert rows.tia_mbq_h[organ] == pytest.approx(volumes[organ] * c / 1000 * t_eff / math.log(2), rel=1e-4)
+
+
+def test_what_is_known_of_the_tracer_enters(clean, tmp_path):
+    """Lesions take up, the remainder washes out; the spleen has no early phase with PSMA-617."""
+    exact, run = clean[0], fake.make_run(tmp_path, ["P01"], methods=["qplanar"], hours={"t24": 24.0, "t72": 72.0})
+    fake.fill_patient(run, "P01", noise=1e-6)
+    fit_kinetics(run, "P01")
+    found, alone = (
+        t[t.method == "qplanar"].fillna({"flags": ""}).set_index("organ")
+        for t in (table(run, "kinetics"), table(exact, "kinetics"))
+    )
+    models = {"lesion_1": "uptake phase", "remainder": "bi-exponential", "spleen": "mono-exponential"}
+    assert found.model[list(models)].to_dict() == models
+    ratio = found.tia_mbq_h / alone.tia_mbq_h
+    assert 0.93 < ratio.lesion_1 < 0.97 and ratio.remainder > 1.05 and ratio.spleen == pytest.approx(1.0, abs=0.01)
+    assert [("phase_assumed" in found["flags"][o]) for o in models] == [True, True, False]
 
 
 def test_map_holds_the_decays_of_the_organ_table(clean):
@@ -109,9 +135,10 @@ def test_dose_of_pure_kidney_voxels_by_hand(clean):
     assert 0.02 < np.mean(image(run, "dose").get_fdata()[pure]) / expected - 1 < 0.04
 
 
-def test_without_photons_the_dose_is_the_electrons(clean, tmp_path):
+def test_without_photons_the_dose_is_the_electrons(clean, tmp_path, monkeypatch):
     """The same but for the photons, in table and map; every row's share of photons is the difference."""
     run, _ = clean
+    monkeypatch.setattr("planardose.steps.fit_kinetics.load_tracer", without_phases)
     bare = fake.make_run(tmp_path, ["P01"], methods=list(run.config.methods), dose={"photons": 0})
     chain(bare, noise=1e-6)
     with_them, without = table(run, "organ_doses"), table(bare, "organ_doses")

@@ -189,7 +189,7 @@ def test_a_changed_organ_prior_changes_what_reads_it(cohort, write_sheet, monkey
         after = steps_of(changed(before, marks()))
     finally:
         library._folders.cache_clear()
-    assert after == {"sample_uptake", "reinforce"}  # priors, and the sites of lesions
+    assert after == {"sample_uptake", "reinforce", "fit_kinetics"}  # priors, the sites of lesions, early phases
 
 
 # with the projector's camera

@@ -17,6 +17,8 @@ class DoseConstants:
     usual_t_bio_h: tuple[float, float]
     haenscheid_t_over_t_eff: tuple[float, float]
     early_half_time_h: tuple[float, float]
+    tracer_phase_spread: tuple[float, float]
+    assumed_phase_flagged: float
     residue_flagged: float
     poor_fit_probability: float
     density_floor_g_ml: float

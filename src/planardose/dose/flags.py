@@ -6,13 +6,16 @@ FLAGS = {
     "single_point": "one time point: all of the integral is extrapolated, with an uncertainty that is not symmetric",
     "physical_limit": "clearance not distinguishable from zero: effective half-life set to the physical one",
     "shortest_limit": "half-life at the lower bound of the fit",
-    "half_life_assumed": "the points do not tell the half-life: that of organs in general enters",
+    "half_life_assumed": "the points do not tell the half-life: that of organs in general enters (of one point: that "
+    "of the organ with its tracer)",
     "rising": "activity rises between the points: uptake, of which the points do not tell the curve",
     "mostly_extrapolated": "more than half of the integral lies before the first or after the last of several points",
     "administered_limit": "activity at injection (with an uptake phase its slow part) limited to what was administered",
     "earlier_cycle": f"more than {100 * dose_constants().residue_flagged:g} % of the integral is what the cycle before "
     "left behind: counted in both cycles",
-    "early_phase": "an uptake phase or a fast washout describes the points better than a single exponential",
+    "early_phase": "an uptake phase or a fast washout other than the tracer's usual one describes the points better",
+    "phase_assumed": "the points do not tell the first hours: the tracer's usual uptake phase or fast washout makes "
+    f"more than {100 * dose_constants().assumed_phase_flagged:g} % of the integral",
     "poor_fit": "the curve does not describe the points (look at it); uncertainty scaled up",
     "no_activity": "no activity found",
     "not_in_images": "not in the images: activity and dose are not known",

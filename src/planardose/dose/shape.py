@@ -17,7 +17,7 @@ MODELS = {0: "mono-exponential", -1: "uptake phase", 1: "bi-exponential"}  # by 
 
 @dataclass(frozen=True)
 class Shape:
-    """A curve of unit slow amplitude; for `at`, the fields can be arrays that broadcast with the times.
+    """A curve of unit slow amplitude; the fields can be arrays that broadcast with each other and the times.
 
     Parameters
     ----------
@@ -55,6 +55,11 @@ class Shape:
         """Effective half-life of the early part, h."""
         return 1 / (1 / self.t_eff_h + 1 / self.phase_h)
 
+    @property
+    def early_share(self) -> float:
+        """The early part's integral over the whole one, taken as positive."""
+        return abs(float(self.early * self.early_t_eff_h / math.log(2) / self.after(0.0)))
+
     def at(self, hours: np.ndarray | float) -> np.ndarray:
         """Values at times in h after injection."""
         t = np.asarray(hours, dtype=np.float64)
@@ -62,6 +67,6 @@ class Shape:
 
     def after(self, hours: float) -> float:
         """Integral from a time in h after injection to infinity, h."""
-        slow = self.t_eff_h * math.exp2(-hours / self.t_eff_h)
-        early = self.early * self.early_t_eff_h * math.exp2(-hours / self.early_t_eff_h)
+        slow = self.t_eff_h * np.exp2(-hours / self.t_eff_h)
+        early = self.early * self.early_t_eff_h * np.exp2(-hours / self.early_t_eff_h)
         return (slow + early) / math.log(2)

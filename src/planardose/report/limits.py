@@ -18,9 +18,9 @@ FROM_SPECT = (
     "judges it."
 )
 CURVES = (
-    "Time-activity curves are mono-exponential from injection to infinity: uptake is taken as complete at "
-    "injection, and clearance goes on as between the points. Where four points or more tell an uptake phase, or five a "
-    "fast washout, the curve has it. Half-lives are held below the physical one, "
+    "Time-activity curves are mono-exponential, with the uptake phase or the fast washout that the tracer usually has "
+    "in the organ, as far as points of the first hours do not tell another; what is not known of it is in the "
+    "uncertainty. Clearance goes on as between the points. Half-lives are held below the physical one, "
     "activities below the administered one. Where the points do not tell the half-life, clearance much faster than "
     "is usual for organs is held back."
 )
@@ -53,8 +53,8 @@ UNCERTAINTIES = (
     "synthetic patients with imperfect segmentations showed for this class of organ; the calibration is added. Most "
     "of it but the counts is shared by all time points and does not average down. Doses add the fit and the organ's "
     "volume by the EANM guide's edge model, which takes every organ as a sphere: too little for skeleton, muscle and "
-    "bowel. Edges of lesions are taken as blurred by {lesion_mm:g} mm (dose.lesion_edge_fwhm_mm). They do not hold "
-    "errors of the curve's shape, or of a segmentation worse than those."
+    "bowel. Edges of lesions are taken as blurred by {lesion_mm:g} mm (dose.lesion_edge_fwhm_mm). They hold what is "
+    "not known of a curve's early phase, no other error of its shape, nor of a segmentation worse than those."
 )
 LEARNT_WITH = "177Lu"
 OTHER_NUCLIDE = (

@@ -10,6 +10,7 @@ import pandas as pd
 from planardose.dose.curve import Curve, integral_weights, no_curve
 from planardose.dose.kinetics import fit_curve
 from planardose.dose.method_choice import common_method
+from planardose.dose.organ_prior import OrganPrior
 from planardose.dose.residue import flagged
 from planardose.dose.tia_map import integrate_maps
 from planardose.errors import InputError
@@ -20,6 +21,7 @@ from planardose.library import load_nuclide
 from planardose.organs import REMAINDER
 from planardose.patient_model import PatientModel
 from planardose.run import Run
+from planardose.sim.tracer import Tracer, load_tracer
 from planardose.steps.cycle_points import CyclePoints, made_by, read_cycles, read_gates
 from planardose.units import BQ_PER_MBQ, hours_between
 
@@ -50,9 +52,10 @@ def fit_kinetics(run: Run, patient: str) -> None:
     """
     gates = read_gates(run, patient)
     method, _ = common_method(gates, patient)
-    half_life_h = load_nuclide(run.cohort.rows_of(patient)[0].nuclide).half_life_h
+    first = run.cohort.first_row(patient)
+    half_life_h, tracer = load_nuclide(first.nuclide).half_life_h, load_tracer(first.tracer)
     cycles = read_cycles(run, patient)
-    curves = {c.cycle: _fit_cycle(c, half_life_h) for c in cycles}
+    curves = {c.cycle: _fit_cycle(c, half_life_h, tracer) for c in cycles}
     for cycle, gap_h in _gaps_h(run, patient).items():
         curves[cycle] = {k: flagged(c, curves[cycle - 1].get(k), gap_h) for k, c in curves[cycle].items()}
     _write_table(run, patient, cycles, curves)
@@ -73,7 +76,7 @@ def fit_kinetics(run: Run, patient: str) -> None:
     )
 
 
-def _fit_cycle(points: CyclePoints, half_life_h: float) -> dict[tuple[str, str], Curve]:
+def _fit_cycle(points: CyclePoints, half_life_h: float, tracer: Tracer) -> dict[tuple[str, str], Curve]:
     """(organ, method) -> curve, in the order of the first time point's table."""
     found = {}
     for organ, method in points.tables[0][["organ", "method"]].itertuples(index=False, name=None):
@@ -81,7 +84,9 @@ def _fit_cycle(points: CyclePoints, half_life_h: float) -> dict[tuple[str, str],
         if not measured.any():
             found[organ, method] = no_curve()
         elif series is not None:
-            curve = fit_curve(series, half_life_h, points.administered_mbq)
+            known = tracer.prior_of(organ)
+            prior = OrganPrior.of_tracer(known.biological_h, known.uptake_h, known.fast)
+            curve = fit_curve(series, half_life_h, points.administered_mbq, prior)
             shares = [s.get(organ, 1.0) for s in itertools.compress(points.share_in_images, measured)]
             told = {"points_not_in_images": not measured.all(), "cut_by_images": min(shares) < 1.0}
             found[organ, method] = replace(curve, flags=(*curve.flags, *(k for k, there in told.items() if there)))
