@@ -302,16 +302,10 @@ def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     except OSError as fault:
         raise InputError(
             "cohort sheet",
-<<<<<<< HEAD
-            "no such file" if isinstance(fault, FileNotFoundError) else fault.strerror or type(fault).__name__,
-            "a readable tab-separated text file (UTF-8)",
-            "give it with --cohort SHEET, to snakemake with --config cohort=SHEET",
-=======
             (fault.strerror or type(fault).__name__).lower(),
             "a readable tab-separated text file (UTF-8)",
             "give it with --cohort SHEET, or --config cohort=SHEET to snakemake; relative paths start from the working "
             "folder (snakemake's --directory)",
->>>>>>> t18-workflow
         ) from None
     reader = csv.DictReader(_without_empty_columns(text.splitlines()), delimiter="\t")
     columns = [c.strip() for c in reader.fieldnames or ()]

@@ -50,11 +50,7 @@ def test_missing_column_empty_sheet_and_no_sheet(tmp_path: Path):
     sheet.write_text(text.splitlines()[0] + "\n")
     with pytest.raises(InputError, match="cohort sheet: no rows"):
         load_cohort(sheet)
-<<<<<<< HEAD
-    with pytest.raises(InputError, match=r"cohort sheet: no such file; .* give it with --cohort SHEET, to snakemake"):
-=======
     with pytest.raises(InputError, match=r"no such file .*--cohort SHEET, or --config cohort=SHEET"):
->>>>>>> t18-workflow
         load_cohort(tmp_path / "none.tsv")
-    with pytest.raises(InputError, match="cohort sheet: Is a directory; "):
+    with pytest.raises(InputError, match="cohort sheet: is a directory; "):
         load_cohort(tmp_path)
