@@ -42,7 +42,8 @@ class Projector(CameraViews):
     def _seen(self, activity: torch.Tensor, view: int) -> torch.Tensor:
         """Rates (N, I, K) of maps (N, I, J, K) in one view."""
         n, n_i, n_j, n_k = activity.shape
-        layers = activity.permute(2, 1, 0, 3)  # J, I, N, K
+        groups = self.factors.shape[1] // n_j
+        layers, n_j = activity.permute(2, 1, 0, 3).repeat(groups, 1, 1, 1), groups * n_j  # G J, I, N, K
         weighted = (layers * self.factors[view][:, :, None, :]).reshape(n_j, n_i, n * n_k)
         across = torch.bmm(self.blur_x[view], weighted).reshape(n_j * RANK, n_i * n, n_k)
         along = torch.bmm(across, self.blur_z[view].transpose(1, 2)).sum(dim=0)
@@ -57,11 +58,12 @@ class Projector(CameraViews):
         if rates.ndim == 3:
             return self.adjoint_per_view(rates[None])[:, 0]
         n, _, n_i, n_k = rates.shape
-        n_j = self.grid.shape[1]
+        n_j = self.factors.shape[1]  # G J
         parts = []
         for v in range(len(VIEWS)):
             flat = rates[:, v].permute(1, 0, 2).reshape(1, n_i * n, n_k).expand(n_j * RANK, -1, -1)
             along = torch.bmm(flat, self.blur_z[v]).reshape(n_j, RANK * n_i, n * n_k)
             across = torch.bmm(self.blur_x[v].transpose(1, 2), along).reshape(n_j, n_i, n, n_k)
-            parts.append((across * self.factors[v][:, :, None, :]).permute(2, 1, 0, 3))
+            seen = (across * self.factors[v][:, :, None, :]).unflatten(0, (-1, self.grid.shape[1])).sum(dim=0)
+            parts.append(seen.permute(2, 1, 0, 3))
         return torch.stack(parts)
