@@ -1,6 +1,7 @@
 """Measured disagreement of the analytic projector and its scatter term with the Monte Carlo.
 
     python -m benchmarks.projector.compare
+    python -m benchmarks.projector.compare --patients 1 --histories 1e5 --real --nuclide 161Tb
 
 On synthetic patients with other seeds than the scatter fit's (1 to 3), with and without collimator penetration. Per
 organ, evenly filled: analytic over Monte Carlo totals of each view, primary, scatter and both, mean and standard
@@ -79,11 +80,12 @@ def main() -> None:
     parser.add_argument("--histories", type=float, default=4e5, help="per organ; five times as many per image")
     parser.add_argument("--camera", default="siemens_symbia_melp")
     parser.add_argument("--nuclide", default="177Lu")
+    parser.add_argument("--real", action="store_true", help="with penetration alone")
     given = parser.parse_args()
     camera, nuclide = load_camera(given.camera), load_nuclide(given.nuclide)
     seeds = range(FIRST_SEED, FIRST_SEED + given.patients)
     models = {seed: patient(seed) for seed in seeds}
-    for penetration in (True, False):
+    for penetration in (True,) if given.real else (True, False):
         how = "with" if penetration else "without"
         print(f"{given.nuclide}, {given.camera}, {how} penetration, seeds {seeds[0]} to {seeds[-1]}")
         print_organs([organ_ratios(m, camera, nuclide, given.histories, s, penetration) for s, m in models.items()])

@@ -3,9 +3,9 @@
     python -m benchmarks.scatter.fit
     python -m benchmarks.scatter.fit --nuclide 161Tb --surroundings 25
 
-The surroundings and the path attenuation are those with the least spread (root mean square of the logarithm) of
-modelled over true photopeak scatter, over organs and views; every organ is a case of its own. Then true scatter over
-the triple-energy-window estimate, for drawn uptakes. Prints the spread for each pair tried, and the lines for the file.
+The surroundings are those with the least spread (root mean square of the logarithm) of modelled over true photopeak
+scatter, over organs and views; every organ is a case of its own. Then true scatter over the triple-energy-window
+estimate, for drawn uptakes. Prints the spread for each width tried, and the lines for the file.
 """
 
 import argparse
@@ -21,23 +21,20 @@ from planardose.recon.scatter import ScatterParameters
 from planardose.sim.montecarlo import simulate
 
 SURROUNDINGS_MM = (15.0, 20.0, 25.0, 30.0)
-ATTENUATIONS = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
 UPTAKES = 2  # per patient
 
 
 def log_ratios(
     model: PatientModel, true: np.ndarray, camera: Camera, nuclide: Nuclide, surroundings: tuple[float, ...]
 ) -> np.ndarray:
-    """(S, A, O, 2) log of modelled over true scatter per surroundings (mm), path attenuation, organ and view."""
+    """(S, O, 2) log of modelled over true scatter per surroundings (mm), organ and view."""
     faces, organs = face_positions_mm(model, None), present_organs(model)
-    out = np.empty((len(surroundings), len(ATTENUATIONS), len(organs), 2))
+    out = np.empty((len(surroundings), len(organs), 2))
     for s, surroundings_mm in enumerate(surroundings):
-        for a, attenuation in enumerate(ATTENUATIONS):
-            tried = ScatterParameters(attenuation, surroundings_mm, {})
-            projector = Projector(model, camera, nuclide, faces, scatter=tried)
-            activity = model.fractions[organs].astype(np.float64) * model.grid.voxel_ml
-            modelled = np.array([projector.scatter(x).sum(axis=(1, 2)) for x in activity])
-            out[s, a] = np.log(modelled / true[:, 1].sum(axis=(2, 3)))
+        projector = Projector(model, camera, nuclide, faces, scatter=ScatterParameters(surroundings_mm, {}))
+        activity = model.fractions[organs].astype(np.float64) * model.grid.voxel_ml
+        modelled = np.array([projector.scatter(x).sum(axis=(1, 2)) for x in activity])
+        out[s] = np.log(modelled / true[:, 1].sum(axis=(2, 3)))
     return out
 
 
@@ -69,26 +66,19 @@ def main() -> None:
         true = organ_views(model, camera, nuclide, given.histories, seed, penetration=True)
         ratios.append(log_ratios(model, true, camera, nuclide, surroundings))
         shares += window_shares(model, camera, nuclide, given.histories, seed)
-    logs = np.concatenate(ratios, axis=2).reshape(len(surroundings), len(ATTENUATIONS), -1)
+    logs = np.concatenate(ratios, axis=1).reshape(len(surroundings), -1)
     report(logs, shares, surroundings, nuclide.name)
 
 
 def report(logs: np.ndarray, shares: list[float], surroundings: tuple[float, ...], nuclide: str) -> None:
-    """Print the fit from log ratios (S, A, cases)."""
-    best = []
-    fine = np.round(np.arange(ATTENUATIONS[0], ATTENUATIONS[-1] + 1e-9, 0.005), 3)
-    for surroundings_mm, rows in zip(surroundings, logs, strict=True):
-        between = np.array([np.interp(fine, ATTENUATIONS, case) for case in rows.T])  # (cases, fine)
-        spread = np.sqrt((between**2).mean(axis=0))
-        n = int(spread.argmin())
-        best.append((spread[n], surroundings_mm, fine[n], between[:, n].mean(), np.abs(between[:, n]).max()))
-        line = "surroundings {1:g} mm, path attenuation {2:.3f}: spread {0:.4f}, mean {3:+.4f}, largest {4:.3f}"
-        print(line.format(*best[-1]))
-    _, surroundings_mm, attenuation, *_ = min(best)
-    print(f"{logs.shape[2]} cases (organ, view); energy-window share of {len(shares)} uptakes: "
+    """Print the fit from log ratios (S, cases)."""
+    spreads = np.sqrt((logs**2).mean(axis=1))
+    for surroundings_mm, spread, row in zip(surroundings, spreads, logs, strict=True):
+        print(f"surroundings {surroundings_mm:g} mm: spread {spread:.4f}, mean {row.mean():+.4f}, "
+              f"largest {np.abs(row).max():.3f}")  # fmt: skip
+    print(f"{logs.shape[1]} cases (organ, view); energy-window share of {len(shares)} uptakes: "
           f"{np.mean(shares):.4f} +- {np.std(shares, ddof=1):.4f}")  # fmt: skip
-    print(f"path_attenuation: {attenuation:.3f}")
-    print(f"surroundings_mm: {surroundings_mm:.1f}")
+    print(f"surroundings_mm: {surroundings[int(spreads.argmin())]:.1f}")
     print(f"energy_window_share: {{{nuclide}: {np.mean(shares):.3f}}}")
 
 

@@ -62,7 +62,7 @@ class Camera:
     `intrinsic_fwhm_mm` and `energy_resolution` (fraction, FWHM/E) hold at `reference_kev`; both scale as 1/sqrt(E).
     `field_mm` is (axial, transverse). `tau_us` is the paralysable dead time on the photopeak's rate of primary photons
     (less the triple-energy-window scatter), or None; `tau_by_kev` holds pairs (line in keV, tau in us) where it was
-    measured for several windows.
+    measured for several windows, `tau_computed_by_kev` where it was computed from such a one.
 
     The defaults stand for keys that a file leaves out. Aluminium: `front_mm` before the collimator (touch plate),
     `cover_mm` between collimator and crystal. `backscatter_mm` of `backscatter_material` (`materials.yaml`) lie behind
@@ -91,10 +91,12 @@ class Camera:
     gap_mm: float = 0.0
     couch_mm: float = 1.0
     tau_by_kev: tuple[tuple[float, float], ...] = ()
+    tau_computed_by_kev: tuple[tuple[float, float], ...] = ()
 
     def tau_in(self, window: EnergyWindow) -> float | None:
-        """Dead time, us, on the rate in a window: measured for a line in it, else `tau_us`."""
-        inside = [tau for energy_kev, tau in self.tau_by_kev if window.contains(energy_kev)]
+        """Dead time, us, on the rate in a window: measured or else computed for a line in it, else `tau_us`."""
+        known = *self.tau_by_kev, *self.tau_computed_by_kev
+        inside = [tau for energy_kev, tau in known if window.contains(energy_kev)]
         return inside[0] if inside else self.tau_us
 
 
@@ -221,6 +223,7 @@ def load_camera(name: str) -> Camera:
         field_mm=entry.pair("field_mm"),
         tau_us=entry.number("tau_us", None),
         tau_by_kev=entry.pairs("tau_by_kev", ()),
+        tau_computed_by_kev=entry.pairs("tau_computed_by_kev", ()),
         backscatter_material=material,
         **{k: entry.number(k) for k in needed},
         **{k: entry.number(k, getattr(Camera, k), least=0) for k in optional},
@@ -229,8 +232,9 @@ def load_camera(name: str) -> Camera:
     for key, allowed in plausible.CAMERA.items():
         for value in _numbers(getattr(camera, key)):
             allowed.check(value, f"camera file {name}.yaml, {key}")
-    for line_kev, tau_us in camera.tau_by_kev:
-        plausible.CAMERA["tau_us"].check(tau_us, f"camera file {name}.yaml, tau_by_kev at {line_kev:g} keV")
+    for key in ("tau_by_kev", "tau_computed_by_kev"):
+        for line_kev, tau_us in getattr(camera, key):
+            plausible.CAMERA["tau_us"].check(tau_us, f"camera file {name}.yaml, {key} at {line_kev:g} keV")
     known = yaml.safe_load((DATA / "physics" / "materials.yaml").read_text())["materials"]
     if material not in known:
         raise entry.fault("backscatter_material", shown(material), f"one of {', '.join(known)}")

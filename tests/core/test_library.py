@@ -73,6 +73,8 @@ def test_dead_time_of_the_window():
     assert melp.tau_in(EnergyWindow(101.7, 124.3)) == 5.99
     assert melp.tau_in(EnergyWindow(126.5, 154.6)) == 4.60  # not measured there: the photopeak's
     assert megp.tau_in(EnergyWindow(187.2, 228.8)) is None
+    # 123I has half of 177Lu's events per primary photon in the photopeak, and 177Lu's window none of its lines
+    assert melp.tau_in(library.load_nuclide("123I").photopeak) == 2.47
 
 
 def test_unknown_entries_name_what_there_is():

@@ -6,9 +6,9 @@ from scipy.ndimage import convolve1d
 
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.attenuation import linear_attenuation_per_mm
-from planardose.physics.head_response import head_kernel
+from planardose.physics.head_response import head_efficiency, head_kernel
 from planardose.physics.sensitivity import line_sensitivities_cps_per_mbq
-from planardose.recon.blur import banded, counted_lines, layer_kernel, layer_profiles, separable
+from planardose.recon.blur import banded, counted_lines, layer_kernel, layer_profiles, line_groups, separable
 
 LU = load_nuclide("177Lu")
 DISTANCES_MM = (20.0, 100.0, 200.0, 300.0)
@@ -28,7 +28,8 @@ def test_error_of_the_kernels(name, penetration, error):
             kernel = layer_kernel(camera, LU, distance, (pixel, pixel), penetration)
             near = product(layer_profiles(camera, LU, distance, (pixel, pixel), penetration))
             assert np.linalg.norm(near - kernel) < error * np.linalg.norm(kernel)
-            assert near.sum() == pytest.approx(1.0, abs=1e-4)
+            assert near.sum() == pytest.approx(kernel.sum(), abs=1e-4)
+            assert 0.998 < kernel.sum() < 1.000001
             for axis in (0, 1):
                 assert np.abs(near.sum(axis=axis) - kernel.sum(axis=axis)).sum() < 5e-3
             assert near.min() > -3e-3 * near.max()
@@ -81,7 +82,18 @@ def test_lines_and_kernel_of_the_photopeak(camera):
     kernels = [head_kernel(camera, iodine.photopeak, e, 120.0, (10.0, 10.0), True) for e in shares]
     both = layer_kernel(camera, iodine, 120.0, (10.0, 10.0), True)
     assert both.shape == max(k.shape for k in kernels)
-    assert both.sum() == pytest.approx(1.0)
+    # what lies beyond the camera's field is lost, not shared out inside
+    counted = [head_efficiency(camera, iodine.photopeak, e, True) for e in shares]
+    inside = sum(s * k.sum() / c for s, k, c in zip(shares.values(), kernels, counted, strict=True))
+    assert both.sum() == pytest.approx(inside)
+    assert 0.99 < inside < 1.0
+    # photons of the window and those above it each have a kernel: the deeper the source, the more of the wide one
+    (soft, hard), split = line_groups(camera, iodine, True)
+    assert soft | hard == shares and max(soft) < split < min(hard)
+    near, far = (layer_kernel(camera, iodine, 120.0, (10.0, 10.0), True, g) for g in (0, 1))
+    middles = [k[k.shape[0] // 2, k.shape[1] // 2] for k in (near, far)]
+    assert middles[1] < 0.1 * middles[0]
+    assert line_groups(camera, LU, True) == ((counted_lines(camera, LU, True),), np.inf)
 
 
 @pytest.mark.parametrize(

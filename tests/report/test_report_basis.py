@@ -110,6 +110,10 @@ def test_dead_time_is_told_by_its_size(copy, monkeypatch):
     other = replace(load_camera(row.camera), tau_by_kev=((113.0, 6.0), (140.0, 2.0)))
     monkeypatch.setattr(report_basis, "load_camera", lambda name: other)
     assert report_basis._dead_time(copy, "P01").endswith("; by a dead time measured at 113 and 140 keV alone")
+    computed = replace(other, tau_computed_by_kev=((208.37, 3.0),))
+    monkeypatch.setattr(report_basis, "load_camera", lambda name: computed)
+    told = "; by a dead time computed from one measured at 113 and 140 keV"
+    assert report_basis._dead_time(copy, "P01").endswith(told)
     monkeypatch.setattr(report_basis, "dead_time_loss", lambda pair, row: None)
     assert report_basis._dead_time(copy, "P01") == "not corrected"
 

@@ -66,9 +66,11 @@ def mass_attenuation_cm2_g(material: str, energy_kev: float | np.ndarray, proces
     return np.array(values).reshape(energies.shape)
 
 
-def linear_attenuation_per_mm(material: str, energy_kev: float | np.ndarray) -> float | np.ndarray:
-    """Total linear attenuation coefficient at the material's nominal density, 1/mm."""
-    return mass_attenuation_cm2_g(material, energy_kev) * density_g_ml(material) / MM_PER_CM
+def linear_attenuation_per_mm(
+    material: str, energy_kev: float | np.ndarray, process: str = "total"
+) -> float | np.ndarray:
+    """Linear attenuation coefficient at the material's nominal density, 1/mm; processes as `mass_attenuation_cm2_g`."""
+    return mass_attenuation_cm2_g(material, energy_kev, process) * density_g_ml(material) / MM_PER_CM
 
 
 def basis_attenuation_cm2_g(energy_kev: float | np.ndarray, process: str = "total") -> np.ndarray:

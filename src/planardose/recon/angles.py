@@ -19,15 +19,11 @@ from planardose.library import Camera, Nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import mu_per_mm
 from planardose.physics.couch import couch_transmission
+from planardose.physics.multiple_scatter import multiple_scatter
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.recon.blur import banded, counted_lines, layer_kernel, separable
 from planardose.recon.camera_views import Responses
-from planardose.recon.scatter import (
-    directed_sources,
-    kernels_towards,
-    parameters,
-    surroundings_shares,
-)
+from planardose.recon.scatter import directed_sources, parameters, scatter_kernels, surroundings_shares
 
 EDGE = 0.25  # of the largest rate in a slice of an evenly filled body: where its outline is
 FINE = 5  # of the comb, per column; odd, so that a tooth lies in the middle of a column
@@ -156,12 +152,13 @@ class AngledProjector:
         self.columns = columns or Columns.covering(grid, self.heads)
         self.camera, self.nuclide, self.penetration = camera, nuclide, penetration
         self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
-        self._scatter = parameters()
-        self.density, self.shares = model.density, surroundings_shares(model, self._scatter.surroundings_mm)
+        self.density, self.shares = model.density, surroundings_shares(model, parameters().surroundings_mm)
         occupied = (model.fractions.sum(axis=0) > 0).any(axis=2)
         distances = [self._distances(h, occupied) for h in self.heads]
         self.nodes = int(max(d.max() for d in distances) / NODE_MM) + 2  # distances from 0 on
-        self.factors = self._attenuations(model)
+        self.factors = self._attenuations(model, counted_lines(camera, nuclide, penetration))
+        (scattered_kev,) = multiple_scatter(camera, nuclide, penetration, np.inf).mean_kev[:1]
+        self.factors_scattered = self._attenuations(model, {float(scattered_kev): 1.0})
         self.spreads = [self._spread(h, d) for h, d in zip(self.heads, distances, strict=True)]
         self._set_blur(step)
         times = np.ones(len(self.heads)) if time_shares is None else np.asarray(time_shares, dtype=float)
@@ -198,9 +195,8 @@ class AngledProjector:
             out &= np.abs(self.grid.axis_mm(2) - head.field_centre_mm[0]) <= 0.5 * head.field_mm[0]
         return out
 
-    def _attenuations(self, model: PatientModel) -> list[torch.Tensor]:
-        """Per view (I J, K): cps per MBq in the voxel, all pixels together."""
-        lines = counted_lines(self.camera, self.nuclide, self.penetration)
+    def _attenuations(self, model: PatientModel, lines: dict[float, float]) -> list[torch.Tensor]:
+        """Per view (I J, K): cps per MBq in the voxel of photons of these energies and shares, all pixels together."""
         mu = {energy: mu_per_mm(model.partial_density, energy) for energy in lines}
         out = []
         for head in self.heads:
@@ -249,11 +245,11 @@ class AngledProjector:
         """Rates (V, U, K) in cps of an activity map (I, J, K) in MBq per voxel, in the given views (None: all)."""
         flat = activity.reshape(-1, activity.shape[2])
         chosen = self.views if views is None else views
-        return torch.stack([self._view(flat, v) for v in chosen])
+        return torch.stack([self._view(flat, self.factors[v], v) for v in chosen])
 
-    def _view(self, flat: torch.Tensor, v: int) -> torch.Tensor:
-        """Rates (U, K) of a map (I J, K) in one view."""
-        comb = (self.spreads[v][0] @ (flat * self.factors[v])).reshape(self.nodes, -1, flat.shape[1])
+    def _view(self, flat: torch.Tensor, factors: torch.Tensor, v: int) -> torch.Tensor:
+        """Rates (U, K) of a map (I J, K) in one view, with its `factors`."""
+        comb = (self.spreads[v][0] @ (flat * factors)).reshape(self.nodes, -1, flat.shape[1])
         across = torch.bmm(self.blur_x, comb).reshape(len(self.blur_z), self.columns.count, -1)
         return torch.bmm(across, self.blur_z.transpose(1, 2)).sum(dim=0) * self.seen[v]
 
@@ -274,7 +270,8 @@ class AngledProjector:
         towards = (self._towards(h) for h in self.heads)
         sources = directed_sources(np.asarray(activity), self.density, self.shares, towards)
         with torch.no_grad():
-            views = [self._view(self.tensor(s.reshape(-1, s.shape[2])), v).cpu().numpy() for v, s in enumerate(sources)]
+            flat = (self.tensor(s.reshape(-1, s.shape[-1])) for s in sources)
+            views = [self._view(s, self.factors_scattered[v], v).cpu().numpy() for v, s in enumerate(flat)]
         return np.array(views, dtype=np.float64)
 
     def _towards(self, head: Head) -> np.ndarray:
@@ -282,14 +279,10 @@ class AngledProjector:
         x, y = (float(c) for c in np.round(head.normal[:2], 9))
         step = tuple(float(s) for s in self.grid.spacing_mm)
         low, high = sorted((abs(x), abs(y)))
-        kernel = kernels_towards(
-            self.camera, self.nuclide, step, (low, high), self.penetration, self._scatter.path_attenuation
-        )
-        if low == 0.0:  # what lies behind is left out there
-            kernel = np.pad(kernel, [(0, 0), (0, 0), (kernel.shape[2] - 1, 0), (0, 0)])
+        kernel = scatter_kernels(self.camera, self.nuclide, step, self.penetration, np.inf, (low, high))
         if abs(x) > abs(y):
-            kernel = kernel.swapaxes(1, 2)
-        return kernel[:, :: 1 if x >= 0 else -1, :: 1 if y >= 0 else -1]
+            kernel = kernel.swapaxes(2, 3)
+        return kernel[:, :, :: 1 if x >= 0 else -1, :: 1 if y >= 0 else -1]
 
     def of_body(self, model: PatientModel) -> np.ndarray:
         """(V, U, K) bool: cells in whose lines of sight the model has body, as `CameraViews.of_body`.

@@ -10,7 +10,8 @@ from functools import lru_cache
 import numpy as np
 
 from planardose.library import Camera, Nuclide
-from planardose.physics.head_response import head_kernel
+from planardose.physics.detector import energy_fwhm_kev
+from planardose.physics.head_response import head_efficiency, head_kernel
 from planardose.physics.sensitivity import line_sensitivities_cps_per_mbq
 
 RANK = 2
@@ -37,17 +38,39 @@ def counted_lines(camera: Camera, nuclide: Nuclide, penetration: bool) -> dict[f
     return dict(zip(energy[kept].tolist(), (shares / shares.sum()).tolist(), strict=True))
 
 
-def layer_kernel(
-    camera: Camera, nuclide: Nuclide, distance_mm: float, pixel_mm: tuple[float, float], penetration: bool
-) -> np.ndarray:
-    """(2 a + 1, 2 b + 1) shares, summing to 1: the head's kernel in the photopeak, mean over lines as counted in air.
+@lru_cache(maxsize=64)
+def line_groups(camera: Camera, nuclide: Nuclide, penetration: bool) -> tuple[tuple[dict[float, float], ...], float]:
+    """`counted_lines` in groups that are blurred alike, and the energy (keV) that parts them; infinite for one group.
 
-    What the head's kernel leaves outside (`head_response.OUTSIDE`) is shared out inside.
+    Photons above the window count by what they leave in lead and crystal, come through lead far from their place and
+    pass more of the patient: their share grows with the depth, and so does that of their blur.
+    """
+    window, lines = nuclide.photopeak, counted_lines(camera, nuclide, penetration)
+    edge = window.high_kev + 0.5 * float(energy_fwhm_kev(camera, window.high_kev))
+    parts = [{e: s for e, s in lines.items() if (e > edge) == above} for above in (False, True)]
+    return (tuple(parts), edge) if all(parts) else ((lines,), np.inf)
+
+
+def layer_kernel(
+    camera: Camera,
+    nuclide: Nuclide,
+    distance_mm: float,
+    pixel_mm: tuple[float, float],
+    penetration: bool,
+    group: int | None = None,
+) -> np.ndarray:
+    """(2 a + 1, 2 b + 1) shares of the counts: the head's kernel in the photopeak, mean over lines as counted in air.
+
+    Of all lines or of a group of `line_groups`. What lies beyond the camera's field is lost: 1e-3 at most where little
+    comes through lead, 5 % of photons of 450 keV with a collimator for low energies.
     """
     kernels = []
-    for energy, share in counted_lines(camera, nuclide, penetration).items():
+    groups = line_groups(camera, nuclide, penetration)[0]
+    lines = counted_lines(camera, nuclide, penetration) if group is None else groups[group]
+    for energy, share in lines.items():
         kernel = head_kernel(camera, nuclide.photopeak, energy, distance_mm, pixel_mm, penetration)
-        kernels.append(kernel * (share / kernel.sum()))
+        counted = head_efficiency(camera, nuclide.photopeak, energy, penetration)
+        kernels.append(kernel * (share / counted / sum(lines.values())))
     size = np.max([k.shape for k in kernels], axis=0)
     return sum(np.pad(k, [((n - m) // 2,) * 2 for n, m in zip(size, k.shape, strict=True)]) for k in kernels)
 
@@ -82,7 +105,12 @@ def banded(profiles: np.ndarray, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def layer_profiles(
-    camera: Camera, nuclide: Nuclide, distance_mm: float, pixel_mm: tuple[float, float], penetration: bool
+    camera: Camera,
+    nuclide: Nuclide,
+    distance_mm: float,
+    pixel_mm: tuple[float, float],
+    penetration: bool,
+    group: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`separable` of `layer_kernel`; kept, because projectors of one geometry are often set up again."""
-    return separable(layer_kernel(camera, nuclide, distance_mm, pixel_mm, penetration))
+    return separable(layer_kernel(camera, nuclide, distance_mm, pixel_mm, penetration, group))

@@ -15,7 +15,7 @@ from planardose.physics.attenuation import mu_per_mm
 from planardose.physics.couch import couch_transmission
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import VIEWS
-from planardose.recon.blur import RANK, banded, counted_lines, layer_profiles
+from planardose.recon.blur import RANK, banded, counted_lines, layer_profiles, line_groups
 from planardose.recon.scatter import ScatterModel, ScatterParameters
 
 
@@ -97,23 +97,35 @@ class CameraViews:
     ):
         grid, step = model.grid, tuple(float(s) for s in model.grid.spacing_mm)
         self.grid = grid
-        self.scatter_model = ScatterModel(model, camera, nuclide, penetration, scatter)
+        groups, split_kev = line_groups(camera, nuclide, penetration)
+        self.scatter_model = ScatterModel(model, camera, nuclide, penetration, split_kev, scatter)
         # cps/MBq of one head, in air
         self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
-        self.couch_share, escaping = 0.0, 0.0  # of the posterior head's counts in air that the couch lets through
-        for energy, share in counted_lines(camera, nuclide, penetration).items():
-            through = float(couch_transmission(energy, camera.couch_mm if couch else 0.0))
-            attenuated = attenuation_factors(mu_per_mm(model.partial_density, energy), step[1])
-            escaping = escaping + share * np.reshape([1.0, through], (2, 1, 1, 1)) * attenuated
-            self.couch_share += share * through
-        self.seen = (self.sensitivity * escaping.transpose(0, 2, 1, 3)).astype(np.float32)  # (2, J, I, K): cps/MBq
-        across, along = [], []
+        self.couch_share = 0.0  # of the posterior head's counts in air that the couch lets through
+
+        def escaping(lines: dict[float, float]) -> np.ndarray:
+            """(2, J, I, K): cps/MBq of photons of these energies and shares."""
+            out = 0.0
+            for energy, share in lines.items():
+                through = np.reshape([1.0, couch_transmission(energy, couch_mm)], (2, 1, 1, 1))
+                out = out + share * through * attenuation_factors(mu_per_mm(model.partial_density, energy), step[1])
+            return (self.sensitivity * out.transpose(0, 2, 1, 3)).astype(np.float32)
+
+        couch_mm = camera.couch_mm if couch else 0.0
+        lines = counted_lines(camera, nuclide, penetration)
+        self.couch_share = sum(s * float(couch_transmission(e, couch_mm)) for e, s in lines.items())
+        # (2, G J, I, K): the layers of one group of lines after the other
+        self.seen = np.concatenate([escaping(g) for g in groups], axis=1)
+        self.seen_scattered = np.concatenate([escaping({e: 1.0}) for e in self.scatter_model.mean_kev], axis=1)
+        pixel, across, along = (step[0], step[2]), [], []
         for row in self._distances(model, face_mm):
-            profiles = [layer_profiles(camera, nuclide, float(d), (step[0], step[2]), penetration) for d in row]
+            profiles = [layer_profiles(camera, nuclide, float(d), pixel, penetration, g)
+                        for g in range(len(groups)) for d in row]  # fmt: skip
             across.append([banded(x, grid.shape[0]) for x, _ in profiles])
             along.append([banded(z, grid.shape[2]) for _, z in profiles])
-        self.across = np.array(across, dtype=np.float32).reshape(2, grid.shape[1], -1, grid.shape[0])  # (2, J, R I', I)
-        self.along = np.array(along, dtype=np.float32).reshape(2, -1, grid.shape[2], grid.shape[2])  # (2, J R, K', K)
+        layers = len(groups) * grid.shape[1]
+        self.across = np.array(across, dtype=np.float32).reshape(2, layers, -1, grid.shape[0])  # (2, G J, R I', I)
+        self.along = np.array(along, dtype=np.float32).reshape(2, -1, grid.shape[2], grid.shape[2])  # (2, G J R, K', K)
 
     @staticmethod
     def _distances(model: PatientModel, face_mm: tuple[float, float]) -> np.ndarray:
@@ -125,24 +137,26 @@ class CameraViews:
             raise ValueError(f"a collimator face ({face_mm} mm) lies inside the body")
         return np.maximum(distances, 0.0)
 
-    def _view(self, activity: np.ndarray, view: int) -> np.ndarray:
-        """Rates (I, K) of a map (I, J, K) in one view."""
-        n_i, n_j, n_k = activity.shape
-        weighted = activity.transpose(1, 0, 2) * self.seen[view]
-        across = (self.across[view] @ weighted).reshape(n_j * RANK, n_i, n_k)
+    def _view(self, sources: np.ndarray, seen: np.ndarray, view: int) -> np.ndarray:
+        """Rates (I, K) of a map per group (G, I, J, K) in one view; `seen` (G J, I, K)."""
+        n_g, n_i, n_j, n_k = sources.shape
+        weighted = sources.transpose(0, 2, 1, 3).reshape(n_g * n_j, n_i, n_k) * seen
+        across = (self.across[view] @ weighted).reshape(n_g * n_j * RANK, n_i, n_k)
         return (across @ self.along[view].transpose(0, 2, 1)).sum(axis=0)
 
     def primary(self, activity: np.ndarray) -> np.ndarray:
         """Rates (2, I, K) float64 in cps of photons that did not scatter, of a map (I, J, K) in MBq per voxel."""
-        return self._views([np.asarray(activity)] * len(VIEWS))
+        of_group = np.broadcast_to(activity, (self.seen.shape[1] // self.grid.shape[1], *np.shape(activity)))
+        return self._views([of_group] * len(VIEWS), self.seen)
 
     def scatter(self, activity: np.ndarray) -> np.ndarray:
         """Rates (2, I, K) float64 in cps of photons scattered in the patient, of a map (I, J, K)."""
-        return self._views(self.scatter_model.sources(np.asarray(activity)))
+        return self._views(self.scatter_model.sources(np.asarray(activity)), self.seen_scattered)
 
-    def _views(self, sources) -> np.ndarray:
-        """Rates (2, I, K) float64 of one map per view."""
-        return np.stack([self._view(s.astype(np.float32), v) for v, s in enumerate(sources)]).astype(np.float64)
+    def _views(self, sources, seen: np.ndarray) -> np.ndarray:
+        """Rates (2, I, K) float64 of maps (G, I, J, K) per view."""
+        views = [self._view(s.astype(np.float32), seen[v], v) for v, s in enumerate(sources)]
+        return np.stack(views).astype(np.float64)
 
     @staticmethod
     def of_body(model: PatientModel) -> np.ndarray:

@@ -3,6 +3,8 @@
 Activity to the expected primary photopeak rates of two opposed heads; linear. Scatter is apart: `CameraViews.scatter`.
 """
 
+from itertools import product
+
 import numpy as np
 import torch
 
@@ -48,10 +50,13 @@ class Projector(CameraViews):
         """Rates (N, I, K) in one view of maps of a box."""
         n, n_i, n_j, n_k = activity.shape
         i, j, k = box
-        weighted = activity.permute(2, 1, 0, 3) * self.factors[view][j, i, None, k]  # J, I, N, K
-        across = torch.bmm(self.blur_x[view][j, :, i], weighted.reshape(n_j, n_i, n * n_k))  # J, R I', N K
-        blur_z = self.blur_z[view].unflatten(0, (-1, RANK))[j, :, :, k].flatten(0, 1)
-        along = torch.bmm(across.reshape(n_j * RANK, -1, n_k), blur_z.transpose(1, 2)).sum(dim=0)
+        per_layer = (-1, self.grid.shape[1])  # groups of energies, layers
+        factors = self.factors[view].unflatten(0, per_layer)[:, j, i, None, k]
+        weighted = (activity.permute(2, 1, 0, 3) * factors).reshape(-1, n_i, n * n_k)  # G J, I, N K
+        blur_x = self.blur_x[view].unflatten(0, per_layer)[:, j, :, i].flatten(0, 1)
+        blur_z = self.blur_z[view].unflatten(0, (*per_layer, RANK))[:, j, :, :, k].flatten(0, 2)
+        across = torch.bmm(blur_x, weighted).reshape(len(blur_z), -1, n_k)  # G J R, I' N, K
+        along = torch.bmm(across, blur_z.transpose(1, 2)).sum(dim=0)
         return along.reshape(-1, n, along.shape[-1]).permute(1, 0, 2)
 
     def adjoint(self, rates: torch.Tensor) -> torch.Tensor:
@@ -63,22 +68,25 @@ class Projector(CameraViews):
         if rates.ndim == 3:
             return self.adjoint_per_view(rates[None])[:, 0]
         n, _, n_i, n_k = rates.shape
-        n_j = self.grid.shape[1]
+        n_j = self.factors.shape[1]  # G J
         parts = []
         for v in range(len(VIEWS)):
             flat = rates[:, v].permute(1, 0, 2).reshape(1, n_i * n, n_k).expand(n_j * RANK, -1, -1)
             along = torch.bmm(flat, self.blur_z[v]).reshape(n_j, RANK * n_i, n * n_k)
             across = torch.bmm(self.blur_x[v].transpose(1, 2), along).reshape(n_j, n_i, n, n_k)
-            parts.append((across * self.factors[v][:, :, None, :]).permute(2, 1, 0, 3))
+            seen = (across * self.factors[v][:, :, None, :]).unflatten(0, (-1, self.grid.shape[1])).sum(dim=0)
+            parts.append(seen.permute(2, 1, 0, 3))
         return torch.stack(parts)
 
     def information(self, weights: torch.Tensor) -> torch.Tensor:
         """(I, J, K): sum over all pixels of their weights (2, I, K) times the squared rate of 1 MBq in each voxel."""
         n_j, total = self.grid.shape[1], 0.0
         for v in range(len(VIEWS)):
-            across, along = self.blur_x[v].unflatten(1, (RANK, -1)), self.blur_z[v].unflatten(0, (n_j, RANK))
-            for r in range(RANK):
-                for s in range(RANK):
-                    seen = (across[:, r] * across[:, s]).transpose(1, 2) @ weights[v]
-                    total = total + self.factors[v] ** 2 * (seen @ (along[:, r] * along[:, s]))
+            across = self.blur_x[v].unflatten(0, (-1, n_j)).unflatten(2, (RANK, -1))  # G, J, R, I', I
+            along = self.blur_z[v].unflatten(0, (-1, n_j, RANK))  # G, J, R, K', K
+            seen = self.factors[v].unflatten(0, (-1, n_j))  # G, J, I, K
+            terms = [(g, r) for g in range(len(seen)) for r in range(RANK)]
+            for (g, r), (h, s) in product(terms, terms):
+                there = (across[g, :, r] * across[h, :, s]).transpose(1, 2) @ weights[v]
+                total = total + seen[g] * seen[h] * (there @ (along[g, :, r] * along[h, :, s]))
         return total.permute(1, 0, 2)

@@ -1,36 +1,43 @@
 """Scatter in the patient, modelled: photopeak counts that scattered once or more on their way.
 
-An effective source of scattered photons is the activity convolved with the Klein-Nishina kernel of photons that turn
-towards the head and still fall into the window, times the local density; the projector attenuates and blurs it. On the
-way to the scattering the photon passes matter as dense as the surroundings of the decay: two kernels, of lung and of
-water, are mixed by the smoothed density there. Two numbers, fitted to the Monte Carlo
-(``data/physics/patient_scatter.yaml``), say how much of that matter counts and how wide the surroundings reach; they
-stand for multiple scattering too. After Frey and Tsui, effective scatter source estimation (IEEE NSS 1996).
+An effective source of scattered photons is the activity convolved with a kernel of photons that turn towards the head
+and are still counted, times the local density; the projector attenuates (at their mean energy) and blurs it. Photons
+that collide once are integrated over all angles, off bound electrons and coherently; those that collide more often come
+from a Monte Carlo table of unbounded water (`physics.multiple_scatter`). On the way the photons pass matter as dense as
+the surroundings of the decay: kernels of lung and of soft tissue are mixed by the smoothed density there. How wide it
+is smoothed is the one number fitted to the Monte Carlo of patients (``data/physics/patient_scatter.yaml``). After Frey
+and Tsui, effective scatter source estimation (IEEE NSS 1996).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import numpy as np
 import yaml
 from scipy import fft
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.stats import qmc
 
 from planardose.library import DATA, Camera, Nuclide
 from planardose.patient_model import PatientModel
-from planardose.physics.attenuation import linear_attenuation_per_mm, mass_fractions
+from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.physics.compton import differential_barn_sr, scattered_energy_kev
+from planardose.physics.form_factors import HC_KEV_ANGSTROM, X, coherent_norm, form_factors, incoherent_norm_barn
 from planardose.physics.head_response import head_efficiency
+from planardose.physics.multiple_scatter import multiple_scatter
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.units import BQ_PER_MBQ
 
-AVOGADRO_BARN = 0.602214076  # 1/mol x 1e-24: electrons per barn and cm from mol per mL
-ATOMIC_WEIGHT = {1: 1.008, 8: 15.999}  # of water, IUPAC 2021
-DENSITIES_G_ML = (0.3, 1.0)  # of the surroundings for which there is a kernel: lung and water
-REACH_MM = 160.0  # beyond it the kernel of water holds less than 1 %
-NEAR_POINTS, FAR_POINTS = 4000, 48  # pairs of points per pair of voxels: neighbours, and the rest
-NEAR_POINTS_ANGLED, FAR_POINTS_ANGLED = 600, 12  # the same towards heads at other angles, of which a SPECT has many
+DENSITIES_G_ML = (0.3, 1.05)  # of the surroundings, as water, for which there are kernels: lung and soft tissue
+REACH_MM = 160.0  # beyond it the kernel of single scatter in water holds less than 1 %
+NEAR_POINTS = 100_000  # around a voxel, for it and its neighbours
+SEED = 20260  # of the points: a property of the model, not of a run
+TURNS = 400  # of the half angle's sine: fine near the forward direction
+COSINES = 1.0 - 2.0 * np.linspace(0.0, 1.0, TURNS + 1) ** 2
+STEP_MM = 2.0  # of the way to the scattering, in tables
+LEAST = 1e-5  # of the primaries: lines of which no turn is counted better are left out
 
 
 @dataclass(frozen=True)
@@ -39,15 +46,12 @@ class ScatterParameters:
 
     Parameters
     ----------
-    path_attenuation : float
-        Share of the coefficient of water, scaled to the density, that attenuates on the way to the scattering.
     surroundings_mm : float
         Standard deviation of the smoothing that gives the density of the surroundings.
     energy_window_share : dict
         Nuclide -> true scatter over the triple-energy-window estimate, where it is known.
     """
 
-    path_attenuation: float
     surroundings_mm: float
     energy_window_share: dict[str, float]
 
@@ -59,35 +63,66 @@ def parameters() -> ScatterParameters:
     return ScatterParameters(**{k: read[k] for k in ScatterParameters.__dataclass_fields__})
 
 
-def electrons_per_barn_mm() -> float:
-    """Electrons in a barn x mm of water at 1 g/mL."""
-    per_gram = sum(w * z / ATOMIC_WEIGHT[z] for z, w in mass_fractions("water").items())
-    return AVOGADRO_BARN * per_gram / 10.0
+def _mean_over_voxels(function: Callable, offsets: tuple, step_mm: np.ndarray) -> np.ndarray:
+    """Mean of f(x, y, z) over pairs of points in two voxels `offsets` apart (arrays that broadcast).
 
-
-def _mean_over_voxels(function, offsets: tuple, step_mm: np.ndarray, points: int) -> np.ndarray:
-    """Mean of f(x, y, z) over pairs of points in two voxels `offsets` apart (arrays that broadcast)."""
-    rng = np.random.default_rng(20260)
-    apart = (rng.random((points, 3)) - rng.random((points, 3))) * step_mm
+    Two points per axis that have the variance of the pairs' distances, a sixth of the step's square.
+    """
     total = 0.0
-    for shift in apart:
+    for signs in product((-1.0, 1.0), repeat=3):
+        shift = np.array(signs) * step_mm / np.sqrt(6.0)
         total = total + function(*(o * s + d for o, s, d in zip(offsets, step_mm, shift, strict=True)))
-    return total / points
+    return total / 8
 
 
-def _turned(camera: Camera, nuclide: Nuclide, penetration: bool, cosines: np.ndarray) -> dict[float, np.ndarray]:
-    """Energy of each line -> counts per g/mL and mm of photons that turn by each angle, per count of primaries.
+def _mean_nearby(function: Callable, step_mm: np.ndarray) -> np.ndarray:
+    """(..., 3, 3, 3) as `_mean_over_voxels` for a voxel and its neighbours, over points around the first.
 
-    Per unit of solid angle and of isotropic flux; lines that cannot be counted after scattering are left out.
+    With a share of the points for every distance: f falls with its square, and few random pairs are far too few.
+    """
+    reach = 2.0 * float(np.linalg.norm(step_mm))
+    far, up, turn = qmc.Halton(3, seed=SEED).random(NEAR_POINTS).T * [[reach], [2.0], [2.0 * np.pi]]
+    flat = np.sqrt(1.0 - (up - 1.0) ** 2)
+    places = far * np.array([flat * np.cos(turn), flat * np.sin(turn), up - 1.0])
+    found = function(*places) * (4.0 * np.pi * reach * far**2 / NEAR_POINTS)
+    apart = np.abs(places[:, None] - np.arange(-1, 2)[:, None] * step_mm[:, None, None])  # (3 axes, 3 offsets, N)
+    x, y, z = np.maximum(1.0 - apart / step_mm[:, None, None], 0.0) / step_mm[:, None, None]
+    return np.einsum("...n,in,jn,kn->...ijk", found, x, y, z, optimize=True)
+
+
+def _turned(camera: Camera, nuclide: Nuclide, penetration: bool, split_kev: float) -> dict[float, np.ndarray]:
+    """Energy of each line -> (G, N) counts per g/mL and mm of photons that turn by the angles of `COSINES`.
+
+    Per count of primaries, per unit of solid angle and of isotropic flux, off bound electrons and coherently; photons
+    up to and above an energy apart.
     """
     primary = air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
-    out = {}
+    half_sine, out = np.sqrt(0.5 * (1.0 - COSINES)), {}
     for line in nuclide.lines:
-        energies = scattered_energy_kev(line.energy_kev, cosines)
+        energies = np.append(scattered_energy_kev(line.energy_kev, COSINES), line.energy_kev)
         counted = head_efficiency(camera, nuclide.photopeak, energies, penetration) * line.per_decay * BQ_PER_MBQ
-        if counted.max() > 0 and line.energy_kev > nuclide.photopeak.low_kev:
-            scattering = differential_barn_sr(line.energy_kev, cosines) * electrons_per_barn_mm()
-            out[line.energy_kev] = counted / primary * scattering
+        if counted.max() < LEAST * primary:
+            continue
+        e, x = np.array([line.energy_kev]), line.energy_kev / HC_KEV_ANGSTROM * half_sine
+        factors = form_factors()
+        compton = differential_barn_sr(line.energy_kev, COSINES) * np.interp(x, X, factors.incoherent)
+        compton *= linear_attenuation_per_mm("water", line.energy_kev, "compton") / incoherent_norm_barn(e)
+        coherent = 0.5 * (1.0 + COSINES**2) * np.interp(x, X, factors.coherent)
+        coherent *= linear_attenuation_per_mm("water", line.energy_kev, "rayleigh") / coherent_norm(e)
+        above = energies > split_kev
+        turned = [counted[:-1] * (above[:-1] == side) * compton + counted[-1] * (above[-1] == side) * coherent
+                  for side in (False, True)]  # fmt: skip
+        out[line.energy_kev] = np.array(turned if np.isfinite(split_kev) else turned[:1]) / primary
+    return out
+
+
+def _once(turned: dict[float, np.ndarray]) -> np.ndarray:
+    """(G, D, S, N) sum of `_turned` over the lines, weakened on the way of n * `STEP_MM` through `DENSITIES_G_ML`."""
+    way = STEP_MM * np.arange(int(2 * REACH_MM / STEP_MM))
+    out = 0.0
+    for energy, weight in turned.items():
+        passed = np.exp(-np.outer(DENSITIES_G_ML, linear_attenuation_per_mm("water", energy) * way))
+        out = out + weight[:, None, None, :] * passed[:, :, None]
     return out
 
 
@@ -97,68 +132,47 @@ def scatter_kernels(
     nuclide: Nuclide,
     step_mm: tuple[float, float, float],
     penetration: bool = True,
-    path_attenuation: float | None = None,
+    split_kev: float = np.inf,
+    normal: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray:
-    """Scattered photons towards +y per primary photon towards +y, per voxel of 1 g/mL around a voxel that decays.
+    """Scattered photons towards a head per primary photon towards it, per voxel of 1 g/mL around a voxel that decays.
 
     Parameters
     ----------
     camera : Camera
     nuclide : Nuclide
-        All its lines above the photopeak's lower edge.
+        All its lines that count.
     step_mm : (3,) float
         Voxel size.
     penetration : bool
-    path_attenuation : float or None
-        As `ScatterParameters`; None: the fitted one.
+    split_kev : float
+        Photons up to and above this energy apart.
+    normal : (2,) float
+        Unit vector (x, y) towards the head.
 
     Returns
     -------
-    (D, 2 a + 1, b + 1, 2 c + 1) float64
-        For surroundings of each of `DENSITIES_G_ML`. Offsets -a..a, 0..b, -c..c voxels along x, y, z: the scattering
-        voxel less the decaying one. Photons that turn by more than 90 degrees are left out.
+    (G, 2 D, 2 a + 1, 2 b + 1, 2 c + 1) float64
+        Energy groups, one or two. First photons that collide once, then those that collide more often, for surroundings
+        of each of `DENSITIES_G_ML`. Offsets in voxels along x, y, z: the (last) scattering voxel less the decaying one.
     """
-    return kernels_towards(camera, nuclide, step_mm, (0.0, 1.0), penetration, path_attenuation)
-
-
-@cache
-def kernels_towards(
-    camera: Camera,
-    nuclide: Nuclide,
-    step_mm: tuple[float, float, float],
-    normal: tuple[float, float],
-    penetration: bool = True,
-    path_attenuation: float | None = None,
-) -> np.ndarray:
-    """As `scatter_kernels`, towards a head along `normal`, a unit vector (x, y).
-
-    Offsets along y run from 0 for (0, 1), whose kernels vanish below, else from -b.
-    """
-    cosines = np.linspace(0.0, 1.0, 201)
-    share = parameters().path_attenuation if path_attenuation is None else path_attenuation
-    turned = _turned(camera, nuclide, penetration, cosines)
-    dense = np.reshape(DENSITIES_G_ML, (-1, 1, 1, 1))
-    step = np.array(step_mm)
+    once = _once(_turned(camera, nuclide, penetration, split_kev))
+    again, step = multiple_scatter(camera, nuclide, penetration, split_kev), np.array(step_mm)
 
     def density(x, y, z):
         square = np.maximum(x * x + y * y + z * z, 1e-2)
-        distance = np.sqrt(square)
-        cosine = (normal[0] * x + normal[1] * y) / distance
-        out = 0.0
-        for energy, weight in turned.items():
-            path = share * linear_attenuation_per_mm("water", energy) * distance
-            out = out + np.interp(cosine, cosines, weight, left=0.0) * np.exp(-path * dense)
-        return out * (np.prod(step) / square)
+        distance, along = np.sqrt(square), normal[0] * x + normal[1] * y
+        position = [distance / STEP_MM, np.sqrt(np.maximum(0.5 * (1.0 - along / distance), 0.0)) * TURNS]
+        first = [[map_coordinates(d, position, order=1, mode="nearest") / square for d in group] for group in once]
+        across = np.sqrt(np.maximum(square - along**2, 0.0))
+        more = np.stack([again.at(along, across, rho)[: len(once)] for rho in DENSITIES_G_ML], axis=1)
+        return np.concatenate([np.array(first), more], axis=1) * np.prod(step)
 
     a, b, c = (int(np.ceil(REACH_MM / s)) for s in step_mm)
-    behind = 0 if normal == (0.0, 1.0) else b
-    axes = np.ix_(np.arange(-a, a + 1), np.arange(-behind, b + 1), np.arange(-c, c + 1))
-    far_points, near_points = (FAR_POINTS, NEAR_POINTS) if behind == 0 else (FAR_POINTS_ANGLED, NEAR_POINTS_ANGLED)
-    out = _mean_over_voxels(density, axes, step, far_points)
-    near = np.ix_(np.arange(-1, 2), np.arange(-min(behind, 1), 2), np.arange(-1, 2))
-    middle = slice(behind - min(behind, 1), behind + 2)
-    out[:, a - 1 : a + 2, middle, c - 1 : c + 2] = _mean_over_voxels(density, near, step, near_points)
-    return out
+    axes = np.ix_(*(np.arange(-n, n + 1) for n in (a, b, c)))
+    out = _mean_over_voxels(density, axes, step)
+    out[:, :, a - 1 : a + 2, b - 1 : b + 2, c - 1 : c + 2] = _mean_nearby(density, step)
+    return 0.5 * (out + out[..., ::-1])  # the points nearby are not mirrored
 
 
 def _crop(activity: np.ndarray, reach: tuple[int, int, int]) -> tuple[slice, ...]:
@@ -171,16 +185,24 @@ def _crop(activity: np.ndarray, reach: tuple[int, int, int]) -> tuple[slice, ...
 
 
 def surroundings_shares(model: PatientModel, smoothing_mm: float) -> np.ndarray:
-    """(D, I, J, K) float32: weights of `DENSITIES_G_ML` that make up the body's density around each voxel, sum 1."""
+    """(2 D, I, J, K) float32: weights of the kernels of `scatter_kernels` around each voxel.
+
+    For photons that collide once, the weights of `DENSITIES_G_ML` that make up the body's density, sum 1: they come
+    through the body alone. For photons that collide more often, those that make up the mean density, air included:
+    where there is less matter around, there is less to collide with.
+    """
     sigma = smoothing_mm / model.grid.spacing_mm
-    body = model.fractions.sum(axis=0)
-    around = gaussian_filter(model.density, sigma) / np.maximum(gaussian_filter(body, sigma), 1e-3)
+    body = gaussian_filter(model.fractions.sum(axis=0), sigma)
     low, high = DENSITIES_G_ML
-    water = np.clip((around - low) / (high - low), 0.0, 1.0).astype(np.float32)
-    return np.stack([1 - water, water])
+    around = gaussian_filter(model.density, sigma)
+    inside = around / np.maximum(body, 1e-3)
+    water, of_all = (np.clip((d - low) / (high - low), 0.0, 1.0) for d in (inside, around))
+    return np.stack([1 - water, water, np.minimum(around / low, 1.0) - of_all, of_all]).astype(np.float32)
 
 
-def effective_sources(activity: np.ndarray, density: np.ndarray, shares: np.ndarray, along_y: np.ndarray) -> np.ndarray:
+def directed_sources(
+    activity: np.ndarray, density: np.ndarray, shares: np.ndarray, kernels: Iterable[np.ndarray]
+) -> Iterator[np.ndarray]:
     """Activity that would send, unscattered, the photons which scatter towards each head.
 
     Parameters
@@ -188,59 +210,32 @@ def effective_sources(activity: np.ndarray, density: np.ndarray, shares: np.ndar
     activity : (I, J, K) float
     density : (I, J, K) float
         g/mL.
-    shares : (D, I, J, K) float
+    shares : (2 D, I, J, K) float
         From `surroundings_shares`.
-    along_y : (D, 2 a + 1, b + 1, 2 c + 1)
-        From `scatter_kernels`.
+    kernels : of (G, 2 D, 2 a + 1, 2 b + 1, 2 c + 1)
+        From `scatter_kernels`, one per head, of equal shape.
 
-    Returns
-    -------
-    (2, I, J, K) float32
-        Towards +y (anterior) and -y (posterior), in the unit of `activity`.
-    """
-    out = np.zeros((2, *activity.shape), dtype=np.float32)
-    if not activity.any():
-        return out
-    a, b, c = along_y.shape[1] // 2, along_y.shape[2] - 1, along_y.shape[3] // 2
-    box = _crop(activity, (a, b, c))
-    part = (activity[box] * shares[:, *box]).astype(np.float32)
-    size = [fft.next_fast_len(n + r, real=True) for n, r in zip(part.shape[1:], (2 * a, b, 2 * c), strict=True)]
-    spectra = fft.rfftn(part, size, axes=(1, 2, 3))
-    full = [slice(a, a + part.shape[1]), slice(0, part.shape[2]), slice(c, c + part.shape[3])]
-    for view, flipped in enumerate((along_y, along_y[:, :, ::-1])):
-        full[1] = slice(b * view, b * view + part.shape[2])
-        transfer = fft.rfftn(flipped.astype(np.float32), size, axes=(1, 2, 3))
-        spread = fft.irfftn((spectra * transfer).sum(axis=0), size)[tuple(full)]
-        out[(view, *box)] = np.maximum(spread, 0.0) * density[box]
-    return out
-
-
-def directed_sources(
-    activity: np.ndarray, density: np.ndarray, shares: np.ndarray, kernels: Iterable[np.ndarray]
-) -> Iterator[np.ndarray]:
-    """As `effective_sources`, towards heads at any angles, one after the other: (I, J, K) float32 each.
-
-    Parameters
-    ----------
-    activity, density, shares
-        As `effective_sources`.
-    kernels : of (D, 2 a + 1, 2 b + 1, 2 c + 1)
-        From `kernels_towards`, one per head, of equal shape.
+    Yields
+    ------
+    (G, I, J, K) float32
+        In the unit of `activity`, one per head.
     """
     spectra = None
     for kernel in kernels:
-        out = np.zeros(activity.shape, dtype=np.float32)
+        out = np.zeros((len(kernel), *activity.shape), dtype=np.float32)
         if activity.any():
-            reach = tuple(n // 2 for n in kernel.shape[1:])
+            reach = tuple(n // 2 for n in kernel.shape[2:])
             box = _crop(activity, reach)
             shape = activity[box].shape
-            size = [fft.next_fast_len(n + 2 * r, real=True) for n, r in zip(shape, reach, strict=True)]
+            size = [fft.next_fast_len(n + r, real=True) for n, r in zip(shape, reach, strict=True)]
+            size = [max(n, 2 * r + 1) for n, r in zip(size, reach, strict=True)]
             if spectra is None:
                 spectra = fft.rfftn((activity[box] * shares[:, *box]).astype(np.float32), size, axes=(1, 2, 3))
-            transfer = fft.rfftn(kernel.astype(np.float32), size, axes=(1, 2, 3))
-            spread = fft.irfftn((spectra * transfer).sum(axis=0), size)
-            kept = spread[tuple(slice(r, r + n) for r, n in zip(reach, shape, strict=True))]
-            out[box] = np.maximum(kept, 0.0) * density[box]
+            wrapped = np.zeros((*kernel.shape[:2], *size), dtype=np.float32)
+            wrapped[:, :, : kernel.shape[2], : kernel.shape[3], : kernel.shape[4]] = kernel
+            transfer = fft.rfftn(np.roll(wrapped, [-r for r in reach], axis=(2, 3, 4)), axes=(2, 3, 4))
+            spread = fft.irfftn((spectra * transfer).sum(axis=1), size, axes=(1, 2, 3))
+            out[:, *box] = np.maximum(spread[:, *(slice(0, n) for n in shape)], 0.0) * density[box]
         yield out
 
 
@@ -254,6 +249,8 @@ class ScatterModel:
     nuclide : Nuclide
     penetration : bool
         Photons that go through the collimator's lead count.
+    split_kev : float
+        Photons up to and above this energy apart.
     fitted : ScatterParameters or None
         None: those of the package.
     """
@@ -264,14 +261,17 @@ class ScatterModel:
         camera: Camera,
         nuclide: Nuclide,
         penetration: bool = True,
+        split_kev: float = np.inf,
         fitted: ScatterParameters | None = None,
     ):
         fitted = fitted or parameters()
         step = tuple(float(s) for s in model.grid.spacing_mm)
         self.density = model.density
         self.shares = surroundings_shares(model, fitted.surroundings_mm)
-        self.kernels = scatter_kernels(camera, nuclide, step, penetration, fitted.path_attenuation)
+        self.kernels = scatter_kernels(camera, nuclide, step, penetration, split_kev)
+        self.mean_kev = multiple_scatter(camera, nuclide, penetration, split_kev).mean_kev[: len(self.kernels)]
 
     def sources(self, activity: np.ndarray) -> np.ndarray:
-        """(2, I, J, K) float32: `effective_sources` of a map (I, J, K)."""
-        return effective_sources(activity, self.density, self.shares, self.kernels)
+        """(2, G, I, J, K) float32: `directed_sources` of a map (I, J, K) towards +y (anterior) and -y (posterior)."""
+        kernels = self.kernels, self.kernels[:, :, :, ::-1]
+        return np.stack(list(directed_sources(activity, self.density, self.shares, kernels)))

@@ -61,10 +61,6 @@ OTHER_NUCLIDE = (
     "What those patients showed, and what the gate takes for usual, was learnt with 177Lu and a medium-energy "
     "collimator, not with {nuclide}."
 )
-POOR_SCATTER = {
-    "161Tb": " The modelled scatter of 161Tb is a tenth too low and too narrow: activities of lungs, glands, skeleton "
-    "and remainder may be off by 10 to 50 %, more than their uncertainty says.",
-}
 DEAD_TIME = (
     "Dead time is corrected with the paralysable model along the sweep, on the photopeak's rate less the scatter that "
     "the windows beside it tell."
@@ -158,7 +154,7 @@ def limits(summary: dict, kinetics_note: str) -> list[str]:
     moment = MOMENT.format(max(0.01, 100 * summary["decay_neglected"]))  # of a static image less: no 8.8e-06 %
     uncertainties = UNCERTAINTIES.format(lesion_mm=summary["config"]["dose"]["lesion_edge_fwhm_mm"])
     nuclide = summary["nuclide"]
-    other = OTHER_NUCLIDE.format(nuclide=nuclide) + POOR_SCATTER.get(nuclide, "") if nuclide != LEARNT_WITH else ""
+    other = OTHER_NUCLIDE.format(nuclide=nuclide) if nuclide != LEARNT_WITH else ""
     spect = FROM_SPECT.format(", ".join(summary["from_spect"])) if summary.get("from_spect") else ""
     found = (
         MAP, spect, CURVES, DOSE_MAP, photons(summary)[0], CONTENTS, uncertainties, other, dead_time, moment,

@@ -17,7 +17,8 @@ from planardose.planar import EnergyWindow
 from planardose.sim.montecarlo_tables import Slots
 from planardose.sim.raster import Raster
 
-NO_MATTER = ("name", "vendor", "collimator", "source", "tau_us", "tau_by_kev", "couch_mm", "pixel_mm")
+NO_MATTER = ("name", "vendor", "collimator", "source", "tau_us", "tau_by_kev", "tau_computed_by_kev", "couch_mm",
+             "pixel_mm")  # fmt: skip
 STEP = 1.15  # of (length + distance), and so of the width, between the distances at which responses are computed
 
 

@@ -139,15 +139,20 @@ def _dead_time(run: Run, patient: str) -> str:
         return f"not corrected{_at([t for t, lost in found.items() if lost is None], list(found))}"
     most = max(found, key=lambda t: found[t])
     text = f"corrected, at most {percent(found[most], 1)} of the counts{_at([most], list(found))}"
-    other = {f"{e:.0f}" for p, r in zip(pairs, rows, strict=True) for e in _measured_elsewhere_kev(p, r)}
-    return f"{text}; by a dead time measured at {' and '.join(sorted(other))} keV alone" if other else text
+    other = {told for p, r in zip(pairs, rows, strict=True) for told in _measured_elsewhere(p, r)}
+    return "; ".join([text, *sorted(other)])
 
 
-def _measured_elsewhere_kev(pair: PlanarPair, row: Row) -> list[float]:
-    """Lines for which the camera's dead time was measured, where the photopeak holds none of them."""
-    peak = pair.windows[pair.window_index(load_nuclide(row.nuclide).imaged_line().energy_kev)]
-    lines = [energy_kev for energy_kev, _ in load_camera(row.camera).tau_by_kev]
-    return [] if any(map(peak.contains, lines)) else lines
+def _measured_elsewhere(pair: PlanarPair, row: Row) -> list[str]:
+    """Where the camera's dead time was measured, in words, if the photopeak holds none of these lines."""
+    camera, line = load_camera(row.camera), load_nuclide(row.nuclide).imaged_line()
+    peak = pair.windows[pair.window_index(line.energy_kev)]
+    lines = sorted(energy_kev for energy_kev, _ in camera.tau_by_kev)
+    if not lines or any(map(peak.contains, lines)):
+        return []
+    at = f"measured at {' and '.join(f'{e:.0f}' for e in lines)} keV"
+    computed = any(peak.contains(e) for e, _ in camera.tau_computed_by_kev)
+    return [f"by a dead time computed from one {at}" if computed else f"by a dead time {at} alone"]
 
 
 def _at(some: list[str], names: list[str]) -> str:
