@@ -48,7 +48,7 @@ class Projector(CameraViews):
 
     def _seen(self, activity: torch.Tensor, view: int, box: tuple[slice, slice, slice]) -> torch.Tensor:
         """Rates (N, I, K) in one view of maps of a box."""
-        n, n_i, n_j, n_k = activity.shape
+        n, n_i, _, n_k = activity.shape
         i, j, k = box
         per_layer = (-1, self.grid.shape[1])  # groups of energies, layers
         factors = self.factors[view].unflatten(0, per_layer)[:, j, i, None, k]
