@@ -44,3 +44,10 @@ def test_the_first_screen_names_the_brightest():
     alone = foci_note(FOCI[:1])
     assert alone.startswith("The counts show one focus that no outline tells of, with 8.0 MBq at t4 (liver)")
     assert foci_note(FOCI[:0]) == "" and foci_context(FOCI[:0], ["t4"]) == {"foci": []}
+
+
+def test_the_page_says_what_a_cell_without_a_focus_means(cohort):
+    html = cohort.path("report", patient="P01").read_text()
+    section = html.split('<section id="foci">')[1].split("</section>")[0]
+    assert '<th scope="row">1</th><td>Liver</td>' in section
+    assert f"{EMPTY}: not found at that time point; in a SPECT they are not looked for." in section
