@@ -110,6 +110,7 @@ def test_other_images_of_the_study_beside_the_planar_ones_are_left_out(kind: lis
         ("GK von ventral", "anterior"), ("GK von vorne", "anterior"),
         ("Ganzk\u00f6rper hinten", "posterior"), ("R\u00fcckansicht", "posterior"),
         ("VUE ANT\u00c9RIEURE", "anterior"), ("vue arri\u00e8re", "posterior"), ("face dorsale", "posterior"),
+        ("GK avant", "anterior"), ("avant traitement", None), ("POST avant la th\u00e9rapie", "posterior"),
         ("LAO ANT", None), ("ANTEROLATERAL", None),
         ("Post-therapy WB", None), ("post therapy ANT", "anterior"), ("POST TX", None), ("WB post injection", None),
         ("24h post p.i. POST", "posterior"), ("24h p.i. ANT", "anterior"), ("POST_INJ POSTERIOR", "posterior"),

@@ -6,11 +6,14 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from planardose.dose.flags import FLAGS
+from planardose.dose.organ_prior import OrganPrior
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.calibration import published_ratios, uncalibrated_relative_u
 from planardose.physics.sensitivity import scale_of
 from planardose.planar import PlanarPair
 from planardose.report import limits as words
+from planardose.sim.tracer import load_tracer
 from planardose.steps.report import _radiopharmaceutical, decay_neglected
 
 LU = load_nuclide("177Lu")
@@ -48,6 +51,15 @@ def test_the_page_tells_the_patients_own_decay_during_the_acquisition(cohort):
     assert any("decay during it is neglected, which is up to 0.065 %" in x for x in words.limits(summary, ""))
     for share, percent in ((0.0123, 1.2), (8.8e-8, 0.01)):
         assert any(f"up to {percent} %" in x for x in words.limits(summary | {"decay_neglected": share}, ""))
+
+
+def test_a_single_point_rests_on_the_organs_half_life_with_its_tracer():
+    """Two tracers of one nuclide have a kidney's half-life each; what takes one of them is called by the tracer."""
+    known = (load_tracer(name).prior_of("kidney_left") for name in ("177Lu-PSMA-617", "177Lu-DOTATATE"))
+    priors = (OrganPrior.of_tracer(p.biological_h, p.uptake_h, p.fast) for p in known)
+    assert len({p.half_life(LU.half_life_h).median_h for p in priors}) == 2
+    assert "half-life that the organ usually has with this tracer" in words.ONE_POINT
+    assert "of the organ with its tracer" in FLAGS["half_life_assumed"]
 
 
 @pytest.mark.parametrize(

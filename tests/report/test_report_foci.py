@@ -40,6 +40,14 @@ def test_rows_have_a_cell_per_time_point_and_the_place_as_viewers_tell_it():
 
 def test_the_first_screen_names_the_brightest():
     note = foci_note(FOCI)
-    assert note.startswith("The counts show 3 foci") and "9.0 MBq at t24 (skeleton)" in note
-    assert "one focus" in foci_note(FOCI[:1])
+    assert note.startswith("The counts show 3 foci that no outline tells of, the brightest with 9.0 MBq at t24 (skele")
+    alone = foci_note(FOCI[:1])
+    assert alone.startswith("The counts show one focus that no outline tells of, with 8.0 MBq at t4 (liver)")
     assert foci_note(FOCI[:0]) == "" and foci_context(FOCI[:0], ["t4"]) == {"foci": []}
+
+
+def test_the_page_says_what_a_cell_without_a_focus_means(cohort):
+    html = cohort.path("report", patient="P01").read_text()
+    section = html.split('<section id="foci">')[1].split("</section>")[0]
+    assert '<th scope="row">1</th><td>Liver</td>' in section
+    assert f"{EMPTY}: not found at that time point; in a SPECT they are not looked for." in section

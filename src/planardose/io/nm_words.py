@@ -20,15 +20,16 @@ AFTER = re.compile(  # Latin "post": after
     r"(?<![A-Z])POST[ -]*(\d+\.?[ -]*)?((THERAP|TREAT|PROC|INJ|INFUS|ADMIN|OPERAT|[CZ]Y[CK]L|DOS[EI])[A-Z]*"
     r"|(TX|RX|OP|P\.?I|I\.?V|PRRT|RLT|PRLT|RIT|LU|131-?I)(?![A-Z]))"
 )
+BEFORE = re.compile(r"(?<![A-Z])AVANT[ -]+(L[AE] |L')?(THERAP|TRAIT|INJ|CURE)[A-Z]*")  # French: in front, before
 
 
 def view_of_text(text: str) -> tuple[str | None, bool]:
     """View that a text names, None where it names none or both; and whether by a projection alone, AP or PA.
 
-    "Post" before a treatment is Latin for after, and oblique views are neither.
+    "Post" and "avant" before a treatment mean after and before it, and oblique views are neither.
     """
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).upper()
-    plain = AFTER.sub("", plain.replace("_", " "))
+    plain = BEFORE.sub("", AFTER.sub("", plain.replace("_", " ")))
     for direction, short in DIRECTIONS:
         plain = direction.sub(short, plain)
     if NO_VIEW.search(plain):

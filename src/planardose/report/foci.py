@@ -11,8 +11,8 @@ SAME_PLACE_MM = 30.0  # a focus of another time point nearer than that is the sa
 PLACE, PLACE_U = ["x_mm", "y_mm", "z_mm"], ["x_mm_u", "y_mm_u", "z_mm_u"]
 AS_VIEWERS = (-1, -1, 1)  # DICOM's x runs to the left, y to the back
 NOTE = (
-    "The counts show {} that no outline tells of, the brightest with {} MBq at {} ({}): a lesion, an organ that the "
-    "labels miss, urine. What they hold counts to the organ where they lie: see Foci, and outline the lesions."
+    "The counts show {} with {} MBq at {} ({}): a lesion, an organ that the labels miss, urine. What foci hold counts "
+    "to the organ where they lie: see Foci, and outline the lesions."
 )
 
 
@@ -73,5 +73,6 @@ def foci_note(foci: pd.DataFrame) -> str:
     if foci.empty:
         return ""
     top, places = foci.loc[foci.activity_mbq.idxmax()], len(places_of(foci))
-    spots = "one focus" if places == 1 else f"{places} foci"
+    told = "that no outline tells of"
+    spots = f"one focus {told}," if places == 1 else f"{places} foci {told}, the brightest"
     return NOTE.format(spots, number(top.activity_mbq, 2), top.timepoint, organ_name(top.organ).lower())

@@ -96,7 +96,7 @@ TOO_MUCH = (
 )
 ONE_POINT = (
     "One time point only, which does not tell the half-life: taken is the time after injection, as Hänscheid's "
-    "approximation does, where that is near the half-life that is usual for organs with this nuclide, and else the "
+    "approximation does, where that is near the half-life that the organ usually has with this tracer, and else the "
     "usual one."
 )
 KEY_NOTE = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons {}. "
