@@ -8,7 +8,7 @@ MAP = (
     "The three-dimensional maps are generated from two opposed planar views and a CT, not measured by SPECT. How well "
     "the chain does was measured in silico only, not in patients. "
     "Totals of large organs with uptake are well determined; where activity sits along the line of view is not, unless "
-    "an organ's outline says so, or a spot stands out of what surrounds it (Foci). A lesion that no label outlines "
+    "an organ's outline says so, or a spot stands out of what surrounds it. A lesion that no label outlines "
     "counts in the organ around it, found as a focus or not: no uncertainty of that organ holds it."
 )
 FROM_SPECT = (
