@@ -10,7 +10,7 @@ from small_patient import ball, make_model
 from planardose.recon.acquired import Acquired
 from planardose.recon.camera_views import Responses
 from planardose.recon.fitted import Fitted
-from planardose.recon.foci import LEAST_CONTRAST, Foci, find_foci
+from planardose.recon.foci import LEAST_CONTRAST, MOST_CONTRAST, Foci, find_foci
 from planardose.recon.focus import Free, share_of_body, spot
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar
@@ -89,6 +89,12 @@ def test_a_lesion_is_found_where_it_lies_and_with_what_it_holds(patient, centre)
     assert fitted.focus_mbq(fit) == pytest.approx([4.0], rel=0.15)
     assert abs(focus.mbq - 4.0) < 3 * focus.mbq_u
     assert foci.contrasts[0] > 2 * LEAST_CONTRAST
+
+
+def test_contrast_over_an_organ_that_is_fitted_as_empty_is_no_astronomical_number(patient, monkeypatch):
+    monkeypatch.setitem(globals(), "MBQ_ML", np.array([0.0, *MBQ_ML[1:]]))
+    foci = found_in(patient, acquired(patient, [((75.0, 20.0, 545.0), 6.0)])[0])
+    assert foci.contrasts == pytest.approx((MOST_CONTRAST,))
 
 
 def test_depth_has_the_sign_of_the_view_that_sees_more(patient):
