@@ -60,7 +60,7 @@ STEP_VERSIONS = {
     "reinforce": 7,
     "train_diffusion": 7,
     "register": 13,
-    "reconstruct": 22,
+    "reconstruct": 23,
     "compare_spect": 5,
     "spect_activity": 4,
     "fit_kinetics": 9,

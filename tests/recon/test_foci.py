@@ -11,7 +11,8 @@ from planardose.recon.acquired import Acquired
 from planardose.recon.camera_views import Responses
 from planardose.recon.fitted import Fitted
 from planardose.recon.foci import LEAST_CONTRAST, MOST_CONTRAST, Foci, find_foci
-from planardose.recon.focus import Free, share_of_body, spot
+from planardose.recon.foci_table import COLUMNS, foci_lines
+from planardose.recon.focus import Focus, Free, share_of_body, spot
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar
 from planardose.sim.texture import gaussian_field
@@ -211,3 +212,19 @@ def test_box_and_information_against_the_whole_projector(patient):
         one = torch.zeros(shape)
         one[i, j, k] = 1.0
         assert float(told[i, j, k]) == pytest.approx(float((weights * projector.forward(one) ** 2).sum()), rel=1e-4)
+
+
+def test_the_table_is_brightest_first_by_the_fit_of_all_sources(patient):
+    grid = patient.model.grid
+    at = [np.linalg.solve(grid.ras_from_voxel, [*mm, 1.0])[:3] for mm in ((75.0, 20.0, 545.0), (-60.0, 20.0, 490.0))]
+    found = tuple(
+        Focus(i, 6.0, np.array([2.0, 5.0, 2.0]), mbq, 0.3, 400.0, 1.0) for i, mbq in zip(at, (4.0, 3.0), strict=True)
+    )
+    foci = Foci(found, (5.0, 9.0))
+    lines = foci_lines(foci, patient.model, np.array([2.0, 3.5]), 0.05)
+    rows = [dict(zip(COLUMNS.split(","), line.split(","), strict=True)) for line in lines[1:]]
+    assert [(r["focus"], r["x_mm"], r["activity_mbq"], r["contrast"]) for r in rows] == [
+        ("1", "-60", "3.5", "9"), ("2", "75", "2", "5"),
+    ]  # fmt: skip
+    assert rows[1]["organ"] == "liver" and float(rows[0]["activity_mbq_u"]) > 0.3
+    assert foci_lines(Foci((), ()), patient.model, np.zeros(0), 0.05) == [COLUMNS]
