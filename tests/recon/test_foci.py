@@ -135,6 +135,15 @@ def test_uneven_uptake_is_no_focus(patient, texture):
         assert found_in(patient, acquired(patient, seed=seed, texture=texture)[0]).found == ()
 
 
+def test_a_focus_that_the_fit_of_all_leaves_empty_is_none(patient):
+    """Without counts in the front view, hot spots at the back would explain one view and not the other."""
+    measured, _ = acquired(patient, [((-60.0, 20.0, 490.0), 6.0)])
+    measured.counts[0] = 0.0
+    foci = found_in(patient, measured)
+    fitted, fit = fitted_with(patient, measured, foci)
+    assert (fitted.focus_mbq(fit) > 0).all()
+
+
 def test_a_missed_organ_is_found_and_its_neighbours_are_right_again(patient):
     """The model lacks a kidney: what it holds no longer goes to the liver before it."""
     kept = [0, 2, 3, 4]

@@ -81,8 +81,9 @@ def find_foci(
         for focus in search.foci:
             tried |= _around(focus.index, tried.shape)
     search.place_again()
-    order = np.argsort([-f.mbq for f in search.foci], kind="stable")
-    found = tuple(search.foci[n] for n in order)
+    mbq = search.fit.concentrations[len(search.rows) :]
+    # one that fits where it lies, but not beside the others, is none
+    found = tuple(search.foci[n] for n in np.argsort(-mbq, kind="stable") if mbq[n] > 0)
     return Foci(found, tuple(search.contrast(f) for f in found))
 
 
