@@ -93,6 +93,11 @@ class Camera:
     tau_by_kev: tuple[tuple[float, float], ...] = ()
     tau_computed_by_kev: tuple[tuple[float, float], ...] = ()
 
+    @property
+    def states_dead_time(self) -> bool:
+        """Whether the file holds a dead time, for any window."""
+        return self.tau_us is not None or bool(self.tau_by_kev or self.tau_computed_by_kev)
+
     def tau_in(self, window: EnergyWindow) -> float | None:
         """Dead time, us, on the rate in a window: measured or else computed for a line in it, else `tau_us`."""
         known = *self.tau_by_kev, *self.tau_computed_by_kev

@@ -10,8 +10,9 @@ from small_patient import ball, make_model
 from planardose.recon.acquired import Acquired
 from planardose.recon.camera_views import Responses
 from planardose.recon.fitted import Fitted
-from planardose.recon.foci import LEAST_CONTRAST, Foci, find_foci
-from planardose.recon.focus import Free, share_of_body, spot
+from planardose.recon.foci import LEAST_CONTRAST, MOST_CONTRAST, Foci, find_foci
+from planardose.recon.foci_table import COLUMNS, foci_lines
+from planardose.recon.focus import Focus, Free, share_of_body, spot
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar
 from planardose.sim.texture import gaussian_field
@@ -91,6 +92,12 @@ def test_a_lesion_is_found_where_it_lies_and_with_what_it_holds(patient, centre)
     assert foci.contrasts[0] > 2 * LEAST_CONTRAST
 
 
+def test_contrast_over_an_organ_that_is_fitted_as_empty_is_no_astronomical_number(patient, monkeypatch):
+    monkeypatch.setitem(globals(), "MBQ_ML", np.array([0.0, *MBQ_ML[1:]]))
+    foci = found_in(patient, acquired(patient, [((75.0, 20.0, 545.0), 6.0)])[0])
+    assert foci.contrasts == pytest.approx((MOST_CONTRAST,))
+
+
 def test_depth_has_the_sign_of_the_view_that_sees_more(patient):
     front, back = (found_in(patient, acquired(patient, [((-20.0, y, 500.0), 4.0)])[0]).found for y in (45.0, -60.0))
     depth = [f[0].centre_mm(patient.model.grid)[1] for f in (front, back)]
@@ -126,6 +133,15 @@ def test_uncertainties_of_the_place_hold_over_seeds(patient):
 def test_uneven_uptake_is_no_focus(patient, texture):
     for seed in range(4):
         assert found_in(patient, acquired(patient, seed=seed, texture=texture)[0]).found == ()
+
+
+def test_a_focus_that_the_fit_of_all_leaves_empty_is_none(patient):
+    """Without counts in the front view, hot spots at the back would explain one view and not the other."""
+    measured, _ = acquired(patient, [((-60.0, 20.0, 490.0), 6.0)])
+    measured.counts[0] = 0.0
+    foci = found_in(patient, measured)
+    fitted, fit = fitted_with(patient, measured, foci)
+    assert (fitted.focus_mbq(fit) > 0).all()
 
 
 def test_a_missed_organ_is_found_and_its_neighbours_are_right_again(patient):
@@ -205,3 +221,19 @@ def test_box_and_information_against_the_whole_projector(patient):
         one = torch.zeros(shape)
         one[i, j, k] = 1.0
         assert float(told[i, j, k]) == pytest.approx(float((weights * projector.forward(one) ** 2).sum()), rel=1e-4)
+
+
+def test_the_table_is_brightest_first_by_the_fit_of_all_sources(patient):
+    grid = patient.model.grid
+    at = [np.linalg.solve(grid.ras_from_voxel, [*mm, 1.0])[:3] for mm in ((75.0, 20.0, 545.0), (-60.0, 20.0, 490.0))]
+    found = tuple(
+        Focus(i, 6.0, np.array([2.0, 5.0, 2.0]), mbq, 0.3, 400.0, 1.0) for i, mbq in zip(at, (4.0, 3.0), strict=True)
+    )
+    foci = Foci(found, (5.0, 9.0))
+    lines = foci_lines(foci, patient.model, np.array([2.0, 3.5]), 0.05)
+    rows = [dict(zip(COLUMNS.split(","), line.split(","), strict=True)) for line in lines[1:]]
+    assert [(r["focus"], r["x_mm"], r["activity_mbq"], r["contrast"]) for r in rows] == [
+        ("1", "-60", "3.5", "9"), ("2", "75", "2", "5"),
+    ]  # fmt: skip
+    assert rows[1]["organ"] == "liver" and float(rows[0]["activity_mbq_u"]) > 0.3
+    assert foci_lines(Foci((), ()), patient.model, np.zeros(0), 0.05) == [COLUMNS]

@@ -90,6 +90,12 @@ def test_absent_organ_stays_non_negative_and_unseen_organ_has_no_finite_error(re
     assert np.isinf(fit.covariance[5, 5])
 
 
+def test_images_that_show_no_body_tell_nothing(responses):
+    counts, scatter = exact(responses)
+    fit = fit_concentrations(counts, responses, scatter, of_body=np.zeros(counts.shape, dtype=bool))
+    assert not fit.concentrations.any() and np.isinf(np.diag(fit.covariance)).all() and not fit.expected.any()
+
+
 def test_mlem_keeps_counts_and_raises_the_likelihood(model, projector, responses):
     counts, scatter = exact(responses, 0.5)
     acquired = Acquired(np.random.default_rng(7).poisson(counts).astype(float), scatter, EXPOSURE_S)

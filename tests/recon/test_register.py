@@ -11,7 +11,7 @@ from planardose.recon.arrangement import check_arrangement
 from planardose.recon.likeness import Size, fitted_size
 from planardose.recon.matcher import Images, Matcher, coarser
 from planardose.recon.register import outline_start, refined, register, turned_search
-from planardose.steps.register import check_misfit, check_outline, check_size, shown_share
+from planardose.steps.register import check_misfit, check_outline, check_shown, check_size, shown_share
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
 PIXEL_MM = 8.0
@@ -183,6 +183,14 @@ def test_images_of_a_part_of_the_ct_are_told(model, responses, caplog):
     assert 0.95 < two < 0.99
     assert f"P01 t24 planar: the images show {100 * two:.1f} % of the body in the CT, z from" in caplog.text
     assert 0.5 < shown(empty + int(0.3 * len(slices) * 20.0 / PIXEL_MM)) < 0.9
+
+
+def test_a_pose_by_hand_beyond_the_body_is_refused(model, responses):
+    pose = PlanarPose(3.0, float(model.grid.axis_mm(2).mean()))
+    matcher = Matcher(model, responses, images_at(model, responses, pose))
+    check_shown(matcher, pose, "P01 t24")
+    with pytest.raises(InputError, match="P01 t24 planar: at x 3, z 9000 mm its images show none of the body"):
+        check_shown(matcher, PlanarPose(3.0, 9000.0), "P01 t24")
 
 
 def test_misfit_limit_works_both_ways():

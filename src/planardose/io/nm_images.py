@@ -113,12 +113,13 @@ def _check_uncorrected(ds: Dataset, camera: Camera | None, where: str) -> None:
             raw,
             "export them as they were acquired (all of that is corrected here), or give the counts as NPZ + JSON",
         )
-    if "DTIM" in found and camera is not None and (camera.tau_us is not None or camera.tau_by_kev):
+    if "DTIM" in found and camera is not None and camera.states_dead_time:
         raise InputError(
             where,
             "CorrectedImage says that the images are corrected for dead time (DTIM), which is corrected here too",
             raw,
-            "export them without it, or name a copy of the camera's file without tau_us and tau_by_kev",
+            "export them without it, or name a copy of the camera's file without tau_us, tau_by_kev and "
+            "tau_computed_by_kev",
         )
     if is_picture(ds) and int(ds.get("BitsStored") or 16) <= 8:
         total = str(ds.get("CountsAccumulated") or "")

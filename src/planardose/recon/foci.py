@@ -24,6 +24,7 @@ from planardose.recon.tissues import inner_part
 NAME = "focal_uptake_"
 LEAST_GAIN = 100.0  # `Focus.gain`: ten standard deviations
 LEAST_CONTRAST = 3.5  # of its concentration over that of what lies around it
+MOST_CONTRAST = 1000.0  # told at most: the fit may leave nothing around a focus
 MOST_DEPTH_U_MM = 20.0
 MOST, MOST_TRIED = 15, 30
 APART = 2  # voxels across, in every depth: two views do not tell two foci behind each other apart
@@ -80,8 +81,9 @@ def find_foci(
         for focus in search.foci:
             tried |= _around(focus.index, tried.shape)
     search.place_again()
-    order = np.argsort([-f.mbq for f in search.foci], kind="stable")
-    found = tuple(search.foci[n] for n in order)
+    mbq = search.fit.concentrations[len(search.rows) :]
+    # one that fits where it lies, but not beside the others, is none
+    found = tuple(search.foci[n] for n in np.argsort(-mbq, kind="stable") if mbq[n] > 0)
     return Foci(found, tuple(search.contrast(f) for f in found))
 
 
@@ -166,7 +168,8 @@ class _Search:
 
     def contrast(self, focus: Focus) -> float:
         """Concentration of a focus over that of the other sources where it lies, both weighted by its shape."""
-        around = np.tensordot(self.fit.concentrations[: len(self.rows)], self.sources.fractions, axes=1)
         shape = focus.sharp(self.model).astype(np.float64)
-        own = focus.mbq / self.model.grid.voxel_ml * float((shape**2).sum())
-        return own / max(float((around * shape).sum()), 1e-12)
+        there = shape > 0
+        around = self.fit.concentrations[: len(self.rows)] @ self.sources.fractions[:, there]
+        own = focus.mbq / self.model.grid.voxel_ml * float((shape[there] ** 2).sum())
+        return own / max(float(around @ shape[there]), own / MOST_CONTRAST)

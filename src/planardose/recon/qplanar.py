@@ -60,6 +60,8 @@ def variance(expected: np.ndarray, model_error: float | np.ndarray) -> np.ndarra
 
 def nonnegative_solution(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
     """argmin over x >= 0 of x'Nx/2 - b'x for a positive definite N (n, n) and b (n,)."""
+    if not len(right):
+        return np.zeros(0)  # scipy's nnls ends the process
     lower = cholesky(normal, lower=True)
     return nnls(lower.T, solve_triangular(lower, right, lower=True))[0]
 

@@ -56,6 +56,17 @@ def shown_share(matcher: Matcher, pose: PlanarPose, where: str) -> float:
     return share
 
 
+def check_shown(matcher: Matcher, pose: PlanarPose, where: str) -> None:
+    """Refuse a pose set by hand at which the images show no body."""
+    if not (matcher.seen(pose)[1] & matcher.body).any():
+        raise InputError(
+            f"{where} planar",
+            f"at x {pose.x_mm:g}, z {pose.z_mm:g} mm its images show none of the body in the CT",
+            "a pose at which they do",
+            "check patients.<id>.<timepoint>.shift_mm in the config",
+        )
+
+
 def check_outline(outline: float, where: str) -> None:
     """Refuse a planar image that shows another patient's outline."""
     if outline < OUTLINE_LIMIT:
@@ -132,8 +143,9 @@ class Outcome:
 def by_hand(setting: Setting, images: Images, pose: PlanarPose) -> Outcome:
     """The pose that the user gave, with its misfit and the uncertainty that the counts leave of it."""
     mu = linear_attenuation_per_mm("water", load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
-    fine = kept(setting.model, setting.tissues.responses.total, images, pose, mu)
     matcher = Matcher(setting.model, setting.responses.total, images)
+    check_shown(matcher, pose, setting.where)
+    fine = kept(setting.model, setting.tissues.responses.total, images, pose, mu)
     misfit = round(matcher.misfit(pose), 6)
     told = {
         "misfit_before": misfit,
