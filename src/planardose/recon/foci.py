@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from planardose.image import Grid
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
 from planardose.recon.camera_views import Responses
@@ -27,7 +28,7 @@ LEAST_CONTRAST = 3.5  # of its concentration over that of what lies around it
 MOST_CONTRAST = 1000.0  # told at most: the fit may leave nothing around a focus
 MOST_DEPTH_U_MM = 20.0
 MOST, MOST_TRIED = 15, 30
-APART = 2  # voxels across, in every depth: two views do not tell two foci behind each other apart
+APART_MM = 20.0  # across, in every depth: two views do not tell two foci behind each other apart
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,10 @@ def find_foci(
         at = search.brightest(tried)
         if at is None or len(search.foci) == MOST:
             break
-        tried |= _around(at, tried.shape)
+        tried |= _around(at, model.grid)
         search.take(np.array(at, dtype=np.float64), WIDTH_MM)
         for focus in search.foci:
-            tried |= _around(focus.index, tried.shape)
+            tried |= _around(focus.index, model.grid)
     search.place_again()
     mbq = search.fit.concentrations[len(search.rows) :]
     # one that fits where it lies, but not beside the others, is none
@@ -87,10 +88,12 @@ def find_foci(
     return Foci(found, tuple(search.contrast(f) for f in found))
 
 
-def _around(index: tuple | np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(I, K) bool: columns within `APART` of a place."""
-    i, k = np.ogrid[: shape[0], : shape[1]]
-    return (np.abs(i - round(float(index[0]))) <= APART) & (np.abs(k - round(float(index[2]))) <= APART)
+def _around(index: tuple | np.ndarray, grid: Grid) -> np.ndarray:
+    """(I, K) bool: columns within `APART_MM` of a place."""
+    near = [
+        np.abs(np.arange(grid.shape[a]) - round(float(index[a]))) * grid.spacing_mm[a] <= APART_MM for a in (0, 2)
+    ]
+    return np.outer(*near)
 
 
 class _Search:
