@@ -95,7 +95,7 @@ def test_page_tells_it(runs):
     section = part.split('<section id="basis">')[1].split("</dl>")[0]
     assert "<dt>Not in the images</dt><dd>kidney, left at t04; parotid gland, left</dd>" in section
     assert "<dt>Part in the images</dt><dd>liver 43 % to 50 % at t24, t72</dd>" in section
-    assert re.search(r"Parotid gland, left <sup>\w</sup></td><td><b>–</b></td><td>–</td>", part)
+    assert re.search(r"Parotid gland, left <sup>\w</sup></th><td><b>–</b></td><td>–</td>", part)
     assert "not in the images: activity and dose are not known" in part
     assert "in the images</dt>" not in whole and "not in the images" not in whole
     assert "One time point only" not in part  # of an organ, not of the patient

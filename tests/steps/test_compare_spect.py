@@ -103,8 +103,8 @@ def test_maps_agree_with_the_spect_as_far_as_the_methods_are_good(run):
     for organ in ("liver", "kidney_left", "kidney_right"):
         assert abs(value(t, "qplanar_mlem", "activity_mbq", organ, "relative_error")) < 0.15
     assert abs(value(t, "qplanar_mlem", "activity_mbq", "field", "relative_error")) < 0.10
-    # not fitted to the planar counts, the SPECT explains them better than even organs that were
-    assert value(t, "spect", "deviance", "field") < value(t, "qplanar", "deviance", "field")
+    # not fitted to the planar counts, the SPECT explains them nearly as well as even organs and foci that were
+    assert value(t, "spect", "deviance", "field") < 1.5 * value(t, "qplanar", "deviance", "field")
     assert 0.9 < facts["scale_that_fits_the_planar_counts"] < 1.1
     assert 10.0 <= facts["fwhm_mm"] <= 29.0 and facts["fwhm_source"].startswith("estimated")
     assert facts["registration"]["ct_correlation"] > 0.95

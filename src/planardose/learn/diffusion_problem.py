@@ -8,12 +8,14 @@ import torch
 
 from planardose.learn.dataset import validation_acquisitions
 from planardose.learn.denoiser import Denoiser
-from planardose.learn.draws import Case, consistency_of, reference_case
+from planardose.learn.draws import Case, Consistency, consistency_of, reference_case
+from planardose.learn.features import Estimate, FeatureMaker
 from planardose.learn.loss import body_mae, body_nrmse
 from planardose.learn.network import ResidualMap
 from planardose.learn.noise import noise_like
 from planardose.learn.problem import VARIANCE_SAMPLES, Problem
 from planardose.learn.residual import Scaling, log_ratio, organ_moments, scaling_of
+from planardose.recon.acquired import Acquired
 from planardose.seeds import rng_for
 
 LEVELS = (1.0, 2 / 3, 1 / 3)  # angles of the validation, over pi/2; the first one scores the mean
@@ -59,7 +61,11 @@ class DiffusionProblem:
             acquired, seen_by = problem.acquired(acquisition), problem.maker_of(n)
             estimate = seen_by.estimate(acquired)
             case = reference_case(seen_by.example(estimate, acquisition.activity), self.unet)
-            self.validation.append((case, consistency_of(seen_by, acquired, estimate)))
+            self.validation.append((case, self.bound(seen_by, acquired, estimate)))
+
+    def bound(self, maker: FeatureMaker, acquired: Acquired, estimate: Estimate) -> Consistency:
+        """What binds draws to an acquisition."""
+        return consistency_of(maker, acquired, estimate)
 
     def _case(self, number: int) -> Case:
         if number not in self._cases:
