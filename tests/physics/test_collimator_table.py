@@ -280,8 +280,8 @@ def test_nothing_else_of_a_camera_changes_a_table():
     """So that cameras which differ in other things share their tables."""
     other = replace(
         MELP, name="x", intrinsic_fwhm_mm=5.0, energy_resolution=0.2, reference_kev=100.0, field_mm=(9.0, 9.0),
-        pixel_mm=9.0, tau_us=None, tau_by_kev=(), tau_computed_by_kev=(), front_mm=2.0, cover_mm=3.0, backscatter_mm=0.0, gap_mm=7.0,
-        couch_mm=0.0,
+        pixel_mm=9.0, tau_us=None, tau_by_kev=(), tau_computed_by_kev=(), front_mm=2.0, cover_mm=3.0,
+        backscatter_mm=0.0, gap_mm=7.0, couch_mm=0.0,
     )  # fmt: skip
     changed = {f.name for f in fields(MELP) if getattr(other, f.name) != getattr(MELP, f.name)}
     kept = {"vendor", "collimator", "source", "backscatter_material", *module.GEOMETRY}
