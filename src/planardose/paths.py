@@ -60,7 +60,7 @@ STEP_VERSIONS = {
     "reinforce": 8,
     "train_diffusion": 8,
     "register": 13,
-    "reconstruct": 23,
+    "reconstruct": 24,
     "compare_spect": 6,
     "spect_activity": 4,
     "fit_kinetics": 9,

@@ -181,6 +181,16 @@ def test_foci_count_to_the_organ_that_holds_them(patient):
     assert fitted.rows(fit.map(fitted.sources), fit)[0] == pytest.approx(liver, rel=0.05)
 
 
+def test_a_focus_that_the_images_edge_cuts_is_none(patient):
+    centre = (-5.0, 20.0, 490.0)
+    measured, _ = acquired(patient, [(centre, 4.0)])
+    z = patient.model.grid.axis_mm(2)
+    for end_mm, number in ((530.0, 1), (490.0, 0)):
+        shown = measured.of_body & (z < end_mm)
+        counts = np.where(z < end_mm, measured.counts, 0.0)
+        assert len(found_in(patient, replace(measured, counts=counts, of_body=shown)).found) == number
+
+
 def test_no_foci_leave_everything_as_it_was(patient):
     assert Foci((), ()).beside(patient.model, patient.model) is patient.model
     assert Foci((), ()).hosts(patient.model).shape == (0,)

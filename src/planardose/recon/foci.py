@@ -27,6 +27,7 @@ LEAST_GAIN = 100.0  # `Focus.gain`: ten standard deviations
 LEAST_CONTRAST = 3.5  # of its concentration over that of what lies around it
 MOST_CONTRAST = 1000.0  # told at most: the fit may leave nothing around a focus
 MOST_DEPTH_U_MM = 20.0
+LEAST_IN_SIGHT = 0.95  # of its counts: what the images' edge cuts would be placed and weighed by the part that is left
 MOST, MOST_TRIED = 15, 30
 APART_MM = 20.0  # across, in every depth: two views do not tell two foci behind each other apart
 
@@ -112,6 +113,7 @@ class _Search:
         self.sight = Sight(model.grid, share_of_body(model), projector, acquired.exposure_s, inside)
         self.model, self.sources, self.acquired, self.errors = model, sources, acquired, model_errors(model)
         self.rows = (responses.total * acquired.exposure_s).reshape(len(sources.organs), -1)
+        self.of_body = projector.of_body(model).ravel()
         self.foci: list[Focus] = []
         self.of_foci: list[np.ndarray] = []  # counts (P,) of 1 MBq of each
         self.fit = self.fitted()
@@ -150,12 +152,20 @@ class _Search:
         if focus is None or focus.gain < LEAST_GAIN or focus.u_mm[1] > MOST_DEPTH_U_MM:
             return
         shape = focus.shape(self.model)
+        counts = self.sight.primary([shape])[0] + self.sight.scatter(shape)
+        if self._in_sight(counts) < LEAST_IN_SIGHT:
+            return
         self.foci.append(focus)
-        self.of_foci.append(self.sight.primary([shape])[0] + self.sight.scatter(shape))
+        self.of_foci.append(counts)
         self.fit = self.fitted()
         if self.contrast(focus) < LEAST_CONTRAST:
             del self.foci[-1], self.of_foci[-1]
             self.fit = without
+
+    def _in_sight(self, counts: np.ndarray) -> float:
+        """Share of counts (P,), of those with body in sight, that lies in the images."""
+        shown = self.of_body if self.acquired.of_body is None else self.acquired.of_body.ravel()
+        return float(counts @ shown / max(counts @ self.of_body, 1e-12))
 
     def place_again(self) -> None:
         """Every focus once more, now that all others are known."""

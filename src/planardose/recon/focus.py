@@ -1,8 +1,9 @@
 """One focus: a round spot of activity that no outline tells of, placed by the counts of two opposed views.
 
 Views do not tell what is spread along a line of sight. A spot is not spread: its place across is that of its counts,
-its depth follows from the ratio of both views (the front sees exp(-mu d) of it, the back the rest), and its amount from
-their geometric mean. Place, width and amount are the likeliest ones, by Gauss-Newton steps with the organs free.
+its depth d follows from the ratio of both views (the front sees exp(-mu d) of it, the back exp(-mu (D - d)), D the
+body's thickness there), and its amount from their geometric mean, exp(-mu D / 2). Place, width and amount are the
+likeliest ones, by Gauss-Newton steps with the organs free.
 """
 
 from dataclasses import dataclass, field

@@ -16,7 +16,7 @@ def shapes_for_samples(run: Run, patient: str, model: PatientModel) -> "Shapes |
     told = run.content("prior_registration", "import-prior", patient=patient)
     if told["unusable"]:
         return None
+    from planardose.recon.patient_sources import read_prior
     from planardose.recon.prior_shapes import Anatomy, shapes_of
-    from planardose.recon.prior_use import read_prior
 
     return shapes_of(read_prior(run, patient, model), Anatomy(model))

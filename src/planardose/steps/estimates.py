@@ -15,8 +15,8 @@ from planardose.recon.all_views import with_all_views
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import with_totals
+from planardose.recon.patient_sources import fitted_sources
 from planardose.recon.placement import Placement
-from planardose.recon.prior_use import fitted_sources
 from planardose.recon.qplanar import LEAST_IN_SIGHT, OrganFit, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting
 from planardose.recon.texture_error import texture_spread
