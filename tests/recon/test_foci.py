@@ -185,7 +185,7 @@ def test_a_focus_that_the_images_edge_cuts_is_none(patient):
     centre = (-5.0, 20.0, 490.0)
     measured, _ = acquired(patient, [(centre, 4.0)])
     z = patient.model.grid.axis_mm(2)
-    for end_mm, number in ((530.0, 1), (490.0, 0)):
+    for end_mm, number in ((530.0, 1), (500.0, 0)):  # beyond lies half of the liver, whose counts blur in
         shown = measured.of_body & (z < end_mm)
         counts = np.where(z < end_mm, measured.counts, 0.0)
         assert len(found_in(patient, replace(measured, counts=counts, of_body=shown)).found) == number
