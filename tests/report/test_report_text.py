@@ -8,7 +8,7 @@ import pytest
 from planardose.report.patient_page import _half_life
 from planardose.report.spect_section import _signed
 from planardose.report.text import method_name, number, organ_name, organ_order, percent, with_u
-from planardose.steps.report import _found, _head, _moves
+from planardose.steps.report_point import _found, _head, _moves
 
 
 @pytest.mark.parametrize(
