@@ -52,6 +52,32 @@ def test_median_phase_is_that_of_the_tracers_curve(organ):
     assert shape.early_share == pytest.approx(share, rel=1e-9)
 
 
+@pytest.mark.parametrize(("half_life", "hours"), [(25.0, 24.0), (80.0, 24.0), (25.0, 96.0), (80.0, 96.0)])
+def test_one_point_of_a_later_cycle_takes_the_half_life_that_an_earlier_one_told(half_life, hours):
+    """Haenscheid's T_eff = t, or the tracer's half-life, was taken whatever the patient's own had been."""
+    shape, usual = Shape(half_life), known("spleen")
+    mbq = 100 * shape.at(LATE)
+    first = fit_curve(TimeActivity(LATE, mbq, 0.02 * mbq), HALF_LIFE_H, ADMINISTERED, usual)
+    prior = usual.after(first, HALF_LIFE_H)
+    mbq = 50 * shape.at(np.array([hours]))
+    one = TimeActivity(np.array([hours]), mbq, 0.02 * mbq)
+    curve, without = (fit_curve(one, HALF_LIFE_H, ADMINISTERED, p) for p in (prior, usual))
+    assert curve.t_eff_h == pytest.approx(half_life, rel=0.08) and "earlier_half_life" in curve.flags
+    truth = 50 * shape.after(0.0)
+    assert abs(curve.tia_mbq_h - truth) < 0.1 * truth and "earlier_half_life" not in without.flags
+    change = dose_constants().between_cycles_t_eff
+    assert prior.half_life(HALF_LIFE_H).relative_spread(half_life) >= 0.95 * change  # never surer than cycles differ
+
+
+def test_only_a_half_life_that_was_told_is_passed_on():
+    mbq = np.array([50.0])
+    one = fit_curve(TimeActivity(np.array([24.0]), mbq, 0.02 * mbq), HALF_LIFE_H, ADMINISTERED, known("spleen"))
+    steady = fit_curve(TimeActivity(LATE, np.full(3, 50.0), np.ones(3)), HALF_LIFE_H, ADMINISTERED, known("spleen"))
+    none = fit_curve(TimeActivity(LATE, np.zeros(3), np.ones(3)), HALF_LIFE_H, ADMINISTERED, known("spleen"))
+    for before in (one, steady, none):
+        assert known("spleen").after(before, HALF_LIFE_H) == known("spleen")
+
+
 def test_an_organ_without_a_phase_has_none():
     assert known("spleen").phase is None and IN_GENERAL.phase is None
     assert PhasePrior.of_tracer(0.0, (0.5, 60.0), 50.0) is None  # what clears more slowly is no early phase

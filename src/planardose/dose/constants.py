@@ -15,6 +15,7 @@ class DoseConstants:
     shortest_t_eff_h: float
     relative_sigma_without_u: float
     usual_t_bio_h: tuple[float, float]
+    between_cycles_t_eff: float
     haenscheid_t_over_t_eff: tuple[float, float]
     early_half_time_h: tuple[float, float]
     tracer_phase_spread: tuple[float, float]

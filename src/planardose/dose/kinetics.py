@@ -243,8 +243,8 @@ def _single_point(data: TimeActivity, bounds: Bounds, prior: OrganPrior) -> Curv
 
     The integral by a half-life T is A 2^(t / T) T / ln 2, which is smallest at T = t ln 2: T_eff = t gives nearly the
     smallest integral that any half-life gives, and is far too low for a scan of the first hours or after many
-    half-lives. Half-lives that would need more at the injection than was administered cannot be. The early phase is
-    the one known beforehand.
+    half-lives. Where an earlier cycle told the organ's half-life, the median is taken at any time. Half-lives that
+    would need more at the injection than was administered cannot be. The early phase is the one known beforehand.
     """
     t, phase = float(data.hours[0]), prior.phase
     early = phase.shape(math.inf, phase.median) if phase else Shape(math.inf)
@@ -254,7 +254,7 @@ def _single_point(data: TimeActivity, bounds: Bounds, prior: OrganPrior) -> Curv
     shortest = t / halvings if halvings > 0 else math.inf
     usual, (near, late) = prior.half_life(bounds.longest), dose_constants().haenscheid_t_over_t_eff
     possible = usual.quantiles(shortest)
-    assumed = not (near <= t / usual.median_h <= late and shortest <= t <= bounds.longest)
+    assumed = prior.earlier or not (near <= t / usual.median_h <= late and shortest <= t <= bounds.longest)
     shape = replace(early, t_eff_h=float(np.median(possible)) if assumed else t)
     a0 = min(a * 2 ** (t / shape.t_eff_h), most)
     tia = a0 * float(shape.after(0.0))
@@ -266,7 +266,8 @@ def _single_point(data: TimeActivity, bounds: Bounds, prior: OrganPrior) -> Curv
     relative = float(np.quantile(np.abs(ratios[:, None] * (1 + beside * NORMAL) - 1.0), 0.683))
     found = {
         "administered_limit": a0 >= most * (1 - 1e-12), "single_point": True,
-        "half_life_assumed": assumed, "no_uncertainty": not data.has_uncertainty,
+        "half_life_assumed": assumed and not prior.earlier, "earlier_half_life": prior.earlier,
+        "no_uncertainty": not data.has_uncertainty,
         "phase_assumed": shape.early_share > dose_constants().assumed_phase_flagged,
     }  # fmt: skip
     beyond = float(shape.after(t) / shape.after(0.0))

@@ -55,7 +55,9 @@ def fit_kinetics(run: Run, patient: str) -> None:
     first = run.cohort.first_row(patient)
     half_life_h, tracer = load_nuclide(first.nuclide).half_life_h, load_tracer(first.tracer)
     cycles = read_cycles(run, patient)
-    curves = {c.cycle: _fit_cycle(c, half_life_h, tracer) for c in cycles}
+    curves = {}
+    for c in cycles:
+        curves[c.cycle] = _fit_cycle(c, half_life_h, tracer, [curves[n] for n in reversed(sorted(curves))])
     for cycle, gap_h in _gaps_h(run, patient).items():
         curves[cycle] = {k: flagged(c, curves[cycle - 1].get(k), gap_h) for k, c in curves[cycle].items()}
     _write_table(run, patient, cycles, curves)
@@ -76,8 +78,13 @@ def fit_kinetics(run: Run, patient: str) -> None:
     )
 
 
-def _fit_cycle(points: CyclePoints, half_life_h: float, tracer: Tracer) -> dict[tuple[str, str], Curve]:
-    """(organ, method) -> curve, in the order of the first time point's table."""
+def _fit_cycle(
+    points: CyclePoints, half_life_h: float, tracer: Tracer, earlier: list[dict]
+) -> dict[tuple[str, str], Curve]:
+    """(organ, method) -> curve, in the order of the first time point's table.
+
+    `earlier` holds those of the cycles before, the last one first.
+    """
     found = {}
     for organ, method in points.tables[0][["organ", "method"]].itertuples(index=False, name=None):
         series, measured = points.series(organ, method), points.measured(organ)
@@ -85,7 +92,9 @@ def _fit_cycle(points: CyclePoints, half_life_h: float, tracer: Tracer) -> dict[
             found[organ, method] = no_curve()
         elif series is not None:
             known = tracer.prior_of(organ)
-            prior = OrganPrior.of_tracer(known.biological_h, known.uptake_h, known.fast)
+            usual = OrganPrior.of_tracer(known.biological_h, known.uptake_h, known.fast)
+            after = (usual.after(c[organ, method], half_life_h) for c in earlier if (organ, method) in c)
+            prior = next((p for p in after if p.earlier), usual)
             curve = fit_curve(series, half_life_h, points.administered_mbq, prior)
             shares = [s.get(organ, 1.0) for s in itertools.compress(points.share_in_images, measured)]
             told = {"points_not_in_images": not measured.all(), "cut_by_images": min(shares) < 1.0}
