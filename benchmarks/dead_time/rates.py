@@ -24,7 +24,7 @@ FIRST_SEED = 11
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--camera", default="siemens_symbia_melp")
-    parser.add_argument("--nuclides", nargs="+", default=["177Lu", "123I", "111In", "161Tb", "131I"])
+    parser.add_argument("--nuclides", nargs="+", default=["177Lu", "99mTc", "123I", "111In", "161Tb", "131I"])
     parser.add_argument("--patients", type=int, default=1)
     parser.add_argument("--histories", type=float, default=1e5)
     given = parser.parse_args()
@@ -39,7 +39,7 @@ def main() -> None:
                 views = simulate(*setting, heads, given.histories, seed)
                 ratios.append(views.rate[:, 1].sum() / views.primary[:, 0].sum())
         ratio = float(np.mean(ratios))
-        first = first or (ratio, camera.tau_in(nuclide.photopeak))
+        first = first or (ratio, camera.tau_in(nuclide.photopeak, nuclide))
         print(f"{name}: events over primaries {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
               f"dead time {first[1] * ratio / first[0]:.2f} us", flush=True)  # fmt: skip
 

@@ -89,9 +89,12 @@ def calibrate(
     recorded, put_back = (x.counts[:, window].sum(axis=(-1, -2), dtype=np.float64) for x in (pair, true))
     for head, rate in zip(heads.values(), recorded / pair.exposure_s, strict=True):
         head["rate_cps"] = float(rate)
-    known = device is not None and device.tau_in(pair.windows[window]) is not None
+    known = device is not None and device.tau_in(pair.windows[window], source) is not None
     if not known:
         _warn_of_dead_time(float(recorded.max()) / pair.exposure_s)
+    elif told := device.tau_from(pair.windows[window], source):
+        notes = [*notes, f"corrected for dead time with {source.name} by one {told}"]
+        log.info("%s: %s", WHERE, notes[-1])
     values = np.array([h["cps_per_mbq"] for h in heads.values()])
     counting = np.array([h["net_counts_u"] / h["net_counts"] for h in heads.values()]) * values
     mean = float(values.mean())
