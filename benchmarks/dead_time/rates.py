@@ -4,7 +4,8 @@
 
 A dead time on the rate of primary photons in a window holds all events that make the camera deaf, in whatever window
 they fall. Prints, per nuclide, events above 40 keV over primary photons in the photopeak (synthetic patients, drawn
-uptakes, Monte Carlo), and the dead time measured with the first one times the ratio of the two.
+uptakes, Monte Carlo), and the dead time measured with the first one times the ratio of the two; then the same of a
+source in air, where little scatters.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from benchmarks.cases import patient, uptakes
 
 from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import HIGHEST_LINE_KEV, LOWEST_IMAGED_KEV, load_camera, load_nuclide
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import EnergyWindow
 from planardose.sim.montecarlo import simulate
 
@@ -40,8 +42,10 @@ def main() -> None:
                 ratios.append(views.rate[:, 1].sum() / views.primary[:, 0].sum())
         ratio = float(np.mean(ratios))
         first = first or (ratio, camera.tau_in(nuclide.photopeak, nuclide))
+        in_air = np.divide(*(air_sensitivity_cps_per_mbq(camera, nuclide, w) for w in (ALL, nuclide.photopeak)))
+        us = first[1] / first[0]
         print(f"{name}: events over primaries {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
-              f"dead time {first[1] * ratio / first[0]:.2f} us", flush=True)  # fmt: skip
+              f"dead time {us * ratio:.2f} us; in air {in_air:.2f}, {us * in_air:.2f} us", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
