@@ -3,8 +3,10 @@
     python -m benchmarks.dead_time.rates
 
 A dead time on the rate of primary photons in a window holds all events that make the camera deaf, in whatever window
-they fall. Prints, per nuclide, events above 40 keV over primary photons in the photopeak (synthetic patients, drawn
-uptakes, Monte Carlo), and the dead time measured with the first one times the ratio of the two.
+they fall. Prints, per nuclide, events above 40 keV over the photopeak's rate less the scatter that the windows beside
+it tell, as the chain takes it for that of the primary photons (synthetic patients, drawn uptakes, Monte Carlo), and the
+dead time measured with the first one times the ratio of the two; then the same of a source in air, where little
+scatters.
 """
 
 import argparse
@@ -14,6 +16,8 @@ from benchmarks.cases import patient, uptakes
 
 from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import HIGHEST_LINE_KEV, LOWEST_IMAGED_KEV, load_camera, load_nuclide
+from planardose.physics.scatter_windows import primary_weights
+from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.planar import EnergyWindow
 from planardose.sim.montecarlo import simulate
 
@@ -24,24 +28,30 @@ FIRST_SEED = 11
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--camera", default="siemens_symbia_melp")
-    parser.add_argument("--nuclides", nargs="+", default=["177Lu", "123I", "111In", "161Tb", "131I"])
+    parser.add_argument("--nuclides", nargs="+", default=["177Lu", "99mTc", "123I", "111In", "161Tb", "131I"])
     parser.add_argument("--patients", type=int, default=1)
     parser.add_argument("--histories", type=float, default=1e5)
     given = parser.parse_args()
     camera, first = load_camera(given.camera), None
     for name in given.nuclides:
         nuclide, ratios = load_nuclide(name), []
+        windows = (nuclide.photopeak, *nuclide.scatter_windows)
+        weights = primary_weights(windows, 0, nuclide)
         for seed in range(FIRST_SEED, FIRST_SEED + given.patients):
             model = patient(seed)
             heads = opposed_heads(face_positions_mm(model, None))
             for activity in uptakes(model, nuclide, seed, 1):
-                setting = (model.partial_density, activity, model.grid, camera, nuclide, (nuclide.photopeak, ALL))
+                setting = (model.partial_density, activity, model.grid, camera, nuclide, (*windows, ALL))
                 views = simulate(*setting, heads, given.histories, seed)
-                ratios.append(views.rate[:, 1].sum() / views.primary[:, 0].sum())
+                *beside, events = views.rate.sum(axis=(0, 2, 3))
+                ratios.append(events / (weights @ beside))
         ratio = float(np.mean(ratios))
-        first = first or (ratio, camera.tau_in(nuclide.photopeak))
-        print(f"{name}: events over primaries {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
-              f"dead time {first[1] * ratio / first[0]:.2f} us", flush=True)  # fmt: skip
+        first = first or (ratio, camera.tau_in(nuclide.photopeak, nuclide))
+        *beside, events = (air_sensitivity_cps_per_mbq(camera, nuclide, w) for w in (*windows, ALL))
+        in_air = events / (weights @ beside)
+        us = first[1] / first[0]
+        print(f"{name}: events over primaries' rate {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
+              f"dead time {us * ratio:.2f} us; in air {in_air:.2f}, {us * in_air:.2f} us", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

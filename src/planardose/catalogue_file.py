@@ -82,6 +82,14 @@ class CatalogueFile:
             raise self.fault(key, _seen(value), "a list of pairs [a, b]")
         return tuple(self._pair(key, v) for v in value)
 
+    def pairs_by_name(self, key: str) -> tuple[tuple[str, float, float], ...]:
+        """(name, a, b) of a mapping ``name: [[a, b], ...]`` of pairs of numbers above 0; empty without the key."""
+        value = self.raw(key, {})
+        good = isinstance(value, dict) and all(isinstance(k, str) and isinstance(v, list) for k, v in value.items())
+        if not good:
+            raise self.fault(key, _seen(value), "'NAME: [[a, b], ...]', pairs by name")
+        return tuple((name, *self._pair(key, v)) for name, values in value.items() for v in values)
+
     def pair(self, key: str) -> tuple[float, float]:
         """Two numbers above 0."""
         return self._pair(key, self.raw(key))

@@ -61,8 +61,9 @@ class Camera:
 
     `intrinsic_fwhm_mm` and `energy_resolution` (fraction, FWHM/E) hold at `reference_kev`; both scale as 1/sqrt(E).
     `field_mm` is (axial, transverse). `tau_us` is the paralysable dead time on the photopeak's rate of primary photons
-    (less the triple-energy-window scatter), or None; `tau_by_kev` holds pairs (line in keV, tau in us) where it was
-    measured for several windows, `tau_computed_by_kev` where it was computed from such a one.
+    (less the triple-energy-window scatter), or None. It holds the events in all windows, and so differs between
+    nuclides: `tau_by_kev` holds (nuclide, line in keV, tau in us) where it was measured, `tau_computed_by_kev` where it
+    was computed from such a one.
 
     The defaults stand for keys that a file leaves out. Aluminium: `front_mm` before the collimator (touch plate),
     `cover_mm` between collimator and crystal. `backscatter_mm` of `backscatter_material` (`materials.yaml`) lie behind
@@ -90,19 +91,35 @@ class Camera:
     backscatter_material: str = "pyrex_66"
     gap_mm: float = 0.0
     couch_mm: float = 1.0
-    tau_by_kev: tuple[tuple[float, float], ...] = ()
-    tau_computed_by_kev: tuple[tuple[float, float], ...] = ()
+    tau_by_kev: tuple[tuple[str, float, float], ...] = ()
+    tau_computed_by_kev: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def states_dead_time(self) -> bool:
         """Whether the file holds a dead time, for any window."""
         return self.tau_us is not None or bool(self.tau_by_kev or self.tau_computed_by_kev)
 
-    def tau_in(self, window: EnergyWindow) -> float | None:
-        """Dead time, us, on the rate in a window: measured or else computed for a line in it, else `tau_us`."""
-        known = *self.tau_by_kev, *self.tau_computed_by_kev
-        inside = [tau for energy_kev, tau in known if window.contains(energy_kev)]
-        return inside[0] if inside else self.tau_us
+    def tau_in(self, window: EnergyWindow, nuclide: Nuclide) -> float | None:
+        """Dead time, us, on a nuclide's rate in a window: measured or else computed for its line, else `tau_us`."""
+        own = _own(self.tau_by_kev, window, nuclide) or _own(self.tau_computed_by_kev, window, nuclide)
+        return own[0] if own else self.tau_us
+
+    def tau_from(self, window: EnergyWindow, nuclide: Nuclide) -> str:
+        """Where `tau_in` comes from, in words; empty where it was measured so, or the file names no nuclide."""
+        if not self.tau_by_kev or _own(self.tau_by_kev, window, nuclide):
+            return ""
+        by_name = {name: [e for n, e, _ in self.tau_by_kev if n == name] for name, *_ in self.tau_by_kev}
+        lines = (f"{name} at {' and '.join(f'{e:.0f}' for e in sorted(es))} keV" for name, es in by_name.items())
+        computed = _own(self.tau_computed_by_kev, window, nuclide)
+        measured = f"measured with {' and '.join(lines)}"
+        return f"computed from one {measured}" if computed else f"{measured} alone"
+
+
+def _own(known: tuple[tuple[str, float, float], ...], window: EnergyWindow, nuclide: Nuclide) -> list[float]:
+    """Dead times of a nuclide's lines in a window, the one nearest to its imaged line first."""
+    imaged_kev = nuclide.imaged_line().energy_kev
+    inside = [(abs(e - imaged_kev), tau) for name, e, tau in known if name == nuclide.name and window.contains(e)]
+    return [tau for _, tau in sorted(inside)]
 
 
 @cache
@@ -206,6 +223,10 @@ def _window(entry: CatalogueFile, key: str, edges: tuple[float, float]) -> Energ
         raise entry.fault(key, f"value {list(edges)}", "[low, high] with low below high") from None
 
 
+def _by_nuclide(entry: CatalogueFile, key: str) -> tuple[tuple[str, float, float], ...]:
+    return tuple((canonical_nuclide(name), *pair) for name, *pair in entry.pairs_by_name(key))
+
+
 def _numbers(value: float | tuple[float, ...] | None) -> tuple[float, ...]:
     if value is None:
         return ()
@@ -227,8 +248,8 @@ def load_camera(name: str) -> Camera:
         source=entry.text("source"),
         field_mm=entry.pair("field_mm"),
         tau_us=entry.number("tau_us", None),
-        tau_by_kev=entry.pairs("tau_by_kev", ()),
-        tau_computed_by_kev=entry.pairs("tau_computed_by_kev", ()),
+        tau_by_kev=_by_nuclide(entry, "tau_by_kev"),
+        tau_computed_by_kev=_by_nuclide(entry, "tau_computed_by_kev"),
         backscatter_material=material,
         **{k: entry.number(k) for k in needed},
         **{k: entry.number(k, getattr(Camera, k), least=0) for k in optional},
@@ -238,8 +259,8 @@ def load_camera(name: str) -> Camera:
         for value in _numbers(getattr(camera, key)):
             allowed.check(value, f"camera file {name}.yaml, {key}")
     for key in ("tau_by_kev", "tau_computed_by_kev"):
-        for line_kev, tau_us in getattr(camera, key):
-            plausible.CAMERA["tau_us"].check(tau_us, f"camera file {name}.yaml, {key} at {line_kev:g} keV")
+        for nuclide, line_kev, tau_us in getattr(camera, key):
+            plausible.CAMERA["tau_us"].check(tau_us, f"camera file {name}.yaml, {key} of {nuclide} at {line_kev:g} keV")
     known = yaml.safe_load((DATA / "physics" / "materials.yaml").read_text())["materials"]
     if material not in known:
         raise entry.fault("backscatter_material", shown(material), f"one of {', '.join(known)}")

@@ -12,6 +12,7 @@ from imaging_scene import CAMERA, LU, WINDOWS, planar_pair
 from planardose.commands.calibrate import calibrate
 from planardose.errors import InputError
 from planardose.io.dicom_nm import write_planar
+from planardose.library import load_nuclide
 from planardose.planar import EnergyWindow, PlanarPair
 
 START = datetime(2026, 3, 2, 12, 0)
@@ -72,13 +73,25 @@ def test_dead_time_is_put_back_as_in_the_patients_images(tmp_path: Path, caplog)
     for view, true in zip(("anterior", "posterior"), TRUE_CPS_PER_MBQ, strict=True):
         assert found[view]["cps_per_mbq"] == pytest.approx(true, rel=0.004)
     assert found["dead_time_loss"] == pytest.approx(1.0 - np.exp(-9400.0 * (1.0 - PART_OF_SCATTER) * 4.6e-6), rel=0.02)
-    assert "dead time" not in caplog.text
+    assert "3.9 % of the counts put back for dead time as in a patient" in caplog.text  # less is lost in air
+    caplog.clear()
     unknown = calibrate(path, 1000.0, START, activity_uncertainty=0.0)
     assert unknown["calibration_cps_per_mbq"] == pytest.approx(0.96 * found["calibration_cps_per_mbq"], rel=0.005)
     assert unknown["dead_time_loss"] is None and "counts/s, not corrected for dead time" in caplog.text
     caplog.clear()
     calibrate(_source(tmp_path), 50.0, START)
+    calibrate(_source(tmp_path), 50.0, START, CAMERA.name)
     assert "dead time" not in caplog.text
+
+
+def test_a_dead_time_of_another_nuclide_is_told(tmp_path: Path):
+    """123I's own value on Symbia MELP is computed; 177Lu's is measured, and its notes say nothing."""
+    iodine = load_nuclide("123I")
+    windows = (iodine.photopeak, *iodine.scatter_windows)
+    found = calibrate(_source(tmp_path, windows=windows), 50.0, START, CAMERA.name, nuclide="123I")
+    told = "corrected for dead time with 123I by one computed from one measured with 177Lu at 113 and 208 keV"
+    assert told in found["notes"]
+    assert not any("dead time" in note for note in calibrate(_source(tmp_path), 50.0, START, CAMERA.name)["notes"])
 
 
 def test_counting_errors_cover(tmp_path: Path):

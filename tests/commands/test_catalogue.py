@@ -14,7 +14,7 @@ def line_of(kind: str, name: str) -> str:
 @pytest.mark.parametrize(
     ("kind", "name", "words"),
     [
-        ("cameras", "siemens_symbia_melp", ("MELP", "2.94 / 1.14 / 40.64", "9.5", "387 x 533", "4.6 us at 208 keV")),
+        ("cameras", "siemens_symbia_melp", ("MELP", "2.94 / 1.14 / 40.64", "9.5", "387 x 533", "4.6 us of 177Lu at")),
         ("cameras", "ge_670_hegp_16mm", ("GE", "HEGP", "4 / 1.8 / 66", "15.9", "400 x 540")),
         ("nuclides", "177Lu", ("6.647 d", "187.2-228.8", "166.4-187.2; 228.8-249.6", "208.4 (10.4)", "113.0 (6.2)")),
         ("nuclides", "99mTc", ("6.01 h", "126.5-154.6", "140.5 (88.5)")),

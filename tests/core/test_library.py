@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from planardose import library
@@ -69,12 +71,41 @@ def test_every_camera_loads_and_is_plausible(name):
 
 def test_dead_time_of_the_window():
     melp, megp = library.load_camera("siemens_symbia_melp"), library.load_camera("ge_670_megp")
-    assert melp.tau_in(EnergyWindow(187.2, 228.8)) == 4.60
-    assert melp.tau_in(EnergyWindow(101.7, 124.3)) == 5.99
-    assert melp.tau_in(EnergyWindow(126.5, 154.6)) == 4.60  # not measured there: the photopeak's
-    assert megp.tau_in(EnergyWindow(187.2, 228.8)) is None
-    # 123I has half of 177Lu's events per primary photon in the photopeak, and 177Lu's window none of its lines
-    assert melp.tau_in(library.load_nuclide("123I").photopeak) == 2.47
+    lutetium = library.load_nuclide("177Lu")
+    assert melp.tau_in(EnergyWindow(187.2, 228.8), lutetium) == 4.60
+    assert melp.tau_in(EnergyWindow(101.7, 124.3), lutetium) == 5.99
+    assert melp.tau_in(EnergyWindow(90.0, 240.0), lutetium) == 4.60  # both lines inside: the imaged one's
+    assert melp.tau_in(EnergyWindow(126.5, 154.6), lutetium) == 4.60  # not measured there: the photopeak's
+    assert megp.tau_in(EnergyWindow(187.2, 228.8), lutetium) is None
+
+
+def test_dead_time_belongs_to_the_nuclide():
+    """Of the same window: 123I has half of 177Lu's events per primary photon, and lies beside 111In's 171 keV."""
+    melp, indium = library.load_camera("siemens_symbia_melp"), library.load_nuclide("111In")
+    iodine, technetium = library.load_nuclide("123I"), library.load_nuclide("99mTc")
+    assert melp.tau_in(technetium.photopeak, technetium) == 1.83  # fewest events beside the photopeak
+    assert melp.tau_in(iodine.photopeak, iodine) == 2.67
+    assert melp.tau_in(EnergyWindow(154.0, 188.4), indium) == melp.tau_us  # holds 123I's 159 keV, which is not indium's
+    assert melp.tau_in(EnergyWindow(187.2, 260.0), indium) == 5.34  # nor are 177Lu's 208 keV
+
+
+def test_every_nuclide_of_the_catalogue_has_a_dead_time_of_its_own_with_melp():
+    melp = library.load_camera("siemens_symbia_melp")
+    known = {name for name, *_ in (*melp.tau_by_kev, *melp.tau_computed_by_kev)}
+    assert known == set(library.names("nuclides"))
+    for name in known:
+        nuclide = library.load_nuclide(name)
+        told = melp.tau_from(nuclide.photopeak, nuclide)
+        assert told == ("" if name == "177Lu" else "computed from one measured with 177Lu at 113 and 208 keV")
+
+
+def test_a_dead_time_of_another_nuclide_is_told():
+    melp = library.load_camera("siemens_symbia_melp")
+    own = replace(library.load_nuclide("99mTc"), name="188Re")
+    assert melp.tau_in(own.photopeak, own) == melp.tau_us
+    assert melp.tau_from(own.photopeak, own) == "measured with 177Lu at 113 and 208 keV alone"
+    plain = replace(melp, tau_by_kev=(), tau_computed_by_kev=())  # names no nuclide: the user's word for all
+    assert plain.tau_from(own.photopeak, own) == ""
 
 
 def test_unknown_entries_name_what_there_is():
@@ -148,10 +179,11 @@ def test_a_camera_file_without_the_new_keys_gets_the_documented_defaults(folder)
         ("field_mm: [387.0, 533.0]", "field_mm: 387", "bad.yaml, field_mm: value 387; expected two numbers"),
         ("pyrex_66", "granite", "camera file bad.yaml, backscatter_material: 'granite'; expected one of adipose"),
         ("[[112.95, 5.99]", "[[112.95]", "camera file bad.yaml, tau_by_kev: value .112.95.; expected two numbers"),
+        ("{177Lu: [[112.95, 5.99], [208.37, 4.60]]}", "[[208.37, 4.60]]", "tau_by_kev: .*, pairs by name"),
         ("hole_mm: 2.94", "hole_mm: 0.294", "camera file bad.yaml, hole_mm: 0.294 mm; expected 0.5 to 10 mm"),
         ("resolution: 0.0945", "resolution: 9.45", "energy_resolution: .*; give a fraction, not per cent"),
         ("[387.0, 533.0]", "[38.7, 53.3]", "field_mm: 38.7 mm; expected 100 to 1000 mm; give millimetres"),
-        ("[208.37, 4.60]", "[208.37, 4600]", "tau_by_kev at 208.37 keV: 4600 us; expected 0 to 100 us"),
+        ("[208.37, 4.60]", "[208.37, 4600]", "tau_by_kev of 177Lu at 208.37 keV: 4600 us; expected 0 to 100 us"),
         ("cover_mm: 1.0", "cover_mm: 1000", "cover_mm: 1000 mm; expected 0 to 20 mm"),
         ("vendor: Siemens", "vendor: [", "camera file bad.yaml, line .*: not YAML; expected 'key: value' lines"),
     ],

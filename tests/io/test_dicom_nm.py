@@ -179,7 +179,7 @@ def test_corrected_dead_time_is_taken_for_a_camera_that_states_none(tmp_path: Pa
     ds = pydicom.dcmread(tmp_path / "nm.dcm")
     ds.CorrectedImage = ["UNIF", "DTIM"]
     ds.save_as(tmp_path / "nm.dcm")
-    computed = replace(CAMERA, tau_us=None, tau_by_kev=(), tau_computed_by_kev=((158.97, 2.47),))
+    computed = replace(CAMERA, tau_us=None, tau_by_kev=(), tau_computed_by_kev=(("123I", 158.97, 2.47),))
     for stating in (CAMERA, computed):
         with pytest.raises(InputError, match="tau_us, tau_by_kev and tau_computed_by_kev"):
             read_planar(tmp_path / "nm.dcm", stating, WHERE, key=KEY)

@@ -107,12 +107,13 @@ def test_dead_time_is_told_by_its_size(copy, monkeypatch):
     assert 0 < lost < 1 - math.exp(-busiest * 4.6e-6 * 1.2)
     assert f"at most {100 * lost:.1f} % of the counts at t24" in report_basis._dead_time(copy, "P01")
     assert report_basis._dead_time(copy, "P01").endswith("of the counts at t24")  # measured for this window
-    other = replace(load_camera(row.camera), tau_by_kev=((113.0, 6.0), (140.0, 2.0)))
+    other = replace(load_camera(row.camera), tau_by_kev=(("177Lu", 113.0, 6.0), ("99mTc", 140.0, 2.0)))
     monkeypatch.setattr(report_basis, "load_camera", lambda name: other)
-    assert report_basis._dead_time(copy, "P01").endswith("; by a dead time measured at 113 and 140 keV alone")
-    computed = replace(other, tau_computed_by_kev=((208.37, 3.0),))
+    measured = "measured with 177Lu at 113 keV and 99mTc at 140 keV"
+    assert report_basis._dead_time(copy, "P01").endswith(f"; by a dead time {measured} alone")
+    computed = replace(other, tau_computed_by_kev=(("177Lu", 208.37, 3.0),))
     monkeypatch.setattr(report_basis, "load_camera", lambda name: computed)
-    told = "; by a dead time computed from one measured at 113 and 140 keV"
+    told = f"; by a dead time computed from one {measured}"
     assert report_basis._dead_time(copy, "P01").endswith(told)
     monkeypatch.setattr(report_basis, "dead_time_loss", lambda pair, row: None)
     assert report_basis._dead_time(copy, "P01") == "not corrected"

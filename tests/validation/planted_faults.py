@@ -265,7 +265,7 @@ def _(garden):
 
 @fault("dead times of the windows exchanged", "dead_time_tau_*")
 def _(garden):
-    garden.catalogue("cameras", "siemens_symbia_melp", tau_by_kev=[[112.95, 4.60], [208.37, 5.99]])
+    garden.catalogue("cameras", "siemens_symbia_melp", tau_by_kev={"177Lu": [[112.95, 4.60], [208.37, 5.99]]})
 
 
 # --- collimator ------------------------------------------------------------------------------------------------------

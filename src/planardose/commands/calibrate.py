@@ -25,6 +25,7 @@ ACTIVITY_UNCERTAINTY = 0.05  # relative, k = 1: a dose calibrator for 177Lu, whe
 BORDER_SHARE = 0.08  # of rows and columns on each side that hold background only
 BORDER_LEAST = 2  # pixels
 FAST_CPS = 2000.0  # a dead time of 5 us, as of a Symbia T (Uribe et al. 2017), takes 1 % of it
+MUCH_LOST = 0.02  # in air a third of it is lost (177Lu, MELP; benchmarks.dead_time.rates): 1.3 % too much is put back
 HEAD_ORDERS = ("anterior_first", "posterior_first")
 WHERE = "calibrate --planar"
 log = logging.getLogger(__name__)
@@ -89,9 +90,17 @@ def calibrate(
     recorded, put_back = (x.counts[:, window].sum(axis=(-1, -2), dtype=np.float64) for x in (pair, true))
     for head, rate in zip(heads.values(), recorded / pair.exposure_s, strict=True):
         head["rate_cps"] = float(rate)
-    known = device is not None and device.tau_in(pair.windows[window]) is not None
+    known = device is not None and device.tau_in(pair.windows[window], source) is not None
+    lost = float((1.0 - recorded / put_back).max()) if known else None
     if not known:
         _warn_of_dead_time(float(recorded.max()) / pair.exposure_s)
+    elif lost > MUCH_LOST:
+        log.warning("%s: %.1f %% of the counts put back for dead time as in a patient; in air there is less "
+                    "scatter and less is lost: the sensitivity may be too high by nearly as much; take a weaker source",
+                    WHERE, 100 * lost)  # fmt: skip
+    if known and (told := device.tau_from(pair.windows[window], source)):
+        notes = [*notes, f"corrected for dead time with {source.name} by one {told}"]
+        log.info("%s: %s", WHERE, notes[-1])
     values = np.array([h["cps_per_mbq"] for h in heads.values()])
     counting = np.array([h["net_counts_u"] / h["net_counts"] for h in heads.values()]) * values
     mean = float(values.mean())
@@ -103,7 +112,7 @@ def calibrate(
         "calibration_cps_per_mbq_u": math.hypot(float(np.linalg.norm(counting)) / 2, mean * activity_uncertainty),
         **_compared(scale),
         "activity_mbq": mean_mbq,
-        "dead_time_loss": float((1.0 - recorded / put_back).max()) if known else None,
+        "dead_time_loss": lost,
         "camera": camera,
         "nuclide": source.name,
         "window_kev": [pair.windows[window].low_kev, pair.windows[window].high_kev],

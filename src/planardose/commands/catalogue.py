@@ -29,7 +29,7 @@ LISTED_FROM_KEV = 30.0
 def _camera(name: str) -> tuple[str, ...]:
     c = library.load_camera(name)
     known = *c.tau_by_kev, *c.tau_computed_by_kev
-    dead_time = ", ".join(f"{tau:g} us at {e:.0f} keV" for e, tau in known) or (
+    dead_time = ", ".join(f"{tau:g} us of {n} at {e:.0f} keV" for n, e, tau in known) or (
         "-" if c.tau_us is None else f"{c.tau_us:g} us"
     )
     return (name, c.vendor, c.collimator, f"{c.hole_mm:g} / {c.septum_mm:g} / {c.length_mm:g}", f"{c.crystal_mm:g}",

@@ -181,7 +181,7 @@ def _pair(
     loss = None
     energy = nuclide.imaged_line().energy_kev
     peak = next((n for n, w in enumerate(windows) if w.contains(energy)), 0)
-    if wish.dead_time and (tau := camera.tau_in(windows[peak])) is not None:
+    if wish.dead_time and (tau := camera.tau_in(windows[peak], nuclide)) is not None:
         loss = DeadTime(tau, tuple(primary_weights(windows, peak, nuclide)), camera.field_mm[0] if swept else None)
     rng = np.random.default_rng(wish.seed) if wish.noise else None
     pixel = (camera.pixel_mm, camera.pixel_mm)

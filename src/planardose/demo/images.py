@@ -81,7 +81,8 @@ def windows() -> tuple[EnergyWindow, ...]:
 
 def dead_time(camera: Camera, field_mm: float | None) -> DeadTime | None:
     """Dead time on the photopeak's primary rate, of a sweep with this axial field or a static image."""
-    tau, weights = camera.tau_in(windows()[0]), primary_weights(windows(), 0, load_nuclide(NUCLIDE))
+    nuclide = load_nuclide(NUCLIDE)
+    tau, weights = camera.tau_in(windows()[0], nuclide), primary_weights(windows(), 0, nuclide)
     return None if tau is None else DeadTime(tau, tuple(weights), field_mm)
 
 

@@ -79,7 +79,7 @@ def without_dead_time(pair: PlanarPair, camera: Camera, nuclide: Nuclide) -> Pla
         The rate of the window with its imaged line counts, less the scatter in it.
     """
     peak = pair.window_index(nuclide.imaged_line().energy_kev)
-    tau_us = camera.tau_in(pair.windows[peak])
+    tau_us = camera.tau_in(pair.windows[peak], nuclide)
     if tau_us is None:
         return pair
     weights = primary_weights(pair.windows, peak, nuclide)

@@ -57,7 +57,7 @@ def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
     """Share of the photopeak counts that dead time took and the reconstruction put back; None where not known."""
     camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
     peak = pair.window_index(nuclide.imaged_line().energy_kev)
-    if camera.tau_in(pair.windows[peak]) is None:
+    if camera.tau_in(pair.windows[peak], nuclide) is None:
         return None
     true = without_dead_time(pair, camera, nuclide)
     return 1.0 - float(pair.counts[:, peak].sum(dtype=float) / true.counts[:, peak].sum(dtype=float))
@@ -71,8 +71,9 @@ def dead_time_not_corrected(run: Run, patient: str) -> dict | None:
     rates = {}
     for row in planar_rows(run, patient):
         pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
-        camera, peak = load_camera(row.camera), pair.window_index(load_nuclide(row.nuclide).imaged_line().energy_kev)
-        if camera.tau_in(pair.windows[peak]) is None:
+        camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
+        peak = pair.window_index(nuclide.imaged_line().energy_kev)
+        if camera.tau_in(pair.windows[peak], nuclide) is None:
             rows_cps = pair.counts[:, peak].sum(axis=-1, dtype=float) / pair.exposure_s
             rates[row.timepoint] = highest_in_field(rows_cps, rows_in_field(pair, camera))
     if not rates:
@@ -139,20 +140,13 @@ def _dead_time(run: Run, patient: str) -> str:
         return f"not corrected{_at([t for t, lost in found.items() if lost is None], list(found))}"
     most = max(found, key=lambda t: found[t])
     text = f"corrected, at most {percent(found[most], 1)} of the counts{_at([most], list(found))}"
-    other = {told for p, r in zip(pairs, rows, strict=True) for told in _measured_elsewhere(p, r)}
-    return "; ".join([text, *sorted(other)])
+    other = {_measured_elsewhere(p, r) for p, r in zip(pairs, rows, strict=True)} - {""}
+    return "; ".join([text, *(f"by a dead time {told}" for told in sorted(other))])
 
 
-def _measured_elsewhere(pair: PlanarPair, row: Row) -> list[str]:
-    """Where the camera's dead time was measured, in words, if the photopeak holds none of these lines."""
-    camera, line = load_camera(row.camera), load_nuclide(row.nuclide).imaged_line()
-    peak = pair.windows[pair.window_index(line.energy_kev)]
-    lines = sorted(energy_kev for energy_kev, _ in camera.tau_by_kev)
-    if not lines or any(map(peak.contains, lines)):
-        return []
-    at = f"measured at {' and '.join(f'{e:.0f}' for e in lines)} keV"
-    computed = any(peak.contains(e) for e, _ in camera.tau_computed_by_kev)
-    return [f"by a dead time computed from one {at}" if computed else f"by a dead time {at} alone"]
+def _measured_elsewhere(pair: PlanarPair, row: Row) -> str:
+    nuclide = load_nuclide(row.nuclide)
+    return load_camera(row.camera).tau_from(pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)], nuclide)
 
 
 def _at(some: list[str], names: list[str]) -> str:

@@ -46,7 +46,7 @@ def backscatter_edge(effort: Effort) -> Measured:
 
 def dead_time_loss(effort: Effort) -> Measured:
     """Observed rate against a camera played through event by event: deaf for tau after each, recorded or not."""
-    tau_us, events = melp().tau_in(lutetium().photopeak), effort.count(1e6)
+    tau_us, events = melp().tau_in(lutetium().photopeak, lutetium()), effort.count(1e6)
     gaps = np.random.default_rng(effort.seed).exponential(1 / RATE_CPS, events)
     share = np.count_nonzero(gaps > tau_us * dead_time.SECONDS_PER_US) / events
     error = RATE_CPS * np.sqrt(share * (1 - share) / events)
@@ -55,13 +55,13 @@ def dead_time_loss(effort: Effort) -> Measured:
 
 def dead_time_inverse(effort: Effort) -> Measured:
     """True rate recovered from the observed one."""
-    tau_us = melp().tau_in(lutetium().photopeak)
+    tau_us = melp().tau_in(lutetium().photopeak, lutetium())
     return Measured(float(dead_time.true_rate(dead_time.paralysable(RATE_CPS, tau_us), tau_us)))
 
 
 def dead_time_constant(line_kev: float, effort: Effort) -> Measured:
     """Dead time (us) that the catalogue gives the MELP camera in a window around a line of 177Lu."""
-    tau = melp().tau_in(EnergyWindow((1 - HALF_WINDOW) * line_kev, (1 + HALF_WINDOW) * line_kev))
+    tau = melp().tau_in(EnergyWindow((1 - HALF_WINDOW) * line_kev, (1 + HALF_WINDOW) * line_kev), lutetium())
     return Measured(float("nan") if tau is None else tau)
 
 
