@@ -62,6 +62,17 @@ def test_a_single_point_rests_on_the_organs_half_life_with_its_tracer():
     assert "of the organ with its tracer" in FLAGS["half_life_assumed"]
 
 
+def test_a_single_point_of_a_later_cycle_is_told_as_such():
+    """The first screen names the cycle, and the earlier cycle's half-life only where one was taken."""
+    alone = {"cycles": {"1": {"timepoints": ["t24"]}}, "flags": ["single_point"]}
+    assert words.one_point(alone).startswith("One time point only, which") and "earlier" not in words.one_point(alone)
+    both = {"1": {"timepoints": ["c1t24", "c1t96"]}, "2": {"timepoints": ["c2t24"]}}
+    later = {"cycles": both, "flags": ["earlier_half_life", "single_point"]}
+    assert words.one_point(later).startswith("One time point only in cycle 2, which")
+    assert "taken is that of the organ in an earlier cycle, where it was told" in words.one_point(later)
+    assert words.one_point(later | {"cycles": {"1": both["1"], "2": both["1"]}}) == ""
+
+
 @pytest.mark.parametrize(
     ("tracer", "nuclide", "told"),
     [

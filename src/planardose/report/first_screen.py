@@ -33,7 +33,7 @@ def first_notes(s: dict, retained: dict, of_foci: str = "") -> list[dict]:
         ("warn", lost + words.DEAD_TIME_MATTERS if matters else ""),
         ("warn", words.TOO_MUCH.format(above) if above else ""),
         ("warn", of_foci),
-        ("warn", words.ONE_POINT if any(len(c["timepoints"]) == 1 for c in s["cycles"].values()) else ""),
+        ("warn", words.one_point(s)),
     ]
     return [{"kind": k, "text": t} for k, t in notes if t]
 

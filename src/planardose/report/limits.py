@@ -95,10 +95,11 @@ TOO_MUCH = (
     "activity and the times."
 )
 ONE_POINT = (
-    "One time point only, which does not tell the half-life: taken is the time after injection, as Hänscheid's "
+    "One time point only{}, which does not tell the half-life: taken is {}the time after injection, as Hänscheid's "
     "approximation does, where that is near the half-life that the organ usually has with this tracer, and else the "
     "usual one."
 )
+EARLIER = "that of the organ in an earlier cycle, where it was told, weighed with its usual one with this tracer; else "
 KEY_NOTE = "Mean dose of each organ, ± standard uncertainty (k = 1); electrons deposited locally, photons {}. "
 NO_DOSE = "Without a dose: red marrow, lacrimal glands, walls of hollow organs, lesions that nobody outlined."
 NO_OUTLINE = " No outline was given of: {}."
@@ -117,8 +118,8 @@ SPECT = (
 )
 RESIDUE = "At most {} % of an earlier cycle's activity can be left (physical decay only)."
 SEVERAL_CYCLES = (
-    "Every cycle is fitted on its own; what an earlier cycle left behind is not subtracted and counts again, with a "
-    "remark where that matters."
+    "Every cycle is fitted on its own, but for half-lives that a single time point takes from an earlier one; what an "
+    "earlier cycle left behind is not subtracted and counts again, with a remark where that matters."
 )
 
 
@@ -126,6 +127,15 @@ def not_calibrated() -> str:
     """What the lack of a calibration means."""
     most, least = (100 * (1 - ratio) for ratio in published_ratios())
     return NOT_CALIBRATED.format(u=percent(uncalibrated_relative_u()), least=least, most=most)
+
+
+def one_point(summary: dict) -> str:
+    """On what the half-lives of cycles with a single time point rest; empty where all have more."""
+    single = [n for n, c in summary["cycles"].items() if len(c["timepoints"]) == 1]
+    if not single:
+        return ""
+    where = f" in cycle {' and '.join(single)}" if len(summary["cycles"]) > 1 else ""
+    return ONE_POINT.format(where, EARLIER if "earlier_half_life" in summary["flags"] else "")
 
 
 def photons(summary: dict) -> tuple[str, bool]:
