@@ -63,7 +63,7 @@ STEP_VERSIONS = {
     "reconstruct": 24,
     "compare_spect": 6,
     "spect_activity": 4,
-    "fit_kinetics": 10,
+    "fit_kinetics": 11,
     "absorbed_dose": 5,
     "report": 15,
     "report_cohort": 4,
