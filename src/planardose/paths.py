@@ -63,7 +63,7 @@ STEP_VERSIONS = {
     "reconstruct": 25,
     "compare_spect": 7,
     "spect_activity": 4,
-    "fit_kinetics": 10,
+    "fit_kinetics": 11,
     "absorbed_dose": 5,
     "report": 16,
     "report_cohort": 4,

@@ -130,10 +130,10 @@ def test_usual_half_lives_combine_the_biological_with_the_nuclides(nuclide, medi
     assert np.quantile(usual.quantiles(0.01), [0.1, 0.9]) == pytest.approx(np.quantile(draws, [0.1, 0.9]), rel=0.01)
     assert usual.quantiles(0.01).max() < usual.physical_h
     at = np.quantile(draws, norm.cdf(-2.0))
-    assert usual.below_median(at) == pytest.approx(-2.0, abs=0.05)
-    assert usual.below_median(usual.physical_h) == usual.below_median(1.01 * median_h) == 0.0
+    assert usual.deviation(at) == pytest.approx(-2.0, abs=0.05)
+    assert usual.deviation(usual.physical_h) == usual.deviation(1.01 * median_h) == 0.0
     step = 1e-4
-    slope = (usual.below_median(at * (1 + step)) - usual.below_median(at * (1 - step))) / (2 * step)
+    slope = (usual.deviation(at * (1 + step)) - usual.deviation(at * (1 - step))) / (2 * step)
     assert usual.relative_spread(at) == pytest.approx(1 / slope, rel=1e-3)
 
 

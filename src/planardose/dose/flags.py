@@ -6,10 +6,10 @@ FLAGS = {
     "single_point": "one time point: all of the integral is extrapolated, with an uncertainty that is not symmetric",
     "physical_limit": "clearance not distinguishable from zero: effective half-life set to the physical one",
     "shortest_limit": "half-life at the lower bound of the fit",
-    "half_life_assumed": "the points do not tell the half-life: that of organs in general enters (of one point: that "
-    "of the organ with its tracer)",
-    "earlier_half_life": "one time point: the half-life rests on that of the organ in an earlier cycle, less sure by "
-    "the change between cycles",
+    "half_life_assumed": "the points tell the half-life less well than is known "
+    "of the organ with its tracer, which enters",
+    "earlier_half_life": "the points do not tell the half-life: that of the organ in an earlier cycle enters, "
+    "less sure by the change between cycles",
     "rising": "activity rises between the points: uptake, of which the points do not tell the curve",
     "mostly_extrapolated": "more than half of the integral lies before the first or after the last of several points",
     "administered_limit": "activity at injection (with an uptake phase its slow part) limited to what was administered",

@@ -45,10 +45,11 @@ def fit_curve(
     Two points determine the exponential exactly (within the bounds). One point near the usual half-life gives
     Haenscheid's TIA = A(t) 2t / ln 2 (Haenscheid et al., J Nucl Med 2018;59:75), which is the curve with T_eff = t; an
     earlier or later one the curve with the usual half-life. Where several points leave the half-life more uncertain
-    than the biological one of organs in general is (`UsualHalfLife.spread`), that one enters the fit: it holds back
-    fast clearance, which would let the activity at injection grow without limit. Slow clearance is held by the physical
-    half-life, and an organ's usual one says nothing against it in a lesion or a thyroid. From four points on another
-    early phase than the organ's is taken where it describes them better (`early_phase`).
+    than the organ's with its tracer is before any point, that one enters the fit as a further datum. Where nothing is
+    known of the organ, that of organs in general does, by its biological spread: it holds back fast clearance only,
+    which would let the activity at injection grow without limit, for it says nothing against slow clearance in a lesion
+    or a thyroid. From four points on another early phase than the organ's is taken where it describes them better
+    (`early_phase`).
 
     Parameters
     ----------
@@ -59,8 +60,8 @@ def fit_curve(
     administered_mbq : float
         MBq; no curve begins above it.
     prior : OrganPrior
-        What is known of the organ with its tracer. The half-life of a single point rests on it; several points are
-        told the early phase alone.
+        What is known of the organ with its tracer. The half-life of a single point rests on it, that of several
+        where they do not tell it.
     early_phase : bool
         False leaves the curve as it is known beforehand whatever the points say (``benchmarks/dose/kinetics.py``).
 
@@ -74,23 +75,24 @@ def fit_curve(
     bounds = Bounds.of(half_life_h, administered_mbq)
     if len(data.hours) == 1:
         return _single_point(data, bounds, prior)
-    curve = _several_points(data, bounds, prior.phase, early_phase)
+    curve = _several_points(data, bounds, prior, early_phase)
     return replace(curve, t_eff_h_u=math.nan) if LIMITS & set(curve.flags) else curve
 
 
-def _several_points(data: TimeActivity, bounds: Bounds, phase: PhasePrior | None, early_phase: bool) -> Curve:
+def _several_points(data: TimeActivity, bounds: Bounds, prior: OrganPrior, early_phase: bool) -> Curve:
     """The fit of the points, with another early phase or the usual half-life where these are called for."""
-    curve = _fitted(data, bounds, phase, usual=None)
+    curve = _fitted(data, bounds, prior.phase)
     visible = np.count_nonzero(data.mbq > VISIBLE * data.independent_sigma())
     early = _with_early_phase(data, bounds, curve) if early_phase and visible > 2 else None
     if early is not None:
         return early
-    usual = UsualHalfLife.of(bounds.longest)
-    undetermined = visible < 2 or curve.t_eff_h_u > usual.spread * curve.t_eff_h
+    usual = prior.of_several_points(bounds.longest)
+    least_told = usual.relative_spread(usual.median_h) if usual.slow_too else usual.spread
+    undetermined = visible < 2 or curve.t_eff_h_u > least_told * curve.t_eff_h
     if not undetermined:
         return curve
     rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
-    known = _fitted(data, bounds, phase, usual)
+    known = _fitted(data, bounds, prior.phase, usual, "earlier_half_life" if prior.earlier else "half_life_assumed")
     return replace(known, flags=tuple(dict.fromkeys((*known.flags, *rising))))
 
 
@@ -105,12 +107,13 @@ def _with_early_phase(data: TimeActivity, bounds: Bounds, before: Curve) -> Curv
     return next((c for c in curves if c.t_eff_h_u <= least_told * c.t_eff_h), None)
 
 
-def _fitted(data: TimeActivity, bounds: Bounds, phase: PhasePrior | None, usual: UsualHalfLife | None) -> Curve:
+def _fitted(
+    data: TimeActivity, bounds: Bounds, phase: PhasePrior | None, usual: UsualHalfLife | None = None, flag: str = ""
+) -> Curve:
     """The weighted, bounded curve with the phase and the half-life that are usual, where these are given."""
     fit = fit_shape(data, bounds, phase, usual) if phase else _exponential(data, bounds, usual)
-    # above the median half-life nothing was held back
-    assumed = ["half_life_assumed"] if usual and fit.shape.t_eff_h < usual.median_h else []
-    return _curve_of(data, bounds, fit, phase, assumed, usual)
+    pulled = usual and (usual.slow_too or fit.shape.t_eff_h < usual.median_h)
+    return _curve_of(data, bounds, fit, phase, [flag] if pulled else [], usual)
 
 
 def _curve_of(
@@ -132,7 +135,11 @@ def _curve_of(
     found = {limit: limit, "administered_limit": reached, "phase_assumed": assumed}
     flags = [*flags, *(k for k, there in found.items() if there)]
     # what is known beforehand brings a datum for each parameter of the phase but a washout's free amplitude
-    free = 2 - bool((LIMITS | {"half_life_assumed"}) & set(flags)) + sum(map(math.isinf, of_phase.values()))
+    free = (
+        2
+        - bool((LIMITS | {"half_life_assumed", "earlier_half_life"}) & set(flags))
+        + sum(map(math.isinf, of_phase.values()))
+    )
     return _described(data, bounds, a0, shape, fit.chi2, len(data.hours) - free, error, flags)
 
 
@@ -151,7 +158,7 @@ def _exponential(data: TimeActivity, bounds: Bounds, usual: UsualHalfLife | None
 
     def residual(rate: float) -> np.ndarray:
         points = amplitude(data, np.exp(-rate * data.hours), bounds.administered).residuals
-        return np.append(points, usual.below_median(math.log(2) / rate)) if usual else points
+        return np.append(points, usual.deviation(math.log(2) / rate)) if usual else points
 
     # points near zero can leave several minima: the lowest is looked for before it is refined
     candidates = np.geomspace(slowest * (1 + 2 * AT_BOUND), fastest * (1 - 2 * AT_BOUND), STARTS)
@@ -231,7 +238,7 @@ def _far_end(
     hours = shapes.after(0.0)
     most = bounds.administered / (1.0 + np.maximum(shapes.early, 0.0))
     fits = amplitude(data, shapes.at(data.hours[:, None]).T, most)
-    squares = (fits.residuals**2).sum(axis=-1) + beyond + (usual.below_median(t) ** 2 if usual else 0.0)
+    squares = (fits.residuals**2).sum(axis=-1) + beyond + (usual.deviation(t) ** 2 if usual else 0.0)
     left = np.maximum(1 - (squares - squares.min()), 0)  # for the amplitude, which is linear
     a0_u = np.minimum(np.sqrt(left) * fits.mbq_u, most)
     distance = np.abs(fits.mbq * hours - fit.a0_mbq * fit.shape.after(0.0)) + a0_u * hours

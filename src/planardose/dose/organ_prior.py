@@ -9,7 +9,9 @@ from planardose.dose.phase_prior import PhasePrior
 from planardose.dose.usual_half_life import UsualHalfLife
 
 LEAST_SPREAD = 0.05  # of a half-life that a tracer's file gives as exact
-NOT_TOLD = frozenset({"half_life_assumed", "rising", "poor_fit"})  # flags of a half-life that is not passed on
+NOT_TOLD = frozenset(
+    {"half_life_assumed", "earlier_half_life", "rising", "poor_fit"}
+)  # flags of a half-life that is not passed on
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class OrganPrior:
     def half_life(self, physical_h: float) -> UsualHalfLife:
         """Usual effective half-life with a nuclide of half-life `physical_h`, h."""
         return UsualHalfLife(physical_h, *(self.biological_h or dose_constants().usual_t_bio_h))
+
+    def of_several_points(self, physical_h: float) -> UsualHalfLife:
+        """The same where several points do not tell it: of organs in general nothing speaks against slow ones."""
+        return replace(self.half_life(physical_h), slow_too=self.biological_h is not None)
 
 
 IN_GENERAL = OrganPrior()

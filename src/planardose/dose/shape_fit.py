@@ -40,7 +40,7 @@ def fit_shape(data: TimeActivity, bounds: Bounds, prior: PhasePrior, usual: Usua
         return np.concatenate([scaled(shape_of(logs)).residuals, prior.deviations(logs[1:])], axis=-1)
 
     def residual(logs: np.ndarray) -> np.ndarray:
-        held = [np.atleast_1d(usual.below_median(np.exp(logs[0])))] if usual else []
+        held = [np.atleast_1d(usual.deviation(np.exp(logs[0])))] if usual else []
         return np.concatenate([told(logs), *held], axis=-1)
 
     axes = [np.linspace(*limit, n + 2)[1:-1] for limit, n in zip(limits, STARTS, strict=False)]

@@ -27,11 +27,14 @@ class UsualHalfLife:
         Median of the biological half-lives, h.
     spread : float
         Standard deviation of their logarithm.
+    slow_too : bool
+        Whether half-lives above the median are unusual as well, which those of organs in general are not.
     """
 
     physical_h: float
     biological_h: float
     spread: float
+    slow_too: bool = False
 
     @classmethod
     def of(cls, physical_h: float) -> "UsualHalfLife":
@@ -43,9 +46,10 @@ class UsualHalfLife:
         """Median of the effective half-lives, h."""
         return 1 / (1 / self.biological_h + 1 / self.physical_h)
 
-    def below_median(self, t_eff_h: np.ndarray | float) -> np.ndarray | float:
-        """How many spreads the biological part of an effective half-life is below its median, negative; else 0."""
-        return np.minimum(self._spreads(t_eff_h), 0.0)
+    def deviation(self, t_eff_h: np.ndarray | float) -> np.ndarray | float:
+        """How many spreads the biological part of T_eff is above its median; 0 there if not `slow_too`."""
+        spreads = self._spreads(t_eff_h)
+        return spreads if self.slow_too else np.minimum(spreads, 0.0)
 
     def relative_spread(self, t_eff_h: float) -> float:
         """Standard deviation of the logarithm of T_eff about `t_eff_h`; above the median that at the median."""
