@@ -10,14 +10,13 @@ from scipy.stats import norm
 
 from planardose.dose.curve import integral_weights
 from planardose.dose.kinetics import fit_curve
-from planardose.dose.organ_prior import OrganPrior
+from planardose.dose.organ_prior import IN_GENERAL, OrganPrior
 from planardose.dose.time_activity import TimeActivity
-from planardose.dose.usual_half_life import UsualHalfLife
 from planardose.library import load_nuclide
 from planardose.sim.tracer import load_tracer
 
 HALF_LIFE_H, ADMINISTERED = 159.528, 7400.0
-USUAL = UsualHalfLife.of(HALF_LIFE_H)
+USUAL = IN_GENERAL.half_life(HALF_LIFE_H)
 HOURS = np.array([4.0, 24.0, 72.0, 168.0])
 
 
@@ -81,7 +80,7 @@ def test_single_point_far_from_the_usual_half_life_takes_the_usual_one(hours, wi
 def test_single_point_covers_the_spread_of_half_lives(nuclide, times):
     """Half-lives as in the library, the point itself known well, the first activity 1 % of the administered."""
     half_life = load_nuclide(nuclide).half_life_h
-    hours = times * UsualHalfLife.of(half_life).median_h
+    hours = times * IN_GENERAL.half_life(half_life).median_h
     inside, ratios = [], []
     for t_eff in drawn_half_lives(np.random.default_rng(3), 600, half_life):
         curve, truth = fit_curve(points(74.0, t_eff, [hours], 1e-3), half_life, ADMINISTERED), 74 * t_eff / math.log(2)
@@ -124,7 +123,7 @@ def test_single_point_with_most_of_the_administered_activity_clears_slowly():
 
 @pytest.mark.parametrize(("nuclide", "median_h"), [("99mTc", 5.40), ("123I", 10.60), ("177Lu", 40.0), ("131I", 41.8)])
 def test_usual_half_lives_combine_the_biological_with_the_nuclides(nuclide, median_h):
-    usual = UsualHalfLife.of(load_nuclide(nuclide).half_life_h)
+    usual = IN_GENERAL.half_life(load_nuclide(nuclide).half_life_h)
     draws = drawn_half_lives(np.random.default_rng(7), 200_000, usual.physical_h)
     assert usual.median_h == pytest.approx(median_h, abs=0.05) and np.median(draws) == pytest.approx(median_h, rel=0.01)
     assert np.quantile(usual.quantiles(0.01), [0.1, 0.9]) == pytest.approx(np.quantile(draws, [0.1, 0.9]), rel=0.01)
@@ -152,7 +151,7 @@ def test_a_short_lived_nuclide_is_not_pulled_to_its_physical_half_life():
     curve = fit_curve(points(90.0, 5.0, [2.0, 6.0], relative_u=0.3), 6.0067, 740.0)
     assert curve.t_eff_h == pytest.approx(5.0, rel=0.01)
     empty = TimeActivity(np.array([2.0, 6.0]), np.array([0.3, 1e-5]), np.array([0.6, 0.3]))
-    assert 2.0 < fit_curve(empty, 6.0067, 740.0).t_eff_h < UsualHalfLife.of(6.0067).median_h
+    assert 2.0 < fit_curve(empty, 6.0067, 740.0).t_eff_h < IN_GENERAL.half_life(6.0067).median_h
 
 
 def test_points_that_do_not_tell_the_half_life_take_the_usual_one():

@@ -135,11 +135,8 @@ def _curve_of(
     found = {limit: limit, "administered_limit": reached, "phase_assumed": assumed}
     flags = [*flags, *(k for k, there in found.items() if there)]
     # what is known beforehand brings a datum for each parameter of the phase but a washout's free amplitude
-    free = (
-        2
-        - bool((LIMITS | {"half_life_assumed", "earlier_half_life"}) & set(flags))
-        + sum(map(math.isinf, of_phase.values()))
-    )
+    held = (LIMITS | {"half_life_assumed", "earlier_half_life"}) & set(flags)
+    free = 2 - bool(held) + sum(map(math.isinf, of_phase.values()))
     return _described(data, bounds, a0, shape, fit.chi2, len(data.hours) - free, error, flags)
 
 

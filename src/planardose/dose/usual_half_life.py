@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from planardose.dose.constants import dose_constants
-
 DRAWS = 1000
 
 
@@ -36,18 +34,13 @@ class UsualHalfLife:
     spread: float
     slow_too: bool = False
 
-    @classmethod
-    def of(cls, physical_h: float) -> "UsualHalfLife":
-        """With the distribution of ``data/dosimetry.yaml``, `usual_t_bio_h`."""
-        return cls(physical_h, *dose_constants().usual_t_bio_h)
-
     @property
     def median_h(self) -> float:
         """Median of the effective half-lives, h."""
         return 1 / (1 / self.biological_h + 1 / self.physical_h)
 
     def deviation(self, t_eff_h: np.ndarray | float) -> np.ndarray | float:
-        """How many spreads the biological part of T_eff is above its median; 0 there if not `slow_too`."""
+        """How many spreads the biological part of T_eff lies above its median; at most 0 unless `slow_too`."""
         spreads = self._spreads(t_eff_h)
         return spreads if self.slow_too else np.minimum(spreads, 0.0)
 

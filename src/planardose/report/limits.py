@@ -118,8 +118,8 @@ SPECT = (
 )
 RESIDUE = "At most {} % of an earlier cycle's activity can be left (physical decay only)."
 SEVERAL_CYCLES = (
-    "Every cycle is fitted on its own, but for half-lives that a single time point takes from an earlier one; what an "
-    "earlier cycle left behind is not subtracted and counts again, with a remark where that matters."
+    "Every cycle is fitted on its own, but for half-lives that its time points do not tell and an earlier one did. "
+    "What an earlier cycle left behind is not subtracted and counts again, with a remark where that matters."
 )
 
 
