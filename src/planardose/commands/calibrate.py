@@ -92,15 +92,10 @@ def calibrate(
         head["rate_cps"] = float(rate)
     known = device is not None and device.tau_in(pair.windows[window], source) is not None
     lost = float((1.0 - recorded / put_back).max()) if known else None
-    if not known:
+    if known:
+        notes = [*notes, *_told_of_dead_time(device.tau_from(pair.windows[window], source), source, lost)]
+    else:
         _warn_of_dead_time(float(recorded.max()) / pair.exposure_s)
-    elif lost > MUCH_LOST:
-        log.warning("%s: %.1f %% of the counts put back for dead time as in a patient; in air there is less "
-                    "scatter and less is lost: the sensitivity may be too high by nearly as much; take a weaker source",
-                    WHERE, 100 * lost)  # fmt: skip
-    if known and (told := device.tau_from(pair.windows[window], source)):
-        notes = [*notes, f"corrected for dead time with {source.name} by one {told}"]
-        log.info("%s: %s", WHERE, notes[-1])
     values = np.array([h["cps_per_mbq"] for h in heads.values()])
     counting = np.array([h["net_counts_u"] / h["net_counts"] for h in heads.values()]) * values
     mean = float(values.mean())
@@ -219,6 +214,19 @@ def _compared(scale: Scale | None) -> dict:
         "measured_over_computed": scale.ratio,
         "scale_plausible": scale.plausible,
     }
+
+
+def _told_of_dead_time(measured: str, source: Nuclide, lost: float) -> list[str]:
+    """Tell where the dead time was `measured`, if not with this source, and warn of a large share `lost`; the notes."""
+    if lost > MUCH_LOST:
+        log.warning("%s: %.1f %% of the counts put back for dead time as in a patient; in air there is less "
+                    "scatter and less is lost: the sensitivity may be too high by nearly as much; take a weaker source",
+                    WHERE, 100 * lost)  # fmt: skip
+    if not measured:
+        return []
+    note = f"corrected for dead time with {source.name} by one {measured}"
+    log.info("%s: %s", WHERE, note)
+    return [note]
 
 
 def _warn_of_dead_time(rate_cps: float) -> None:
