@@ -12,7 +12,7 @@ from planardose.recon.camera_views import Responses
 from planardose.recon.fitted import Fitted
 from planardose.recon.foci import LEAST_CONTRAST, MOST_CONTRAST, Foci, find_foci
 from planardose.recon.foci_table import COLUMNS, foci_lines
-from planardose.recon.focus import Focus, Free, share_of_body, spot
+from planardose.recon.focus import Focus, Free, Sight, share_of_body, spot
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar
 from planardose.sim.texture import gaussian_field
@@ -207,6 +207,13 @@ def test_a_spot_keeps_its_middle_and_width(patient):
     assert not spot(grid, share_of_body(patient.model), at, np.full(3, 8.0))[share_of_body(patient.model) == 0].any()
 
 
+def test_spots_of_one_column_are_those_projected_one_by_one(patient):
+    model, at, depths = patient.model, np.array([17.3, 9.0, 14.2]), np.array([5, 8, 12])
+    sight = Sight(model.grid, share_of_body(model), patient.projector, 100.0, np.ones(model.grid.shape, dtype=bool))
+    alone = sight.primary([sight.spot(np.array([at[0], j, at[2]]), 8.0) for j in depths])
+    assert sight.at_depths(at, 8.0, depths) == pytest.approx(alone, rel=1e-4, abs=1e-5 * alone.max())
+
+
 def test_free_takes_off_what_the_rows_can_mimic():
     rng = np.random.default_rng(2)
     rows, weights, image = rng.random((3, 40)), rng.random(40), rng.random((2, 40))
@@ -225,6 +232,10 @@ def test_box_and_information_against_the_whole_projector(patient):
     part = projector.forward(projector.tensor(activity[:, *box]), box)
     assert torch.allclose(whole, part, rtol=1e-4, atol=1e-6 * float(whole.max()))
     assert torch.allclose(whole[1], projector.forward(projector.tensor(activity[1][box]), box), rtol=1e-4, atol=1e-4)
+    layers = projector.layers(projector.tensor(activity[1][box]), box)
+    for j, layer in enumerate(layers):
+        alone = projector.tensor(activity[1] * (np.arange(shape[1]) == box[1].start + j)[:, None])
+        assert torch.allclose(layer, projector.forward(alone), rtol=1e-4, atol=1e-6 * float(whole.max()))
     weights = projector.tensor(rng.random((2, shape[0], shape[2])))
     told = projector.information(weights)
     for i, j, k in ((10, 4, 9), (20, 12, 20), (18, 10, 1)):

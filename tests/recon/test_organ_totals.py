@@ -19,6 +19,8 @@ def test_rows_sum_to_any_map(model):
     assert rows.sum() == pytest.approx(activity.sum(), rel=1e-9)
     assert (rows >= 0).all()
     assert split_map(activity, model, 0 * CONCENTRATIONS).sum() == pytest.approx(activity.sum(), rel=1e-9)
+    both = split_map(np.stack([activity, activity[::-1] ** 2]), model, CONCENTRATIONS)
+    assert both == pytest.approx(np.stack([rows, split_map(activity[::-1] ** 2, model, CONCENTRATIONS)]), rel=1e-9)
 
 
 def test_totals_change_and_the_pattern_inside_an_organ_stays(model):

@@ -1,5 +1,7 @@
 """The scatter model against the Monte Carlo, in lung and in tissue, and its parts."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,14 @@ from planardose.library import load_camera, load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.recon.blur import line_groups
 from planardose.recon.projector import Projector
-from planardose.recon.scatter import DENSITIES_G_ML, ScatterModel, scatter_kernels, surroundings_shares
+from planardose.recon.scatter import (
+    DENSITIES_G_ML,
+    ScatterModel,
+    both_ways,
+    scatter_kernels,
+    surroundings_shares,
+    transfer,
+)
 from planardose.sim.montecarlo import simulate
 
 
@@ -88,8 +97,17 @@ def test_totals_with_other_nuclides(model, faces, device, name, least):
     found = ours.scatter(activity).sum(axis=(1, 2))
     assert found == pytest.approx(true, rel=0.06)
     assert ours.primary(activity).sum(axis=(1, 2)) == pytest.approx(views.primary[:, 0].sum(axis=(1, 2)), rel=0.01)
-    ours.scatter_model.kernels = ours.scatter_model.kernels * np.reshape([1.0, 1.0, 0.0, 0.0], (4, 1, 1, 1))
+    once = ours.scatter_model.kernels * np.reshape([1.0, 1.0, 0.0, 0.0], (4, 1, 1, 1))
+    ours.scatter_model.transfers = partial(both_ways, once)
     assert (ours.scatter(activity).sum(axis=(1, 2)) < (1 - least) * found).all()
+
+
+def test_the_spectrum_towards_the_other_head_is_that_of_the_mirrored_kernel(chest, camera, nuclide):
+    kernels = ScatterModel(chest, camera, nuclide).kernels
+    reach = [n // 2 for n in kernels.shape[2:]]
+    for size in (tuple(2 * r + 1 for r in reach), tuple(2 * r + 4 for r in reach)):
+        mirrored = transfer(kernels[:, :, :, ::-1], size)
+        assert both_ways(kernels, size)[1] == pytest.approx(mirrored, abs=1e-5 * float(np.abs(mirrored).max()))
 
 
 @pytest.mark.parametrize(("device", "name", "groups"), [("melp", "177Lu", 1), ("he", "131I", 2)])

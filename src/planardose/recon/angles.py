@@ -7,6 +7,7 @@ exactly; nothing is turned or resampled, so that at 0 and 180 degrees it is `Pro
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,7 +24,7 @@ from planardose.physics.multiple_scatter import multiple_scatter
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.recon.blur import banded, counted_lines, layer_kernel, separable
 from planardose.recon.camera_views import Responses
-from planardose.recon.scatter import directed_sources, parameters, scatter_kernels, surroundings_shares
+from planardose.recon.scatter import directed_sources, parameters, scatter_kernels, surroundings_shares, transfer
 
 EDGE = 0.25  # of the largest rate in a slice of an evenly filled body: where its outline is
 FINE = 5  # of the comb, per column; odd, so that a tooth lies in the middle of a column
@@ -267,8 +268,12 @@ class AngledProjector:
 
     def scatter(self, activity: np.ndarray) -> np.ndarray:
         """Photopeak rates (V, U, K) float64 in cps of photons scattered in the patient, of one map (I, J, K)."""
-        towards = (self._towards(h) for h in self.heads)
-        sources = directed_sources(np.asarray(activity), self.density, self.shares, towards)
+        reach = tuple(n // 2 for n in self._towards(self.heads[0]).shape[2:])
+
+        def transfers(size: tuple[int, ...]) -> Iterator[np.ndarray]:
+            return (transfer(self._towards(h), size) for h in self.heads)
+
+        sources = directed_sources(np.asarray(activity), self.density, self.shares, reach, transfers)
         with torch.no_grad():
             flat = (self.tensor(s.reshape(-1, s.shape[-1])) for s in sources)
             views = [self._view(s, self.factors_scattered[v], v).cpu().numpy() for v, s in enumerate(flat)]

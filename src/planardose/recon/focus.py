@@ -9,6 +9,7 @@ likeliest ones, by Gauss-Newton steps with the organs free.
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtr
 
@@ -75,15 +76,25 @@ def share_of_body(model: PatientModel) -> np.ndarray:
     return model.fractions.sum(axis=0)
 
 
+def _box(filled: np.ndarray) -> tuple[slice, slice, slice]:
+    """Smallest box of a grid that holds all True of (I, J, K)."""
+    lines = (np.flatnonzero(filled.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3))
+    return tuple(slice(int(used[0]), int(used[-1]) + 1) for used in lines)
+
+
 def spot(grid: Grid, body: np.ndarray, index: np.ndarray, sigma_mm: np.ndarray) -> np.ndarray:
     """(I, J, K) float32, sum 1: a Gaussian about a place, averaged over voxels, in the `body` alone."""
-    lines = []
-    for n, at, sigma, step in zip(grid.shape, index, sigma_mm, grid.spacing_mm, strict=True):
-        edges = (np.arange(n + 1) - 0.5 - at) * (step / sigma)
-        lines.append(np.where(np.abs(edges[:-1] + edges[1:]) < 2 * REACH + step / sigma, np.diff(ndtr(edges)), 0.0))
-    lines = [line.astype(np.float32) for line in lines]
-    out = lines[0][:, None, None] * lines[1][None, :, None] * lines[2] * body
+    x, y, z = (_line(grid, a, index[a], sigma_mm[a]) for a in range(3))
+    out = x[:, None, None] * y[:, None] * z * body
     return out / max(float(out.sum()), 1e-12)
+
+
+def _line(grid: Grid, axis: int, at: float, sigma_mm: float) -> np.ndarray:
+    """(n,) float32: what a Gaussian about a place leaves in each voxel along an axis."""
+    steps = grid.spacing_mm[axis] / sigma_mm
+    edges = (np.arange(grid.shape[axis] + 1) - 0.5 - at) * steps
+    near = np.abs(edges[:-1] + edges[1:]) < 2 * REACH + steps
+    return np.where(near, np.diff(ndtr(edges)), 0.0).astype(np.float32)
 
 
 class Free:
@@ -128,10 +139,21 @@ class Sight:
     def primary(self, shapes: list[np.ndarray]) -> np.ndarray:
         """(N, P) float64 unscattered counts of N maps (I, J, K) that are empty but for a small box."""
         maps = np.stack(shapes)
-        lines = (np.flatnonzero(maps.any(axis=tuple({0, 1, 2, 3} - {a}))) for a in (1, 2, 3))
-        box = tuple(slice(int(used[0]), int(used[-1]) + 1) for used in lines)
-        seen = self.projector.forward(self.projector.tensor(maps[:, *box]), box).cpu().numpy()
-        return seen.reshape(len(maps), -1).astype(np.float64) * self.exposure_s
+        box = _box(maps.any(axis=0))
+        return self._counts(self.projector.forward(self.projector.tensor(maps[:, *box]), box))
+
+    def at_depths(self, index: np.ndarray, width_mm: float, depths: np.ndarray) -> np.ndarray:
+        """(N, P) float64 unscattered counts of spots in one column, at N depths (voxels): of its layers, mixed."""
+        x, z = (_line(self.grid, a, index[a], width_mm) for a in (0, 2))
+        column = x[:, None, None] * z * self.body
+        box = _box(column > 0)
+        shares = np.stack([_line(self.grid, 1, depth, width_mm) for depth in depths])[:, box[1]].astype(np.float64)
+        layers = self._counts(self.projector.layers(self.projector.tensor(column[box]), box))
+        return shares @ layers / np.maximum(shares @ column[box].sum(axis=(0, 2)), 1e-12)[:, None]
+
+    def _counts(self, rates: torch.Tensor) -> np.ndarray:
+        """(N, P) float64 of rates (N, 2, I, K)."""
+        return rates.cpu().numpy().reshape(len(rates), -1).astype(np.float64) * self.exposure_s
 
     def scatter(self, shape: np.ndarray) -> np.ndarray:
         """(P,) float64 scattered counts of a map (I, J, K)."""
@@ -201,11 +223,11 @@ def likeliest_depth(sight: Sight, index: np.ndarray, width_mm: float, residual: 
     layers = np.flatnonzero(sight.allowed[i, :, k])
     if not len(layers):
         return np.array(index, dtype=np.float64)
-    places = [np.array([index[0], j, index[2]], dtype=np.float64) for j in layers]
-    images = sight.primary([sight.spot(at, width_mm) for at in places])
+    images = sight.at_depths(index, width_mm, layers)
     weighted = images * free.weights
     pull = np.maximum(weighted @ free(residual), 0.0)
-    return places[int((pull**2 / (weighted * free(images)).sum(axis=1)).argmax())]
+    best = layers[int((pull**2 / (weighted * free(images)).sum(axis=1)).argmax())]
+    return np.array([index[0], best, index[2]], dtype=np.float64)
 
 
 def _with_slopes(sight: Sight, index: np.ndarray, width_mm: float, scatter: np.ndarray) -> np.ndarray:

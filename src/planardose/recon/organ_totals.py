@@ -16,23 +16,23 @@ def split_map(activity: np.ndarray, model: PatientModel, concentrations: np.ndar
 
     Parameters
     ----------
-    activity : (I, J, K) float
-        MBq per voxel on ``model.grid``.
+    activity : (..., I, J, K) float
+        MBq per voxel on ``model.grid``: a map or several.
     model : PatientModel
     concentrations : (O,) float
         MBq/mL.
 
     Returns
     -------
-    (O,) float64
+    (..., O) float64
         MBq; sums to the map's total. What lies in no organ at all counts as `remainder`.
     """
     floor = 1e-6 * max(float(np.max(concentrations)), 1e-12)
     weights = model.fractions * (np.maximum(concentrations, 0.0) + floor)[:, None, None, None]
     total = weights.sum(axis=0)
     share = np.divide(activity, total, out=np.zeros(activity.shape), where=total > 0)
-    rows = (weights * share).sum(axis=(1, 2, 3), dtype=np.float64)
-    rows[model.organs.index(REMAINDER)] += float(activity[total <= 0].sum())
+    rows = share.reshape(*activity.shape[:-3], -1) @ weights.reshape(len(weights), -1).T
+    rows[..., model.organs.index(REMAINDER)] += activity[..., total <= 0].sum(axis=-1)
     return rows
 
 

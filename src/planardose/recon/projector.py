@@ -46,18 +46,27 @@ class Projector(CameraViews):
             return self.forward(activity[None], box)[0]
         return torch.stack([self._seen(activity, v, box) for v in range(len(VIEWS))], dim=1)
 
+    def layers(self, activity: torch.Tensor, box: tuple[slice, slice, slice]) -> torch.Tensor:
+        """Rates (J', 2, I, K) of each AP layer of a map (I', J', K') of a box by itself."""
+        parts = (self._parts(activity[None], v, box) for v in range(len(VIEWS)))
+        return torch.stack([p.unflatten(0, (-1, activity.shape[1], RANK)).sum(dim=(0, 2)) for p in parts], dim=1)
+
     def _seen(self, activity: torch.Tensor, view: int, box: tuple[slice, slice, slice]) -> torch.Tensor:
         """Rates (N, I, K) in one view of maps of a box."""
-        n, n_i, _, n_k = activity.shape
+        total = self._parts(activity, view, box).sum(dim=0)
+        return total.reshape(-1, len(activity), total.shape[-1]).permute(1, 0, 2)
+
+    def _parts(self, activity: torch.Tensor, view: int, box: tuple[slice, slice, slice]) -> torch.Tensor:
+        """(G J R, I N, K): what adds up to `_seen`, by group of energies, layer, and term of the blur."""
+        _, n_i, _, n_k = activity.shape
         i, j, k = box
         per_layer = (-1, self.grid.shape[1])  # groups of energies, layers
         factors = self.factors[view].unflatten(0, per_layer)[:, j, i, None, k]
-        weighted = (activity.permute(2, 1, 0, 3) * factors).reshape(-1, n_i, n * n_k)  # G J, I, N K
+        weighted = (activity.permute(2, 1, 0, 3) * factors).reshape(-1, n_i, len(activity) * n_k)  # G J, I, N K
         blur_x = self.blur_x[view].unflatten(0, per_layer)[:, j, :, i].flatten(0, 1)
         blur_z = self.blur_z[view].unflatten(0, (*per_layer, RANK))[:, j, :, :, k].flatten(0, 2)
         across = torch.bmm(blur_x, weighted).reshape(len(blur_z), -1, n_k)  # G J R, I' N, K
-        along = torch.bmm(across, blur_z.transpose(1, 2)).sum(dim=0)
-        return along.reshape(-1, n, along.shape[-1]).permute(1, 0, 2)
+        return torch.bmm(across, blur_z.transpose(1, 2))
 
     def adjoint(self, rates: torch.Tensor) -> torch.Tensor:
         """Transpose of `forward`: (N, 2, I, K) to (N, I, J, K); a single pair (2, I, K) gives (I, J, K)."""

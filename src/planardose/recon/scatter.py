@@ -11,7 +11,7 @@ and Tsui, effective scatter source estimation (IEEE NSS 1996).
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
 from itertools import product
 
 import numpy as np
@@ -37,6 +37,7 @@ SEED = 20260  # of the points: a property of the model, not of a run
 TURNS = 400  # of the half angle's sine: fine near the forward direction
 COSINES = 1.0 - 2.0 * np.linspace(0.0, 1.0, TURNS + 1) ** 2
 STEP_MM = 2.0  # of the way to the scattering, in tables
+KEPT_SIZES = 3  # of boxes whose kernels' spectra are kept: organs of one patient and foci need the same ones often
 LEAST = 1e-5  # of the primaries: lines of which no turn is counted better are left out
 
 
@@ -177,6 +178,8 @@ def scatter_kernels(
 
 def _crop(activity: np.ndarray, reach: tuple[int, int, int]) -> tuple[slice, ...]:
     """Box around the activity, widened by the kernel's reach."""
+    if not activity.any():
+        return (slice(0, 1),) * 3
     box = []
     for axis, r in enumerate(reach):
         filled = np.flatnonzero(activity.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -200,8 +203,20 @@ def surroundings_shares(model: PatientModel, smoothing_mm: float) -> np.ndarray:
     return np.stack([1 - water, water, np.minimum(around / low, 1.0) - of_all, of_all]).astype(np.float32)
 
 
+def transfer(kernel: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """(G, 2 D, x, y, z / 2 + 1) complex64: spectra of kernels (G, 2 D, 2 a + 1, 2 b + 1, 2 c + 1) in a periodic box."""
+    wrapped = np.zeros((*kernel.shape[:2], *size), dtype=np.float32)
+    wrapped[:, :, : kernel.shape[2], : kernel.shape[3], : kernel.shape[4]] = kernel
+    reach = [-(n // 2) for n in kernel.shape[2:]]
+    return fft.rfftn(np.roll(wrapped, reach, axis=(2, 3, 4)), axes=(2, 3, 4))
+
+
 def directed_sources(
-    activity: np.ndarray, density: np.ndarray, shares: np.ndarray, kernels: Iterable[np.ndarray]
+    activity: np.ndarray,
+    density: np.ndarray,
+    shares: np.ndarray,
+    reach: tuple[int, int, int],
+    transfers: Callable[[tuple[int, ...]], Iterable[np.ndarray]],
 ) -> Iterator[np.ndarray]:
     """Activity that would send, unscattered, the photons which scatter towards each head.
 
@@ -212,31 +227,31 @@ def directed_sources(
         g/mL.
     shares : (2 D, I, J, K) float
         From `surroundings_shares`.
-    kernels : of (G, 2 D, 2 a + 1, 2 b + 1, 2 c + 1)
-        From `scatter_kernels`, one per head, of equal shape.
+    reach : (3,) int
+        (a, b, c) of the kernels.
+    transfers : callable
+        From the size of a periodic box to `transfer` of the kernels towards each head.
 
     Yields
     ------
     (G, I, J, K) float32
         In the unit of `activity`, one per head.
     """
-    spectra = None
-    for kernel in kernels:
-        out = np.zeros((len(kernel), *activity.shape), dtype=np.float32)
-        if activity.any():
-            reach = tuple(n // 2 for n in kernel.shape[2:])
-            box = _crop(activity, reach)
-            shape = activity[box].shape
-            size = [fft.next_fast_len(n + r, real=True) for n, r in zip(shape, reach, strict=True)]
-            size = [max(n, 2 * r + 1) for n, r in zip(size, reach, strict=True)]
-            if spectra is None:
-                spectra = fft.rfftn((activity[box] * shares[:, *box]).astype(np.float32), size, axes=(1, 2, 3))
-            wrapped = np.zeros((*kernel.shape[:2], *size), dtype=np.float32)
-            wrapped[:, :, : kernel.shape[2], : kernel.shape[3], : kernel.shape[4]] = kernel
-            transfer = fft.rfftn(np.roll(wrapped, [-r for r in reach], axis=(2, 3, 4)), axes=(2, 3, 4))
-            spread = fft.irfftn((spectra * transfer).sum(axis=1), size, axes=(1, 2, 3))
-            out[:, *box] = np.maximum(spread[:, *(slice(0, n) for n in shape)], 0.0) * density[box]
+    box = _crop(activity, reach)
+    shape = activity[box].shape
+    size = tuple(max(fft.next_fast_len(n + r, real=True), 2 * r + 1) for n, r in zip(shape, reach, strict=True))
+    spectra = fft.rfftn((activity[box] * shares[:, *box]).astype(np.float32), size, axes=(1, 2, 3))
+    for towards_head in transfers(size):
+        out = np.zeros((len(towards_head), *activity.shape), dtype=np.float32)
+        spread = fft.irfftn((spectra * towards_head).sum(axis=1), size, axes=(1, 2, 3))
+        out[:, *box] = np.maximum(spread[:, *(slice(0, n) for n in shape)], 0.0) * density[box]
         yield out
+
+
+def both_ways(kernels: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """`transfer` of kernels towards +y, and of those towards -y: mirrored, as their spectra then are."""
+    ahead = transfer(kernels, size)
+    return ahead, ahead[:, :, :, -np.arange(size[1])]
 
 
 class ScatterModel:
@@ -269,9 +284,10 @@ class ScatterModel:
         self.density = model.density
         self.shares = surroundings_shares(model, fitted.surroundings_mm)
         self.kernels = scatter_kernels(camera, nuclide, step, penetration, split_kev)
+        self.transfers = lru_cache(maxsize=KEPT_SIZES)(partial(both_ways, self.kernels))
         self.mean_kev = multiple_scatter(camera, nuclide, penetration, split_kev).mean_kev[: len(self.kernels)]
 
     def sources(self, activity: np.ndarray) -> np.ndarray:
         """(2, G, I, J, K) float32: `directed_sources` of a map (I, J, K) towards +y (anterior) and -y (posterior)."""
-        kernels = self.kernels, self.kernels[:, :, :, ::-1]
-        return np.stack(list(directed_sources(activity, self.density, self.shares, kernels)))
+        reach = tuple(n // 2 for n in self.kernels.shape[2:])
+        return np.stack(list(directed_sources(activity, self.density, self.shares, reach, self.transfers)))

@@ -67,9 +67,9 @@ def texture_spread(
         maps = np.stack([even * _texture(model, rng) for _ in range(min(AT_A_TIME, DRAWS - first))])
         with torch.no_grad():
             counts = projector.forward(projector.tensor(maps)).cpu().numpy().astype(np.float64) * exposure_s
-        for activity, shown in zip(maps, counts, strict=True):
+        for shown, held in zip(counts, split_map(maps, model, fit.concentrations), strict=True):
             found = np.zeros(len(model.organs))
-            found[seen] = solve(shown) * volumes[seen] - split_map(activity, model, fit.concentrations)[seen]
+            found[seen] = solve(shown) * volumes[seen] - held[seen]
             square += np.bincount(hosts, found) ** 2
     return np.sqrt(square / DRAWS)
 
