@@ -35,7 +35,6 @@ def balls(grid: Grid, centres: dict[int, tuple], radius: float = 24.0) -> np.nda
     return labels
 
 
-
 def rois(labels: np.ndarray, grid: Grid, names: dict[int, str], kinds: dict[int, str] | None = None) -> list[Roi]:
     return [Roi(name, contours_of(labels == n, grid), (kinds or {}).get(n, "")) for n, name in names.items()]
 
