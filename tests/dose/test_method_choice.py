@@ -20,3 +20,9 @@ def test_common_method_and_verdict():
     assert gate_verdict({"a": ok}, "unet") == "passed"
     assert gate_verdict({"a": ok, "b": gate("unet", passed=False)}, "unet") == "failed"
     assert gate_verdict({"a": ok, "b": gate("unet", passed=False, accepted="arms moved")}, "unet") == "accepted"
+
+
+def test_each_time_point_that_failed_must_be_accepted():
+    good, told = gate("unet"), gate("unet", passed=False, accepted="arms moved")
+    assert gate_verdict({"a": told, "b": gate("unet", passed=False), "c": good}, "unet") == "failed"
+    assert gate_verdict({"a": told, "b": told, "c": good}, "unet") == "accepted"
