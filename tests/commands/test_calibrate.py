@@ -121,7 +121,12 @@ def test_activity_is_taken_to_the_acquisition_and_its_uncertainty_is_common_to_b
     now = calibrate(path, 50.0, START, CAMERA.name, activity_uncertainty=0.05)
     before = calibrate(path, 100.0, START - timedelta(hours=LU.half_life_h), CAMERA.name, activity_uncertainty=0.05)
     assert before["calibration_cps_per_mbq"] == pytest.approx(now["calibration_cps_per_mbq"], rel=1e-9)
-    assert now["calibration_cps_per_mbq_u"] / now["calibration_cps_per_mbq"] == pytest.approx(0.05, rel=0.01)
+    exact, mean = calibrate(path, 50.0, START, CAMERA.name, activity_uncertainty=0.0), now["calibration_cps_per_mbq"]
+    heads = [exact[v]["cps_per_mbq_u"] for v in ("anterior", "posterior")]  # by their counts, apart from each other
+    assert exact["calibration_cps_per_mbq_u"] == pytest.approx(np.hypot(*heads) / 2, rel=1e-6)
+    assert now["calibration_cps_per_mbq_u"] == pytest.approx(np.hypot(np.hypot(*heads) / 2, 0.05 * mean), rel=1e-6)
+    for view, u in zip(("anterior", "posterior"), heads, strict=True):
+        assert now[view]["cps_per_mbq_u"] == pytest.approx(np.hypot(u, 0.05 * now[view]["cps_per_mbq"]), rel=1e-6)
 
 
 @pytest.mark.parametrize(
