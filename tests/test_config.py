@@ -141,3 +141,12 @@ def test_a_few_photons_are_refused():
     assert parse_config({"dose": {"photons": 0}}).dose.photons == 0
     with pytest.raises(InputError, match=r"config dose.photons: .*0, or 1000 and more"):
         parse_config({"dose": {"photons": 5}})
+
+
+def test_a_decision_for_the_patient_is_the_first_that_is_given():
+    """Another decision at an earlier time point does not hide it."""
+    hands = {"t4": {"head_order": "anterior_first"}, "t24": {"accept_segmentation": "looked at it"}}
+    config = parse_config({"patients": {"P01": hands}})
+    assert config.shared_decision("P01", "accept_segmentation") == "looked at it"
+    assert config.shared_decision("P01", "same_patient") is None
+    assert config.shared_decision("P02", "accept_segmentation") is None

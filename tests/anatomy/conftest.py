@@ -28,3 +28,11 @@ def torso(shared) -> tuple[Volume, Volume]:
         Volume(np.asarray(image.dataobj).astype(np.int16), Grid(image.shape, image.affine), quantity, unit)
         for image, quantity, unit in zip(images, ("CT number", "label"), ("HU", "1"), strict=True)
     )
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory) -> tuple[Path, Grid, str]:
+    """What `region_scene.write_scene` tells; no test may change its files."""
+    from region_scene import write_scene  # highdicom takes long to import
+
+    return write_scene(tmp_path_factory.mktemp("scene") / "ct")

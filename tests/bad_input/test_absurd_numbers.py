@@ -1,6 +1,7 @@
 """Numbers that are positive and cannot be: one line with field, value and range; and times with a zone."""
 
 import json
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -132,7 +133,12 @@ def test_more_counts_than_the_injection_can_give(tmp_path: Path):
     pair = planar_pair()
     user_file(tmp_path, duration_s=15)
     np.savez(tmp_path / "t24.npz", counts=pair.counts * 3000)
-    assert "times the activity that is left of the injection" in told(tmp_path, planar="t24.npz")
+    line = told(tmp_path, planar="t24.npz")
+    says = r"need ([\d.]+) times the activity that is left of the injection \(([\d.]+) MBq at ([\d.]+) cps/MBq, 15 s\)"
+    needed, left_mbq, sensitivity = map(float, re.search(says, line).groups())
+    assert left_mbq == pytest.approx(7400 * 0.5 ** (24 / 159.528), rel=1e-3)
+    both_heads = 2 * sensitivity * left_mbq * 15
+    assert needed == pytest.approx(3000 * pair.counts[:, 0].sum(dtype=float) / both_heads, rel=0.05)
 
 
 def test_odd_numbers_are_noted(tmp_path: Path, caplog):

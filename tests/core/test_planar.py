@@ -34,6 +34,16 @@ def test_ras_is_inverted_by_counts_from_ras():
     np.testing.assert_array_equal(PlanarPair.counts_from_ras(pair.ras()), pair.counts)
 
 
+def test_a_pose_takes_points_to_the_patient_and_back():
+    """A turn by 90 degrees takes the image's right (u) to the head (z), and its head (v) to the patient's left."""
+    pose = PlanarPose(100.0, 500.0, 90.0)
+    assert pose.to_ras(7.0, 0.0) == pytest.approx((100.0, 507.0))
+    assert pose.to_ras(0.0, 3.0) == pytest.approx((97.0, 500.0))
+    u, v = np.array([3.0, -8.0]), np.array([12.0, 5.0])
+    turned = PlanarPose(-4.0, 30.0, 8.0)
+    np.testing.assert_allclose(turned.from_ras(*turned.to_ras(u, v)), (u, v), atol=1e-12)
+
+
 def test_rebinning_conserves_counts_and_agrees_with_a_loop():
     rng = np.random.default_rng(2)
     pair = pair_of(rng.random((2, 1, 6, 5)))

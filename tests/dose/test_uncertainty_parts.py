@@ -29,6 +29,16 @@ def test_parts_are_those_of_the_points():
     assert math.hypot(parts.calibration, parts.anatomy, parts.curve) == pytest.approx(integral_u)
 
 
+def test_a_calibration_less_certain_than_what_the_points_share_is_all_of_that():
+    """Of a camera told to be known to 30 % where the points share 5 %: the parts still add up to the whole."""
+    data = series(calibration=0.05, anatomy=0.0)
+    curve = fit_curve(data, 159.5, 7000.0)
+    integral_u = curve.tia_mbq_h_u / curve.tia_mbq_h
+    parts = uncertainty_parts(data, curve.shape, integral_u, np.full(4, 0.3))
+    assert (parts.calibration, parts.anatomy) == (pytest.approx(0.05, rel=1e-6), pytest.approx(0.0, abs=1e-6))
+    assert math.hypot(parts.calibration, parts.anatomy, parts.curve) == pytest.approx(integral_u)
+
+
 def test_a_spect_among_the_points_does_not_share_the_planar_calibration():
     mbq, cal = 200 * np.exp2(-HOURS / 50.0), 0.3
     of_spect = HOURS == 24.0

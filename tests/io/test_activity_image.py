@@ -72,13 +72,13 @@ def test_spect_mapped_to_bq_per_ml_has_that_unit(unit: str, factor: float, tmp_p
     ds = pydicom.dcmread(tmp_path / "spect.dcm")
     item, code = pydicom.Dataset(), pydicom.Dataset()
     code.CodeValue = unit
-    item.RealWorldValueSlope, item.RealWorldValueIntercept = 2.0 * float(ds.RescaleSlope), 0.0
+    item.RealWorldValueSlope, item.RealWorldValueIntercept = 2.0 * float(ds.RescaleSlope), 300.0
     item.MeasurementUnitsCodeSequence = [code]
     ds.RealWorldValueMappingSequence = [item]
     ds.save_as(tmp_path / "spect.dcm")
     found = read_activity_image(tmp_path / "spect.dcm", "P01 t24 spect").volume
     assert found.unit == "Bq/mL"
-    np.testing.assert_allclose(found.data, 2 * factor * _field(_centres(found.grid)), rtol=1e-3)
+    np.testing.assert_allclose(found.data, factor * (2 * _field(_centres(found.grid)) + 300.0), rtol=1e-3)
 
 
 def test_a_capture_of_the_screen_beside_a_pet_is_left_out(tmp_path: Path):

@@ -29,6 +29,15 @@ def test_sweep_times_come_from_velocity_not_from_frame_duration(edited):
     assert back.duration_s == pytest.approx(1136.04, abs=0.01)
 
 
+def test_two_passes_beside_each_other_take_twice_as_long_and_each_point_is_seen_once(edited, pair):
+    def change(ds):
+        ds.WholeBodyTechnique, ds.ActualFrameDuration = "2PS", 2 * int(ds.ActualFrameDuration)
+
+    back = edited(change).pair
+    assert back.duration_s == pytest.approx(2 * pair.duration_s, abs=0.5)
+    assert back.exposure_s == pytest.approx(pair.exposure_s)
+
+
 def test_a_multiple_static_technique_is_no_sweep(edited):
     def change(ds):
         ds.WholeBodyTechnique = "MSP"

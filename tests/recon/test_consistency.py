@@ -5,7 +5,16 @@ import pytest
 
 from planardose.image import Grid
 from planardose.recon.acquired import Acquired
-from planardose.recon.consistency import BESIDE_CELLS, LEAST_BESIDE, Usual, limits, score, statistics, wide_grid
+from planardose.recon.consistency import (
+    BESIDE_CELLS,
+    LEAST_BESIDE,
+    LEAST_MOVE_MM,
+    Usual,
+    limits,
+    score,
+    statistics,
+    wide_grid,
+)
 from planardose.recon.gate import model_excess, model_misfit, noise_deviation
 from planardose.recon.qplanar import qplanar
 
@@ -111,6 +120,17 @@ def test_few_counts_are_no_fault(chain, per_view):
         for name in ("shift_x_anterior_mm", "shift_z_posterior_mm", "view_ratio"):
             assert abs(found[name]) < 4 * u[name]
     assert np.sqrt(np.mean(np.square(scores))) < limits().score / np.sqrt(2)
+
+
+def test_noise_moves_organs_no_farther_than_it_is_expected_to(chain, monkeypatch):
+    """Right counts, thinned: without a margin, noise leaves less than its mean square in two draws of three."""
+    told, counts = chain
+    monkeypatch.setattr("planardose.recon.consistency.SURE", 0.0)
+    share, none = 1000.0 / counts[0].sum(), 0
+    for seed in range(20):
+        thin = np.random.default_rng(seed).binomial(counts.astype(int), share) * 1.0
+        none += told(thin, share=share)["organ_shift"] <= np.log(LEAST_MOVE_MM)
+    assert 5 <= none < 20
 
 
 def test_a_shift_in_few_counts_is_told_as_far_as_they_know_it(chain):

@@ -32,6 +32,19 @@ def test_ten_percent_of_a_cells_counts_are_the_allowed_error(model):
         assert check(model, (1 + off) * expected, expected, 6.0).deviance == pytest.approx(deviance, rel=1e-3)
 
 
+def test_a_fault_in_one_strip_fails_its_limit_and_shows_in_its_place(model):
+    """Counts 35 % off in two of 15 slices at the feet, in the posterior view: little of the whole body."""
+    expected = np.full((2, *model.grid.shape[::2]), 1e6)
+    counts = expected.copy()
+    counts[1, :, :2] *= 1.35
+    within, limited = (check(model, counts, expected, 6.0, strip_limit) for strip_limit in (np.inf, 6.0))
+    assert within.deviance < 2.0 and within.passed and not limited.passed
+    posterior = within.strips[1]
+    assert posterior[0] == pytest.approx(3.5**2, rel=1e-3)  # the first strip is the lowest
+    assert [*within.strips[0], *posterior[1:]] == pytest.approx([0.0] * 15)
+    assert check(model, expected, expected, 6.0, 6.0).passed
+
+
 def gate(passed):
     return Gate(1.0, [], {}, passed, 1.0)
 

@@ -23,6 +23,7 @@ from planardose.recon.uncertainty import (
     class_of,
     factors,
     fit_terms,
+    foci_u,
     standard_uncertainty,
 )
 from planardose.steps.estimates import Estimates
@@ -60,6 +61,11 @@ def test_parts_add_up_and_the_calibration_is_the_whole_of_it_for_a_perfect_fit(m
         assert u == pytest.approx(10.0 * np.hypot(relative, share), rel=1e-6)
     virtual = standard_uncertainty("qplanar", model, activity, terms(1e-9, 0, 1e9), NONE + 0.3, CALIBRATED).total_mbq
     assert virtual == pytest.approx(10.0 * np.hypot(relative, CALIBRATED), rel=1e-6)  # no factor for this method
+
+
+def test_foci_are_as_uncertain_as_counts_surroundings_and_calibration():
+    found = foci_u(np.array([10.0, 2.0]), np.array([1.0, 0.5]), 0.05)
+    assert found == pytest.approx([np.sqrt(1.0 + 0.8**2 + 0.5**2), np.sqrt(0.25 + 0.16**2 + 0.1**2)])
 
 
 def test_the_whole_by_hand(model):

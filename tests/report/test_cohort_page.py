@@ -8,6 +8,7 @@ import fake_results as fake
 import numpy as np
 import pandas as pd
 import pytest
+from page_words import text_of
 
 from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.report.summary import DOSE_MODEL
@@ -16,11 +17,6 @@ from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_
 
 GATES = ("passed", "accepted", "failed")
 MADE = "2026-11-30 02:40 UTC"
-
-
-def text_of(html):
-    """Words of a page without scripts, styles and tags."""
-    return re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style)>.*?</\1>", "", html, flags=re.S))
 
 
 def test_cohort_table_is_the_contracts(cohort):

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+from page_words import page, text_of
 
 from planardose.dose.flags import FLAGS
 from planardose.dose.organ_prior import OrganPrior
@@ -13,6 +14,7 @@ from planardose.physics.calibration import published_ratios, uncalibrated_relati
 from planardose.physics.sensitivity import scale_of
 from planardose.planar import PlanarPair
 from planardose.report import limits as words
+from planardose.report.first_screen import first_notes
 from planardose.sim.tracer import load_tracer
 from planardose.steps.report import _radiopharmaceutical, decay_neglected
 
@@ -92,3 +94,44 @@ def test_what_was_learnt_with_another_nuclide_is_told(cohort, name: str, learnt:
     summary = json.loads(cohort.path("summary", patient="P01").read_text()) | {"nuclide": name}
     told = words.limits(summary, "")
     assert any(f"not with {name}" in x for x in told) != learnt
+
+
+def test_limits_are_stated(cohort):
+    told = text_of(page(cohort))
+    for part in ("not measured by SPECT", "mono-exponential", "followed by Monte Carlo", "not that of the wall"):
+        assert part in told
+
+
+@pytest.mark.parametrize(
+    ("nuclide", "percent", "says", "on_top"),
+    [("177Lu", {"kidneys": 1.1, "liver": 4.1}, "add 1.1 % to a kidney's self-dose, 4.1 % to the liver's", False),
+     ("131I", {"kidneys": 16, "liver": 35}, "for 131I they would add 16 %", True),
+     ("131I", None, "a decay of 131I sets 380.8 keV free as photons and 191 keV as electrons", True)],
+)  # fmt: skip
+def test_what_is_missing_without_photons_is_that_of_the_nuclide(cohort, nuclide, percent, says: str, on_top: bool):
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    assert "photons_missing_percent" not in summary
+    assert not any("not included" in line for line in words.limits(summary, ""))
+    summary["config"]["dose"]["photons"] = 0
+    summary |= {"nuclide": nuclide, "photons_missing_percent": percent}
+    assert any(says in line for line in words.limits(summary, ""))
+    assert any(says in n["text"] and n["kind"] == "bad" for n in first_notes(summary, {})) == on_top
+
+
+def test_what_blurred_photons_lack_is_told_with_what_it_was_measured_for(cohort):
+    """The figure is that of one nuclide and voxel, and the page may be another's."""
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    (line,) = [x for x in words.limits(summary, "") if "20 to 40" in x]
+    assert "measured, with 177Lu in voxels of 10 mm" in line
+
+
+def test_dead_time_is_told_as_it_was_corrected(cohort):
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    assert summary["dead_time_corrected"] is True
+    assert any(line.startswith("Dead time is corrected") for line in words.limits(summary, ""))
+    told = {"timepoint": "t4", "rate_cps": 60_000.0, "lost": 0.43, "assumed_us": 5.0}
+    summary |= {"dead_time_corrected": False, "dead_time_not_corrected": told}
+    assert any("60\u202f000 counts/s at t4, one of 5 μs would take 43 %" in x for x in words.limits(summary, ""))
+    assert [n["kind"] for n in first_notes(summary, {}) if "early points out" in n["text"]] == ["warn"]
+    summary["dead_time_not_corrected"] = told | {"lost": 0.02}
+    assert not any("Dead time" in n["text"] for n in first_notes(summary, {}))

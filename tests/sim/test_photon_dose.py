@@ -1,173 +1,21 @@
-"""The dose mode against NIST, closed forms, listed values and an independent code (`slow_spheres`)."""
+"""The photon dose: balance, reciprocity, closed forms, stated errors, units, input."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-import warp as wp
-import xraylib
-from slow_spheres import Water, absorbed_fraction
+from dose_scene import LU, LU_KEV, mixed_phantom
 
-from planardose.errors import InputError
 from planardose.image import Grid
-from planardose.library import DATA, Line, load_nuclide
-from planardose.physics.attenuation import mass_attenuation_cm2_g, mass_fractions
-from planardose.physics.warp_runtime import warp_device
-from planardose.sim import photon_dose as module
+from planardose.library import Line
 from planardose.sim.dose_tables import (
-    PATIENT,
     WATER,
     Matter,
-    bounding_densities,
-    dose_cross_sections,
-    dose_majorant_per_mm,
 )
-from planardose.sim.photon_dose import CUT_KEV, DoseOptions, dose_gy, photon_dose
+from planardose.sim.photon_dose import DoseOptions, dose_gy, photon_dose
 from planardose.validation.water_sphere import sphere_absorbed_fraction
 
-LU = load_nuclide("177Lu")
 IN_WATER = DoseOptions(matter=WATER)
-LU_KEV = sum(x.energy_kev * x.per_decay for x in LU.lines)
-OFF_TARGET = {(100, 50, "water"), (1000, 50, "water")}  # listed value lies 2.4 to 3.3 % below two independent codes
-
-
-def mixed_phantom():
-    """Air, adipose, soft tissue and bone in blocks, uneven axes; activity spread unevenly."""
-    rng = np.random.default_rng(4)
-    grid = Grid.axis_aligned((10, 7, 9), (14.0, 20.0, 18.0), (-60.0, -60.0, -70.0))
-    density = np.zeros((3, *grid.shape), dtype=np.float32)
-    kind = rng.integers(0, 4, grid.shape)
-    for material, rho in enumerate((0.95, 1.06, 1.92)):
-        density[material][kind == material] = rho
-    return density, rng.random(grid.shape) * (kind < 3), grid
-
-
-def table(name):
-    rows = [x.split("\t") for x in (DATA / "validation" / name).read_text().splitlines() if not x.startswith("#")]
-    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-
-
-# --- tables -------------------------------------------------------------------------------------------------------
-
-
-def test_attenuation_equals_xcom():
-    rows = table("xcom_attenuation.tsv")
-    ours = [mass_attenuation_cm2_g(r["material"], float(r["energy_kev"])) for r in rows]
-    assert len(rows) == 55
-    assert ours == pytest.approx([float(r["mu_over_rho_cm2_g"]) for r in rows], rel=5e-3)
-
-
-@pytest.mark.parametrize(
-    ("material", "column", "quantity", "tolerance"),
-    [
-        ("water", "mu_over_rho_cm2_g", "total", 1e-3),
-        ("water", "mu_en_over_rho_cm2_g", "absorption", 2.5e-3),  # NIST takes bremsstrahlung off: 0.2 % at 800 keV
-        ("bone", "mu_over_rho_cm2_g", "total", 1e-3),
-        ("bone", "mu_en_over_rho_cm2_g", "absorption", 4e-3),
-    ],
-)
-def test_tables_equal_nists(material, column, quantity, tolerance):
-    """NIST's energy absorption leaves out fluorescence, which stays on the spot here: 4 % in bone at 10 keV."""
-    rows = [r for r in table("nist_absorption.tsv") if r["material"] == material and r[column]]
-    energies = np.array([float(r["energy_kev"]) for r in rows])
-    s = dose_cross_sections(CUT_KEV, 800.0, Matter((material,) * 3, material))
-    ours = np.exp(np.interp(np.log(energies), np.log(s.energies_kev), np.log(getattr(s, quantity)[:, 0])))
-    if quantity == "absorption":
-        ours -= fluorescence_cm2_g(material, energies)
-    assert len(rows) >= 8
-    assert ours == pytest.approx([float(r[column]) for r in rows], rel=tolerance)
-
-
-def fluorescence_cm2_g(material, energies):
-    """Share of the energy that goes into K X rays, per g/cm2."""
-    found = np.zeros_like(energies)
-    for z, fraction in mass_fractions(material).items():
-        if z > 1:  # hydrogen has no K lines
-            line = xraylib.LineEnergy(z, xraylib.KA_LINE)
-            found += [fraction * xraylib.CS_FluorShell(z, xraylib.K_SHELL, e) * line / e for e in energies]
-    return found
-
-
-@pytest.mark.parametrize("process", ["total", "compton", "rayleigh"])
-def test_interpolation_errs_by_less_than_two_per_mille(process):
-    s = dose_cross_sections(CUT_KEV, 722.9, PATIENT)
-    middle = np.sqrt(s.energies_kev[1:-1] * s.energies_kev[:-2])
-    linear = 0.5 * (getattr(s, process)[1:-1] + getattr(s, process)[:-2])
-    exact = np.stack([mass_attenuation_cm2_g(m, middle, process) for m in PATIENT.basis], axis=1)
-    assert middle[0] < 5.03 and middle[-1] > 720
-    assert linear == pytest.approx(exact, rel=5e-4)
-
-
-def test_the_majorant_bounds_every_voxel():
-    rng = np.random.default_rng(3)
-    density = (rng.random((3, 9, 8, 7)) * np.array([1.0, 1.1, 2.8])[:, None, None, None]).astype(np.float32)
-    density[:, :3] *= rng.integers(0, 2, (3, 3, 8, 7))
-    s = dose_cross_sections(CUT_KEV, 400.0, PATIENT)
-    mu = (s.total @ density.reshape(3, -1).astype(np.float64)).max(axis=1) / 10
-    bound = dose_majorant_per_mm(density, s.total)
-    assert (bound >= mu).all()
-    assert (bound < 1.05 * mu).all()
-    uniform = np.full((3, 2, 2, 2), [[[[0.0]]], [[[1.06]]], [[[0.0]]]], dtype=np.float32)
-    found = bounding_densities(uniform).T
-    assert found == pytest.approx(np.array([[0.0, 1.06, 0.0]]), abs=1e-6)
-
-
-# --- spheres ------------------------------------------------------------------------------------------------------
-
-
-SPHERES = [r for r in table("sphere_fractions.tsv") if float(r["mass_g"]) >= 100]
-
-
-@pytest.mark.parametrize("row", SPHERES, ids=lambda r: f"{r['mass_g']} g in {r['surround']}, {r['energy_kev']} keV")
-def test_self_absorbed_fractions(row):
-    """Within 2 % or 0.002 of the listed value; within statistics and 0.7 % (rough surface) of the independent code."""
-    surround, (mass_g, energy_kev) = row["surround"], (float(row[k]) for k in ("mass_g", "energy_kev"))
-    listed, slow, slow_error = (float(row[k]) for k in ("listed", "independent", "independent_error"))
-    ours, error = sphere_absorbed_fraction(mass_g, (Line(energy_kev, 1.0),), surround, 1e5, 1, voxels_per_radius=10)
-    spread = 4 * np.hypot(error, slow_error)
-    assert abs(ours - slow) < spread + 0.007 * slow
-    if (mass_g, energy_kev, surround) not in OFF_TARGET:
-        assert abs(ours - listed) < max(0.02 * listed, 0.002) + spread / 2
-
-
-def test_the_independent_code_agrees_here_and_now():
-    energy = 100.0
-    water, rng = Water(energy), np.random.default_rng(5)
-    slow = [absorbed_fraction(100, energy, "water", 60_000, rng, water) for _ in range(8)]
-    ours, error = sphere_absorbed_fraction(100, (Line(energy, 1.0),), "water", 6e5, 3, voxels_per_radius=10)
-    spread = 4 * np.hypot(error, np.std(slow, ddof=1) / np.sqrt(8))
-    assert abs(ours - np.mean(slow)) < spread + 0.004 * ours  # rough surface: 0.4 %
-    assert spread < 0.025 * ours
-
-
-def cut_effect(lines, cut_kev):
-    """Relative change of the absorbed fraction of 100 g in vacuum with another cut than `CUT_KEV`, photon by photon."""
-    here, there = (
-        sphere_absorbed_fraction(100, lines, "vacuum", 2e5, 3, cut, voxels_per_radius=8)[0]
-        for cut in (CUT_KEV, cut_kev)
-    )
-    return there / here - 1
-
-
-def test_the_cut_moves_the_dose_of_a_sphere_by_less_than_a_per_mille():
-    """The same random numbers, so that the difference is exact. 177Lu's line of 8.9 keV is not for a cut of 10 keV."""
-    harder = tuple(x for x in LU.lines if x.energy_kev > 10)
-    assert abs(cut_effect(LU.lines, 1.5)) < 1e-3
-    assert abs(cut_effect(harder, 10.0)) < 1e-3
-    assert cut_effect(LU.lines, 10.0) > 2e-3  # 4 % of that line leave the sphere
-    assert cut_effect(LU.lines, 60.0) > 0.02
-
-
-def test_lines_under_101_kev_make_a_fifth_or_more_of_the_self_dose():
-    """Why the imaging cut cannot serve: 177Lu, 100 g."""
-    soft = tuple(x for x in LU.lines if x.energy_kev < 101)
-    share = sum(x.energy_kev * x.per_decay for x in soft) / LU_KEV
-    whole, part = (sphere_absorbed_fraction(100, lines, "vacuum", 1e5, 2)[0] for lines in (LU.lines, soft))
-    assert share < 0.11
-    assert 0.2 < part * share / whole < 0.3
-
-
-# --- transport ----------------------------------------------------------------------------------------------------
 
 
 def deposited(dose):
@@ -284,50 +132,6 @@ def test_bound_electrons_of_bone_instead_of_tissue_hardly_matter():
     assert tissue.region_kev_per_decay == pytest.approx(bone.region_kev_per_decay, rel=5e-3)
 
 
-# --- bits, errors, units, input -----------------------------------------------------------------------------------
-
-
-def test_threads_do_not_change_a_bit():
-    setting = (*mixed_phantom(), LU.lines, 20_001, 11)
-    one = photon_dose(*setting)
-    for threads in (2, 3):
-        other = photon_dose(*setting, options=DoseOptions(threads=threads))
-        assert np.array_equal(one.kev_per_decay, other.kev_per_decay)
-        assert np.array_equal(one.relative_error, other.relative_error) and one.balance == other.balance
-    assert not np.array_equal(one.kev_per_decay, photon_dose(*setting[:-1], 12).kev_per_decay)
-
-
-def test_split_launches_add_up_to_the_same_bits():
-    density, source, grid = mixed_phantom()
-    warp_device("cpu")
-    tables = module._upload(density, source, grid, LU.lines, DoseOptions())
-    tallies = module._Tallies(source.size, 1, "cpu")
-    whole = tallies.follow(tables, 3, 0, 5000)
-    parts = [tallies.follow(tables, 3, a, b) for a, b in ((0, 1), (1, 1700), (1700, 5000))]
-    for n in range(2):
-        assert np.array_equal(whole[n], sum(p[n] for p in parts))
-    assert whole[0].sum() > 0
-
-
-def test_short_launches_give_the_same_bits(monkeypatch):
-    setting = (*mixed_phantom(), LU.lines, 20_001, 11)
-    whole = photon_dose(*setting, options=DoseOptions(threads=2))
-    monkeypatch.setattr("planardose.sim.device.LARGEST_LAUNCH", 170)
-    short = photon_dose(*setting, options=DoseOptions(threads=2))
-    assert np.array_equal(whole.kev_per_decay, short.kev_per_decay) and whole.balance == short.balance
-    assert np.array_equal(whole.relative_error, short.relative_error)
-
-
-@pytest.mark.parametrize("part", ["_upload", "_Tallies"])
-def test_no_memory_is_told_in_one_line(monkeypatch, part):
-    def no_room(*_):
-        raise RuntimeError("Failed to allocate 8 bytes on device 'cuda:0'")
-
-    monkeypatch.setattr(module, part, no_room)
-    with pytest.raises(InputError, match="device cuda:0: not enough memory; expected coarser voxels; or use"):
-        photon_dose(*mixed_phantom(), LU.lines, 1e3, 11)
-
-
 def test_the_stated_errors_are_true_and_fall_with_the_root_of_photons():
     density, source, grid = mixed_phantom()
     organs = np.stack([np.indices(grid.shape)[0] == i for i in range(10)])
@@ -369,17 +173,3 @@ def test_wrong_input_is_refused():
         photon_dose(density, source, grid, LU.lines, 1e3, 1, source)
     with pytest.raises(ValueError, match="water or vacuum"):
         sphere_absorbed_fraction(10, LU.lines, "air", 1e3, 1)
-
-
-def gpu():
-    warp_device("auto")
-    return wp.is_cuda_available()
-
-
-@pytest.mark.skipif(not gpu(), reason="no GPU")
-def test_gpu_and_cpu_agree():
-    setting = (*mixed_phantom(), LU.lines, 4e5, 11, np.ones((1, *mixed_phantom()[2].shape)))
-    cpu, cuda = (photon_dose(*setting, options=DoseOptions(device=d)) for d in ("cpu", "cuda:0"))
-    error = np.hypot(cpu.region_error_kev, cuda.region_error_kev)[0]
-    assert abs(cpu.region_kev_per_decay[0] - cuda.region_kev_per_decay[0]) < 4 * error
-    assert np.array_equal(cuda.kev_per_decay, photon_dose(*setting, options=DoseOptions(device="cuda:0")).kev_per_decay)

@@ -1,0 +1,46 @@
+"""Maps and re-projections of one time point (`steps.estimates`), on a patient with known truth."""
+
+import json
+
+import fake_results as fake
+import numpy as np
+import pytest
+
+from planardose.learn import diffusion_infer
+from planardose.recon.projector import Projector
+from planardose.recon.setting import load_setting
+from planardose.steps.estimates import Estimates
+
+
+def test_reprojection_of_a_true_map_explains_the_counts(tmp_path):
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
+    model = fake.fill_patient(run, "P01", noise=1e-6)
+    registered = json.loads(run.path("registration", patient="P01", timepoint="t24").read_text())
+    registered |= {"posterior_head": [0.0, 0.0, 0.0], "organs_mm": {}}  # as the views were made
+    estimates = Estimates(run, "P01", "t24", load_setting(run, "P01", "t24", Projector), registered)
+    true = np.tensordot(fake.concentrations(24.0, 1.0), model.fractions, axes=1) * model.grid.voxel_ml
+    measured, expected = estimates.measured.counts, estimates.expected(true)
+    assert expected.shape == (2, model.grid.shape[0], model.grid.shape[2])
+    assert expected.sum() == pytest.approx(measured.sum(), rel=0.01)
+    inside = expected > 20
+    chi2 = (measured - expected)[inside] ** 2 / expected[inside]
+    assert chi2.mean() == pytest.approx(1.0, abs=0.1)
+    liver_side = measured[0, model.grid.axis_mm(0) > 20].sum()
+    assert liver_side > 1.2 * measured[0, model.grid.axis_mm(0) < -20].sum()
+
+
+def test_the_mean_of_draws_has_the_likelihoods_organ_totals(tmp_path, monkeypatch):
+    """Draws with twice the activity in the lower half of the body; their spread goes down with them."""
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["diffusion"])
+    model = fake.fill_patient(run, "P01")
+    registered = json.loads(run.path("registration", patient="P01", timepoint="t24").read_text())
+    estimates = Estimates(run, "P01", "t24", load_setting(run, "P01", "t24", Projector), registered)
+    base = estimates.map("qplanar")
+    drawn = base * np.where(model.grid.axis_mm(2) < 0, 2.0, 1.0)
+    maps = np.stack([0.9 * drawn, 1.1 * drawn]).astype(np.float32)
+    monkeypatch.setattr(diffusion_infer, "diffusion_draws", lambda *_: diffusion_infer.Draws(maps, 3.0))
+    found = estimates.map("diffusion")
+    rows, wanted = (estimates.fitted.rows(m, estimates.fit) for m in (found, estimates.map("qplanar_mlem")))
+    seen = wanted > 0.01 * wanted.sum()
+    assert rows[seen] == pytest.approx(wanted[seen], rel=0.02)
+    assert estimates.map_u["diffusion"] == pytest.approx(0.3 * found, rel=1e-4, abs=1e-9)
