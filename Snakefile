@@ -38,7 +38,7 @@ include: "rules/report.smk"
 onstart:
     hold_results()
     PLAN.forget_errors()
-    PLAN.forget_reports(steps_at_work())
+    PLAN.forget_old(jobs_at_work())
     PLAN.write_config()
 
 

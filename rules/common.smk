@@ -10,6 +10,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 try:
     from planardose.config import check_config_files, check_config_words
     from planardose.errors import InputError
+    from planardose.jobs import Job
     from planardose.origin import check_origin
     from planardose.workflow import Plan, config_of_job
 except ImportError as fault:
@@ -50,14 +51,13 @@ def hold_results():
         raise SystemExit(f"planardose: {fault}") from None
 
 
-def steps_at_work():
-    """Patients of whom this run makes anything, with the steps that it does; with --touch it does none."""
+def jobs_at_work():
+    """The patients' jobs that this run does; with --touch it does none."""
     jobs = [] if workflow.touch else workflow.dag.needrun_jobs()
-    steps = {}
-    for job in jobs:
-        if "patient" in job.wildcards.keys():
-            steps.setdefault(job.wildcards.patient, set()).add(job.rule.name)
-    return steps
+    places = [(job.rule.name, dict(job.wildcards.items())) for job in jobs if "patient" in job.wildcards.keys()]
+    return {
+        Job(step, w["patient"], w.get("timepoint"), int(w["chunk"]) if "chunk" in w else None) for step, w in places
+    }
 
 
 def command(name, options=""):

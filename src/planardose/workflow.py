@@ -6,6 +6,7 @@ Light: parsed again in every cluster job, so no torch, no image library.
 import fcntl
 import logging
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,7 @@ from planardose.cohort import Cohort
 from planardose.config import Config, load_config, parse_config
 from planardose.errors import InputError
 from planardose.io.files import write_text
+from planardose.jobs import Job, follow, jobs_of
 from planardose.marks import Marks
 from planardose.paths import LOCK, TEMPLATES
 from planardose.sheet import load_cohort
@@ -159,22 +161,25 @@ class Plan:
             for note in (Path(self.results) / patient / "errors").glob("*.json"):
                 note.unlink(missing_ok=True)
 
-    def forget_reports(self, work: dict[str, set[str]]) -> None:
-        """Remove doses and reports of patients of whom anything is made anew, and the cohort's with them.
+    def forget_old(self, work: Collection[Job]) -> None:
+        """Remove maps, tables, doses and reports that a run makes anew, and the cohort's with them.
 
-        Whatever stops the run, old ones must not stay beside new results.
+        Whatever stops the run, old ones must not stay beside new results, nor in place of what failed. Labels, virtual
+        data and networks stay: they cost hours, and a run that was not meant must not take them.
 
         Parameters
         ----------
-        work : dict
-            Patient to the steps that the run does. Where it makes a report of the doses that are there, they stay.
+        work : collection of Job
+            All that the run does. Where it stops before a patient's report, what is left to do afterwards goes as well.
         """
-        for patient, steps in work.items():
-            keys = ["report", "summary", "cohort_report", "cohort_table"]
-            if "report" not in steps or "absorbed_dose" in steps:
-                keys += ["dose", "organ_doses"]
-            for key in keys:
-                Path(self.path(key).format(patient=patient)).unlink(missing_ok=True)
+        for patient in {job.patient for job in work}:
+            jobs = [job for job in jobs_of(self.config, self.cohort, patient) if job in work]
+            if Job("report", patient) not in work:
+                jobs = follow(jobs_of(self.config, self.cohort, patient), work)
+            for file in (file for job in jobs for file in job.read(Path(self.results))):
+                file.unlink(missing_ok=True)
+        for key in ("cohort_report", "cohort_table") if work else ():
+            Path(self.path(key)).unlink(missing_ok=True)
 
 
 def use_library(config: Config) -> None:

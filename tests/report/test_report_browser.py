@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from html import escape
 
 import pytest
 
@@ -45,6 +46,24 @@ class Probe:
     console: list[str]
 
 
+PHONE_PX = 390
+PHONE = """<body><iframe width="{width}" height="900" srcdoc="{page}"></iframe><script>
+window.addEventListener("load", () => setTimeout(() => {{
+  const page = document.querySelector("iframe").contentDocument, all = selector => [...page.querySelectorAll(selector)];
+  const hidden = selector => Math.max(...all(selector).map(x => x.scrollWidth - x.clientWidth));
+  const overlap = (a, b) => a.top < b.bottom && b.top < a.bottom && a.left < b.right && b.left < a.right;
+  const meet = chart => {{
+    const found = [...chart.querySelectorAll(".annotation-text, .xtitle")].map(x => x.getBoundingClientRect());
+    return found.some((a, n) => found.some((b, m) => n < m && overlap(a, b)));
+  }};
+  document.body.dataset.probe = [
+    hidden("html"), hidden("#summary .scroll, #basis .scroll"), all(".js-plotly-plot").filter(meet).length,
+    all(".xtitle").length
+  ].join(",");
+}}, 3000));
+</script></body>"""
+
+
 def browser():
     found = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)
     assert found, "no Chromium on this machine: 'make test-browser' installs it"
@@ -55,23 +74,33 @@ def opened(page, tmp_path, width):
     """`Probe` of a page in a window of `width` pixels."""
     copy = tmp_path / "page.html"
     copy.write_text(page.read_text().replace("</body>", PROBE + "</body>"))
+    document, console = shown(copy, tmp_path, width)
+    fits, images, loaded, charts, points, hidden, *widths = probed(document)
+    return Probe(
+        fits == "true", int(images), loaded == "true", int(charts), int(points), int(hidden),
+        tuple(map(float, widths)), console,
+    )  # fmt: skip
+
+
+def shown(page, tmp_path, width):
+    """The page's document, after its scripts, in a window of `width` pixels; and the lines on the console."""
     options = [
         *QUIET,
         f"--user-data-dir={tmp_path / 'profile'}",
         f"--window-size={width},900",
         "--virtual-time-budget=20000",
     ]
-    command = [browser(), *options, "--dump-dom", copy.as_uri()]
+    command = [browser(), *options, "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    found = re.search(r'data-probe="([^"]+)"', done.stdout)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def probed(document):
+    """The values that a probe left."""
+    found = re.search(r'data-probe="([^"]+)"', document)
     assert found, "the page's scripts did not run"
-    fits, images, loaded, charts, points, hidden, *widths = found[1].split(",")
-    return Probe(
-        fits == "true", int(images), loaded == "true", int(charts), int(points), int(hidden),
-        tuple(map(float, widths)), console,
-    )  # fmt: skip
+    return found[1].split(",")
 
 
 @pytest.mark.parametrize("width", [1280, 1024, 800])
@@ -116,3 +145,14 @@ def test_charts_fit_the_paper(cohort, tmp_path, name, where):
 def test_cohort_page(cohort, tmp_path):
     page = opened(cohort.path("cohort_report"), tmp_path, 1280)
     assert page.console == [] and page.fits and page.charts >= 1 and page.points >= 14
+
+
+def test_the_first_tables_and_the_charts_can_be_read_on_a_phone(cohort, tmp_path):
+    """In a frame, since the browser's window is not made so narrow."""
+    frame, page = tmp_path / "frame.html", cohort.path("report", patient="P01").read_text()
+    frame.write_text(PHONE.format(width=PHONE_PX, page=escape(page)))
+    document, console = shown(frame, tmp_path, 800)
+    beyond, hidden, overlapping, titles = map(int, probed(document))
+    assert console == [] and titles >= 4
+    assert beyond == 0 and hidden == 0, "a dose may be cut in the middle of a number"
+    assert overlapping == 0, "charts whose titles or axes lie on each other"

@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import itertools
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from planardose import library
 from planardose.config import Config, Hand
 from planardose.errors import InputError
 from planardose.io.files import write_text
+from planardose.jobs import Job
 from planardose.marks import DEPENDS, Depends
 from planardose.paths import STEP_VERSIONS
 from planardose.workflow import Plan
@@ -314,24 +316,44 @@ def test_results_of_another_user_are_told_before_any_job(cohort, write_sheet, mo
         Plan.load({"cohort": "sheet.tsv", "results": "out"})
 
 
+OLD = {  # an earlier run with two more methods
+    "t4": ("recon/t4_organs.csv", "recon/t4_qplanar_mlem.nii.gz", "recon/t4_qplanar_mlem.nii.gz.json",
+           "recon/t4_unet.nii.gz", "recon/t4_diffusion_u.nii.gz"),
+    "t24": ("recon/t24_organs.csv", "recon/t24_qplanar_mlem.nii.gz"),
+    "kinetics": ("dose/kinetics.csv", "dose/tia_mbq_h_ml.nii.gz"),
+    "dose": ("dose/dose_gy.nii.gz", "dose/dose_gy.nii.gz.json", "dose/organ_doses.csv"),
+    "report": ("report.html", "summary.json"),
+    "costly": ("anatomy/labels.nii.gz", "projection/chunk_0.npz", "model/unet.safetensors"),
+}  # fmt: skip
+AFTER = (("fit_kinetics", None), ("absorbed_dose", None), ("report", None))
+
+
 @pytest.mark.parametrize(
-    ("steps", "left"),
+    ("steps", "gone"),
     [
-        ({"report"}, {"dose", "organ_doses"}),  # made of the doses that are there
-        ({"report", "absorbed_dose"}, set()),
-        ({"import_planar"}, set()),  # --until import_planar
+        ([("report", None)], ["report"]),  # made of the doses that are there
+        (AFTER[1:], ["dose", "report"]),
+        ([("import_planar", "t4"), ("register", "t4"), ("reconstruct", "t4"), *AFTER],
+         ["t4", "kinetics", "dose", "report"]),
+        ([("import_planar", "t4")], ["t4", "kinetics", "dose", "report"]),  # --until import_planar
+        ([("import_ct", None)], ["t4", "t24", "kinetics", "dose", "report"]),
     ],
-)
-def test_old_doses_and_reports_go_before_the_work_on_what_they_were_made_of(cohort, write_sheet, steps, left):
+)  # fmt: skip
+def test_old_maps_doses_and_reports_go_before_the_work_on_what_they_are_made_of(cohort, write_sheet, steps, gone):
+    """Whatever stops the run: a file that came in broken must not leave the maps of the one before."""
     write_sheet(cohort, ROWS)
     plan = Plan.load({"cohort": "sheet.tsv", "results": "out"})
-    keys = ("dose", "organ_doses", "report", "summary", "cohort_report", "cohort_table", "organs")
-    files = {(p, k): Path(plan.path(k).format(patient=p, timepoint="t4")) for p in ("P01", "P02") for k in keys}
-    for file in files.values():
-        write_text(file, "old")
-    plan.forget_reports({"P01": steps})
-    gone = {place for place, file in files.items() if not file.exists()}
-    cohorts = {(p, k) for p in ("P01", "P02") for k in ("cohort_report", "cohort_table")}
-    assert gone == {("P01", k) for k in {"dose", "organ_doses", "report", "summary"} - left} | cohorts
-    plan.forget_reports({})
-    assert all(file.exists() for place, file in files.items() if place not in gone)
+    results = Path(plan.results)
+    for patient in ("P01", "P02"):
+        for name in itertools.chain.from_iterable(OLD.values()):
+            write_text(results / patient / name, "old")
+    cohorts = {"cohort.html", "cohort.csv"}
+    for name in cohorts:
+        write_text(results / name, "old")
+    there = {f for f in results.rglob("*") if f.is_file()}
+    plan.forget_old({Job(step, "P01", timepoint) for step, timepoint in steps})
+    left = {f for f in results.rglob("*") if f.is_file()}
+    expected = {results / "P01" / name for key in gone for name in OLD[key]}
+    assert there - left == expected | {results / name for name in cohorts}
+    plan.forget_old(set())
+    assert {f for f in results.rglob("*") if f.is_file()} == left
