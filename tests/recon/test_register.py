@@ -57,7 +57,6 @@ def test_finds_planted_poses(model, responses, planted):
     assert found.misfit_after <= found.misfit_before + 1e-3
     assert found.misfit_after < 0.05
     assert found.outline > 0.93
-    assert 0.5 < found.uncertainty_mm < 5.0
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -69,7 +68,6 @@ def test_few_counts_move_the_search_as_far_as_many(model, responses, seed):
     found = register(model, responses, images, 60.0, 3.0)
     at = found.pose.to_ras(*PlanarPose(23.0, 560.0, 1.5).from_ras(*middle))
     assert np.abs(at - middle).max() < 3.0
-    assert found.uncertainty_mm > 1.2
 
 
 def test_what_a_size_is_known_to_follows_from_the_counts(model, responses):
@@ -92,7 +90,7 @@ def test_the_fine_search_begins_where_nearly_as_many_counts_are_explained_too(mo
     starts = turned_search(matcher, images, outline, 60.0, 3.0)
     assert starts[0] == clear and len(starts) > 1
     assert all(np.hypot(a.x_mm - b.x_mm, a.z_mm - b.z_mm) > 60.0 for n, a in enumerate(starts) for b in starts[:n])
-    start, pose, _ = refined(matcher, starts[::-1], 60.0, 3.0)
+    start, pose = refined(matcher, starts[::-1], 60.0, 3.0)
     assert start == clear and np.hypot(pose.x_mm - true.x_mm, pose.z_mm - true.z_mm) < 2.0
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planardose.sheet import REQUIRED
+from planardose.sheet_file import REQUIRED
 
 COLUMNS = (*REQUIRED, "segmentation")
 

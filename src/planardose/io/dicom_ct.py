@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from planardose.frames import lps_from_ras
 from planardose.image import Volume
 from planardose.io.dicom_common import ANONYMOUS, CT_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
+from planardose.io.dicom_slices_write import Slices
 
 STORED_INTERCEPT = -8192  # unsigned 16-bit storage then holds any HU from -8192 to 57343
 DEFAULT_TIME = datetime(2026, 1, 5, 9, 0)
@@ -36,31 +36,17 @@ def write_ct(
     ValueError
         If HU do not fit 16 bits.
     """
-    data, affine = towards_left_posterior(volume)
-    stored = np.rint(data) - STORED_INTERCEPT
+    slices = Slices.of(volume)
+    stored = np.rint(slices.frames) - STORED_INTERCEPT
     if stored.min() < 0 or stored.max() > np.iinfo(np.uint16).max:
-        raise ValueError(f"HU from {data.min():g} to {data.max():g} do not fit 16 bits")
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    for k in range(data.shape[2]):
+        raise ValueError(f"HU from {volume.data.min():g} to {volume.data.max():g} do not fit 16 bits")
+    for k, image in enumerate(stored):
         ds = _slice_header(identity, seed, at, k)
-        ds.ImagePositionPatient = decimals(affine[:3, 3] + k * affine[:3, 2])
-        ds.ImageOrientationPatient = decimals(np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
-        ds.PixelSpacing = decimals(spacing[[1, 0]])
-        ds.SliceThickness = decimals(spacing[2:])[0]
-        ds.Columns, ds.Rows = data.shape[:2]
-        ds.PixelData = stored[:, :, k].T.astype("<u2").tobytes()
+        ds.ImagePositionPatient, ds.ImageOrientationPatient = slices.position(k), slices.orientation
+        slices.put_size(ds)
+        ds.Rows, ds.Columns = image.shape
+        ds.PixelData = image.astype("<u2").tobytes()
         save_dataset(folder / f"CT{k + 1:04d}.dcm", ds)
-
-
-def towards_left_posterior(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
-    """Data and LPS affine with i, j flipped where needed so that columns run to the left and rows to the back."""
-    data, affine = volume.data, lps_from_ras @ volume.grid.ras_from_voxel
-    for axis in (0, 1):
-        if affine[axis, axis] < 0:
-            data = np.flip(data, axis)
-            affine[:3, 3] += (data.shape[axis] - 1) * affine[:3, axis]
-            affine[:3, axis] *= -1
-    return data, affine
 
 
 def _slice_header(identity: Identity, seed: int, at: datetime, k: int):
@@ -76,8 +62,3 @@ def _slice_header(identity: Identity, seed: int, at: datetime, k: int):
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 0
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = str(STORED_INTERCEPT), "1", "HU"
     return ds
-
-
-def decimals(values: np.ndarray) -> list[str]:
-    """Decimal strings of at most 16 characters, as DICOM's DS asks."""
-    return [f"{v:.9g}" for v in np.where(np.abs(values) < 1e-9, 0.0, values)]

@@ -7,9 +7,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
+from planardose.frames import lps_from_ras
 from planardose.io.dicom_common import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
 from planardose.io.dicom_study import Study
-from planardose.io.nm_more import LPS_OF_RAS
 from planardose.library import Camera
 from planardose.planar import VIEWS, PlanarPair, columns_to
 
@@ -77,7 +77,7 @@ def write_planar(
     _acquisition(ds, pair, camera)
     _frames(ds, counts)
     _windows(ds, pair)
-    _detectors(ds, pair, camera, LPS_OF_RAS * centre_mm)
+    _detectors(ds, pair, camera, lps_from_ras[:3, :3] @ centre_mm)
     _patient(ds)
     put_nuclide(ds, nuclide)
     if study:
@@ -150,7 +150,7 @@ def _detector(
     item.StartAngle = f"{(angle_deg + 180.0) % 360.0:.9g}"
     if distance_mm is not None:
         item.RadialPosition = f"{distance_mm:.9g}"
-    across, (rows, columns) = LPS_OF_RAS * columns_to(angle_deg), pair.counts.shape[2:]
+    across, (rows, columns) = lps_from_ras[:3, :3] @ columns_to(angle_deg), pair.counts.shape[2:]
     half_mm = (columns - 1) / 2 * pair.pixel_mm[1], (rows - 1) / 2 * pair.pixel_mm[0]
     first = centre - half_mm[0] * across - half_mm[1] * np.array(ROWS_TO_FEET)
     item.ImagePositionPatient = [f"{x + 0.0:.9g}" for x in np.round(first, 6)]

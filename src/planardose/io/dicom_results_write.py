@@ -11,8 +11,8 @@ from pydicom.tag import Tag
 import planardose
 from planardose.image import Volume
 from planardose.io.dicom_common import NM_IMAGE_STORAGE, new_dataset, save_dataset
-from planardose.io.dicom_ct import decimals, towards_left_posterior
 from planardose.io.dicom_nm_write import code_item, put_nuclide
+from planardose.io.dicom_slices_write import Slices, decimals
 from planardose.io.dicom_study import LATER, Study
 from planardose.io.dicom_tomographic_write import LARGEST_NM, put_pixels, put_recon_tomo
 
@@ -39,20 +39,18 @@ def write_dose(path: Path, dose: Volume, study: Study, at: datetime, comment: st
     comments : str
         ImageComments: all there is to say.
     """
-    data, affine = towards_left_posterior(dose)
-    spacing, n = np.linalg.norm(affine[:3, :3], axis=0), data.shape[2]
+    slices = Slices.of(dose)
     ds = _new(RT_DOSE_STORAGE, study, at, DOSE_SERIES, "absorbed dose of all cycles, Gy")
     del ds.AcquisitionDate, ds.AcquisitionTime
     ds.Modality, ds.OperatorsName, ds.InstanceNumber = "RTDOSE", "", 1
-    ds.ImagePositionPatient = decimals(affine[:3, 3])
-    ds.ImageOrientationPatient = decimals(np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
-    ds.PixelSpacing, ds.SliceThickness = decimals(spacing[[1, 0]]), decimals(spacing[2:])[0]
-    ds.NumberOfFrames, ds.FrameIncrementPointer = n, Tag("GridFrameOffsetVector")
-    ds.GridFrameOffsetVector = decimals(np.arange(n) * spacing[2])
+    ds.ImagePositionPatient, ds.ImageOrientationPatient = slices.position(0), slices.orientation
+    slices.put_size(ds)
+    ds.NumberOfFrames, ds.FrameIncrementPointer = slices.count, Tag("GridFrameOffsetVector")
+    ds.GridFrameOffsetVector = decimals(np.arange(slices.count) * slices.spacing_mm[2])
     ds.DoseUnits, ds.DoseType, ds.DoseSummationType, ds.DoseComment = "GY", "PHYSICAL", "PLAN_OVERVIEW", comment
     ds.ImageComments = comments
     ds.TissueHeterogeneityCorrection = "IMAGE"
-    ds.DoseGridScaling = put_pixels(ds, data.transpose(2, 1, 0))
+    ds.DoseGridScaling = put_pixels(ds, slices.frames)
     ds.PlanOverviewSequence = Sequence([_overview(study)])
     study.take(ds)
     save_dataset(path, ds)

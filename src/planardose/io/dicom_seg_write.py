@@ -17,8 +17,8 @@ from scipy import ndimage
 import planardose
 from planardose.image import Volume
 from planardose.io.dicom_common import new_dataset, save_dataset, uid_of
-from planardose.io.dicom_ct import decimals, towards_left_posterior
 from planardose.io.dicom_nm_write import code_item
+from planardose.io.dicom_slices_write import Slices
 from planardose.io.dicom_study import LATER, Study
 from planardose.organ_codes import ALTERED, ANATOMY, CYST, LESION, codes_of_organ, side_of
 from planardose.organs import LESION_BASE, lesion_name, name_of_label
@@ -58,22 +58,21 @@ def write_segments(path: Path, labels: Volume, study: Study, at: datetime, autho
         Written as the date of series and content.
     author : Author
     """
-    data, affine = towards_left_posterior(labels)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    slices = Slices.of(labels)
     ds = _new(study, at, author.comment)
-    images = np.ascontiguousarray(data.transpose(2, 1, 0))  # (slices, rows, columns)
+    images = np.ascontiguousarray(slices.frames)
     boxes = {label: box for label, box in enumerate(ndimage.find_objects(images), start=1) if box}
     ds.SegmentSequence = Sequence([_segment(n, label, author) for n, label in enumerate(boxes, start=1)])
-    ds.Columns, ds.Rows = data.shape[:2]
-    ds.SharedFunctionalGroupsSequence = Sequence([_shared(affine, spacing)])
+    ds.Rows, ds.Columns = images.shape[1:]
+    ds.SharedFunctionalGroupsSequence = Sequence([_shared(slices)])
     frames, packed, waiting = [], [], []
-    slices = study.slices if len(study.slices) == data.shape[2] else ()
+    of_ct = study.slices if len(study.slices) == slices.count else (None,) * slices.count
     for n, (label, box) in enumerate(boxes.items(), start=1):
         for k in range(box[0].start, box[0].stop):
             image = images[k] == label
             if not image.any():
                 continue
-            frames.append(_frame(n, k, affine, slices))
+            frames.append(_frame(n, k, slices, of_ct[k]))
             waiting.append(image.view(np.uint8))
             if len(waiting) == BYTE:
                 packed.append(pack_bits(np.array(waiting), pad=False))
@@ -132,27 +131,27 @@ def _segment(number: int, label: int, author: Author) -> Dataset:
     return item
 
 
-def _shared(affine: np.ndarray, spacing: np.ndarray) -> Dataset:
+def _shared(slices: Slices) -> Dataset:
     """What all frames share: size of the pixels, orientation."""
     measures, plane, item = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing = decimals(spacing[[1, 0]])
-    measures.SliceThickness = measures.SpacingBetweenSlices = decimals(spacing[2:])[0]
-    plane.ImageOrientationPatient = decimals(np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
+    slices.put_size(measures)
+    measures.SpacingBetweenSlices = measures.SliceThickness
+    plane.ImageOrientationPatient = slices.orientation
     item.PixelMeasuresSequence, item.PlaneOrientationSequence = Sequence([measures]), Sequence([plane])
     return item
 
 
-def _frame(number: int, k: int, affine: np.ndarray, slices: tuple) -> Dataset:
-    """Functional groups of one segment on one slice, derived from the CT's."""
+def _frame(number: int, k: int, slices: Slices, of_ct: tuple[str, str, str] | None) -> Dataset:
+    """Functional groups of one segment on slice k, derived from the CT's slice (`Study.slices`) where it is known."""
     content, position, segment, item = Dataset(), Dataset(), Dataset(), Dataset()
     content.DimensionIndexValues = [number, k + 1]
-    position.ImagePositionPatient = decimals(affine[:3, 3] + k * affine[:3, 2])
+    position.ImagePositionPatient = slices.position(k)
     segment.ReferencedSegmentNumber = number
     item.FrameContentSequence, item.PlanePositionSequence = Sequence([content]), Sequence([position])
     item.SegmentIdentificationSequence = Sequence([segment])
-    if slices:
+    if of_ct:
         source, derivation = Dataset(), Dataset()
-        source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = slices[k][1:]
+        source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = of_ct[1:]
         source.PurposeOfReferenceCodeSequence = Sequence(
             [code_item("121322", "Source image for image processing operation", "DCM")]
         )

@@ -10,7 +10,8 @@ from pydicom.tag import Tag
 
 from planardose.image import Volume
 from planardose.io.dicom_common import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
-from planardose.io.dicom_ct import DEFAULT_TIME, decimals, towards_left_posterior
+from planardose.io.dicom_ct import DEFAULT_TIME
+from planardose.io.dicom_slices_write import Slices
 
 PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
 LARGEST = np.iinfo(np.int16).max  # of what a PET slice stores: its own slope brings its maximum there
@@ -35,10 +36,8 @@ def write_pet(
     at : datetime
         Start of the acquisition.
     """
-    data, affine = towards_left_posterior(volume)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    root = ("pet", seed, identity.patient_id)
-    for k in range(data.shape[2]):
+    slices, root = Slices.of(volume), ("pet", seed, identity.patient_id)
+    for k, image in enumerate(slices.frames):
         ds = new_dataset(PET_IMAGE_STORAGE, uid_of(*root, "slice", k), identity, at)
         ds.ImageType, ds.Modality, ds.Manufacturer = ["ORIGINAL", "PRIMARY"], "PT", ""
         ds.StudyInstanceUID, ds.SeriesInstanceUID = uid_of(*root, "study"), uid_of(*root, "series")
@@ -46,11 +45,10 @@ def write_pet(
         ds.SeriesNumber, ds.InstanceNumber, ds.PatientPosition = 1, k + 1, "HFS"
         ds.SeriesType, ds.Units, ds.CountsSource = ["WHOLE BODY", "IMAGE"], "BQML", "EMISSION"
         ds.DecayCorrection, ds.CorrectedImage = "START", ["DECY", "ATTN", "SCAT"]
-        ds.NumberOfSlices, ds.ImageIndex = data.shape[2], k + 1
-        ds.ImagePositionPatient = decimals(affine[:3, 3] + k * affine[:3, 2])
-        ds.ImageOrientationPatient = decimals(np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]]))
-        ds.PixelSpacing, ds.SliceThickness = decimals(spacing[[1, 0]]), decimals(spacing[2:])[0]
-        ds.RescaleIntercept, ds.RescaleSlope = "0", put_pixels(ds, data[:, :, k].T[None], LARGEST)
+        ds.NumberOfSlices, ds.ImageIndex = slices.count, k + 1
+        ds.ImagePositionPatient, ds.ImageOrientationPatient = slices.position(k), slices.orientation
+        slices.put_size(ds)
+        ds.RescaleIntercept, ds.RescaleSlope = "0", put_pixels(ds, image[None], LARGEST)
         save_dataset(folder / f"PT{k + 1:04d}.dcm", ds)
 
 
@@ -126,22 +124,17 @@ def put_recon_tomo(ds: Dataset, volume: Volume, rotation: Dataset, heads: int, d
     """
     if not volume.grid.is_ras_aligned:
         raise ValueError("a reconstructed NM image needs a RAS-aligned volume")
-    data, affine = towards_left_posterior(volume)
-    spacing, n = np.linalg.norm(affine[:3, :3], axis=0), data.shape[2]
-    first, frames = affine[:3, 3], data.transpose(2, 1, 0)
-    if downwards:
-        first, frames = first + (n - 1) * affine[:3, 2], frames[::-1]
+    slices = Slices.of(volume)
+    n = slices.count
+    first, frames = (n - 1, slices.frames[::-1]) if downwards else (0, slices.frames)
     ds.ImageType, ds.Modality = ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"], "NM"
     ds.NumberOfFrames = ds.NumberOfSlices = n
     ds.FrameIncrementPointer, ds.SliceVector = [Tag("SliceVector")], list(range(1, n + 1))
     ds.NumberOfEnergyWindows, ds.NumberOfDetectors, ds.NumberOfRotations = 1, heads, 1
-    ds.PixelSpacing, ds.SliceThickness = decimals(spacing[[1, 0]]), decimals(spacing[2:])[0]
+    slices.put_size(ds)
     ds.SpacingBetweenSlices = f"{'-' * downwards}{ds.SliceThickness}"
     detector = Dataset()
-    detector.ImagePositionPatient = decimals(first)
-    detector.ImageOrientationPatient = decimals(
-        np.concatenate([affine[:3, 0] / spacing[0], affine[:3, 1] / spacing[1]])
-    )
+    detector.ImagePositionPatient, detector.ImageOrientationPatient = slices.position(first), slices.orientation
     ds.DetectorInformationSequence = Sequence([detector] * heads)
     ds.RotationInformationSequence = Sequence([rotation])
     slope = put_pixels(ds, frames)

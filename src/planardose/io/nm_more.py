@@ -5,11 +5,11 @@ import numpy as np
 from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
+from planardose.frames import lps_from_ras
 from planardose.io.by_hand import decide
 from planardose.io.nm_heads import BESIDE, Head
 from planardose.planar import VIEWS, EnergyWindow, MoreViews, columns_to
 
-LPS_OF_RAS = np.array([-1.0, -1.0, 1.0])
 ALIKE = 0.9  # cosine between a direction in the header and the expected one
 CLOSER_DEG = 10.0  # a head this much farther off the axis than another one of its view is an oblique one
 ASSUMED = "taken as the camera sees it, row 0 the head"
@@ -101,7 +101,8 @@ def _as_seen(image: np.ndarray, head: Head, name: str, where: str) -> np.ndarray
     """Image (rows, columns) as the head sees it, row 0 the patient's head."""
     if head.along_row is None:
         return image
-    across, down = float(head.along_row @ (LPS_OF_RAS * columns_to(head.angle_deg))), -float(head.down[2])
+    expected = lps_from_ras[:3, :3] @ columns_to(head.angle_deg)
+    across, down = float(head.along_row @ expected), -float(head.down[2])
     if across > ALIKE and down > ALIKE:
         return image
     if across < -ALIKE and down < -ALIKE:  # turned by half a turn in the plane

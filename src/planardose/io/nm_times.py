@@ -30,6 +30,24 @@ class Timing:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Scan:
+    """What a header tells of a scan: ActualFrameDuration, ScanLength and ScanVelocity, 0 where it does not.
+
+    `passes` over the patient are those of the whole-body technique, one where it names none (`has_technique`).
+    """
+
+    duration_s: float
+    length_mm: float
+    velocity_mm_s: float
+    passes: int
+    has_technique: bool
+
+    def disagrees(self, duration_s: float) -> bool:
+        """Whether the header's duration, where there is one, cannot be that of a sweep."""
+        return self.duration_s > 0 and not 1 / DISAGREEMENT <= self.duration_s / duration_s <= DISAGREEMENT
+
+
 def timing_of(
     ds: Dataset, camera: Camera | None, where: str, key: str = "", seconds_per_row: float | None = None
 ) -> Timing:
@@ -53,12 +71,26 @@ def timing_of(
     InputError
         Where velocity or duration are missing or absurd, or the whole-body technique is no sweep (MSP).
     """
+    scan = _scan_of(ds, where)
+    if seconds_per_row is not None:
+        field_mm = axial_field_mm(camera, where)
+        # a shorter one may be in cm
+        known_mm = scan.length_mm if scan.length_mm >= SHORTEST * field_mm else _matrix_mm(ds, where)
+        return _by_hand(scan, seconds_per_row, scan.passes * known_mm / field_mm)
+    if not _is_swept(words_of(ds, "ImageType"), scan):
+        return _still(scan, where)
+    if (velocity := scan.velocity_mm_s) <= 0:
+        told = f"ScanVelocity {velocity:g} mm/s" if velocity else "a whole-body image without ScanVelocity"
+        raise InputError(where, told, "the scan velocity in mm/s", decide(key, "seconds_per_row"))
+    return _sweep(scan, ds, camera, where, key)
+
+
+def _scan_of(ds: Dataset, where: str) -> _Scan:
     # a value per pass or head, usually all the same
     technique = "\\".join(sorted(set(words_of(ds, "WholeBodyTechnique"))))
-    seconds, length, velocity = (
+    duration_ms, length, velocity = (
         number(ds, name, where) or 0.0 for name in ("ActualFrameDuration", "ScanLength", "ScanVelocity")
     )
-    seconds /= 1000
     if technique and technique not in SWEEPS:
         told = "\\".join(term(t, TECHNIQUES) for t in technique.split("\\"))
         raise InputError(
@@ -67,54 +99,44 @@ def timing_of(
             f"one of {', '.join(SWEEPS)}",
             "give the images as NPZ + JSON with duration_s, one static field at a time",
         )
-    passes = SWEEPS.get(technique, 1)
-    if seconds_per_row is not None:
-        field_mm = axial_field_mm(camera, where)
-        known_mm = length if length >= SHORTEST * field_mm else _matrix_mm(ds, where)  # a shorter one may be in cm
-        return _by_hand(seconds_per_row, passes * known_mm / field_mm, seconds)
-    if not _is_swept(words_of(ds, "ImageType"), technique, velocity, passes * length, seconds):
-        if seconds <= 0:
-            raise InputError(
-                where,
-                "no ActualFrameDuration in the header",
-                "the duration of the static image",
-                "give the images as NPZ + JSON with duration_s",
-            )
-        unused = [f"ScanVelocity {velocity:g} mm/s of an image that the header calls STATIC is not used"]
-        return Timing(seconds, seconds, tuple(unused if velocity > 0 else ()))
-    if velocity <= 0:
-        raise InputError(
-            where,
-            f"ScanVelocity {velocity:g} mm/s" if velocity else "a whole-body image without ScanVelocity",
-            "the scan velocity in mm/s",
-            decide(key, "seconds_per_row"),
-        )
-    return _sweep(velocity, length, seconds, passes, ds, camera, where, key)
+    return _Scan(duration_ms / 1000, length, velocity, SWEEPS.get(technique, 1), bool(technique))
 
 
-def _is_swept(kind: list[str], technique: str, velocity: float, length: float, seconds: float) -> bool:
-    """Whether the header tells of a sweep over `length` mm (of all passes) at `velocity` mm/s in `seconds`.
+def _is_swept(kind: list[str], scan: _Scan) -> bool:
+    """Whether the header tells of a sweep.
 
     A protocol may leave its velocity in the header of a still image: where ImageType says STATIC, the technique or the
     duration must tell of a sweep too.
     """
+    velocity = scan.velocity_mm_s
     if "STATIC" not in kind:
-        return "WHOLE BODY" in kind or bool(technique) or velocity > 0
-    return velocity > 0 and (bool(technique) or abs(length / velocity - seconds) <= AGREEMENT * seconds)
+        return "WHOLE BODY" in kind or scan.has_technique or velocity > 0
+    if velocity <= 0:
+        return False
+    off_s = abs(scan.passes * scan.length_mm / velocity - scan.duration_s)
+    return scan.has_technique or off_s <= AGREEMENT * scan.duration_s
 
 
-def _by_hand(seconds_per_row: float, fields: float, seconds: float) -> Timing:
-    """Timing of a sweep over so many lengths of the field; `seconds` as the header tells the duration."""
+def _still(scan: _Scan, where: str) -> Timing:
+    """Timing of a static image."""
+    if scan.duration_s <= 0:
+        raise InputError(
+            where,
+            "no ActualFrameDuration in the header",
+            "the duration of the static image",
+            "give the images as NPZ + JSON with duration_s",
+        )
+    unused = f"ScanVelocity {scan.velocity_mm_s:g} mm/s of an image that the header calls STATIC is not used"
+    return Timing(scan.duration_s, scan.duration_s, (unused,) if scan.velocity_mm_s > 0 else ())
+
+
+def _by_hand(scan: _Scan, seconds_per_row: float, fields: float) -> Timing:
+    """Timing of a sweep over so many lengths of the field."""
     duration = fields * seconds_per_row
     notes = [f"seconds_per_row {seconds_per_row:g} by hand"]
-    if _disagree(seconds, duration):
-        notes.append(f"with it the sweep takes {duration:.0f} s, ActualFrameDuration says {seconds:.0f} s")
+    if scan.disagrees(duration):
+        notes.append(f"with it the sweep takes {duration:.0f} s, ActualFrameDuration says {scan.duration_s:.0f} s")
     return Timing(seconds_per_row, duration, tuple(notes))
-
-
-def _disagree(seconds: float, duration: float) -> bool:
-    """Whether the header's duration, where there is one, cannot be that of the sweep."""
-    return seconds > 0 and not 1 / DISAGREEMENT <= seconds / duration <= DISAGREEMENT
 
 
 def _matrix_mm(ds: Dataset, where: str) -> float:
@@ -122,49 +144,29 @@ def _matrix_mm(ds: Dataset, where: str) -> float:
     return int(ds.Rows) * spacing_of(ds, where)[0]
 
 
-def _sweep(
-    velocity: float,
-    length: float,
-    seconds: float,
-    passes: int,
-    ds: Dataset,
-    camera: Camera | None,
-    where: str,
-    key: str,
-) -> Timing:
-    notes = []
-    if seconds <= 0:
+def _sweep(scan: _Scan, ds: Dataset, camera: Camera | None, where: str, key: str) -> Timing:
+    """Timing of a sweep by its velocity, which is above 0."""
+    velocity, length, notes = scan.velocity_mm_s, scan.length_mm, []
+    do = decide(key, "seconds_per_row")
+    if scan.duration_s <= 0:
         notes.append(f"no ActualFrameDuration in the header: nothing checks ScanVelocity {velocity:g} mm/s")
     if velocity < SLOWEST_MM_S:
         notes.append(f"ScanVelocity {velocity:g} mm/s is slow: is it in cm/s?")
     if length <= 0:
         length = _matrix_mm(ds, where)
         notes.append(f"no ScanLength in the header: {length:g} mm taken from the matrix")
-    duration = passes * length / velocity
-    if _disagree(seconds, duration):
-        raise InputError(
-            where,
-            f"ScanLength {length:g} mm at ScanVelocity {velocity:g} mm/s is {duration:.0f} s, ActualFrameDuration "
-            f"says {seconds:.0f} s",
-            "a velocity in mm/s",
-            decide(key, "seconds_per_row"),
-        )
-    if seconds > 0 and not ODD[0] <= seconds / duration <= ODD[1]:
-        told = f"ScanLength {length:g} mm at ScanVelocity {velocity:g} mm/s is {duration:.0f} s"
-        notes.append(f"{told}, ActualFrameDuration says {seconds:.0f} s: check the velocity")
+    duration = scan.passes * length / velocity
+    told = f"ScanLength {length:g} mm at ScanVelocity {velocity:g} mm/s is {duration:.0f} s, ActualFrameDuration says "
+    told += f"{scan.duration_s:.0f} s"
+    if scan.disagrees(duration):
+        raise InputError(where, told, "a velocity in mm/s", do)
+    if scan.duration_s > 0 and not ODD[0] <= scan.duration_s / duration <= ODD[1]:
+        notes.append(f"{told}: check the velocity")
     if velocity > FASTEST_MM_S:
-        raise InputError(
-            where,
-            f"ScanVelocity {velocity:g} mm/s",
-            f"at most {FASTEST_MM_S:g} mm/s",
-            f"it may be in cm/min: {decide(key, 'seconds_per_row')}",
-        )
+        problem, expected = f"ScanVelocity {velocity:g} mm/s", f"at most {FASTEST_MM_S:g} mm/s"
+        raise InputError(where, problem, expected, f"it may be in cm/min: {do}")
     field_mm = axial_field_mm(camera, where)
     if length < SHORTEST * field_mm:
-        raise InputError(
-            where,
-            f"a sweep of {length:g} mm, less than {SHORTEST:g} of the camera's field of {field_mm:g} mm",
-            "the length of the sweep in mm",
-            f"it may be in cm: {decide(key, 'seconds_per_row')}",
-        )
+        problem = f"a sweep of {length:g} mm, less than {SHORTEST:g} of the camera's field of {field_mm:g} mm"
+        raise InputError(where, problem, "the length of the sweep in mm", f"it may be in cm: {do}")
     return Timing(field_mm / velocity, duration, tuple(notes))

@@ -95,37 +95,46 @@ class CameraViews:
         couch: bool = False,
         scatter: ScatterParameters | None = None,
     ):
-        grid, step = model.grid, tuple(float(s) for s in model.grid.spacing_mm)
-        self.grid = grid
+        self.grid = model.grid
         groups, split_kev = line_groups(camera, nuclide, penetration)
         self.scatter_model = ScatterModel(model, camera, nuclide, penetration, split_kev, scatter)
         # cps/MBq of one head, in air
         self.sensitivity = scale * air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak, penetration)
-        self.couch_share = 0.0  # of the posterior head's counts in air that the couch lets through
-
-        def escaping(lines: dict[float, float]) -> np.ndarray:
-            """(2, J, I, K): cps/MBq of photons of these energies and shares."""
-            out = 0.0
-            for energy, share in lines.items():
-                through = np.reshape([1.0, couch_transmission(energy, couch_mm)], (2, 1, 1, 1))
-                out = out + share * through * attenuation_factors(mu_per_mm(model.partial_density, energy), step[1])
-            return (self.sensitivity * out.transpose(0, 2, 1, 3)).astype(np.float32)
-
         couch_mm = camera.couch_mm if couch else 0.0
-        lines = counted_lines(camera, nuclide, penetration)
-        self.couch_share = sum(s * float(couch_transmission(e, couch_mm)) for e, s in lines.items())
+        # of the posterior head's counts in air that the couch lets through
+        self.couch_share = sum(
+            share * float(couch_transmission(energy, couch_mm))
+            for energy, share in counted_lines(camera, nuclide, penetration).items()
+        )
         # (2, G J, I, K): the layers of one group of lines after the other
-        self.seen = np.concatenate([escaping(g) for g in groups], axis=1)
-        self.seen_scattered = np.concatenate([escaping({e: 1.0}) for e in self.scatter_model.mean_kev], axis=1)
-        pixel, across, along = (step[0], step[2]), [], []
-        for row in self._distances(model, face_mm):
-            profiles = [layer_profiles(camera, nuclide, float(d), pixel, penetration, g)
-                        for g in range(len(groups)) for d in row]  # fmt: skip
-            across.append([banded(x, grid.shape[0]) for x, _ in profiles])
-            along.append([banded(z, grid.shape[2]) for _, z in profiles])
-        layers = len(groups) * grid.shape[1]
-        self.across = np.array(across, dtype=np.float32).reshape(2, layers, -1, grid.shape[0])  # (2, G J, R I', I)
-        self.along = np.array(along, dtype=np.float32).reshape(2, -1, grid.shape[2], grid.shape[2])  # (2, G J R, K', K)
+        scattered = [{energy: 1.0} for energy in self.scatter_model.mean_kev]
+        self.seen, self.seen_scattered = (
+            np.concatenate([self._escaping(model, lines, couch_mm) for lines in of_groups], axis=1)
+            for of_groups in (groups, scattered)
+        )
+        i, j, k = self.grid.shape
+        pixel_mm = (float(self.grid.spacing_mm[0]), float(self.grid.spacing_mm[2]))
+        profiles = [
+            layer_profiles(camera, nuclide, float(distance_mm), pixel_mm, penetration, g)
+            for distances_mm in self._distances(model, face_mm)
+            for g in range(len(groups))
+            for distance_mm in distances_mm
+        ]
+        across, along = (
+            np.array([banded(p, n) for p in lines], dtype=np.float32)
+            for lines, n in zip(zip(*profiles, strict=True), (i, k), strict=True)
+        )
+        self.across = across.reshape(2, len(groups) * j, -1, i)  # (2, G J, R I', I)
+        self.along = along.reshape(2, -1, k, k)  # (2, G J R, K', K)
+
+    def _escaping(self, model: PatientModel, lines: dict[float, float], couch_mm: float) -> np.ndarray:
+        """(2, J, I, K): cps/MBq of photons of these energies and shares."""
+        out = 0.0
+        for energy, share in lines.items():
+            through = np.reshape([1.0, couch_transmission(energy, couch_mm)], (2, 1, 1, 1))
+            mu = mu_per_mm(model.partial_density, energy)
+            out = out + share * through * attenuation_factors(mu, float(self.grid.spacing_mm[1]))
+        return (self.sensitivity * out.transpose(0, 2, 1, 3)).astype(np.float32)
 
     @staticmethod
     def _distances(model: PatientModel, face_mm: tuple[float, float]) -> np.ndarray:

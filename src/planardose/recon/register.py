@@ -22,7 +22,6 @@ TURN_DEG = 2.0  # a lattice search finds the right shift if the rotation is off 
 CANDIDATES = 12  # poses with the best scores, which are compared by the counts that they explain in full resolution
 NEARLY = 0.9  # of the counts that the best of them explains: four sweeps' right places came to explain up to 8 % more
 X_REACH_MM = 80.0  # lattice search across, either side of the middle of the counts
-LEAST_UNCERTAINTY_MM = 1.0  # texture within organs moves the optimum by about this on Monte Carlo data
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class Registered:
     start: PlanarPose
     misfit_before: float
     misfit_after: float
-    uncertainty_mm: float
     outline: float
 
 
@@ -99,23 +97,20 @@ def _explained(rows: np.ndarray, counts: np.ndarray, used: np.ndarray) -> float:
     return explained(y, least_squares(y, rows, weights) @ rows)
 
 
-def refine(
-    matcher: Matcher, pose: PlanarPose, max_shift_mm: float, max_rotation_deg: float
-) -> tuple[PlanarPose, float]:
-    """Pose of the least robust misfit near `pose` by Gauss-Newton, and the standard uncertainty of its shift in mm."""
+def refine(matcher: Matcher, pose: PlanarPose, max_shift_mm: float, max_rotation_deg: float) -> PlanarPose:
+    """Pose of the least robust misfit near `pose`, by Gauss-Newton."""
     centre = middle_of(matcher.grid)
     bound, begun = np.array([max_shift_mm, max_shift_mm, max_rotation_deg]), np.array([0.0, 0.0, pose.rotation_deg])
     steps = Steps(PROBE, 2 * LARGEST_STEP, CONVERGED, -bound - begun, bound - begun)
-    move, normal, square = gauss_newton(lambda m: (matcher, about(pose, centre, m)), steps)
-    errors = np.sqrt(np.diag(np.linalg.inv(normal + 1e-12 * np.eye(3))) * square.mean())
-    return about(pose, centre, move), float(min(np.hypot(errors[:2].max(), LEAST_UNCERTAINTY_MM), max_shift_mm))
+    move, _, _ = gauss_newton(lambda m: (matcher, about(pose, centre, m)), steps)
+    return about(pose, centre, move)
 
 
 def refined(
     matcher: Matcher, starts: list[PlanarPose], max_shift_mm: float, max_rotation_deg: float
-) -> tuple[PlanarPose, PlanarPose, float]:
-    """Start, `refine`d pose and uncertainty of the start whose pose explains most counts."""
-    found = [(start, *refine(matcher, start, max_shift_mm, max_rotation_deg)) for start in starts]
+) -> tuple[PlanarPose, PlanarPose]:
+    """Start and `refine`d pose of the start whose pose explains most counts."""
+    found = [(start, refine(matcher, start, max_shift_mm, max_rotation_deg)) for start in starts]
     return max(found, key=lambda x: matcher.explained(x[1])) if len(found) > 1 else found[0]
 
 
@@ -152,5 +147,5 @@ def register(
     images = coarser(images, 0.5 * float(model.grid.spacing_mm[0]))
     matcher = Matcher(model, responses, images)
     starts = turned_search(matcher, images, outline_start(matcher, images), max_shift_mm, max_rotation_deg)
-    start, pose, uncertainty = refined(matcher, starts, max_shift_mm, max_rotation_deg)
-    return Registered(pose, start, matcher.misfit(start), matcher.misfit(pose), uncertainty, matcher.outline(pose))
+    start, pose = refined(matcher, starts, max_shift_mm, max_rotation_deg)
+    return Registered(pose, start, matcher.misfit(start), matcher.misfit(pose), matcher.outline(pose))

@@ -42,12 +42,6 @@ class Rigid:
     overlap: float
 
     @property
-    def shift_mm(self) -> tuple[float, float, float]:
-        """Of the moving CT's origin against the fixed one's."""
-        x, y, z = self.moving_from_fixed[:3, 3]
-        return float(x), float(y), float(z)
-
-    @property
     def angle_deg(self) -> float:
         """By which the moving CT is turned, about whatever axis."""
         return float(np.rad2deg(Rotation.from_matrix(self.moving_from_fixed[:3, :3]).magnitude()))
