@@ -52,7 +52,8 @@ def test_segments_of_another_writer_are_read_to_the_voxel(scene, tmp_path, kind,
 
 def test_frames_of_bits_that_do_not_fill_bytes(tmp_path):
     grid = Grid.axis_aligned((33, 27, 11), (8.0, 8.0, 10.0), (-130.0, -100.0, 0.0))
-    write_ct(tmp_path / "ct", Volume(np.random.default_rng(0).normal(0, 10, grid.shape), grid, "CT number", "HU"))
+    hu = np.random.default_rng(0).normal(0, 10, grid.shape)
+    write_ct(tmp_path / "ct", Volume(hu, grid, "CT number", "HU"), Identity(f"{NAME}^Ada", "4711"))
     slices = ct_files(tmp_path / "ct")
     drawn = np.random.default_rng(1).random((11, 27, 33)) < 0.3  # rows to the back, columns to the left
     path = write_seg(tmp_path / "seg.dcm", slices, drawn.astype(np.uint8), [described(1, "Liver")])

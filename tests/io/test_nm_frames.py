@@ -142,6 +142,7 @@ def test_heads_whose_window_edges_differ_a_little(edited, pair, off_kev: float, 
             edited(change)
 
 
+@pytest.mark.filterwarnings("ignore:A value of 'None' for .* 'Number of Frames'", "ignore:The number of bytes of pixel")
 def test_the_pixel_size_of_the_detectors_plane_will_do(edited, pair):
     def change(ds):
         ds.ImagerPixelSpacing, ds.NumberOfFrames = ds.PixelSpacing, ""

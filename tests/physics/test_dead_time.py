@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planardose.errors import InputError
-from planardose.physics.dead_time import highest_observed_cps, paralysable, true_rate
+from planardose.physics.dead_time import highest_observed_cps, lost_share, paralysable, true_rate
 
 TAU_US = 4.60  # Symbia T, MELP, 177Lu 208 keV window: Uribe et al. 2017
 
@@ -31,6 +31,14 @@ def test_inverse_of_images_on_the_lower_branch():
     assert true_rate(paralysable(true, TAU_US), TAU_US) == pytest.approx(true, rel=1e-7, abs=1e-9)
     assert paralysable(true, TAU_US).shape == true.shape
     assert true_rate(paralysable(true, 0.0), 0.0) == pytest.approx(true, rel=0)
+
+
+def test_share_that_is_lost_is_one_less_exp_of_the_true_rate_times_tau():
+    true = 1e4
+    assert lost_share(true * np.exp(-true * 5e-6), 5.0) == pytest.approx(1 - np.exp(-0.05), rel=1e-9)
+    assert lost_share(0.0, 5.0) == lost_share(1e4, 0.0) == 0.0
+    beyond = lost_share(1e7, 5.0)  # more than it can record: as at its highest rate
+    assert beyond == pytest.approx(1 - np.exp(-1.0), abs=1e-6)
 
 
 def test_events_of_a_clock():

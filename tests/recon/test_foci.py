@@ -1,6 +1,7 @@
 """Foci that no outline tells of, on a small patient of known truth."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from small_patient import ball, make_model
 from planardose.recon.acquired import Acquired
 from planardose.recon.camera_views import Responses
 from planardose.recon.fitted import Fitted
-from planardose.recon.foci import LEAST_CONTRAST, MOST_CONTRAST, Foci, find_foci
+from planardose.recon.foci import LEAST_CONTRAST, MOST_CONTRAST, Foci, _Search, find_foci
 from planardose.recon.foci_table import COLUMNS, foci_lines
 from planardose.recon.focus import Focus, Free, Sight, share_of_body, spot
 from planardose.recon.projector import Projector
@@ -127,6 +128,29 @@ def test_uncertainties_of_the_place_hold_over_seeds(patient):
     assert len(off) >= 10
     inside = np.mean(np.abs(off) < 2 * np.array(u), axis=0)
     assert (inside >= 0.8).all()
+
+
+def test_uncertainty_of_the_activity_is_the_spread_over_seeds(patient):
+    """Even organs and 4 MBq: by the counts around it, and by the place that they leave open."""
+    rng, pulls = np.random.default_rng(5), []
+    for seed in range(12):
+        measured, _ = acquired(patient, [(np.array([-5.0, 20.0, 490.0]) + rng.uniform(-8, 8, 3), 4.0)], seed)
+        (focus,) = found_in(patient, measured).found
+        pulls.append((focus.mbq - 4.0) / focus.mbq_u)
+    assert 0.6 < np.std(pulls) < 1.6 and abs(np.mean(pulls)) < 1.0
+
+
+@pytest.mark.parametrize(("spacing", "shape"), [(10.0, (36, 20, 28)), (5.0, (72, 40, 56))])
+def test_contrast_is_that_of_concentrations_whatever_the_voxels(spacing, shape):
+    """A Gaussian of A MBq holds A / (8 pi^1.5 s^3) where its own shape looks; here over 0.02 MBq/mL all around."""
+    model = make_model(spacing, shape)
+    at = np.linalg.solve(model.grid.ras_from_voxel, [0.0, -7.0, 505.0, 1.0])[:3]
+    focus = Focus(at, 12.0, np.full(3, 2.0), 3.0, 0.3, 400.0, 1.0)
+    search = SimpleNamespace(
+        model=model, sources=model, rows=np.zeros((5, 1)), fit=SimpleNamespace(concentrations=np.full(5, 0.02))
+    )
+    cm2 = (12.0**2 + spacing**2 / 12) / 100  # with the voxel's own width
+    assert _Search.contrast(search, focus) == pytest.approx(3.0 / (8 * np.pi**1.5 * cm2**1.5) / 0.02, rel=0.01)
 
 
 @pytest.mark.parametrize("texture", [0.0, 0.3])

@@ -32,6 +32,17 @@ def test_order_of_subsets_is_a_permutation_that_jumps():
     assert subset_order(8)[:4] == [0, 4, 2, 6]
 
 
+def test_the_even_start_has_the_counts_whether_their_scatter_is_given_or_modelled(rotating, model, activity):
+    """Primary photons of the start are the counts without the given scatter, or all of it explains all of them."""
+    primary = rotating.forward(rotating.tensor(activity)).numpy().astype(float) * SECONDS
+    scatter = rotating.scatter(activity) * SECONDS
+    for given in (scatter, None):
+        start = even_start(rotating, model, Acquired(primary + scatter, given, SECONDS))
+        told = rotating.forward(rotating.tensor(start)).numpy().astype(float) * SECONDS
+        told = told + (rotating.scatter(start) * SECONDS if given is None else scatter)
+        assert told.sum() == pytest.approx((primary + scatter).sum(), rel=1e-4)
+
+
 def test_one_subset_is_mlem(rotating, model, activity):
     """Each step of MLEM keeps the counts and raises the likelihood; OSEM gets as far in a quarter of the passes."""
     with torch.no_grad():

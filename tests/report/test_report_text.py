@@ -7,7 +7,7 @@ import pytest
 
 from planardose.report.patient_page import _half_life
 from planardose.report.spect_section import _signed
-from planardose.report.text import method_name, number, organ_name, organ_order, percent, with_u
+from planardose.report.text import method_name, number, organ_name, organ_order, per_gbq, percent, with_u
 from planardose.steps.report_point import _found, _head, _moves
 
 
@@ -33,6 +33,14 @@ def test_value_with_uncertainty(value, u, text):
     found = with_u(value, u)
     assert found.translate({0x202F: " ", 0xA0: " "}) == text
     assert "± " not in found, "nothing to part a line at"
+
+
+@pytest.mark.parametrize(
+    ("dose_gy", "u_gy", "text"), [(10.0, 2.0, "1.35"), (10.0, 0.02, "1.3514"), (10.0, None, "1.35"), (0.0, 1.0, "0")]
+)
+def test_a_dose_per_administered_activity_has_the_digits_of_its_own_uncertainty(dose_gy, u_gy, text: str):
+    """Of 7.4 GBq: 0.27 Gy/GBq, and 0.0027."""
+    assert per_gbq(dose_gy, u_gy, dose_gy / 7.4) == text
 
 
 @pytest.mark.parametrize(
