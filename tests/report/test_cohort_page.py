@@ -3,15 +3,18 @@
 import json
 import re
 import shutil
+from html import unescape
 
 import fake_results as fake
 import numpy as np
 import pandas as pd
 import pytest
 
+from planardose.config import Dose
 from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.report.summary import DOSE_MODEL
 from planardose.run import Run
+from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_cohort
 
 GATES = ("passed", "accepted", "failed")
@@ -132,6 +135,20 @@ def test_doses_that_lost_their_last_row_are_not_listed(cohort, tmp_path):
     report_cohort(copy)
     table = pd.read_csv(copy.path("cohort_table"))
     assert list(table[table.patient == "P01"].message) == [DAMAGED]
+
+
+def test_doses_of_another_run_than_the_report_are_not_listed(cohort, tmp_path):
+    """A dose step repeated by hand with another config: table and page of the cohort told different doses."""
+    copy = Run(cohort.config.model_copy(update={"dose": Dose(photons=0)}), cohort.cohort, tmp_path / "results")
+    shutil.copytree(cohort.results, copy.results)
+    absorbed_dose(copy, "P01")
+    report_cohort(copy)
+    table = pd.read_csv(copy.path("cohort_table"))
+    (message,) = table[table.patient == "P01"].message
+    assert message.startswith("P01 summary: not made from P01/dose/organ_doses.csv as it is now")
+    assert message.endswith("run 'planardose report' again") and message in text_of(
+        unescape(copy.path("cohort_report").read_text())
+    )
 
 
 @pytest.mark.parametrize(
