@@ -85,6 +85,15 @@ def test_the_cohort_page_marks_doses_that_are_not_to_be_used(cohort):
     assert ["faint" in row[g][1] for g in GATES] == [False, False, True]
 
 
+def test_doses_of_several_cycles_stand_beside_their_number(cohort):
+    """Else 7 Gy after two cycles look like twice the 3.5 Gy of a patient after one."""
+    one = json.loads(cohort.path("summary", patient="P01").read_text())
+    two = one | {"cycles": {n: one["cycles"]["1"] for n in "12"}}
+    lines = [PatientLine("ONE", "ok", "", one), PatientLine("TWO", "ok", "", two)]
+    words = " ".join(text_of(cohort_html(lines, pd.read_csv(cohort.path("cohort_table")), MADE)).split())
+    assert "177Lu-PSMA-617 7.40 U-Net" in words and "177Lu-PSMA-617 14.8 in 2 cycles U-Net" in words
+
+
 def test_the_cohorts_chart_is_drawn_once(cohort, tmp_path, monkeypatch):
     """Each patient's summary is tried out on the page; its chart, which takes most of the time, holds no summary."""
     drawn, chart = [], "planardose.report.cohort_page.cohort_chart"

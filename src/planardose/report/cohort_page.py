@@ -92,14 +92,15 @@ def _row(line: PatientLine, columns: list[str]) -> dict:
         return row
     found = [_highest(line, c) for c in columns]
     cells = [with_u(o["dose_gy"], o["dose_gy_u"]) if o else EMPTY for o in found]
-    total = sum(c["administered_mbq"] for c in line.summary["cycles"].values()) / 1000
+    cycles = line.summary["cycles"].values()
+    several = f" in {len(cycles)} cycles" if len(cycles) > 1 else ""
     if line.summary["gate"] != "passed":
         kind, text = GATE_PILLS[line.summary["gate"]]
         row["pills"].append({"kind": kind, "text": text})
     return row | {
         "unusable": line.summary["gate"] == "failed",
         "tracer": line.summary["tracer"],
-        "gbq": number(total),
+        "gbq": number(sum(c["administered_mbq"] for c in cycles) / 1000) + several,
         "method": method_name(line.summary["method"]),
         "cells": cells,
     }
