@@ -130,6 +130,13 @@ class Marks:
         """The same without the sheet's files, whose times a copy changes: what stands in the sidecars."""
         return self._hash(replace(DEPENDS[step], files=()), step, patient, timepoint)
 
+    def hold(self, told: dict, step: str, patient: str, timepoint: str | None = None) -> bool:
+        """Whether an output was made with what the sheet's cells, the config and this version say.
+
+        `told` is its sidecar; without one it is another program's, and not judged. The sheet's files are not compared.
+        """
+        return not told or told.get("settings") == self.settings(step, patient, timepoint)
+
     def _hash(self, needs: Depends, step: str, patient: str | None, timepoint: str | None) -> str:
         facts = json.dumps(self._facts(needs, step, patient, timepoint), sort_keys=True, default=str)
         return hashlib.sha256(facts.encode()).hexdigest()[:16]

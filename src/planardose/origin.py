@@ -40,7 +40,7 @@ def check_origin(config: Config, cohort: Cohort, results: str, work: Path = Path
         check_patient(cohort, Path(results), patient)
         for job in jobs_of(config, cohort, patient):
             found = read_sidecar(job.output(Path(results)))
-            if found and found.get("settings") != marks.settings(job.step, patient, job.timepoint):
+            if not marks.hold(found, job.step, patient, job.timepoint):
                 do = DO_OTHERWISE if "settings" in found else DO  # an older version's sidecars have none
                 raise InputError(f"{patient} {job}", OTHER_SETTINGS, "results of this sheet and config", do)
 

@@ -66,5 +66,5 @@ STEP_VERSIONS = {
     "fit_kinetics": 11,
     "absorbed_dose": 5,
     "report": 16,
-    "report_cohort": 4,
+    "report_cohort": 5,
 }

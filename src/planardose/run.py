@@ -11,6 +11,7 @@ from planardose.cohort import Cohort
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.files import sha256_of, write_text
+from planardose.marks import Marks
 from planardose.paths import STEP_VERSIONS, TEMPLATES
 from planardose.sidecar import read_object, read_sidecar, sidecar_of
 
@@ -32,7 +33,10 @@ class Run:
         return self.results / TEMPLATES[key].format(**wildcards)
 
     def need(self, key: str, step: str, **wildcards) -> Path:
-        """Path of an output of an earlier step; missing or cut off raises `InputError` that names the step to run."""
+        """Path of an output of an earlier step; missing or cut off raises `InputError` that names the step to run.
+
+        So does one of other settings than the job at work has: its own output would tell these, and be a mixture.
+        """
         path = self.path(key, **wildcards)
         where = place_of(key, **wildcards)
         if not path.exists():
@@ -40,6 +44,12 @@ class Run:
             raise InputError(where, "not there yet", expected, f"run 'planardose {step}' first")
         if not is_whole(path):
             raise _damaged(where, step)
+        made = read_sidecar(path)
+        if self.settings and "settings" in made:
+            place = wildcards["patient"], wildcards.get("timepoint")
+            if not Marks(self.config, self.cohort).hold(made, made["step"], *place):
+                raise InputError(where, "made with other settings, for another sheet or by another version",
+                                 "results of this sheet and config", f"run 'planardose {step}' again")  # fmt: skip
         return path
 
     def told(self, key: str, step: str, **wildcards) -> "Told":
@@ -108,6 +118,15 @@ class Told(dict):
     def __missing__(self, entry: str):
         expected = "results of this version of planardose"
         raise InputError(self.where, f"no entry '{entry}'", expected, f"run 'planardose {self.step}' again")
+
+    def check_made_from(self, sources: list[Path], results: Path) -> None:
+        """Raise where a sidecar tells other inputs than these files of the results as they are now."""
+        known = {e.get("output"): e.get("sha256") for e in self["inputs"]}
+        for source in sources:
+            name = str(source.relative_to(results))
+            if known.get(name) != sha256_of(source):
+                raise InputError(self.where.removesuffix(" sidecar"), f"not made from {name} as it is now",
+                                 "results of one run", f"run 'planardose {self.step}' again")  # fmt: skip
 
 
 def place_of(key: str, patient: str = "cohort", timepoint: str | None = None, **_) -> str:

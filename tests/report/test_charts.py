@@ -1,10 +1,12 @@
-"""Axes of the time-activity curves."""
+"""Axes of the time-activity curves and of the cohort's chart."""
+
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from planardose.report.charts import _curve_row, _log_axis
+from planardose.report.charts import _curve_row, _log_axis, cohort_chart
 
 
 def test_an_organ_in_which_nothing_was_found_is_shown_by_its_uncertainty():
@@ -31,6 +33,14 @@ def test_labels_of_an_axis_are_numbers_and_not_their_first_digits(values: list[f
     low, high = axis["range"]
     shown = zip(axis["tickvals"], axis["ticktext"], strict=True)
     assert [text for value, text in shown if low <= np.log10(value) <= high] == labels
+
+
+def test_doses_between_powers_of_ten_can_be_read_in_a_large_cohort():
+    """Two decades and more apart, as spleens and lesions of 150 patients are."""
+    rows = [("liver", 0.03), ("lesion_1", 4.5)]
+    table = pd.DataFrame(rows, columns=["organ", "dose_gy_per_gbq"]).assign(patient="P01", cycle=1)
+    labels = re.search(r'"ticktext":\[([^\]]*)\]', cohort_chart(table, "chart"))[1].replace('"', "").split(",")
+    assert {"0.05", "0.2", "0.5", "2"} <= set(labels)
 
 
 def test_the_curve_is_drawn_with_its_uptake():

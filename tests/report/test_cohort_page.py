@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from html import unescape
 
 import fake_results as fake
 import numpy as np
@@ -10,9 +11,11 @@ import pandas as pd
 import pytest
 from page_words import text_of
 
+from planardose.config import Dose
 from planardose.report.cohort_page import PatientLine, cohort_html
 from planardose.report.summary import DOSE_MODEL
 from planardose.run import Run
+from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.report_cohort import COLUMNS, DAMAGED, UNFINISHED, report_cohort
 
 GATES = ("passed", "accepted", "failed")
@@ -45,7 +48,8 @@ def test_cohort_page_links_reports_and_names_failures(cohort):
     assert 'href="P01/report.html"' in html and 'href="P03/report.html"' not in html
     assert "the posterior view is missing" in html and "&lt;both&gt;" in html
     assert 'id="cohort-chart"' in html
-    assert "Failed, no doses: P03, P04." in html, "not to be looked for among 200 rows"
+    failed = 'Failed, no doses: <a href="#row-P03">P03</a>, <a href="#row-P04">P04</a>.'
+    assert failed in html and all(f'<tr id="row-{p}"' in html for p in ("P03", "P04")), "not to be looked for"
 
 
 @pytest.mark.parametrize("photons", [True, False])
@@ -74,7 +78,16 @@ def test_the_cohort_page_marks_doses_that_are_not_to_be_used(cohort):
     assert f"· {MADE}</small>" in top and f'content:"Cohort of 3, {MADE}, planardose ' in top
     row = {g: re.search(rf'<tr([^>]*)><th[^>]*><a href="{g}/report.html">.*?</tr>', rows, flags=re.S) for g in GATES}
     assert ["gate" in row[g][0].replace(f"{g}/", "") for g in GATES] == [False, True, True]
-    assert [row[g][1] for g in GATES] == ["", "", ' class="faint"']
+    assert ["faint" in row[g][1] for g in GATES] == [False, False, True]
+
+
+def test_doses_of_several_cycles_stand_beside_their_number(cohort):
+    """Else 7 Gy after two cycles look like twice the 3.5 Gy of a patient after one."""
+    one = json.loads(cohort.path("summary", patient="P01").read_text())
+    two = one | {"cycles": {n: one["cycles"]["1"] for n in "12"}}
+    lines = [PatientLine("ONE", "ok", "", one), PatientLine("TWO", "ok", "", two)]
+    words = " ".join(text_of(cohort_html(lines, pd.read_csv(cohort.path("cohort_table")), MADE)).split())
+    assert "177Lu-PSMA-617 7.40 U-Net" in words and "177Lu-PSMA-617 14.8 in 2 cycles U-Net" in words
 
 
 def test_the_cohorts_chart_is_drawn_once(cohort, tmp_path, monkeypatch):
@@ -128,6 +141,20 @@ def test_doses_that_lost_their_last_row_are_not_listed(cohort, tmp_path):
     report_cohort(copy)
     table = pd.read_csv(copy.path("cohort_table"))
     assert list(table[table.patient == "P01"].message) == [DAMAGED]
+
+
+def test_doses_of_another_run_than_the_report_are_not_listed(cohort, tmp_path):
+    """A dose step repeated by hand with another config: table and page of the cohort told different doses."""
+    copy = Run(cohort.config.model_copy(update={"dose": Dose(photons=0)}), cohort.cohort, tmp_path / "results")
+    shutil.copytree(cohort.results, copy.results)
+    absorbed_dose(copy, "P01")
+    report_cohort(copy)
+    table = pd.read_csv(copy.path("cohort_table"))
+    (message,) = table[table.patient == "P01"].message
+    assert message.startswith("P01 summary: not made from P01/dose/organ_doses.csv as it is now")
+    assert message.endswith("run 'planardose report' again") and message in text_of(
+        unescape(copy.path("cohort_report").read_text())
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,17 @@ from planardose.run import Run
 from planardose.sidecar import sidecar_of
 from planardose.steps import report_basis
 from planardose.steps.cycle_points import read_cycles
+from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.report import report
-from planardose.steps.report_basis import _import_notes, _outlines, _scatter, basis_of, dead_time_loss
+from planardose.steps.report_basis import (
+    _at_injection,
+    _import_notes,
+    _integral,
+    _outlines,
+    _scatter,
+    basis_of,
+    dead_time_loss,
+)
 
 GIVEN = [{"row": "P01 t24", "column": c, "sha256": c[:4] * 16} for c in ("segmentation", "lesions")]
 
@@ -73,6 +82,17 @@ def test_facts_are_those_of_the_tables(cohort, basis):
     most = 7400 * 159.528 / math.log(2)
     assert facts["Integral of all organs"].startswith(f"{100 * fits.tia_mbq_h.sum() / most:.0f} % of")
     assert facts["Notes of the import"] == "none"
+
+
+def test_what_stands_for_several_cycles_tells_which(tmp_path):
+    """Two bare shares after each other may be taken for a range."""
+    run = fake.make_run(tmp_path, ["P01"], cycles=2, hours={"t24": 24.0, "t168": 168.0}, methods=["qplanar"])
+    fake.fill_patient(run, "P01")
+    fit_kinetics(run, "P01")
+    cycles, fits = read_cycles(run, "P01"), pd.read_csv(run.path("kinetics", patient="P01"))
+    parts = r"cycle 1: {0}, cycle 2: {0} of "
+    assert re.match(parts.format(r"[\d\u202f.]+\xa0MBq \(\d+ %\)"), _at_injection(cycles, fits))
+    assert re.match(parts.format(r"\d+ %"), _integral(cycles, fits, 159.5))
 
 
 def test_outlines_of_the_sheet():

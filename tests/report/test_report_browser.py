@@ -46,6 +46,16 @@ class Probe:
     console: list[str]
 
 
+COLUMN_NAMES = """<script>
+window.addEventListener("load", () => setTimeout(() => {
+  document.querySelector("tbody tr:nth-last-child(60)").scrollIntoView({behavior: "instant"});
+  const told = [...document.querySelectorAll("tr.why")].map(x => getComputedStyle(x.previousElementSibling).breakAfter);
+  document.body.dataset.probe = [
+    scrollY, document.querySelector("thead th").getBoundingClientRect().top,
+    told.filter(x => x != "avoid").length, told.length
+  ].join(",");
+}, 1500));
+</script>"""
 PHONE_PX = 390
 PHONE = """<body><iframe width="{width}" height="900" srcdoc="{page}"></iframe><script>
 window.addEventListener("load", () => setTimeout(() => {{
@@ -156,3 +166,14 @@ def test_the_first_tables_and_the_charts_can_be_read_on_a_phone(cohort, tmp_path
     assert console == [] and titles >= 4
     assert beyond == 0 and hidden == 0, "a dose may be cut in the middle of a number"
     assert overlapping == 0, "charts whose titles or axes lie on each other"
+
+
+def test_the_columns_of_a_long_cohort_are_named_wherever_one_looks(cohort, tmp_path):
+    """And the line that says what failed is not parted from its row on paper, as a page of 150 patients showed."""
+    many, html = tmp_path / "many.html", cohort.path("cohort_report").read_text()
+    before, rows, after = re.split(r"(?<=<tbody>)(.*?)(?=</tbody>)", html, maxsplit=1, flags=re.S)
+    many.write_text((before + 40 * rows + after).replace("</body>", COLUMN_NAMES + "</body>"))
+    document, console = shown(many, tmp_path, 1280)
+    scrolled, top, broken, told = map(float, probed(document))
+    assert console == [] and scrolled > 1000 and top == 0
+    assert told >= 40 and broken == 0

@@ -40,9 +40,10 @@ def test_rows_have_a_cell_per_time_point_and_the_place_as_viewers_tell_it():
 
 def test_the_first_screen_names_the_brightest():
     note = foci_note(FOCI)
-    assert note.startswith("The counts show 3 foci that no outline tells of, the brightest with 9.0 MBq at t24 (skele")
+    told = "The counts show 3 foci that no outline tells of, the brightest with 9.00 ±\xa00.90 MBq at t24 (skeleton)"
+    assert note.startswith(told)
     alone = foci_note(FOCI[:1])
-    assert alone.startswith("The counts show one focus that no outline tells of, with 8.0 MBq at t4 (liver)")
+    assert alone.startswith("The counts show one focus that no outline tells of, with 8.00 ±\xa00.80 MBq at t4 (liver)")
     assert foci_note(FOCI[:0]) == "" and foci_context(FOCI[:0], ["t4"]) == {"foci": []}
 
 

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from planardose.cli import STEPS, app
 from planardose.commands.plan import plan
 from planardose.commands.status import status
 from planardose.config import parse_config
+from planardose.errors import InputError
 from planardose.io.files import write_text
 from planardose.jobs import OUTPUT, jobs_of
 from planardose.marks import Marks
@@ -112,13 +114,49 @@ def test_the_status_tells_results_of_another_sheet_or_version(write_sheet, tmp_p
 
     assert [x.split()[4] for x in told()[1:3]] == ["ok", "ok"] and not any("not in the sheet" in x for x in told())
     corrected = told(injected_mbq="3700")
-    assert re.match(r"P01 +11 of 11 +outdated +import-planar t4 is of another sheet, .* run again", corrected[1])
+    assert re.match(r"P01 +11 of 11 +outdated +import-planar t4 is of another sheet, .* run again; ", corrected[1])
+    assert corrected[1].endswith("with '--forcerun import_planar'")
     assert "patients: 2 (outdated 2)" in corrected
     fewer = told(ROWS[:1])
     assert re.match(r"P01 +8 of 8 +outdated +fit-kinetics is of another sheet", fewer[1])
     assert "also there, but not in the sheet: P01 t24, P02 t24" in fewer
     monkeypatch.setitem(STEP_VERSIONS, "absorbed_dose", 99)
     assert re.match(r"P02 +8 of 8 +outdated +absorbed-dose is of", told()[2])
+
+
+def test_a_step_repeated_by_hand_leaves_what_was_made_of_it_outdated(write_sheet, tmp_path):
+    """With the same settings, of images that came again say."""
+    run = run_of(write_sheet(tmp_path, ROWS), tmp_path, methods=["qplanar_mlem"])
+    marks, before = Marks(run.config, run.cohort), None
+    for job in jobs_of(run.config, run.cohort, "P01"):
+        write_text(job.output(run.results), json.dumps({"status": "ok"}))
+        made_from = [before] if before else []
+        job_run = replace(run, settings=marks.settings(job.step, "P01", job.timepoint))
+        job_run.sidecar(before := job.output(run.results), job.step, "", "", made_from)
+    assert status(run)[1].split()[4] == "ok"
+    kinetics = run.path("kinetics", patient="P01")
+    write_text(kinetics, "others")
+    replace(run, settings=marks.settings("fit_kinetics", "P01")).sidecar(kinetics, "fit_kinetics", "")
+    assert re.match(
+        r"P01 +11 of 11 +outdated +absorbed-dose was made from another P01/dose/kinetics.csv: run again", status(run)[1]
+    )
+
+
+def test_a_step_refuses_what_was_made_with_other_settings(write_sheet, tmp_path):
+    """Else a report tells the config that it was called with, photons say, of doses that were made without."""
+    sheet = write_sheet(tmp_path, ROWS)
+    other = run_of(sheet, tmp_path, dose={"photons": 0})
+    for key, step in (("tia", "fit_kinetics"), ("dose", "absorbed_dose")):
+        path = other.path(key, patient="P01")
+        write_text(path, key)
+        other = replace(other, settings=Marks(other.config, other.cohort).settings(step, "P01"))
+        other.sidecar(path, step, "")
+    run = run_of(sheet, tmp_path)
+    report = replace(run, settings=Marks(run.config, run.cohort).settings("report", "P01"))
+    assert report.need("tia", "fit-kinetics", patient="P01").exists(), "it does not depend on what differs"
+    with pytest.raises(InputError, match=r"P01 dose: made with other settings.*run 'planardose absorbed-dose' again"):
+        report.need("dose", "absorbed-dose", patient="P01")
+    assert other.need("dose", "absorbed-dose", patient="P01").exists()
 
 
 def test_a_run_is_told_on_nfs_too(write_sheet, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from planardose.paths import LOCK, TEMPLATES
 from planardose.run import Run
 from planardose.sidecar import read_sidecar
 
+AGAIN = "run again; if that finds nothing to do, since it was repeated by hand, with '--forcerun {}'"
 HEADER = ("patient", "done", "state", "")
 
 
@@ -42,19 +43,23 @@ def _line(run: Run, marks: Marks, patient: str) -> tuple[str, ...]:
         return patient, done, "failed", _message(notes[0])
     if left:
         return patient, done, "started" if len(left) < len(jobs) else "waiting", f"next: {left[0]}"
-    old = next((str(job) for job in jobs if not _is_current(run, marks, job)), None)
+    old = next(filter(None, (_outdated(run, marks, job) for job in jobs)), None)
     if old:
-        return patient, done, "outdated", f"{old} is of another sheet, other settings or another version: run again"
+        return patient, done, "outdated", old
     return patient, done, _finished(run, patient), f"{patient}/report.html in the results"
 
 
-def _is_current(run: Run, marks: Marks, job: Job) -> bool:
-    """Whether an output was made with what the sheet's cells, the config and this version say; files are not compared.
+def _outdated(run: Run, marks: Marks, job: Job) -> str:
+    """Why an output is not this sheet's and config's, or what it was made from is no more; empty where it is theirs.
 
-    As `origin.check_origin` has it: outputs without a sidecar are another program's, and not judged.
+    What a run would find out by itself besides: whether the sheet's files have changed.
     """
     told = read_sidecar(job.output(run.results))
-    return not told or told.get("settings") == marks.settings(job.step, job.patient, job.timepoint)
+    if not marks.hold(told, job.step, job.patient, job.timepoint):
+        return f"{job} is of another sheet, other settings or another version: {AGAIN.format(job.step)}"
+    used = [e for e in told.get("inputs", ()) if "output" in e]
+    made_anew = (e for e in used if read_sidecar(run.results / e["output"]).get("sha256") != e["sha256"])
+    return next((f"{job} was made from another {e['output']}: run again" for e in made_anew), "")
 
 
 def _others(run: Run) -> list[str]:

@@ -13,7 +13,7 @@ from planardose.report.text import is_key, method_name, organ_name, organ_order
 FONT = {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12, "color": "#1d2733"}
 GRID = "#e4e9ef"
 DECADES = 3.5  # of a logarithmic axis
-SHORT = 1.7  # decades, of an axis with labels between the powers of ten
+SHORT = 1.7  # decades, of a small multiple's axis with labels between the powers of ten
 OTHER_MARK = {"size": 6, "color": "#8793a1"}
 COLUMNS = 3
 PAPER_PX = 700  # inner width of A4 within the margins of style.css
@@ -97,8 +97,8 @@ MARKS = {
 }
 
 
-def _log_axis(values: pd.Series) -> dict:
-    """Range of at most `DECADES` (estimates near zero lie below it), and labels, at 2 and 5 too when it is short.
+def _log_axis(values: pd.Series, short: float = SHORT) -> dict:
+    """Range of at most `DECADES` (estimates near zero lie below it), and labels, at 2 and 5 too when it is `short`.
 
     `values` are all that is drawn, ends of error bars too: an organ in which nothing was found is shown by these, not
     by what is left of it to the last digit.
@@ -108,7 +108,7 @@ def _log_axis(values: pd.Series) -> dict:
         return {}
     top, bottom = np.log10(positive.max()), np.log10(positive.min())
     bottom = max(bottom, top - DECADES)
-    steps = (1, 2, 5) if top - bottom < SHORT else (1,)
+    steps = (1, 2, 5) if top - bottom < short else (1,)
     ticks = [m * 10.0**n for n in range(int(np.floor(bottom)) - 1, int(np.ceil(top)) + 1) for m in steps]
     return {"range": [bottom - 0.2, top + 0.2], "tickvals": ticks, "ticktext": [f"{t:g}" for t in ticks]}
 
@@ -188,5 +188,6 @@ def cohort_chart(table: pd.DataFrame, name: str) -> str:
             )
         )
     _style(figure, 380, {"l": 60, "r": 10, "t": 15, "b": 40})
-    figure.update_yaxes(title_text="Gy / GBq", type="log", tickfont_size=11, **_log_axis(shown.dose_gy_per_gbq))
+    axis = _log_axis(shown.dose_gy_per_gbq, short=np.inf)
+    figure.update_yaxes(title_text="Gy / GBq", type="log", tickfont_size=11, **axis)
     return fragment(figure, name)

@@ -58,14 +58,20 @@ def _notes(lines: list[PatientLine]) -> list[dict]:
     failed = [x.patient for x in lines if x.status == "failed"]
     notes = []
     if failed:
-        notes.append(("bad", f"Failed, no doses: {', '.join(failed)}."))
+        notes.append(("bad", Markup("Failed, no doses: {}.").format(_links(failed))))
     if bad:
-        notes.append(("bad", f"Gate failed, no doses to use before the reason is found: {', '.join(bad)}."))
+        told = Markup("Gate failed, no doses to use before the reason is found: {}.")
+        notes.append(("bad", told.format(_links(bad))))
     if uncalibrated:
-        which = "all dosed patients" if len(uncalibrated) == len(with_map) else ", ".join(uncalibrated)
+        which = "all dosed patients" if len(uncalibrated) == len(with_map) else _links(uncalibrated)
         u = percent(uncalibrated_relative_u())
-        notes.append(("warn", f"Not calibrated on this camera: {which}. {u} shared uncertainty."))
+        notes.append(("warn", Markup("Not calibrated on this camera: {}. {} shared uncertainty.").format(which, u)))
     return [{"kind": k, "text": t} for k, t in notes]
+
+
+def _links(patients: list[str]) -> Markup:
+    """Their names, each leading to its row: not to be looked for among 200."""
+    return Markup(", ").join(Markup('<a href="#row-{0}">{0}</a>').format(p) for p in patients)
 
 
 def _highest(line: PatientLine, start: str) -> dict | None:
@@ -86,14 +92,15 @@ def _row(line: PatientLine, columns: list[str]) -> dict:
         return row
     found = [_highest(line, c) for c in columns]
     cells = [with_u(o["dose_gy"], o["dose_gy_u"]) if o else EMPTY for o in found]
-    total = sum(c["administered_mbq"] for c in line.summary["cycles"].values()) / 1000
+    cycles = line.summary["cycles"].values()
+    several = f" in {len(cycles)} cycles" if len(cycles) > 1 else ""
     if line.summary["gate"] != "passed":
         kind, text = GATE_PILLS[line.summary["gate"]]
         row["pills"].append({"kind": kind, "text": text})
     return row | {
         "unusable": line.summary["gate"] == "failed",
         "tracer": line.summary["tracer"],
-        "gbq": number(total),
+        "gbq": number(sum(c["administered_mbq"] for c in cycles) / 1000) + several,
         "method": method_name(line.summary["method"]),
         "cells": cells,
     }

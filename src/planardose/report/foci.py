@@ -75,4 +75,5 @@ def foci_note(foci: pd.DataFrame) -> str:
     top, places = foci.loc[foci.activity_mbq.idxmax()], len(places_of(foci))
     told = "that no outline tells of"
     spots = f"one focus {told}," if places == 1 else f"{places} foci {told}, the brightest"
-    return NOTE.format(spots, number(top.activity_mbq, 2), top.timepoint, organ_name(top.organ).lower())
+    mbq = with_u(top.activity_mbq, top.activity_mbq_u)
+    return NOTE.format(spots, mbq, top.timepoint, organ_name(top.organ).lower())

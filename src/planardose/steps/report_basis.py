@@ -20,7 +20,7 @@ from planardose.recon.acquired import rows_in_field, without_dead_time
 from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.report.basis import PARTS, Basis
 from planardose.report.row_marks import organs_cut
-from planardose.report.text import is_key, number, organ_name, organ_order, percent
+from planardose.report.text import HARD, is_key, number, organ_name, organ_order, percent
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, made_by
 from planardose.units import rounded
@@ -157,15 +157,21 @@ def _at(some: list[str], names: list[str]) -> str:
 def _at_injection(cycles: list[CyclePoints], kinetics: pd.DataFrame) -> str:
     """By the curves of all rows, the part beyond the CT with them."""
     found = {c.cycle: kinetics[kinetics.cycle == c.cycle][["a0_mbq", "early_mbq"]].sum(axis=None) for c in cycles}
-    shares = [f"{number(found[c.cycle])} MBq ({percent(found[c.cycle] / c.administered_mbq)})" for c in cycles]
-    return f"{', '.join(shares)} of the administered, by all curves"
+    shares = {c.cycle: percent(found[c.cycle] / c.administered_mbq) for c in cycles}
+    told = {n: f"{number(mbq)}{HARD}MBq ({shares[n]})" for n, mbq in found.items()}
+    return f"{_by_cycle(told)} of the administered, by all curves"
 
 
 def _integral(cycles: list[CyclePoints], kinetics: pd.DataFrame, half_life_h: float) -> str:
     """Of all rows, against the administered activity that stays in the body."""
     most = {c.cycle: c.administered_mbq * half_life_h / math.log(2) for c in cycles}
-    shares = [percent(kinetics[kinetics.cycle == n].tia_mbq_h.sum() / most[n]) for n in most]
-    return f"{', '.join(shares)} of what physical decay alone would give"
+    shares = {n: percent(kinetics[kinetics.cycle == n].tia_mbq_h.sum() / most[n]) for n in most}
+    return f"{_by_cycle(shares)} of what physical decay alone would give"
+
+
+def _by_cycle(told: dict[int, str]) -> str:
+    """Texts of the cycles, with their numbers where there are several."""
+    return ", ".join(f"cycle {n}: {text}" if len(told) > 1 else text for n, text in told.items())
 
 
 def _import_notes(run: Run, patient: str) -> tuple[str, ...]:

@@ -48,6 +48,9 @@ def _read(run: Run, patient: str) -> tuple[PatientLine, pd.DataFrame]:
     try:
         line = _line(run, patient)
         rows = _rows(run, line)
+        if mixed := _mixed(run, line):
+            line = PatientLine(patient, "failed", mixed, None)
+            rows = _rows(run, line)
         _page([line], rows[:0])  # alone, so that what the page does not find in a summary shows here; charts take long
     except (InputError, OSError, ValueError, LookupError, TypeError, AttributeError):  # cut off, or of another program
         line = PatientLine(patient, "failed", DAMAGED, None)
@@ -71,6 +74,18 @@ def _line(run: Run, patient: str) -> PatientLine:
         return PatientLine(patient, "failed", UNFINISHED.format(missing), None)
     summary = json.loads(run.path("summary", patient=patient).read_text())
     return PatientLine(patient, summary["status"], summary["message"], summary)
+
+
+def _mixed(run: Run, line: PatientLine) -> str:
+    """The fault where the report is not of the doses that are there, after a step repeated by hand; else empty."""
+    if line.summary is None:
+        return ""
+    try:
+        doses = run.path("organ_doses", patient=line.patient)
+        run.told("summary", "report", patient=line.patient).check_made_from([doses], run.results)
+    except InputError as fault:
+        return str(fault)
+    return ""
 
 
 def _errors(run: Run, patient: str) -> list[str]:
