@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtr
 
-from planardose.image import Grid
+from planardose.image import Grid, box_of
 from planardose.patient_model import PatientModel
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import normal_matrix
@@ -128,8 +128,7 @@ class Sight:
     def primary(self, shapes: list[np.ndarray]) -> np.ndarray:
         """(N, P) float64 unscattered counts of N maps (I, J, K) that are empty but for a small box."""
         maps = np.stack(shapes)
-        lines = (np.flatnonzero(maps.any(axis=tuple({0, 1, 2, 3} - {a}))) for a in (1, 2, 3))
-        box = tuple(slice(int(used[0]), int(used[-1]) + 1) for used in lines)
+        box = box_of(maps.any(axis=0))
         seen = self.projector.forward(self.projector.tensor(maps[:, *box]), box).cpu().numpy()
         return seen.reshape(len(maps), -1).astype(np.float64) * self.exposure_s
 
