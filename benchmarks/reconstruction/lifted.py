@@ -26,7 +26,8 @@ from planardose.learn.draws import Case, reference_case, residuals
 from planardose.learn.features import PSEUDO_COUNTS, Example, FeatureMaker
 from planardose.learn.loop import Plan, fit, reproducible
 from planardose.learn.network import ResidualMap, new_network
-from planardose.learn.noise import NoiseModel, share_of
+from planardose.learn.noise import NoiseModel
+from planardose.learn.organ_shares import organ_shares
 from planardose.learn.patient_problem import make_problem
 from planardose.learn.problem import Problem
 from planardose.learn.residual import scaling_of
@@ -132,7 +133,7 @@ class LiftedDenoiser:
         tensor = maker.projector.tensor
         body = tensor(maker.model.body[maker.box].astype(np.float32))
         scaling = scaling_of(tensor(values[:, 0]), tensor(values[:, 1]), maker.fractions, body)
-        noise = NoiseModel(self.smoothing, values[:, 2], share_of(maker.fractions)).pairs(*key, draws)
+        noise = NoiseModel(self.smoothing, values[:, 2], organ_shares(maker.fractions).cpu().numpy()).pairs(*key, draws)
         found = residuals(self.denoiser, scaling, case, tensor(noise), steps)
         return scaling.activity(found, case.reference[None]).cpu().numpy()
 

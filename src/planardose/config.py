@@ -244,7 +244,7 @@ class Config(Section):
         return (*(m for m in CLASSICAL if m not in methods), *methods)
 
     @model_validator(mode="after")
-    def _dose_method_computed(self):
+    def _methods_fit_together(self):
         if len(set(self.methods)) != len(self.methods):
             raise ValueError(f"methods {list(self.methods)} name a method twice")
         if self.needs_training and self.train.start == "population" and self.train.width != POPULATION_WIDTH:

@@ -1,10 +1,11 @@
-"""Heads of a gamma camera around the patient's long axis, and where the two faces of a planar pair stand."""
+"""Heads of a gamma camera around the long axis, the columns of their images, and where the faces of a pair stand."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from planardose.errors import InputError
+from planardose.image import Grid
 from planardose.patient_model import PatientModel
 
 DEFAULT_GAP_MM = (20.0, 60.0)  # body surface to face, anterior and posterior (the couch lies behind the patient)
@@ -53,6 +54,48 @@ class Head:
     def is_square(self) -> bool:
         """Whether it looks along y."""
         return self.normal[0] == 0.0
+
+    def in_field(self, column_mm: np.ndarray, z_mm: np.ndarray) -> np.ndarray:
+        """(U, K) bool: pixels with their centre at a column (U,) and RAS z (K,) within the field of view."""
+        if self.field_mm is None:
+            return np.ones((len(column_mm), len(z_mm)), dtype=bool)
+        across = np.abs(column_mm - self.field_centre_mm[1]) <= 0.5 * self.field_mm[1]
+        along = np.abs(z_mm - self.field_centre_mm[0]) <= 0.5 * self.field_mm[0]
+        return across[:, None] & along
+
+
+def grid_corners(grid: Grid) -> np.ndarray:
+    """(4, 3) RAS mm: corners of a grid's outline across the long axis, at z = 0."""
+    low, high = grid.bounds_mm()
+    return np.array([(x, y, 0.0) for x in (low[0], high[0]) for y in (low[1], high[1])])
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of the images of all heads: along their tangents, `first_mm` is the outer edge of column 0."""
+
+    first_mm: float
+    count: int
+    width_mm: float
+
+    @classmethod
+    def covering(cls, grid: Grid, heads: tuple[Head, ...]) -> "Columns":
+        """As wide as a voxel; the grid's own columns where all heads look along y, else enough for its corners."""
+        width = float(grid.spacing_mm[0])
+        if all(h.is_square for h in heads):
+            return cls(float(grid.bounds_mm()[0][0]), grid.shape[0], width)
+        across = np.array([grid_corners(grid) @ h.tangent for h in heads])
+        return cls(float(across.min()), int(np.ceil(np.ptp(across) / width - 1e-9)), width)
+
+    @property
+    def centres_mm(self) -> np.ndarray:
+        """(U,) along each head's tangent."""
+        return self.first_mm + (np.arange(self.count) + 0.5) * self.width_mm
+
+    @property
+    def edges_mm(self) -> np.ndarray:
+        """(U + 1,) along each head's tangent."""
+        return self.first_mm + self.width_mm * np.arange(self.count + 1)
 
 
 def opposed_heads(face_mm: tuple[float, float], couch_mm: float = 0.0) -> tuple[Head, Head]:

@@ -6,6 +6,8 @@ import numpy as np
 
 from planardose.units import MM3_PER_ML
 
+SAME_MM = 0.05  # how far voxel centres of one grid may lie apart: headers round
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -84,13 +86,20 @@ class Grid:
         world = self.ras_from_voxel[:3, :3] @ corners + self.ras_from_voxel[:3, 3:]
         return world.min(axis=1), world.max(axis=1)
 
-    def same_as(self, other: "Grid", tolerance_mm: float = 0.05) -> bool:
-        """Whether both grids have equal shape and voxel centres within `tolerance_mm`."""
+    def same_as(self, other: "Grid") -> bool:
+        """Whether both grids have equal shape and voxel centres within `SAME_MM`."""
         if self.shape != other.shape:
             return False
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij")).reshape(3, -1)
         difference = self.ras_from_voxel - other.ras_from_voxel
-        return bool(np.abs(difference[:3, :3] @ corners + difference[:3, 3:]).max() <= tolerance_mm)
+        return bool(np.abs(difference[:3, :3] @ corners + difference[:3, 3:]).max() <= SAME_MM)
+
+
+def box_of(mask: np.ndarray) -> tuple[slice, ...]:
+    """Smallest box that holds all that is set in a mask (not 0), of which something must be."""
+    others = (tuple(a for a in range(mask.ndim) if a != axis) for axis in range(mask.ndim))
+    used = (np.flatnonzero(mask.any(axis=axes)) for axes in others)
+    return tuple(slice(int(n[0]), int(n[-1]) + 1) for n in used)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Whether results that are already there are those of this sheet, where Snakemake cannot tell.
 
-Snakemake reruns a job whose mark changed (`workflow`), but it remembers marks in the working folder. From another one,
+Snakemake reruns a job whose mark changed (`marks`), but it remembers marks in the working folder. From another one,
 or without its memory, it takes whatever stands in the results for done: another cohort's, with the same ids, too.
 """
 

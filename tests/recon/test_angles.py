@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from planardose.heads import Head, opposed_heads
+from planardose.heads import Columns, Head, opposed_heads
 from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import mu_per_mm
 from planardose.physics.head_response import head_kernel
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
 from planardose.recon.acquired import Acquired
-from planardose.recon.angles import AngledProjector, Columns, escape
+from planardose.recon.angles import AngledProjector, escape
 from planardose.recon.mlem import mlem
 from planardose.recon.qplanar import qplanar
 
@@ -30,7 +30,7 @@ def pair(model, camera, nuclide, faces):
 
 def test_adjoint_is_the_transpose(model, camera, nuclide):
     heads = tuple(Head(a, 190.0, (200.0, 300.0), (500.0, 0.0)) for a in (0.0, 17.0, 90.0, 201.0, 333.0))
-    projector = AngledProjector(model, camera, nuclide, heads, time_shares=(1, 2, 1, 1, 3), dtype=torch.float64)
+    projector = AngledProjector(model, camera, nuclide, heads, dtype=torch.float64)
     generator = torch.Generator().manual_seed(3)
     x = torch.rand(model.grid.shape, generator=generator, dtype=torch.float64)
     y = torch.rand(tuple(projector.seen.shape), generator=generator, dtype=torch.float64)
@@ -139,15 +139,12 @@ def test_an_oblique_pair_lowers_the_error_of_qplanar_and_mlem(model, camera, nuc
 def test_what_cannot_be_projected_is_refused(model, camera, nuclide):
     with pytest.raises(ValueError, match="90 degrees lies inside"):
         AngledProjector(model, camera, nuclide, (Head(0.0, 200.0), Head(90.0, 100.0)))
-    with pytest.raises(ValueError, match="time share"):
-        AngledProjector(model, camera, nuclide, (Head(0.0, 200.0),), time_shares=(1.0, 2.0))
 
 
 def test_outline_of_opposed_heads_is_the_body_in_sight(model, projector, pair):
     """The blurred outline against the model's own: within a cell of 20 mm either way."""
     ours, theirs = pair.of_body(model), projector.of_body(model)
-    columns = pair.columns.first_mm + (np.arange(pair.columns.count) + 0.5) * pair.columns.width_mm
-    first = int(np.abs(columns - model.grid.axis_mm(0)[0]).argmin())
+    first = int(np.abs(pair.columns.centres_mm - model.grid.axis_mm(0)[0]).argmin())
     ours = ours[:, first : first + model.grid.shape[0]]
     assert ours.shape == theirs.shape and theirs.any() and not theirs.all()
     assert (ours == theirs).mean() > 0.85

@@ -6,7 +6,7 @@ import torch
 
 from planardose.heads import Head
 from planardose.recon.acquired import Acquired
-from planardose.recon.angles import AngledProjector, Columns
+from planardose.recon.angles import AngledProjector
 from planardose.recon.osem import even_start, osem, subset_order
 from planardose.sim.spect import circular_orbit, spect_counts
 
@@ -85,8 +85,7 @@ def test_monte_carlo_spect_recovers_the_organs(model, camera, nuclide, activity)
     heads = circular_orbit(model.body, grid, 60, (3.0, -7.0))
     taken = spect_counts(model.partial_density, activity, grid, camera, nuclide, heads, SECONDS, 1e5, 4)
     assert taken.counts.sum(axis=(1, 2)).min() > 1e4
-    columns = Columns(taken.first_column_mm, taken.counts.shape[1], taken.column_mm)
-    projector = AngledProjector(model, camera, nuclide, heads, columns=columns)
+    projector = AngledProjector(model, camera, nuclide, heads, columns=taken.columns)
     acquired = Acquired(taken.counts, None, taken.seconds)
     found = osem(projector, acquired, even_start(projector, model, acquired), 6, 10)
     assert found.sum() == pytest.approx(activity.sum(), rel=0.04)

@@ -51,7 +51,7 @@ def test_primary_of_a_point_in_a_cylinder_at_any_angle(angle):
     expected = air * np.exp(-mu * depth)
     image = views.primary[0, 0]
     assert image.sum() == pytest.approx(expected, rel=0.015)  # 1 mm of depth: the edge in voxels of 4 mm
-    columns = Raster(grid, (head,)).column_axis_mm
+    columns = Raster(grid, (head,)).columns.centres_mm
     assert (columns @ image.sum(axis=1)) / image.sum() == pytest.approx(across, abs=0.3)
     assert (grid.axis_mm(2) @ image.sum(axis=0)) / image.sum() == pytest.approx(0.0, abs=0.1)
 

@@ -15,7 +15,7 @@ from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.orient import closest_ras
 from planardose.anatomy.pushing import Pusher
 from planardose.errors import InputError
-from planardose.image import Grid, Volume
+from planardose.image import Grid, Volume, box_of
 from planardose.organs import LESION_BASE, OUTSIDE_CT, REMAINDER, is_lesion, source_name, sources
 from planardose.patient_model import MATERIALS, PatientModel
 
@@ -41,15 +41,9 @@ def _touched_faces(body: np.ndarray, grid: Grid) -> tuple[bool, bool]:
 
 def _body_box_mm(body: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """RAS box (low, high) in mm around the body's voxels."""
-    first, last = [], []
-    for axis in range(3):
-        used = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis)))
-        first.append(used[0])
-        last.append(used[-1])
-    origin = (grid.ras_from_voxel @ np.append(first, 1.0))[:3]
-    affine = grid.ras_from_voxel.copy()
-    affine[:3, 3] = origin
-    return Grid(tuple(np.subtract(last, first) + 1), affine).bounds_mm()
+    box, affine = box_of(body), grid.ras_from_voxel.copy()
+    affine[:3, 3] = (grid.ras_from_voxel @ [*(s.start for s in box), 1.0])[:3]
+    return Grid(tuple(s.stop - s.start for s in box), affine).bounds_mm()
 
 
 def _labelled(ct: Volume, labels: Volume, body: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:

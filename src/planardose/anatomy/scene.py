@@ -12,7 +12,7 @@ from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.orient import closest_ras
 from planardose.anatomy.pushing import Pusher
 from planardose.errors import InputError
-from planardose.image import Grid, Volume
+from planardose.image import Grid, Volume, box_of
 from planardose.io.ct import read_ct
 from planardose.io.nifti import read_volume
 from planardose.patient_model import MATERIALS
@@ -117,11 +117,8 @@ def _grid_around(body: np.ndarray, ct_grid: Grid, source: Volume, grid_mm: float
     """Cubic voxels around body and activity."""
     corners = []
     for mask, grid in ((body, ct_grid), (source.data > 0, source.grid)):
-        box = []
-        for axis in range(3):
-            used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-            box.append((used[0] - 0.5, used[-1] + 0.5))
-        points = np.array(np.meshgrid(*box, indexing="ij")).reshape(3, -1)
+        faces = [(s.start - 0.5, s.stop - 0.5) for s in box_of(mask)]
+        points = np.array(np.meshgrid(*faces, indexing="ij")).reshape(3, -1)
         corners.append(grid.ras_from_voxel[:3, :3] @ points + grid.ras_from_voxel[:3, 3:])
     corners = np.concatenate(corners, axis=1)
     low, high = corners.min(axis=1) - PAD_MM, corners.max(axis=1) + PAD_MM

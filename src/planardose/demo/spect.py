@@ -169,10 +169,7 @@ def _reconstructed(taken: SpectCounts, ct: Volume, grid: Grid, scale: float, s: 
         target, (REMAINDER,), share[None].astype(np.float32), (density / target.voxel_ml).astype(np.float32)
     )
     columns = Columns.covering(target, taken.heads)
-    n = taken.counts.shape[1]
-    given = taken.first_column_mm + taken.column_mm * np.arange(n + 1)
-    wanted = columns.first_mm + columns.width_mm * np.arange(columns.count + 1)
-    across = interval_overlap(wanted, given) / taken.column_mm
+    across = interval_overlap(columns.edges_mm, taken.columns.edges_mm) / taken.columns.width_mm
     slices = [g.axis_mm(2)[0] + g.spacing_mm[2] * (np.arange(g.shape[2] + 1) - 0.5) for g in (target, grid)]
     along = interval_overlap(*slices) / grid.spacing_mm[2]
     counts = across @ taken.counts @ along.T

@@ -12,7 +12,8 @@ from planardose.learn.draws import consistency_of, draw_maps, reference_case
 from planardose.learn.features import FeatureMaker
 from planardose.learn.loop import reproducible
 from planardose.learn.network import ResidualMap
-from planardose.learn.noise import NoiseModel, share_of
+from planardose.learn.noise import NoiseModel
+from planardose.learn.organ_shares import organ_shares
 from planardose.learn.residual import scaling_of
 from planardose.learn.weights import check_fits, load_network, unet_weights
 from planardose.patient_model import PatientModel
@@ -87,7 +88,8 @@ def diffusion_draws(
         case, consistency = reference_case(maker.example(estimate), unet), consistency_of(maker, acquired, estimate)
         body = projector.tensor(model.body[maker.box].astype(np.float32))
         scaling = scaling_of(*moments_of(header, projector.device), maker.fractions, body)
-        model_of_noise = NoiseModel(header.smoothing, np.array(header.common), share_of(maker.fractions))
+        shares = organ_shares(maker.fractions).cpu().numpy()
+        model_of_noise = NoiseModel(header.smoothing, np.array(header.common), shares)
         noise = model_of_noise.pairs(run.config.seed, f"diffusion draw {timepoint}", patient, settings.draws)
         maps = draw_maps(denoiser, scaling, case, projector.tensor(noise), settings.sampling_steps, consistency)
         whole = consistency.whole(maps).cpu().numpy()

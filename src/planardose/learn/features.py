@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from planardose.image import box_of
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
 from planardose.recon.mlem import mlem
@@ -82,10 +83,8 @@ class Estimate:
 
 def body_box(model: PatientModel) -> tuple[slice, slice, slice]:
     """The smallest box of voxels around the body inside the CT: the network works there."""
-    occupied = model.fractions.sum(axis=0) > 0
     k = model.ct_slices
-    used = [np.flatnonzero(occupied[:, :, k].any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    i, j, inside = (slice(int(u[0]), int(u[-1]) + 1) for u in used)
+    i, j, inside = box_of(model.fractions[..., k].sum(axis=0))
     return i, j, slice(inside.start + k.start, inside.stop + k.start)
 
 
@@ -137,6 +136,11 @@ class FeatureMaker:
             misfit = (counts - expected) / (expected + PSEUDO_COUNTS).sqrt()
             lines = _cut(torch.cat([ratio, misfit])) * tensor(np.concatenate([acquired.of_body] * 2))
             return Estimate(fit.concentrations, refined, lines, expected)
+
+    def base(self, estimate: Estimate) -> np.ndarray:
+        """(I, J, K) float64 MBq per voxel: the base on the whole grid."""
+        shapes = self.sources.fractions.astype(np.float64)
+        return np.tensordot(estimate.concentrations * self.model.grid.voxel_ml, shapes, axes=1)
 
     def example(self, estimate: Estimate, truth: np.ndarray | None = None) -> Example:
         """Channels and base in the box; `truth` (I, J, K) on the whole grid in MBq per voxel, where it is known."""

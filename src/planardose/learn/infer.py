@@ -55,7 +55,6 @@ def unet_map(
         estimate = maker.estimate(acquired)
         example = maker.example(estimate)
         inside = network(example.channels[None], example.base[None])[0].cpu().numpy()
-    shapes = maker.sources.fractions.astype(np.float64)
-    activity = np.tensordot(estimate.concentrations * model.grid.voxel_ml, shapes, axes=1)
+    activity = maker.base(estimate)
     activity[maker.box] = inside
     return activity, header.organ_relative_u

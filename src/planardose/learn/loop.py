@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils import deterministic
 
 from planardose.io.files import atomic
-from planardose.learn.features import Example
-from planardose.learn.network import ResidualMap
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +87,10 @@ def _set(threads: int, mode: str | int, fill: bool, tf32: bool) -> None:
 
 
 def fit(
-    network: ResidualMap,
-    batch_of: Callable[[int], Example],
-    loss_of: Callable[[ResidualMap, Example], torch.Tensor],
-    validate: Callable[[ResidualMap], Scores],
+    network: torch.nn.Module,
+    batch_of: Callable[[int], Any],
+    loss_of: Callable[[torch.nn.Module, Any], torch.Tensor],
+    validate: Callable[[torch.nn.Module], Scores],
     plan: Plan,
     checkpoint: Path,
     stop_after: int | None = None,
@@ -101,7 +100,7 @@ def fit(
 
     Parameters
     ----------
-    network : ResidualMap
+    network : Module
         With its starting weights.
     batch_of : callable
         Training batch of a step number (0-based); equal numbers give equal batches.
@@ -145,7 +144,7 @@ def fit(
     return progress
 
 
-def train_step(network, optimiser, loss_of, batch: Example) -> float:
+def train_step(network, optimiser, loss_of, batch) -> float:
     """One optimiser step; returns the loss before it."""
     network.train()
     optimiser.zero_grad(set_to_none=True)
@@ -157,7 +156,7 @@ def train_step(network, optimiser, loss_of, batch: Example) -> float:
 
 
 def record(
-    progress: Progress, network: ResidualMap, rate: float, loss: float, scores: Scores,
+    progress: Progress, network: torch.nn.Module, rate: float, loss: float, scores: Scores,
     acceptable: Callable[[tuple, tuple], bool],
 ) -> None:  # fmt: skip
     """Add a row to the table; keep the weights when the validation loss is the best so far of the acceptable ones."""

@@ -2,6 +2,8 @@
 
 import torch
 
+from planardose.learn.organ_shares import organ_shares
+
 L1_SHARE = 0.3
 LEAST_ERROR = 0.05  # standard deviation of a voxel, in units of the mean activity: smaller ones count as this
 LINEAR_FROM = 6.0  # standard deviations: a few voxels of one hot lesion must not outweigh all others
@@ -40,8 +42,7 @@ def variance_map(errors: torch.Tensor, fractions: torch.Tensor) -> torch.Tensor:
     """
     volumes = fractions.sum(dim=(1, 2, 3)).clamp_min(1e-6)
     per_organ = torch.tensordot(fractions, errors.square().mean(dim=0), dims=3) / volumes
-    share = fractions / fractions.sum(dim=0).clamp_min(1e-6)
-    return torch.tensordot(per_organ, share, dims=1).clamp_min(LEAST_ERROR**2)
+    return torch.tensordot(per_organ, organ_shares(fractions), dims=1).clamp_min(LEAST_ERROR**2)
 
 
 def loss(estimate: torch.Tensor, truth: torch.Tensor, body: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import brentq
 
+from planardose.learn.organ_shares import organ_shares
 from planardose.seeds import rng_for
 
 SMOOTHEST = 0.9  # largest correlation of neighbours that counts
@@ -88,11 +89,6 @@ class NoiseModel:
         return np.stack([part for h in halves for part in (h, -h)])[:draws]
 
 
-def share_of(fractions: torch.Tensor) -> np.ndarray:
-    """(O, I, J, K) float32: organs' shares of the body in each voxel."""
-    return (fractions / fractions.sum(dim=0).clamp_min(1e-6)).cpu().numpy()
-
-
 def noise_like(
     residuals: torch.Tensor, fractions: torch.Tensor, body: torch.Tensor, rng: np.random.Generator
 ) -> NoiseModel:
@@ -110,7 +106,7 @@ def noise_like(
 
     extra = variance(residuals) - variance(torch.as_tensor(fine, dtype=residuals.dtype, device=residuals.device))
     common = [_short(x) for x in extra.clamp(0, MOST_COMMON).tolist()]
-    return NoiseModel(smoothing, np.array(common), share_of(fractions))
+    return NoiseModel(smoothing, np.array(common), organ_shares(fractions).cpu().numpy())
 
 
 def _short(value: float) -> float:

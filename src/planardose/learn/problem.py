@@ -9,6 +9,7 @@ from planardose.learn.dataset import Acquisition, VirtualData, training_acquisit
 from planardose.learn.features import Estimate, Example, FeatureMaker, stack
 from planardose.learn.loss import body_mae, body_nrmse, loss, relative_errors, variance_map
 from planardose.learn.network import ResidualMap
+from planardose.learn.organ_shares import organ_shares
 from planardose.library import Nuclide
 from planardose.recon.acquired import Acquired, acquired_from
 from planardose.seeds import rng_for
@@ -130,7 +131,7 @@ class Problem:
     def organ_relative_u(self, network: ResidualMap) -> dict[str, float]:
         """Root mean square over the validation samples of each organ's relative activity error, bias included."""
         fractions = self.maker.fractions
-        share = fractions / fractions.sum(dim=0).clamp_min(1e-6)
+        share = organ_shares(fractions)
         estimate, truth = torch.stack(self.maps(network)), torch.stack([e.truth for e in self.validation])
         estimated, true = (torch.einsum("oijk,nijk->no", share.double(), m.double()) for m in (estimate, truth))
         relative = ((estimated - true) / true.clamp_min(1e-12)).square().mean(dim=0).sqrt()

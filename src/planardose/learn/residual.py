@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from planardose.learn.organ_shares import organ_shares
+
 LARGEST = 4.0  # log ratios are cut at +-: exp(4) = 55
 LEAST = 0.3  # of the mean activity in the body: added to both sides; below it errors are rather additive than relative
 LEAST_SPREAD = 0.05  # smallest standard deviation of the log ratio
@@ -50,6 +52,6 @@ def organ_moments(ratios: torch.Tensor, fractions: torch.Tensor) -> tuple[torch.
 
 def scaling_of(mean: torch.Tensor, spread: torch.Tensor, fractions: torch.Tensor, body: torch.Tensor) -> Scaling:
     """Maps of organ-wise mean and standard deviation (O,)."""
-    share = fractions / fractions.sum(dim=0).clamp_min(1e-6)
+    share = organ_shares(fractions)
     deviation = torch.tensordot(spread, share, dims=1).clamp_min(LEAST_SPREAD)
     return Scaling(torch.tensordot(mean, share, dims=1), deviation, body)

@@ -20,6 +20,7 @@ import torch
 from planardose.learn.dataset import Acquisition, training_acquisition, validation_acquisitions
 from planardose.learn.features import Example, stack
 from planardose.learn.network import ResidualMap
+from planardose.learn.organ_shares import organ_shares
 from planardose.learn.problem import Problem
 from planardose.recon.gate import GATE_ERROR
 from planardose.recon.projector import Projector
@@ -78,7 +79,7 @@ class Reward:
 
     def _organ_errors(self, estimate: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """Mean squared relative error of the organs' activity, in units of (10 %)^2."""
-        share = self.fractions / self.fractions.sum(dim=0).clamp_min(1e-6)
+        share = organ_shares(self.fractions)
         found, true = (torch.einsum("oijk,nijk->no", share, m) for m in (estimate, truth))
         present = self.fractions.sum(dim=(1, 2, 3)) > 0
         return (((found - true) / true.clamp_min(1e-12))[:, present] / 0.1).clamp(-5, 5).square().mean()

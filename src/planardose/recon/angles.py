@@ -8,13 +8,12 @@ exactly; nothing is turned or resampled, so that at 0 and 180 degrees it is `Pro
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 
-from planardose.heads import Head
+from planardose.heads import Columns, Head
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide
 from planardose.patient_model import PatientModel
@@ -31,25 +30,6 @@ FINE = 5  # of the comb, per column; odd, so that a tooth lies in the middle of 
 # Sharing between teeth 2 mm apart adds at most 1 mm2 to the variance of a response whose variance is 30 mm2 or more;
 # sharing between distances 15 mm apart, whose widths (standard deviation) differ by 0.5 mm, at most 0.06 mm2.
 NODE_MM = 15.0
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Columns of all views: along the heads' tangents, `first_mm` is the outer edge of column 0."""
-
-    first_mm: float
-    count: int
-    width_mm: float
-
-    @classmethod
-    def covering(cls, grid: Grid, heads: tuple[Head, ...]) -> "Columns":
-        """Whole voxels wide; the grid's own columns where all heads look along y, else enough for its corners."""
-        width, (low, high) = float(grid.spacing_mm[0]), grid.bounds_mm()
-        if all(h.is_square for h in heads):
-            return cls(float(low[0]), grid.shape[0], width)
-        corners = np.array([(x, y, 0.0) for x in (low[0], high[0]) for y in (low[1], high[1])])
-        across = np.array([corners @ h.tangent for h in heads])
-        return cls(float(across.min()), int(np.ceil(np.ptp(across) / width - 1e-9)), width)
 
 
 def ray_lengths(grid: Grid, head: Head) -> list[tuple[int, int, float]]:
@@ -123,15 +103,13 @@ class AngledProjector:
         Photons through septa and scattered in the lead take part.
     columns : Columns or None
         None: `Columns.covering`.
-    time_shares : tuple of float or None
-        Time of each view over the acquisition's exposure, where views were not equally long; None: all 1.
     dtype : torch.dtype
         Of maps and projections; on the CPU, as all classical methods.
 
     Raises
     ------
     ValueError
-        If voxels are not square or a face lies inside the body.
+        If voxels are not square, a face lies inside the body, or its distance follows the contour.
     """
 
     def __init__(
@@ -143,7 +121,6 @@ class AngledProjector:
         scale: float = 1.0,
         penetration: bool = True,
         columns: Columns | None = None,
-        time_shares: tuple[float, ...] | None = None,
         dtype: torch.dtype = torch.float32,
     ):
         grid, step = model.grid, tuple(float(s) for s in model.grid.spacing_mm)
@@ -162,11 +139,8 @@ class AngledProjector:
         self.factors_scattered = self._attenuations(model, {float(scattered_kev): 1.0})
         self.spreads = [self._spread(h, d) for h, d in zip(self.heads, distances, strict=True)]
         self._set_blur(step)
-        times = np.ones(len(self.heads)) if time_shares is None else np.asarray(time_shares, dtype=float)
-        if times.shape != (len(self.heads),) or not (times > 0).all():
-            raise ValueError(f"one positive time share per view is needed, got {times}")
-        seen = np.array([t * self._in_field(h) for t, h in zip(times, self.heads, strict=True)])
-        self.seen = self.tensor(seen)  # (V, U, K): time share, 0 outside the field
+        seen = [h.in_field(self.columns.centres_mm, grid.axis_mm(2)) for h in self.heads]
+        self.seen = self.tensor(np.array(seen))  # (V, U, K): 1 in the field, 0 outside
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         """The array in the projector's precision."""
@@ -185,16 +159,6 @@ class AngledProjector:
         if (out[occupied] < -self.grid.spacing_mm[0]).any():
             raise ValueError(f"the collimator's face at {head.angle_deg:g} degrees lies inside the body")
         return np.maximum(out, 0.0)
-
-    def _in_field(self, head: Head) -> np.ndarray:
-        """(U, K) bool."""
-        c = self.columns
-        out = np.ones((c.count, self.grid.shape[2]), dtype=bool)
-        if head.field_mm is not None:
-            middle = c.first_mm + (np.arange(c.count) + 0.5) * c.width_mm
-            out &= (np.abs(middle - head.field_centre_mm[1]) <= 0.5 * head.field_mm[1])[:, None]
-            out &= np.abs(self.grid.axis_mm(2) - head.field_centre_mm[0]) <= 0.5 * head.field_mm[0]
-        return out
 
     def _attenuations(self, model: PatientModel, lines: dict[float, float]) -> list[torch.Tensor]:
         """Per view (I J, K): cps per MBq in the voxel of photons of these energies and shares, all pixels together."""

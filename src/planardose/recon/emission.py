@@ -1,6 +1,7 @@
 """A SPECT on the patient model's grid: resampled with what it covers, its resolution estimated from the CT's organs."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -67,24 +68,19 @@ def estimated_fwhm_mm(found: OnGrid, model: PatientModel) -> float:
     fractions = model.fractions[..., model.ct_slices]
     target = found.per_ml[inside]
 
-    def residual(fwhm: float) -> float:
-        rows = np.stack([smoothed(f, fwhm, model.ct_grid)[inside] for f in fractions])
+    widths = np.arange(FWHM_MM[0], FWHM_MM[1] + FWHM_STEP_MM, FWHM_STEP_MM)
+
+    @cache
+    def residual(n: int) -> float:
+        rows = np.stack([smoothed(f, float(widths[n]), model.ct_grid)[inside] for f in fractions])
         rows = rows[rows.sum(axis=1) > 1e-3]
         normal, right = rows @ rows.T, rows @ target
         normal[np.diag_indices_from(normal)] *= 1 + 1e-9
         x = nonnegative_solution(normal, right)
         return float(x @ normal @ x - 2 * right @ x)
 
-    widths = np.arange(FWHM_MM[0], FWHM_MM[1] + FWHM_STEP_MM, FWHM_STEP_MM)
-    low, high = 0, len(widths) - 1  # one minimum: golden section on the list
-    cache: dict[int, float] = {}
-
-    def at(n: int) -> float:
-        if n not in cache:
-            cache[n] = residual(float(widths[n]))
-        return cache[n]
-
-    while high - low > 2:
+    low, high = 0, len(widths) - 1
+    while high - low > 2:  # there is one minimum: the list is cut by thirds
         a, b = low + (high - low) // 3, high - (high - low) // 3
-        low, high = (low, b) if at(a) <= at(b) else (a, high)
-    return float(widths[min(range(low, high + 1), key=at)])
+        low, high = (low, b) if residual(a) <= residual(b) else (a, high)
+    return float(widths[min(range(low, high + 1), key=residual)])

@@ -13,7 +13,7 @@ import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtr
 
-from planardose.image import Grid
+from planardose.image import Grid, box_of
 from planardose.patient_model import PatientModel
 from planardose.recon.projector import Projector
 from planardose.recon.qplanar import normal_matrix
@@ -76,12 +76,6 @@ def share_of_body(model: PatientModel) -> np.ndarray:
     return model.fractions.sum(axis=0)
 
 
-def _box(filled: np.ndarray) -> tuple[slice, slice, slice]:
-    """Smallest box of a grid that holds all True of (I, J, K)."""
-    lines = (np.flatnonzero(filled.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3))
-    return tuple(slice(int(used[0]), int(used[-1]) + 1) for used in lines)
-
-
 def spot(grid: Grid, body: np.ndarray, index: np.ndarray, sigma_mm: np.ndarray) -> np.ndarray:
     """(I, J, K) float32, sum 1: a Gaussian about a place, averaged over voxels, in the `body` alone."""
     x, y, z = (_line(grid, a, index[a], sigma_mm[a]) for a in range(3))
@@ -139,14 +133,14 @@ class Sight:
     def primary(self, shapes: list[np.ndarray]) -> np.ndarray:
         """(N, P) float64 unscattered counts of N maps (I, J, K) that are empty but for a small box."""
         maps = np.stack(shapes)
-        box = _box(maps.any(axis=0))
+        box = box_of(maps.any(axis=0))
         return self._counts(self.projector.forward(self.projector.tensor(maps[:, *box]), box))
 
     def at_depths(self, index: np.ndarray, width_mm: float, depths: np.ndarray) -> np.ndarray:
         """(N, P) float64 unscattered counts of spots in one column, at N depths (voxels): of its layers, mixed."""
         x, z = (_line(self.grid, a, index[a], width_mm) for a in (0, 2))
         column = x[:, None, None] * z * self.body
-        box = _box(column > 0)
+        box = box_of(column > 0)
         shares = np.stack([_line(self.grid, 1, depth, width_mm) for depth in depths])[:, box[1]].astype(np.float64)
         layers = self._counts(self.projector.layers(self.projector.tensor(column[box]), box))
         return shares @ layers / np.maximum(shares @ column[box].sum(axis=(0, 2)), 1e-12)[:, None]

@@ -1,7 +1,5 @@
 """Ordered-subset expectation maximisation over any set of views, with modelled or given additive scatter."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
@@ -89,10 +87,9 @@ def _update(projector, x, counts, scatter, exposure_s, part, sensitivity):
 def even_start(projector: AngledProjector, model: PatientModel, acquired: Acquired) -> np.ndarray:
     """(I, J, K) float64: the body evenly filled, its primary and scattered counts together those acquired."""
     shape = model.fractions.sum(axis=0, dtype=np.float64)
-    without = acquired if acquired.scatter is not None else replace(acquired, scatter=np.zeros_like(acquired.counts))
     with torch.no_grad():
         expected = float(projector.forward(projector.tensor(shape)).sum())
     if acquired.scatter is None:
         expected += float(projector.scatter(shape).sum())
-    found = max(float((without.counts - without.scatter).sum()), 1.0)
-    return shape * found / (expected * acquired.exposure_s)
+    found = acquired.counts if acquired.scatter is None else acquired.counts - acquired.scatter
+    return shape * max(float(found.sum()), 1.0) / (expected * acquired.exposure_s)

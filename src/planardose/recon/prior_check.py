@@ -6,6 +6,7 @@ it is better than it would fit beside it.
 """
 
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 import numpy as np
 from scipy.ndimage import shift
@@ -132,13 +133,7 @@ class Checker:
 
     def search(self, seen: Projected) -> tuple[float, float]:
         """Shift (x, z) of the least misfit: a pattern search from 0 to a step beyond `LARGEST_MM`."""
-        at, known = (0.0, 0.0), {}
-
-        def value(to: tuple[float, float]) -> float:
-            if to not in known:
-                known[to] = self.misfit_moved(seen, to)
-            return known[to]
-
+        at, value = (0.0, 0.0), cache(partial(self.misfit_moved, seen))
         for step in STEPS_MM:
             while max(map(abs, at)) <= LARGEST_MM:
                 around = [(at[0] + dx, at[1] + dz) for dx, dz in ((0, step), (0, -step), (step, 0), (-step, 0))]

@@ -160,6 +160,8 @@ class Shapes:
         The organ of the model that each focus belongs to.
     heights : tuple of float
         Excess of each focus's peak over the even organs, in the image's unit.
+    evenly : Evenly
+        The fit of evenly filled organs that the image is compared with.
     """
 
     ratio: np.ndarray = field(repr=False)

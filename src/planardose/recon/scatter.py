@@ -20,6 +20,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.stats import qmc
 
+from planardose.image import box_of
 from planardose.library import DATA, Camera, Nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import linear_attenuation_per_mm
@@ -180,11 +181,8 @@ def _crop(activity: np.ndarray, reach: tuple[int, int, int]) -> tuple[slice, ...
     """Box around the activity, widened by the kernel's reach."""
     if not activity.any():
         return (slice(0, 1),) * 3
-    box = []
-    for axis, r in enumerate(reach):
-        filled = np.flatnonzero(activity.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(filled[0] - r, 0), min(filled[-1] + r + 1, activity.shape[axis])))
-    return tuple(box)
+    filled = zip(box_of(activity), reach, activity.shape, strict=True)
+    return tuple(slice(max(s.start - r, 0), min(s.stop + r, n)) for s, r, n in filled)
 
 
 def surroundings_shares(model: PatientModel, smoothing_mm: float) -> np.ndarray:

@@ -67,10 +67,14 @@ def _apart(whole: np.ndarray, parts: np.ndarray, hosts: list[int]) -> np.ndarray
     return out
 
 
+def _sources(model: PatientModel, names: list[str], hosts: list[int], parts: np.ndarray) -> PatientModel:
+    fractions = _apart(model.fractions, parts, hosts)
+    return replace(model, organs=(*model.organs, *names), fractions=fractions, mass_g=None)
+
+
 def by_tissue(model: PatientModel) -> PatientModel:
     """`Tissues.sources` of a patient's model."""
-    names, hosts, parts = _parts(model)
-    return replace(model, organs=(*model.organs, *names), fractions=_apart(model.fractions, parts, hosts), mass_g=None)
+    return _sources(model, *_parts(model))
 
 
 def tissues_of(views: CameraViews, model: PatientModel, responses: Responses) -> Tissues:
@@ -78,7 +82,7 @@ def tissues_of(views: CameraViews, model: PatientModel, responses: Responses) ->
     names, hosts, parts = _parts(model)
     seen = views.organ_responses(parts)
     return Tissues(
-        replace(model, organs=(*model.organs, *names), fractions=_apart(model.fractions, parts, hosts), mass_g=None),
+        _sources(model, names, hosts, parts),
         np.array([*range(len(model.organs)), *hosts]),
         Responses(*(_apart(getattr(responses, k), getattr(seen, k), hosts) for k in ("primary", "scatter"))),
     )

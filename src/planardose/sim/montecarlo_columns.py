@@ -78,18 +78,18 @@ def masses_ahead(density: np.ndarray, raster: Raster) -> np.ndarray:
 
 def _cells_of_voxels(raster: Raster, head: int) -> csr_matrix:
     """(L U, I J) shares of a slice's voxels in the layers and columns of a head."""
-    grid, given = raster.grid, raster.heads[head]
+    grid, given, columns = raster.grid, raster.heads[head], raster.columns
     n_i, n_j, _ = grid.shape
     parts = (np.arange(POINTS) + 0.5) / POINTS - 0.5
     x = (grid.axis_mm(0)[:, None] + parts * grid.spacing_mm[0])[:, None, :, None]
     y = (grid.axis_mm(1)[:, None] + parts * grid.spacing_mm[1])[None, :, None, :]
     depth = given.normal[0] * x + given.normal[1] * y - raster.first_depth_mm[head]
-    column = given.tangent[0] * x + given.tangent[1] * y - raster.first_column_mm
+    column = given.tangent[0] * x + given.tangent[1] * y - columns.first_mm
     layer = np.clip((depth / raster.layer_mm).astype(int), 0, raster.layers - 1)
-    cell = layer * raster.columns + np.clip((column / raster.column_mm).astype(int), 0, raster.columns - 1)
+    cell = layer * columns.count + np.clip((column / columns.width_mm).astype(int), 0, columns.count - 1)
     voxel = np.broadcast_to(np.arange(n_i * n_j).reshape(n_i, n_j, 1, 1), cell.shape)
     share = np.full(cell.size, 1.0 / POINTS**2, dtype=np.float32)
-    shape = (raster.layers * raster.columns, n_i * n_j)
+    shape = (raster.layers * columns.count, n_i * n_j)
     return csr_matrix((share, (cell.ravel(), voxel.ravel())), shape=shape)
 
 
@@ -133,4 +133,4 @@ def primary_layers(
             seen *= _mean_over_voxel(mu_mm * np.float32(normal[axis] * step[axis]))
     seen *= photons
     flat = seen.reshape(-1, seen.shape[2])
-    return (_cells_of_voxels(raster, head) @ flat).reshape(raster.layers, raster.columns, -1)
+    return (_cells_of_voxels(raster, head) @ flat).reshape(raster.layers, raster.columns.count, -1)

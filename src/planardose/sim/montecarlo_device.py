@@ -50,7 +50,7 @@ class Setup:
     def shape(self) -> tuple[int, int, int, int, int]:
         """(H, S, L, U, K) of the scores."""
         r = self.raster
-        return len(r.heads), len(self.slots), r.layers, r.columns, r.grid.shape[2]
+        return len(r.heads), len(self.slots), r.layers, r.columns.count, r.grid.shape[2]
 
 
 def upload_tables(setup: Setup, device: str) -> montecarlo_kernel.Tables:
@@ -80,11 +80,11 @@ def upload_heads(setup: Setup, chosen: range, device: str) -> montecarlo_track.H
     h.energies, h.windows = setup.efficiency.shape[1:]
     h.split_kev = scalars(np.minimum(setup.split_kev, 1e9), device)
     h.slot = wp.array(setup.slot_of.astype(np.int32).ravel(), dtype=wp.int32, device=device)
-    h.slots, h.layers, h.columns = len(setup.slots), raster.layers, raster.columns
+    h.slots, h.layers, h.columns = len(setup.slots), raster.layers, raster.columns.count
     # from RAS to the grid's lowest corner, from which the kernel counts
     h.first_depth = scalars(raster.first_depth_mm[part] - normal @ (low * [1, 1, 0]), device)
-    h.first_column = scalars(raster.first_column_mm - tangent @ (low * [1, 1, 0]), device)
-    h.layers_per_mm, h.columns_per_mm = 1.0 / raster.layer_mm, 1.0 / raster.column_mm
+    h.first_column = scalars(raster.columns.first_mm - tangent @ (low * [1, 1, 0]), device)
+    h.layers_per_mm, h.columns_per_mm = 1.0 / raster.layer_mm, 1.0 / raster.columns.width_mm
     h.acceptance = setup.acceptance
     return h
 

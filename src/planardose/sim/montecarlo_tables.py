@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from planardose.library import HIGHEST_LINE_KEV as HIGHEST_KEV
 from planardose.library import LOWEST_IMAGED_KEV as LOWEST_KEV
 from planardose.library import Camera, Line, Nuclide
 from planardose.physics.attenuation import MM_PER_CM, basis_attenuation_cm2_g
@@ -15,7 +16,6 @@ from planardose.physics.head_response import head_efficiency
 from planardose.planar import EnergyWindow
 
 SEEN = 1e-3  # photons are followed while some window counts them with this share of its best efficiency
-HIGHEST_KEV = 799.0
 KNOT = 10  # keV between exact values of the majorant
 FEW = 0.1  # share of a window's unscattered counts below which a response of their own is not worth its time
 FAR, TOGETHER = 1.25, 0.05  # weaker lines this factor from all stronger get one where they add up to this share
@@ -110,9 +110,10 @@ def energy_tables(
 
 
 def counted_lines(tables: EnergyTables) -> np.ndarray:
-    """(lines, W) efficiency of every line in every window."""
-    energies = tables.energies_kev
-    return np.array([[np.interp(x.energy_kev, energies, e) for e in tables.efficiency.T] for x in tables.lines])
+    """(lines, W) counts in air of every line in every window, per decay, over the share that passes the holes."""
+    energies, per_decay = tables.energies_kev, np.array([[x.per_decay] for x in tables.lines])
+    efficiency = [[np.interp(x.energy_kev, energies, e) for e in tables.efficiency.T] for x in tables.lines]
+    return np.array(efficiency) * per_decay
 
 
 def primary_slots(tables: EnergyTables, windows: tuple[EnergyWindow, ...]) -> tuple[Slots, np.ndarray]:
@@ -122,7 +123,7 @@ def primary_slots(tables: EnergyTables, windows: tuple[EnergyWindow, ...]) -> tu
     energy that makes more. High lines that come through lead far from their place are weak one by one: where they make
     more than `TOGETHER`, the strongest of them has a slot as well.
     """
-    counted = counted_lines(tables) * np.array([[x.per_decay] for x in tables.lines])
+    counted = counted_lines(tables)
     energy = np.array([x.energy_kev for x in tables.lines])
     found, slot_of = [], np.zeros(counted.shape, dtype=np.int32)
     for w in range(len(windows)):
@@ -145,12 +146,11 @@ def scatter_slots(
     Photons above the window, most of which count by what they leave in lead or crystal, see another collimator than
     those in it: they have a slot of their own where lines up there, or photons scattered from them, make more than
     `FEW` of the counts. Each slot has the response at its mean energy, weighted with the efficiency, for a spectrum
-    that is flat below each line. With 177Lu
-    and a medium-energy collimator, 15 keV more or less change photopeak pixels of scatter by 0.1 to 0.3 % (standard
-    deviation), their total by 0.04 %.
+    that is flat below each line. With 177Lu and a medium-energy collimator, 15 keV more or less change photopeak pixels
+    of scatter by 0.1 to 0.3 % (standard deviation), their total by 0.04 %.
     """
     energies = tables.energies_kev
-    counted = counted_lines(tables) * np.array([[x.per_decay] for x in tables.lines])
+    counted = counted_lines(tables)
     line = np.array([x.energy_kev for x in tables.lines])
     below = sum(x.per_decay * (energies <= x.energy_kev) for x in tables.lines)  # spectrum of scattered photons
     found, split, slot_of = [], np.full(len(windows), np.inf), np.zeros((len(windows), 2), dtype=np.int32)

@@ -126,7 +126,7 @@ def image_of_layers(
     is too large by 0.5 % at most, its width by 0.25 %.
     """
     _, _, n_u, n_k = layers.shape
-    pixel = (raster.column_mm, float(raster.grid.spacing_mm[2]))
+    pixel = (raster.columns.width_mm, float(raster.grid.spacing_mm[2]))
     distances = raster.distances_mm(head)
     out = np.zeros((slots.windows, n_u, n_k))
     for slot, (window, energy) in enumerate(zip(slots.window, slots.energy_kev, strict=True)):

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planardose.heads import Head
+from planardose.heads import Columns, Head
 from planardose.image import Grid
 from planardose.library import Camera, Nuclide
 from planardose.sim.montecarlo import Options, simulate
-from planardose.sim.raster import Raster
 
 GAP_MM = 20.0  # from the body's farthest point to the face
 
@@ -21,16 +20,14 @@ class SpectCounts:
     ----------
     counts : (V, U, K) float64
     heads : tuple of Head
-    first_column_mm, column_mm : float
-        Outer edge of column 0 along the heads' tangents, and the columns' width.
+    columns : Columns
     seconds : float
         Per view.
     """
 
     counts: np.ndarray
     heads: tuple[Head, ...]
-    first_column_mm: float
-    column_mm: float
+    columns: Columns
     seconds: float
 
 
@@ -86,5 +83,4 @@ def spect_counts(
         partial_density, activity_mbq, grid, camera, nuclide, (nuclide.photopeak,), heads, histories, seed, options
     )
     counts = np.random.default_rng(seed).poisson(views.rate[:, 0] * seconds).astype(np.float64)
-    raster = Raster(grid, tuple(heads))
-    return SpectCounts(counts, tuple(heads), raster.first_column_mm, raster.column_mm, seconds)
+    return SpectCounts(counts, tuple(heads), Columns.covering(grid, tuple(heads)), seconds)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from planardose.errors import InputError
-from planardose.image import Volume
+from planardose.image import Volume, box_of
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume, write_volume
 from planardose.io.result_table import read_rows
@@ -57,8 +57,7 @@ class Compared:
     @property
     def box(self) -> tuple[slice, ...]:
         """Smallest box that holds the field."""
-        where = np.argwhere(self.found.covered)
-        return tuple(slice(int(a), int(b) + 1) for a, b in zip(where.min(axis=0), where.max(axis=0), strict=True))
+        return box_of(self.found.covered)
 
     def blurred(self, method: str) -> np.ndarray:
         """A method's map at the SPECT's resolution."""

@@ -60,8 +60,8 @@ class Estimates:
         self.even_fit: OrganFit = qplanar(setting.projector, even.sources, self.measured, even.responses)
         self.fitted = fitted_sources(run, patient, setting, self.measured)
         sources, responses = self.fitted.sources, self.fitted.responses
-        with_prior = sources is not even.sources
-        self.fit = qplanar(setting.projector, sources, self.measured, responses) if with_prior else self.even_fit
+        alike = sources is even.sources  # neither a prior image's shapes nor foci
+        self.fit = self.even_fit if alike else qplanar(setting.projector, sources, self.measured, responses)
         exposure_s, hosts = self.measured.exposure_s, self.fitted.hosts
         seen = self.measured.of_body
         spread = texture_spread(setting.projector, sources, self.fit, responses, exposure_s, hosts, seen)
