@@ -83,7 +83,7 @@ def test_the_sources_image_holds_what_comes_through_the_lead(tmp_path):
     true, iodine = true_camera(SEED, IODINE), library.load_nuclide("131I")
     found = write_source(tmp_path / "source.dcm", true, SEED, datetime(2026, 1, 12), IODINE)
     in_air = air_sensitivity_cps_per_mbq(true.camera, iodine, iodine.photopeak) * true.factor
-    assert 0.96 < found / in_air < 0.99  # 98 % of it in the camera's field, 0.4 to 1.2 % lost to dead time
+    assert 0.95 < found / in_air < 0.98  # 98 % of it in the camera's field, 1 to 2 % lost to dead time
     lutetium = library.load_nuclide("177Lu")
     assert source_grid(true_camera(SEED).camera, lutetium).shape == (41, 5, 41)
 
