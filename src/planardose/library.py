@@ -106,11 +106,13 @@ class Camera:
 
     def tau_from(self, window: EnergyWindow, nuclide: Nuclide) -> str:
         """Where `tau_in` comes from, in words; empty where it was measured so, or the file names no nuclide."""
-        if not self.tau_by_kev or _own(self.tau_by_kev, window, nuclide):
+        computed = _own(self.tau_computed_by_kev, window, nuclide)
+        if _own(self.tau_by_kev, window, nuclide):
             return ""
+        if not self.tau_by_kev:
+            return "computed from one measured with another collimator" if computed else ""
         by_name = {name: [e for n, e, _ in self.tau_by_kev if n == name] for name, *_ in self.tau_by_kev}
         lines = (f"{name} at {' and '.join(f'{e:.0f}' for e in sorted(es))} keV" for name, es in by_name.items())
-        computed = _own(self.tau_computed_by_kev, window, nuclide)
         measured = f"measured with {' and '.join(lines)}"
         return f"computed from one {measured}" if computed else f"{measured} alone"
 

@@ -146,7 +146,11 @@ def test_an_unknown_dead_time_is_told_by_the_highest_rate(copy, monkeypatch):
     monkeypatch.setattr(report_basis, "load_camera", lambda name: unknown)
     told = report_basis.dead_time_not_corrected(copy, "P01")
     pair = load_pair(copy.path("planar", patient="P01", timepoint="t24"))
-    rows, n = pair.counts[:, 0].sum(axis=-1, dtype=float) / pair.exposure_s, round(387.0 / pair.pixel_mm[0])
+    below, above = pair.counts[:, 1].sum(axis=-1, dtype=float), pair.counts[:, 2].sum(axis=-1, dtype=float)
+    half = pair.windows[0].width_kev / 2  # the trapezoid below the photopeak: the dead time is one of primary photons
+    scatter = half * (below / pair.windows[1].width_kev + above / pair.windows[2].width_kev)
+    rows = np.maximum(pair.counts[:, 0].sum(axis=-1, dtype=float) - scatter, 0) / pair.exposure_s
+    n = round(387.0 / pair.pixel_mm[0])
     field = max(view[max(k - n, 0) : k].sum() for view in rows for k in range(1, len(view) + n))
     assert told["timepoint"] == "t24" and told["rate_cps"] == pytest.approx(field)
     true = field / (1 - told["lost"])

@@ -134,6 +134,16 @@ def test_check_and_import_note_an_odd_calibration(calibration: str, warned: bool
     assert any("outside 0.60-1.10" in note for note in notes) == warned
 
 
+def test_check_and_import_note_a_collimator_that_the_nuclide_goes_through(tmp_path: Path, caplog):
+    """Of 177Lu 11 % of the counts come through the holes of LEHR, 87 % through those of MELP."""
+    run = write_patient(tmp_path, row={"camera": "siemens_symbia_lehr"})
+    assert check(run) == []
+    told = "89 % of the counts of 177Lu come through the lead of the LEHR collimator; is camera the one of"
+    assert caplog.text.count(f"P01 t24 planar: {told}") == 1
+    import_planar(run, "P01", "t24")
+    assert _sidecar(run.path("planar", patient="P01", timepoint="t24"))["notes"][-1].startswith(told)
+
+
 def test_check_is_silent_on_good_input_and_lists_every_fault(tmp_path: Path):
     run = write_patient(tmp_path)
     assert check(run) == []

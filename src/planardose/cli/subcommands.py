@@ -162,15 +162,25 @@ def make_demo(
     out: Annotated[Path, typer.Argument(help="Folder to write; must not hold a cohort yet.")],
     patients: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Root of all random draws.")] = 7,
+    nuclide: Annotated[str, typer.Option(help="Nuclide of 'planardose list nuclides'.")] = "177Lu",
+    tracer: Annotated[str, typer.Option(help="Tracer of 'planardose list tracers'.")] = "177Lu-PSMA-617",
+    camera: Annotated[str, typer.Option(help="Camera of 'planardose list cameras'.")] = "siemens_symbia_melp",
+    injected_gbq: Annotated[
+        float | None, typer.Option(min=0.01, max=20.0, help="Injected activity, GBq; default: usual with the nuclide.")
+    ] = None,
     spect: Annotated[bool, typer.Option("--spect", help="Each patient also has a SPECT/CT at about 24 h.")] = False,
+    config: ConfigOption = None,
     debug: DebugOption = False,
 ) -> None:
     with faults("make-demo", debug):
-        from planardose.workflow import check_writable
+        from planardose.config import load_config
+        from planardose.workflow import check_writable, use_library
 
         check_writable(out, "make-demo OUT")
+        use_library(load_config(config))
+        given = import_module("planardose.demo.procedure").procedure_of(nuclide, tracer, camera, injected_gbq)
         settings = import_module("planardose.demo.spect").SpectSettings() if spect else None
-        import_module("planardose.commands.make_demo").make_demo(out, patients, seed, spect=settings)
+        import_module("planardose.commands.make_demo").make_demo(out, patients, seed, spect=settings, procedure=given)
 
 
 @_command("check", "Read every input of the sheet and tell each fault.", "--cohort cohort.tsv")

@@ -15,17 +15,8 @@ import numpy as np
 
 from planardose.anatomy.phantom import density_of_hu
 from planardose.demo import images
-from planardose.demo.patient import (
-    CAMERA,
-    CT_SPACING_MM,
-    FIRST_DAY,
-    NUCLIDE,
-    TRACER,
-    DemoPatient,
-    draw_patient,
-    truth_of,
-    write_truth,
-)
+from planardose.demo.patient import CT_SPACING_MM, FIRST_DAY, DemoPatient, draw_patient, truth_of, write_truth
+from planardose.demo.procedure import DEFAULT, Procedure
 from planardose.errors import InputError
 from planardose.io.files import write_text
 
@@ -64,9 +55,9 @@ class Measured:
     mass_kg: float
 
 
-def _anatomy_job(out: Path, seed: int, number: int, settings: Settings) -> Measured:
+def _anatomy_job(out: Path, seed: int, number: int, settings: Settings, procedure: Procedure) -> Measured:
     """Write a patient's truth, CT, segmentation and lesions."""
-    truth = truth_of(draw_patient(seed, number, settings.ct_mm))
+    truth = truth_of(draw_patient(seed, number, settings.ct_mm, procedure=procedure))
     patient = truth.patient
     write_truth(truth, out / "truth" / patient.pseudonym, settings.photons, seed)
     folder = out / patient.folder
@@ -84,8 +75,8 @@ def _planar_job(out: Path, seed: int, name: str, measured: Measured, settings: S
     patient = measured.patient
     acquisition = next(a for a in patient.acquisitions if a.name == name)
     pair = images.planar_pair(
-        patient, measured.volumes_ml, measured.axis_mm, acquisition, images.true_camera(seed), seed, settings.sim_mm,
-        settings.histories,
+        patient, measured.volumes_ml, measured.axis_mm, acquisition, images.true_camera(seed, patient.procedure), seed,
+        settings.sim_mm, settings.histories,
     )  # fmt: skip
     images.write_sweep(out / patient.folder / f"nm_{name}.dcm", pair, patient, seed)
 
@@ -101,7 +92,7 @@ def _spect_job(out: Path, seed: int, measured: Measured, settings: "SpectSetting
 
     patient, name = measured.patient, _with_spect(measured.patient)
     acquisition = next(a for a in patient.acquisitions if a.name == name)
-    true = images.true_camera(seed)
+    true = images.true_camera(seed, patient.procedure)
     taken = demo_spect.spect_of(patient, measured.volumes_ml, acquisition, true, seed, settings)
     demo_spect.write_spect_ct(out / patient.folder, name, taken, patient, seed)
 
@@ -116,11 +107,11 @@ def _spect_cells(patient: DemoPatient, name: str) -> list[str]:
 
 
 def _rows(measured: Measured, calibration: float, spect: bool) -> list[list[str]]:
-    patient, folder = measured.patient, measured.patient.folder
+    patient, folder, used = measured.patient, measured.patient.folder, measured.patient.procedure
     return [
         [
-            patient.pseudonym, a.name, f"{folder}/ct", f"{folder}/nm_{a.name}.dcm", NUCLIDE, TRACER, CAMERA,
-            f"{patient.injected_mbq:g}", patient.injected_at.isoformat(), f"{folder}/segmentation.nii.gz",
+            patient.pseudonym, a.name, f"{folder}/ct", f"{folder}/nm_{a.name}.dcm", used.nuclide, used.tracer,
+            used.camera, f"{patient.injected_mbq:g}", patient.injected_at.isoformat(), f"{folder}/segmentation.nii.gz",
             f"{folder}/lesions.nii.gz", f"{calibration:.6g}", f"{measured.mass_kg / SHARE_IN_CT:.0f}",
             *(_spect_cells(patient, a.name) if spect else ()),
         ]
@@ -152,6 +143,7 @@ def make_demo(
     seed: int,
     settings: Settings | None = None,
     spect: "SpectSettings | None" = None,
+    procedure: Procedure = DEFAULT,
 ) -> None:
     """Write a cohort that any clinic could have, and its truth beside it.
 
@@ -166,6 +158,8 @@ def make_demo(
         Fineness of the simulation.
     spect : SpectSettings or None
         Given: every patient also has a SPECT/CT after the sweep nearest to 24 h (about a minute each on one core).
+    procedure : Procedure
+        What is injected and imaged with which camera (`planardose.demo.procedure.procedure_of`).
 
     Raises
     ------
@@ -180,11 +174,12 @@ def make_demo(
     if patients < 1 or seed < 0:
         raise InputError("make-demo", f"{patients} patients, seed {seed}", "1 or more patients, seed 0 or more")
     with _workers(2 * patients) as run:  # every patient has two sweeps or more
-        measured = run([(out, seed, n, settings) for n in range(1, patients + 1)], _anatomy_job)
+        measured = run([(out, seed, n, settings, procedure) for n in range(1, patients + 1)], _anatomy_job)
         run([(out, seed, a.name, m, settings) for m in measured for a in m.patient.acquisitions], _planar_job)
         if spect is not None:
             run([(out, seed, m, spect) for m in measured], _spect_job)
-    calibration = images.write_source(out / "calibration" / "source.dcm", images.true_camera(seed), seed, FIRST_DAY)
+    source, true = out / "calibration" / "source.dcm", images.true_camera(seed, procedure)
+    calibration = images.write_source(source, true, seed, FIRST_DAY, procedure)
     write_text(out / "planted_names.txt", "\n".join(_planted([m.patient for m in measured])) + "\n")
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")

@@ -12,16 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 from planardose.anatomy.materials import partial_density_from_hu
-from planardose.demo.patient import (
-    CAMERA,
-    NUCLIDE,
-    Acquisition,
-    DemoPatient,
-    Truth,
-    activity_mbq,
-    anatomy_on,
-    slices_in_ct,
-)
+from planardose.demo.patient import Acquisition, DemoPatient, Truth, activity_mbq, anatomy_on, slices_in_ct
+from planardose.demo.procedure import DEFAULT, Procedure
 from planardose.frames import PlanarPose
 from planardose.heads import opposed_heads
 from planardose.image import Grid, Volume
@@ -29,9 +21,11 @@ from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_nm import write_planar
 from planardose.io.files import atomic
 from planardose.io.nifti import write_volume
-from planardose.library import Camera, load_camera, load_nuclide
+from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.organs import LESION_BASE, label_of_name, name_of_label
+from planardose.physics.dead_time import ASSUMED_US
 from planardose.physics.scatter_windows import primary_weights
+from planardose.physics.sensitivity import open_share
 from planardose.planar import EnergyWindow, PlanarPair
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.acquire import DeadTime, acquire
@@ -43,7 +37,9 @@ SOURCE_MATRIX = (256, 256)
 SPEED_MM_S = 160.0 / 60.0  # 16 cm/min
 GAP_MM = ((15.0, 40.0), (50.0, 70.0))  # from the body to the anterior and posterior face
 FACE_ERROR_MM = 5.0  # of the distances in the header
-SOURCE_MBQ, SOURCE_S, SOURCE_ML = 50.0, 600.0, 20.0  # so weak that dead time takes 0.3 %
+SOURCE_MBQ, SOURCE_S, SOURCE_ML = 50.0, 600.0, 20.0  # so weak that dead time takes 0.3 % (177Lu), 1.5 % (131I)
+TAU_SPREAD = 0.15  # standard deviation of the logarithm of a dead time that was not measured so; assumed
+MOSTLY_OPEN = 0.75  # share of the counts by open holes above which next to none lie 100 mm off
 CT_NOISE_HU, CT_OFFSET_HU = 14.0, 8.0
 EDGE_MM = 3.0  # smoothing (standard deviation) of the mask of a perturbed organ
 EDGE, RAGGED = 0.07, 0.1  # shift of its threshold and noise on it: about 5 to 15 % of a kidney's volume
@@ -62,9 +58,17 @@ class TrueCamera:
     factor: float
 
 
-def true_camera(seed: int) -> TrueCamera:
-    """The site's camera: intrinsic and energy resolution within 5 %, sensitivity with a standard deviation of 4 %."""
-    rng, camera = rng_for(seed, "make_demo camera"), load_camera(CAMERA)
+def true_camera(seed: int, procedure: Procedure = DEFAULT) -> TrueCamera:
+    """The site's camera: intrinsic and energy resolution within 5 %, sensitivity with a standard deviation of 4 %.
+
+    A dead time that the catalogue's file has from elsewhere, or has not, is another one at the site.
+    """
+    rng, camera = rng_for(seed, "make_demo camera"), load_camera(procedure.camera)
+    nuclide = load_nuclide(procedure.nuclide)
+    known = camera.tau_in(nuclide.photopeak, nuclide)
+    if known is None or camera.tau_from(nuclide.photopeak, nuclide):
+        error = np.exp(TAU_SPREAD * rng_for(seed, "make_demo dead time").standard_normal())
+        camera = replace(camera, tau_us=float((known or ASSUMED_US) * error), tau_by_kev=(), tau_computed_by_kev=())
     spread = rng.uniform(0.95, 1.05, 2)
     changed = replace(
         camera, intrinsic_fwhm_mm=camera.intrinsic_fwhm_mm * float(spread[0]),
@@ -73,16 +77,16 @@ def true_camera(seed: int) -> TrueCamera:
     return TrueCamera(changed, float(0.96 * np.exp(0.04 * rng.standard_normal())))
 
 
-def windows() -> tuple[EnergyWindow, ...]:
+def windows(nuclide: str = DEFAULT.nuclide) -> tuple[EnergyWindow, ...]:
     """Photopeak and its two neighbours."""
-    nuclide = load_nuclide(NUCLIDE)
-    return (nuclide.photopeak, *nuclide.scatter_windows)
+    emitter = load_nuclide(nuclide)
+    return (emitter.photopeak, *emitter.scatter_windows)
 
 
-def dead_time(camera: Camera, field_mm: float | None) -> DeadTime | None:
+def dead_time(camera: Camera, field_mm: float | None, nuclide: str = DEFAULT.nuclide) -> DeadTime | None:
     """Dead time on the photopeak's primary rate, of a sweep with this axial field or a static image."""
-    nuclide = load_nuclide(NUCLIDE)
-    tau, weights = camera.tau_in(windows()[0], nuclide), primary_weights(windows(), 0, nuclide)
+    emitter, seen = load_nuclide(nuclide), windows(nuclide)
+    tau, weights = camera.tau_in(seen[0], emitter), primary_weights(seen, 0, emitter)
     return None if tau is None else DeadTime(tau, tuple(weights), field_mm)
 
 
@@ -189,9 +193,10 @@ def planar_pair(
     counted = slices_in_ct(patient, grid, acquisition.pose)
     activity = activity_mbq(patient, anatomy, volumes_ml, acquisition.hours, counted)
     faces, told = _faces(anatomy.sampled.body, grid, axis_mm, rng)
+    nuclide = patient.procedure.nuclide
     density = partial_density_from_hu(hu) * anatomy.sampled.body
     views = simulate(
-        density, activity, grid, true.camera, load_nuclide(NUCLIDE), windows(),
+        density, activity, grid, true.camera, load_nuclide(nuclide), windows(nuclide),
         opposed_heads(faces, true.camera.couch_mm), histories,
         seed_for(seed, "make_demo histories", patient.pseudonym, number),
     )  # fmt: skip
@@ -209,32 +214,44 @@ def swept(
     low, high = patient.grid.bounds_mm()
     centre = PlanarPose(float(np.mean(grid.axis_mm(0))), 0.5 * float(low[2] + high[2]))
     pixel = (camera.pixel_mm, camera.pixel_mm)
-    loss = dead_time(camera, camera.field_mm[0])
+    nuclide = patient.procedure.nuclide
+    loss = dead_time(camera, camera.field_mm[0], nuclide)
     counts = acquire(rate, grid, pixel, MATRIX, centre, exposure_s, rng, loss)
     middle = patient.injected_at + timedelta(hours=acquisition.hours)
     start = (middle - timedelta(seconds=duration_s / 2)).replace(microsecond=0)
-    return PlanarPair(counts.astype(np.float32), windows(), pixel, exposure_s, start, duration_s, told)
+    return PlanarPair(counts.astype(np.float32), windows(nuclide), pixel, exposure_s, start, duration_s, told)
 
 
 def write_sweep(path: Path, pair: PlanarPair, patient: DemoPatient, seed: int) -> None:
     """NM whole-body file with the patient's planted identity."""
-    write_planar(path, pair, load_camera(CAMERA), NUCLIDE, patient.identity, seed)
+    used = patient.procedure
+    write_planar(path, pair, load_camera(used.camera), used.nuclide, patient.identity, seed)
 
 
-def write_source(path: Path, true: TrueCamera, seed: int, at: datetime) -> float:
+def source_grid(camera: Camera, nuclide: Nuclide) -> Grid:
+    """Grid around a source in air that holds what it shows: the field where much of that comes through lead, from afar.
+
+    Of 131I on the high-energy collimator 10 % of the counts lie beyond 100 mm, with 177Lu on MELP less than 0.1 %.
+    """
+    half = 100.0 if open_share(camera, nuclide, nuclide.photopeak) > MOSTLY_OPEN else 5.0 * (min(camera.field_mm) // 10)
+    n = 2 * int(half / 5.0) + 1
+    return Grid.axis_aligned((n, 5, n), 5.0, (-half, -10.0, -half))
+
+
+def write_source(path: Path, true: TrueCamera, seed: int, at: datetime, procedure: Procedure = DEFAULT) -> float:
     """Static image of a small source of `SOURCE_MBQ` in air between the heads; returns cps/MBq per head, photopeak."""
-    rng = rng_for(seed, "make_demo source")
-    grid = Grid.axis_aligned((41, 5, 41), 5.0, (-100.0, -10.0, -100.0))
+    rng, nuclide, seen = rng_for(seed, "make_demo source"), procedure.nuclide, windows(procedure.nuclide)
+    grid = source_grid(true.camera, load_nuclide(nuclide))
     points = np.stack(np.meshgrid(*(grid.axis_mm(a) for a in range(3)), indexing="ij"), axis=-1)
     ball = (points**2).sum(axis=-1) <= sphere_radius_mm(SOURCE_ML) ** 2
     activity = SOURCE_MBQ * ball / ball.sum()
     views = simulate(
-        np.zeros((3, *grid.shape)), activity, grid, true.camera, load_nuclide(NUCLIDE), windows(),
+        np.zeros((3, *grid.shape)), activity, grid, true.camera, load_nuclide(nuclide), seen,
         opposed_heads((100.0, -100.0)), 1e4, seed_for(seed, "make_demo source"),
     )  # fmt: skip
     pixel = (true.camera.pixel_mm, true.camera.pixel_mm)
     counts = acquire(views.rate * true.factor, grid, pixel, SOURCE_MATRIX, PlanarPose(0.0, 0.0), SOURCE_S, rng,
-                     dead_time(true.camera, None))
-    pair = PlanarPair(counts.astype(np.float32), windows(), pixel, SOURCE_S, at, SOURCE_S, (100.0, 100.0))
-    write_planar(path, pair, load_camera(CAMERA), NUCLIDE, seed=seed)
+                     dead_time(true.camera, None, nuclide))
+    pair = PlanarPair(counts.astype(np.float32), seen, pixel, SOURCE_S, at, SOURCE_S, (100.0, 100.0))
+    write_planar(path, pair, load_camera(procedure.camera), nuclide, seed=seed)
     return float(pair.counts[:, 0].sum() / 2 / (SOURCE_MBQ * SOURCE_S))

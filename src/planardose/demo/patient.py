@@ -10,6 +10,7 @@ import pandas as pd
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import Phantom, Pose, Sampled, density_of_hu, draw_phantom
 from planardose.demo.dose import true_dose_gy
+from planardose.demo.procedure import DEFAULT, Procedure
 from planardose.image import Grid, Volume
 from planardose.io.dicom_common import Identity
 from planardose.io.files import atomic
@@ -22,8 +23,7 @@ from planardose.sim.tracer import exponentials_at, load_tracer
 from planardose.sim.uptake import draw_curves, share_allowed
 from planardose.units import BQ_PER_MBQ, MBQ_PER_KBQ
 
-NUCLIDE, TRACER, CAMERA = "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp"
-HOURS = ((4.0, 24.0, 96.0, 168.0), (24.0, 72.0, 168.0))  # nominal times of odd and even patients
+NUCLIDE, TRACER, CAMERA = DEFAULT.nuclide, DEFAULT.tracer, DEFAULT.camera
 CT_SPACING_MM = (4.0, 4.0, 5.0)
 CT_MARGIN_MM = 28.0
 EARLY_HOURS = (1.0, 2.0, 4.0, 8.0, 24.0)  # when the body holds most
@@ -68,6 +68,7 @@ class DemoPatient:
     injected_mbq: float
     injected_at: datetime
     acquisitions: tuple[Acquisition, ...]
+    procedure: Procedure = DEFAULT
 
     @property
     def folder(self) -> str:
@@ -92,9 +93,11 @@ def _pose(rng: np.random.Generator) -> Pose:
     return Pose((float(x), float(rng.uniform(-4.0, 4.0)), float(z)), (float(tilt[0]), float(tilt[1]), float(tilt[2])))
 
 
-def class_curves(classes: tuple[str, ...], injected_mbq: float, nuclide: Nuclide, rng: np.random.Generator) -> dict:
+def class_curves(
+    classes: tuple[str, ...], injected_mbq: float, nuclide: Nuclide, rng: np.random.Generator, tracer: str = TRACER
+) -> dict:
     """Class of tissue -> its curve of activity over time, drawn from the tracer's priors; lesions draw their own."""
-    tracer, curves = load_tracer(TRACER), {}
+    tracer, curves = load_tracer(tracer), {}
     for prior in dict.fromkeys(tracer.prior_of(c) for c in classes):
         slots = prior.organs or tuple(c for c in classes if is_lesion(c))
         drawn = draw_curves(prior, len(slots), tracer.reference_h, nuclide.half_life_h, injected_mbq, rng)
@@ -103,7 +106,11 @@ def class_curves(classes: tuple[str, ...], injected_mbq: float, nuclide: Nuclide
 
 
 def draw_patient(
-    seed: int, number: int, spacing_mm: tuple[float, float, float] = CT_SPACING_MM, phantom: Phantom | None = None
+    seed: int,
+    number: int,
+    spacing_mm: tuple[float, float, float] = CT_SPACING_MM,
+    phantom: Phantom | None = None,
+    procedure: Procedure = DEFAULT,
 ) -> DemoPatient:
     """Patient `number` (from 1) of the cohort with root seed `seed`; `spacing_mm` is that of the CT.
 
@@ -120,20 +127,21 @@ def draw_patient(
     # the field of view is not centred on the anatomy's own axes
     low[:2] -= general.uniform(0.0, 12.0, 2)
     grid = Grid.covering(low, high, spacing_mm)
-    injected_mbq = round(float(general.uniform(7000.0, 7600.0)), 1)
+    injected_mbq = round(float(general.uniform(*procedure.injected_mbq)), 1)
     injected_at = FIRST_DAY + timedelta(days=7 * (number - 1), minutes=int(general.integers(0, 180)))
     classes = tuple(dict.fromkeys(source_name(p.label) if p.label else REMAINDER for p in phantom.parts))
-    times = HOURS[(number - 1) % 2]
+    times, nuclide = procedure.hours(number), load_nuclide(procedure.nuclide)
     hours = [h * float(general.uniform(0.95, 1.05)) for h in times]
-    tracer = load_tracer(TRACER)
+    tracer = load_tracer(procedure.tracer)
     return DemoPatient(
         pseudonym=pseudonym, identity=_identity(number, general), phantom=phantom, grid=grid,
-        curves=class_curves(classes, injected_mbq, load_nuclide(NUCLIDE), rng("kinetics")),
+        curves=class_curves(classes, injected_mbq, nuclide, rng("kinetics"), procedure.tracer),
         texture=WaveField(
             float(general.uniform(*tracer.texture.length_mm)), seed_for(seed, "make_demo texture", pseudonym)
         ),
         texture_cv=float(general.uniform(*tracer.texture.cv)), injected_mbq=injected_mbq, injected_at=injected_at,
         acquisitions=tuple(Acquisition(f"t{h:.0f}", at, _pose(general)) for h, at in zip(times, hours, strict=True)),
+        procedure=procedure,
     )  # fmt: skip
 
 
@@ -202,7 +210,7 @@ def truth_of(patient: DemoPatient) -> Truth:
 
 def _conserving(patient: DemoPatient, classes: tuple[str, ...], volume_ml: np.ndarray) -> DemoPatient:
     """The patient with all curves lowered where together they would hold more than was injected."""
-    half_life_h = load_nuclide(NUCLIDE).half_life_h
+    half_life_h = load_nuclide(patient.procedure.nuclide).half_life_h
     share = min(
         share_allowed(
             float(concentrations_kbq_ml(patient, classes, h) @ volume_ml) * MBQ_PER_KBQ,
@@ -261,7 +269,8 @@ def write_truth(truth: Truth, folder: Path, photons: float, seed: int) -> None:
     write_volume(folder / "labels.nii.gz", Volume(truth.anatomy.sampled.labels, grid, "labels", "1"), np.int16)
     integrals = integrals_kbq_h_ml(patient, classes)
     own_seed = seed_for(seed, "make_demo dose", patient.pseudonym)
-    dose = true_dose_gy(truth.map_of(integrals), _matter(truth), grid, load_nuclide(NUCLIDE), photons, own_seed)
+    nuclide = load_nuclide(patient.procedure.nuclide)
+    dose = true_dose_gy(truth.map_of(integrals), _matter(truth), grid, nuclide, photons, own_seed)
     write_volume(folder / "dose_gy.nii.gz", Volume(dose, grid, "absorbed dose", "Gy"))
     known = {LESION_BASE + n: lesion.known for n, lesion in enumerate(patient.phantom.lesions, start=1)}
     table = pd.DataFrame({

@@ -13,15 +13,8 @@ import numpy as np
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import Pose
 from planardose.demo.images import CT_NOISE_HU, TrueCamera
-from planardose.demo.patient import (
-    CAMERA,
-    NUCLIDE,
-    Acquisition,
-    DemoPatient,
-    activity_mbq,
-    anatomy_on,
-    slices_in_ct,
-)
+from planardose.demo.patient import Acquisition, DemoPatient, activity_mbq, anatomy_on, slices_in_ct
+from planardose.demo.procedure import Procedure
 from planardose.heads import Head
 from planardose.image import Grid, Volume
 from planardose.io.dicom_ct import write_ct
@@ -112,7 +105,7 @@ def spect_of(
     """
     s, pose = settings or SpectSettings(), pose_of(patient, acquisition, seed)
     grid, number = _box(patient, s.sim_mm), _number(patient, acquisition)
-    anatomy, nuclide = anatomy_on(patient, grid, pose), load_nuclide(NUCLIDE)
+    anatomy, nuclide = anatomy_on(patient, grid, pose), load_nuclide(patient.procedure.nuclide)
     hours = acquisition.hours + LATER_H
     activity = activity_mbq(patient, anatomy, volumes_ml, hours, slices_in_ct(patient, grid, pose))
     density = partial_density_from_hu(anatomy.sampled.hu) * anatomy.sampled.body
@@ -126,7 +119,7 @@ def spect_of(
     half = 0.5 * true.camera.field_mm[0] + BEYOND * s.recon_mm
     ct = _ct(patient, pose, (middle - half, middle + half), s, seed, number)
     known = true.factor * float(np.exp(CALIBRATION_ERROR * rng.standard_normal()))
-    volume = _reconstructed(taken, ct, grid, known, s)
+    volume = _reconstructed(taken, ct, grid, known, s, patient.procedure)
     duration = 0.5 * s.views * s.seconds  # two heads
     start = patient.injected_at + timedelta(hours=hours, seconds=-0.5 * duration)
     truth = Volume(activity / grid.voxel_ml * BQ_PER_MBQ, grid, "activity concentration", "Bq/mL")
@@ -156,7 +149,9 @@ def _ct(
     return Volume(np.clip(np.rint(hu), -1024, 3071).astype(np.float32), grid, "CT number", "HU")
 
 
-def _reconstructed(taken: SpectCounts, ct: Volume, grid: Grid, scale: float, s: SpectSettings) -> Volume:
+def _reconstructed(
+    taken: SpectCounts, ct: Volume, grid: Grid, scale: float, s: SpectSettings, procedure: Procedure
+) -> Volume:
     """OSEM on the counts, with the CT's attenuation and scatter; without the slices beyond the field."""
     low, high = ct.grid.bounds_mm()
     target = Grid.axis_aligned(
@@ -173,7 +168,8 @@ def _reconstructed(taken: SpectCounts, ct: Volume, grid: Grid, scale: float, s: 
     slices = [g.axis_mm(2)[0] + g.spacing_mm[2] * (np.arange(g.shape[2] + 1) - 0.5) for g in (target, grid)]
     along = interval_overlap(*slices) / grid.spacing_mm[2]
     counts = across @ taken.counts @ along.T
-    projector = AngledProjector(model, load_camera(CAMERA), load_nuclide(NUCLIDE), taken.heads, scale, columns=columns)
+    camera, nuclide = load_camera(procedure.camera), load_nuclide(procedure.nuclide)
+    projector = AngledProjector(model, camera, nuclide, taken.heads, scale, columns=columns)
     acquired = Acquired(counts, None, taken.seconds)
     found = osem(projector, acquired, even_start(projector, model, acquired), s.iterations, s.subsets)
     kept = found[:, :, BEYOND:-BEYOND] / target.voxel_ml * BQ_PER_MBQ

@@ -78,20 +78,27 @@ def without_dead_time(pair: PlanarPair, camera: Camera, nuclide: Nuclide) -> Pla
     nuclide : Nuclide
         The rate of the window with its imaged line counts, less the scatter in it.
     """
-    peak = pair.window_index(nuclide.imaged_line().energy_kev)
-    tau_us = camera.tau_in(pair.windows[peak], nuclide)
+    tau_us = camera.tau_in(pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)], nuclide)
     if tau_us is None:
         return pair
-    weights = primary_weights(pair.windows, peak, nuclide)
     in_field = rows_in_field(pair, camera)
 
     def true(counts: np.ndarray) -> np.ndarray:
-        rows_cps = np.einsum("w,vwr->vr", weights, counts.sum(axis=-1, dtype=np.float64)) / pair.exposure_s
-        share = recorded_share(np.maximum(rows_cps, 0.0), tau_us, in_field)
+        share = recorded_share(primary_rows_cps(pair, counts, nuclide), tau_us, in_field)
         return (counts / share[:, None, :, None]).astype(np.float32)
 
     more = None if pair.more is None else replace(pair.more, counts=true(pair.more.counts))
     return replace(pair, counts=true(pair.counts), more=more)
+
+
+def primary_rows_cps(pair: PlanarPair, counts: np.ndarray, nuclide: Nuclide) -> np.ndarray:
+    """(V, rows) rate to which a dead time belongs: the photopeak's less the scatter that the windows beside it tell.
+
+    `counts` (V, W, rows, columns) are in the windows and of the exposure of `pair`.
+    """
+    weights = primary_weights(pair.windows, pair.window_index(nuclide.imaged_line().energy_kev), nuclide)
+    rows = np.einsum("w,vwr->vr", weights, counts.sum(axis=-1, dtype=np.float64)) / pair.exposure_s
+    return np.maximum(rows, 0.0)
 
 
 def rows_in_field(pair: PlanarPair, camera: Camera) -> int | None:

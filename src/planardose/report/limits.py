@@ -67,8 +67,8 @@ DEAD_TIME = (
 )
 NO_DEAD_TIME = (
     "Dead time is not corrected: the camera's file does not state it (tau_us). At the highest rate in a head's "
-    "photopeak, {rate} counts/s at {timepoint}, one of {assumed_us:g} μs would take {lost} of the counts, and "
-    "activities there would be too low by as much."
+    "photopeak less its scatter, {rate} counts/s at {timepoint}, one of {assumed_us:g} μs would take {lost} of the "
+    "counts, and activities there would be too low by as much."
 )
 DEAD_TIME_MATTERS = " Measure the camera's dead time with this nuclide, or leave such early points out."
 NOTED_LOSS = 0.05  # as much as a calibration is uncertain: above it the first screen tells of it

@@ -17,7 +17,7 @@ from planardose.io.same_patient import check_same_patient
 from planardose.library import Camera, Nuclide, load_camera, load_nuclide
 from planardose.physics.calibration import Scale
 from planardose.physics.scatter_windows import neighbours
-from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
+from planardose.physics.sensitivity import LEAST_OPEN, air_sensitivity_cps_per_mbq, open_share
 from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 from planardose.recon.acquired import telling_windows
 from planardose.run import Run
@@ -113,7 +113,8 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     computed = air_sensitivity_cps_per_mbq(camera, nuclide, found.pair.windows[peak])
     seen = _share_seen(found.pair, row, peak, row.calibration_cps_per_mbq or computed)
     _check_still(found.pair, camera, peak, where, key)
-    more = [*_scatter_notes(found.pair, nuclide, peak), *_odd_numbers(found.pair, row, seen, computed)]
+    more = [*_scatter_notes(found.pair, nuclide, peak), *_odd_numbers(found.pair, row, seen, computed),
+            *_collimator_notes(camera, nuclide, found.pair.windows[peak])]  # fmt: skip
     return replace(found, notes=(*found.notes, *more))
 
 
@@ -178,6 +179,17 @@ def _odd_numbers(pair: PlanarPair, row: Row, seen: float, computed: float) -> li
     if not scale.plausible:
         notes.append(f"calibration_cps_per_mbq: {scale}; is it per head and in air, of this camera and this window?")
     return notes
+
+
+def _collimator_notes(camera: Camera, nuclide: Nuclide, window: EnergyWindow) -> list[str]:
+    """A note where the images of this camera would show the lead of its collimator, as with a wrong name of it."""
+    share = open_share(camera, nuclide, window)
+    if share >= LEAST_OPEN:
+        return []
+    return [
+        f"{100 * (1 - share):.0f} % of the counts of {nuclide.name} come through the lead of the {camera.collimator} "
+        "collimator; is camera the one of these images?"
+    ]
 
 
 def _check_still(pair: PlanarPair, camera: Camera, peak: int, where: str, key: str) -> None:

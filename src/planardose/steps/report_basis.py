@@ -16,7 +16,7 @@ from planardose.organs import REMAINDER
 from planardose.physics.dead_time import ASSUMED_US, lost_share
 from planardose.physics.sweep import highest_in_field
 from planardose.planar import PlanarPair
-from planardose.recon.acquired import rows_in_field, without_dead_time
+from planardose.recon.acquired import primary_rows_cps, rows_in_field, without_dead_time
 from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.report.basis import PARTS, Basis
 from planardose.report.row_marks import organs_cut
@@ -64,9 +64,10 @@ def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
 
 
 def dead_time_not_corrected(run: Run, patient: str) -> dict | None:
-    """Highest rate of a head's photopeak among the time points without a known dead time; None where all have one.
+    """Highest rate of a head among the time points without a known dead time; None where all have one.
 
-    `rate_cps` at `timepoint` as recorded, and the share `lost` of a dead time of `assumed_us` on it.
+    `rate_cps` at `timepoint`, of the photopeak less its scatter as recorded, and the share `lost` of it to a dead time
+    of `assumed_us`, which is one of primary photons.
     """
     rates = {}
     for row in planar_rows(run, patient):
@@ -74,7 +75,7 @@ def dead_time_not_corrected(run: Run, patient: str) -> dict | None:
         camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
         peak = pair.window_index(nuclide.imaged_line().energy_kev)
         if camera.tau_in(pair.windows[peak], nuclide) is None:
-            rows_cps = pair.counts[:, peak].sum(axis=-1, dtype=float) / pair.exposure_s
+            rows_cps = primary_rows_cps(pair, pair.counts, nuclide)
             rates[row.timepoint] = highest_in_field(rows_cps, rows_in_field(pair, camera))
     if not rates:
         return None
