@@ -131,17 +131,18 @@ def test_dead_time_of_a_sweep_is_undone():
 
 
 def test_a_static_image_ends_where_the_cameras_field_does(camera):
-    """A matrix of 614 mm on a field of 387 by 533 mm: its empty margin is no measurement of zero."""
-    counts = np.zeros((2, 1, 256, 256), np.float32)
-    counts[..., 60:190, 30:220] = 3.0
+    """A matrix of 614 mm on a field of 387 by 533 mm: its empty margin is no measurement of zero, nor are the pixels
+    on the field's edge, of which a part sees nothing."""
+    seen = [np.clip(0.5 * f / 2.398 + 0.5 - np.abs(np.arange(256) - 127.5), 0.0, 1.0) for f in camera.field_mm]
+    counts = np.broadcast_to(3.0 * np.outer(*seen), (2, 1, 256, 256)).astype(np.float32)
     still = PlanarPair(counts, (PEAK,), (2.398, 2.398), 600.0, datetime(2026, 1, 5, 9), 600.0)
     kept = within_field(still, camera)
     size = np.array(kept.counts.shape[2:]) * 2.398
-    assert (size >= camera.field_mm).all() and (size < np.array(camera.field_mm) + 2 * 2.398 + 1e-6).all()
-    assert kept.counts.sum() == counts.sum() and kept.ras().shape[2:] == kept.counts.shape[:1:-1]
+    assert (size <= camera.field_mm).all() and (size > np.array(camera.field_mm) - 2 * 2.398).all()
+    assert kept.counts == pytest.approx(3.0) and kept.ras().shape[2:] == kept.counts.shape[:1:-1]
     turned = within_field(replace(still, counts=counts.transpose(0, 1, 3, 2).copy()), camera)  # heads turned by 90
     assert turned.counts.shape == kept.counts.transpose(0, 1, 3, 2).shape
     beyond = counts.copy()
-    beyond[..., 5, 100:120] = 50.0
+    beyond[..., 5, 100:120] = 500.0
     for other in (replace(still, counts=beyond), replace(still, duration_s=1500.0)):  # a zoom, a sweep
         assert within_field(other, camera) is other

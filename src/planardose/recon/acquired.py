@@ -3,6 +3,8 @@
 Virtual and real acquisitions take the same way through `acquired_from`.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -50,21 +52,27 @@ class Acquired:
 
 
 def within_field(pair: PlanarPair, camera: Camera) -> PlanarPair:
-    """A static pair without the pixels beyond the camera's field, where nothing is measured; a sweep as it is.
+    """The pixels of a static pair that lie whole in the camera's field: beyond it nothing is measured. A sweep stays.
 
-    The field lies in the middle of the matrix. Images with counts beyond it (a zoom, a field off the middle) stay.
+    The field lies in the middle of the matrix. Images with counts beyond it (a zoom, a field off the middle) stay. A
+    pixel on its edge sees a part of its area, which is no lack of activity there.
     """
     if pair.is_swept:
         return pair
     total = pair.counts.sum(dtype=np.float64)
     for field_mm in (camera.field_mm, camera.field_mm[::-1]):
         sides = zip(pair.counts.shape[2:], pair.pixel_mm, field_mm, strict=True)
-        rows, columns = (slice(c, n - c) for n, p, f in sides for c in [max(int((n - f / p) / 2), 0)])
-        inner = pair.counts[..., rows, columns]
-        if inner.sum(dtype=np.float64) >= (1 - BEYOND_FIELD) * total:
-            more = None if pair.more is None else replace(pair.more, counts=pair.more.counts[..., rows, columns])
-            return replace(pair, counts=inner, more=more)
+        margins = [max((n - f / p) / 2, 0.0) for n, p, f in sides]  # pixels on each side beyond the field
+        if pair.counts[_without(margins, math.floor)].sum(dtype=np.float64) >= (1 - BEYOND_FIELD) * total:
+            inner = _without(margins, math.ceil)
+            more = None if pair.more is None else replace(pair.more, counts=pair.more.counts[inner])
+            return replace(pair, counts=pair.counts[inner], more=more)
     return pair
+
+
+def _without(margins: list[float], whole: Callable[[float], int]) -> tuple:
+    """Index of images (..., rows, columns) less their margins of (row, column) pixels, each made whole by `whole`."""
+    return (..., *(slice(c, -c or None) for c in map(whole, margins)))
 
 
 def without_dead_time(pair: PlanarPair, camera: Camera, nuclide: Nuclide) -> PlanarPair:

@@ -124,7 +124,7 @@ def load_setting(
     # sensitivity and scatter are those of the window that was acquired, whatever the catalogue's is
     peak = pair.window_index(nuclide.imaged_line().energy_kev)
     nuclide = replace(nuclide, photopeak=pair.windows[peak])
-    pair = without_dead_time(within_field(pair, camera), camera, nuclide)
+    pair = within_field(without_dead_time(pair, camera, nuclide), camera)
     faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")
     calibration, scale, head = row.calibration_cps_per_mbq, 1.0, run.config.projection
     if calibration is not None:
