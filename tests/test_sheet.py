@@ -50,6 +50,13 @@ def test_rows_with_one_injection_time_are_one_cycle(sheet):
     assert [cohort.cycle_of(r) for r in cohort.rows] == [2, 1, 1]
 
 
+def test_the_first_row_is_of_the_first_injection_with_planar_images(sheet):
+    """Whatever the sheet's order; a SPECT alone has no gamma camera's views to simulate."""
+    later, spect = {"injected_at": "2026-03-01T09:00:00"}, {"planar": "", "spect": "SECRET/spect"}
+    rows = [{"timepoint": "c2-t4", **later}, {"timepoint": "t4", **spect}, {"timepoint": "t24"}]
+    assert load_cohort(sheet(*rows)).first_row("P01").timepoint == "t24"
+
+
 def test_two_injections_of_a_patient_an_hour_apart_are_a_slip(sheet):
     with pytest.raises(InputError, match=r"P01 t24 injected_at: 2026-01-05T09:18:00, 18 min after another injection"):
         load_cohort(sheet({"timepoint": "t4"}, {"injected_at": "2026-01-05T09:18:00"}))

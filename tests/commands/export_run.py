@@ -38,19 +38,31 @@ def labels_of(grid: Grid) -> Volume:
     return Volume(data, grid, "label", "1")
 
 
-def write_map(run: Run, key: str, step: str, unit: str, scale: float, inputs: list, grid: Grid, **more) -> Path:
-    path = run.path(key, **WHERE)
+def write_map(
+    run: Run, key: str, step: str, unit: str, scale: float, inputs: list, grid: Grid, timepoint: str = "t24", **more
+) -> Path:
+    path = run.path(key, **WHERE | {"timepoint": timepoint})
     write_volume(path, Volume(field_of(grid) * scale, grid, key, unit))
     run.sidecar(path, step, key, unit, inputs, **more)
     return path
 
 
 def fill_results(run: Run, grid: Grid = GRID, scale: float = 1.0, hidden: tuple[str, ...] = (), **summary) -> None:
-    """What the steps from reconstruct to report leave, as far as the export reads it; images without `hidden`."""
+    """What the steps from reconstruct to report leave, as far as the export reads it; images without `hidden`.
+
+    The map of the second time point of a sheet holds half of the first, and so on.
+    """
     import_ct(run, "P01")
-    import_planar(run, "P01", "t24")
-    activity = write_map(run, "map", "reconstruct", "Bq/mL", 1e5 * scale, [], grid)
-    tia = write_map(run, "tia", "fit_kinetics", "MBq.h/mL", 3.0 * scale, [activity], grid, method="qplanar_mlem")
+    maps = []
+    for n, row in enumerate(run.cohort.rows):
+        import_planar(run, "P01", row.timepoint)
+        told, per_ml = {"timepoint": row.timepoint}, 1e5 * scale / (n + 1)
+        maps.append(write_map(run, "map", "reconstruct", "Bq/mL", per_ml, [], grid, **told))
+        organs = run.path("organs", **WHERE | told)
+        write_text(organs, "organ\n")
+        shares = {**dict.fromkeys(hidden, 0.0), "liver": 0.8}
+        run.sidecar(organs, "reconstruct", "organs", share_in_images=shares)
+    tia = write_map(run, "tia", "fit_kinetics", "MBq.h/mL", 3.0 * scale, maps, grid, method="qplanar_mlem")
     dose = write_map(run, "dose", "absorbed_dose", "Gy", scale, [tia], grid)
     labels, organ_doses = run.path("labels", **WHERE), run.path("organ_doses", **WHERE)
     ct = read_volume(run.path("ct", **WHERE), "CT number", "HU", "ct")
@@ -58,9 +70,6 @@ def fill_results(run: Run, grid: Grid = GRID, scale: float = 1.0, hidden: tuple[
     run.sidecar(labels, "segment", "organ label", backend="labels")
     write_text(organ_doses, "organ\n")
     run.sidecar(organ_doses, "absorbed_dose", "doses", inputs=[labels])
-    write_text(run.path("organs", **WHERE), "organ\n")
-    run.sidecar(run.path("organs", **WHERE), "reconstruct", "organs", share_in_images={**dict.fromkeys(hidden, 0.0),
-                "liver": 0.8})  # fmt: skip
     rows = ["organ,method,points", "liver,qplanar_mlem,1", *(f"{o},qplanar_mlem,0" for o in hidden), "brain,mlem,0"]
     write_text(run.path("kinetics", **WHERE), "\n".join(rows) + "\n")
     run.sidecar(run.path("kinetics", **WHERE), "fit_kinetics", "kinetics")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from planardose.commands.evaluate import evaluate
+from planardose.commands.evaluate import evaluate, organ_truth, true_anatomy
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
@@ -124,6 +124,18 @@ def test_the_records_stand_in_a_file(run, tmp_path):
     assert list(lesion.region) == ["lesion_2"] and lesion.truth.iloc[0] == pytest.approx(8e5)
     liver = records[(records.measure == "activity_mbq") & (records.region == "liver") & (records.method == "unet")]
     assert liver.truth.iloc[0] == pytest.approx(6**3 * FINE.voxel_ml * 0.1)
+
+
+def test_what_no_row_tells_of_counts_to_the_remainder(run, tmp_path):
+    """The chain's labels hold a kidney and a second lesion, which its table lacks; nothing is lost."""
+    anatomy = true_anatomy(tmp_path / "truth" / "P01", "P01")
+    write_volume(run.path("labels", patient="P01"), Volume(anatomy.labels.data, FINE, "labels", "1"), np.int16)
+    source = tmp_path / "truth" / "P01" / "t24_activity.nii.gz"
+    rows = {"liver", "lesion_1", "remainder"}
+    found, bq_ml = organ_truth(run, "P01", "t24", anatomy, source, rows)
+    mbq = bq_ml.data * FINE.voxel_ml / 1e6
+    own = {name: mbq[anatomy.labels.data == LABEL[name]].sum() for name in ("liver", "lesion_1")}
+    assert {k: found[k] for k in rows} == pytest.approx(own | {"remainder": mbq.sum() - sum(own.values())})
 
 
 def test_a_hidden_lesion_counts_where_the_chain_has_its_place(run, tmp_path):

@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from export_run import ACTIVITY, DOSE, GRID, LABELS, WHERE, field_of, fill_results, labels_of
-from imaging_scene import PLANTED, planar_pair
+from export_run import ACTIVITY, DOSE, GRID, LABELS, SUMMARY, WHERE, field_of, fill_results, labels_of
+from imaging_scene import CAMERA, PLANTED, planar_pair, write_patient, write_sheet
 from typer.testing import CliRunner
 
 from planardose.anatomy.labels import read_segmentation
 from planardose.cli import app
 from planardose.commands.export_dicom import export_dicom
 from planardose.io.activity_image import read_activity_image
+from planardose.io.dicom_nm import write_planar
 from planardose.io.nifti import read_volume
+from planardose.run import Run
+from planardose.sheet import load_cohort
 
 
 def test_each_frame_of_the_dose_lies_where_the_nifti_says(results, tmp_path: Path):
@@ -58,6 +61,21 @@ def test_the_activity_is_read_back_in_bq_ml_at_its_time(results, tmp_path: Path)
     (mapping,) = ds.RealWorldValueMappingSequence
     assert mapping.RealWorldValueSlope == float(ds.RescaleSlope) and ds.Units == "BQML"
     assert ds.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence[0].CodeValue == "447553000"
+
+
+def test_each_time_point_has_its_own_activity_and_time(tmp_path: Path):
+    run = write_patient(tmp_path)
+    later = planar_pair(hours=72.0)
+    write_planar(tmp_path / "t72.dcm", later, CAMERA, identity=PLANTED)
+    sheet = write_sheet(tmp_path, [{}, {"timepoint": "t72", "planar": "t72.dcm"}])
+    run = Run(run.config, load_cohort(sheet), run.results)
+    cycle = SUMMARY["cycles"]["1"] | {"timepoints": ["t24", "t72"]}
+    fill_results(run, cycles={"1": cycle})
+    names = export_dicom(run, "P01", tmp_path / "out")
+    assert names == [DOSE, ACTIVITY, "P01_t72_activity.dcm", LABELS]
+    early, late = (read_activity_image(tmp_path / "out" / name, "test") for name in names[1:3])
+    assert late.volume.data.sum(dtype=float) == pytest.approx(early.volume.data.sum(dtype=float) / 2, rel=1e-5)
+    assert (early.acquired_at, late.acquired_at) == (planar_pair().acquired_at, later.acquired_at)
 
 
 def test_the_labels_are_read_back_to_the_voxel_and_name_the_slices_that_they_lie_on(results, tmp_path: Path):

@@ -1,5 +1,7 @@
 """Fine placement finds displaced heads and organs that moved in three dimensions, and leaves alone what stayed."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from small_patient import make_model
@@ -7,7 +9,7 @@ from small_patient import make_model
 from planardose.frames import PlanarPose
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.recon.acquired import Acquired
-from planardose.recon.fine import kept, place
+from planardose.recon.fine import FinePlacer, kept, place
 from planardose.recon.matcher import Images
 from planardose.recon.motion import brought_back, motion_prior, movable, moved_images, moved_responses
 from planardose.recon.placement import Placement, middle_of
@@ -103,6 +105,24 @@ def test_a_displaced_posterior_head_is_found(still, tissues, responses):
     assert found.placement.pose.x_mm == pytest.approx(5.0, abs=0.7)
     assert found.placement.pose.z_mm == pytest.approx(505.0, abs=0.7)
     assert all(abs(v) < 1.0 for move in found.placement.organs.values() for v in move), "no organ moved"
+
+
+def test_slopes_are_those_of_a_spot_that_is_moved_and_turned(still, tissues):
+    """A round spot beside the grid's middle, where it is after a small move and a small turn; a head's in its view."""
+    images, pose = Images(np.ones((2, *MATRIX[::-1])), (PIXEL_MM, PIXEL_MM)), PlanarPose(5.0, 505.0)
+    placer, middle = FinePlacer(still, tissues.responses.total, images, 0.013, organs=False), middle_of(still.grid)
+    x, z = still.grid.axis_mm(0)[:, None] - middle[0], still.grid.axis_mm(2)[None, :] - middle[1]
+
+    def spot(move: np.ndarray) -> np.ndarray:
+        at = PlanarPose(*move).to_ras(60.0, 40.0)
+        return np.exp(-((x - at[0]) ** 2 + (z - at[1]) ** 2) / (2 * 25.0**2)) * np.ones((2, 1, 1))
+
+    fit = SimpleNamespace(expected=spot(np.zeros(3)), concentrations=np.zeros(len(UPTAKE)))
+    slopes = placer._slopes(Placement(pose), fit, np.ones(still.grid.shape[::2], dtype=bool))
+    for n, step in enumerate(0.5 * np.eye(3)):
+        expected = spot(step) - spot(-step)  # over 1 mm, and over 1 degree
+        assert slopes[n] == pytest.approx(expected, abs=0.03 * expected.max())
+        assert slopes[3 + n][1] == pytest.approx(expected[1], abs=0.03 * expected.max()) and not slopes[3 + n][0].any()
 
 
 def test_rotation_keeps_the_limit(still, tissues, responses):

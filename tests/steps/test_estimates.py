@@ -44,3 +44,21 @@ def test_the_mean_of_draws_has_the_likelihoods_organ_totals(tmp_path, monkeypatc
     seen = wanted > 0.01 * wanted.sum()
     assert rows[seen] == pytest.approx(wanted[seen], rel=0.02)
     assert estimates.map_u["diffusion"] == pytest.approx(0.3 * found, rel=1e-4, abs=1e-9)
+
+
+def test_an_unsure_place_makes_an_organ_unsure_and_the_couch_lowers_the_geometric_mean(tmp_path, monkeypatch):
+    """u^2 = u_counts^2 + (u_place A)^2; a couch that lets a quarter through halves the mean of both views."""
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"], reconstruction={"foci": False})
+    model = fake.fill_patient(run, "P01")
+    registered = json.loads(run.path("registration", patient="P01", timepoint="t24").read_text())
+    setting, liver = load_setting(run, "P01", "t24", Projector), model.organs.index("liver")
+    sure, unsure = (
+        Estimates(run, "P01", "t24", setting, registered | {"activity_u": {"liver": u}}) for u in (0.0, 0.3)
+    )
+    mbq = sure.fitted.by_organ(sure.fit.concentrations * sure.fitted.sources.volumes_ml())[liver]
+    before, after = sure.terms.counts_mbq, unsure.terms.counts_mbq
+    assert after[liver] == pytest.approx(np.hypot(before[liver], 0.3 * mbq))
+    assert np.delete(after, liver) == pytest.approx(np.delete(before, liver))
+    rows = sure.conjugate_rows()
+    monkeypatch.setattr(setting.projector, "couch_share", 0.25 * setting.projector.couch_share)
+    assert sure.conjugate_rows() == pytest.approx(2 * rows) and rows[liver] > 0
