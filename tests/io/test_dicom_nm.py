@@ -155,6 +155,13 @@ def test_without_detector_information_the_user_decides(edited, pair):
     np.testing.assert_array_equal(swapped[0], pair.counts[1])
 
 
+def _as_rates(ds):
+    """Counts per second, as floating-point numbers."""
+    rates = (ds.pixel_array / 600.0).astype("<f4")
+    del ds.PixelData
+    ds.FloatPixelData, ds.BitsAllocated = rates.tobytes(), 32
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -167,6 +174,7 @@ def test_without_detector_information_the_user_decides(edited, pair):
         (lambda ds: delattr(ds, "DetectorVector"), "no DetectorVector"),
         (lambda ds: setattr(ds, "ImageType", ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]), "image type TOMO"),
         (lambda ds: setattr(ds, "Modality", "CT"), "no NM image"),
+        (_as_rates, "pixels of floating-point numbers; expected counts.*as they were acquired"),
     ],
 )
 def test_headers_that_cannot_be_used_are_named(edited, change, says: str):

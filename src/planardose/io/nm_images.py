@@ -6,12 +6,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
-from planardose.io.dicom_common import is_picture, pixels, words_of
+from planardose.io.dicom_common import PIXELS, is_picture, pixels, words_of
 from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_terms import IMAGE_TYPES, modalities_of, term
 from planardose.io.nm_pixels import ODD_TOTAL
 from planardose.library import Camera
 
+FLOATS = PIXELS[1:]
 STILL_OR_SWEPT = ("STATIC", "WHOLE BODY")
 COUNTS = ("", "NONE", "CNTS", "PROPCNTS")  # Units of images that are counts, beside none
 TWICE = {"DECY": "decay", "ATTN": "attenuation", "SCAT": "scatter"}  # CorrectedImage: what would be corrected twice
@@ -44,6 +45,13 @@ def planar_images(datasets: list[Dataset], camera: Camera | None, where: str) ->
     images = [ds for ds in datasets if str(ds.get("Modality") or "NM") == "NM" and "PixelData" in ds]
     if not images:
         seen = modalities_of(datasets)
+        if any(name in ds for ds in datasets for name in FLOATS):
+            raise InputError(
+                where,
+                f"no NM image with PixelData among {len(datasets)} DICOM files, but pixels of floating-point numbers",
+                "counts, which are whole numbers",
+                "export the images as they were acquired, or give the counts as NPZ + JSON",
+            )
         raise InputError(
             where, f"no NM image among {len(datasets)} DICOM files (modalities {seen})", "planar NM images"
         )
