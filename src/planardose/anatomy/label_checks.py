@@ -106,6 +106,8 @@ def check_matter(ct: Volume, labels: Volume, where: str) -> None:
     ----------
     ct, labels : Volume
         HU, and labels in our numbering, on one grid.
+    where : str
+        For the error and the note.
 
     Raises
     ------
@@ -173,6 +175,10 @@ def note_odd_lesions(lesions: np.ndarray, voxel_ml: float, where: str) -> None:
     ----------
     lesions : (I, J, K) int
         0, or a lesion's number.
+    voxel_ml : float
+        mL.
+    where : str
+        For the notes.
     """
     if not lesions.any():
         log.warning("%s: no lesions in the map: all labels are 0", where)

@@ -12,6 +12,8 @@ def reindexed(volume: Volume, axes: tuple[int, int, int], flips: tuple[bool, boo
 
     Parameters
     ----------
+    volume : Volume
+        On any grid.
     axes : tuple of int
         New axis n is the old axis ``axes[n]``.
     flips : tuple of bool

@@ -75,12 +75,11 @@ def muscles() -> list[Part]:
 def chest() -> list[Part]:
     """Lungs by lobe, airways, heart and great vessels."""
     lung = -790.0
-    right, left = (90.0, 120.0), (-90.0, 120.0)
     lobes = [
-        _part("lung_lower_lobe_right", lung, Ellipsoid((80.0, 0.0, 500.0), (58.0, 82.0, right[1]))),
+        _part("lung_lower_lobe_right", lung, Ellipsoid((80.0, 0.0, 500.0), (58.0, 82.0, 120.0))),
         _part("lung_middle_lobe_right", lung, Ellipsoid((80.0, 38.0, 490.0), (50.0, 44.0, 50.0))),
         _part("lung_upper_lobe_right", lung, Ellipsoid((72.0, 5.0, 570.0), (50.0, 66.0, 62.0))),
-        _part("lung_lower_lobe_left", lung, Ellipsoid((-80.0, 0.0, 500.0), (58.0, 82.0, left[1]))),
+        _part("lung_lower_lobe_left", lung, Ellipsoid((-80.0, 0.0, 500.0), (58.0, 82.0, 120.0))),
         _part("lung_upper_lobe_left", lung, Ellipsoid((-72.0, 10.0, 560.0), (50.0, 66.0, 70.0))),
     ]
     arch = ((-18.0, -30.0, 180.0), (-20.0, -32.0, 545.0), (-8.0, -5.0, 572.0), (14.0, 22.0, 550.0), (8.0, 25.0, 505.0))

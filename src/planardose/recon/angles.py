@@ -57,6 +57,10 @@ def escape(mu: np.ndarray, grid: Grid, head: Head) -> np.ndarray:
     ----------
     mu : (I, J, K) float
         1/mm.
+    grid : Grid
+        Of `mu`.
+    head : Head
+        Its direction matters only, not its place.
     """
     mu = np.asarray(mu, dtype=np.float64)
     optical = np.zeros_like(mu)

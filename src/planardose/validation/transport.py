@@ -95,7 +95,7 @@ def split_bits(parts: int, histories: int, effort: Effort) -> Measured:
 
 
 def seed_bits(effort: Effort) -> Measured:
-    """Pixels that differ between two runs with one seed, less those that do not differ between two seeds."""
+    """Pixels that differ between two runs with one seed, and those that do not differ between two seeds."""
     runs = [simulate(uneven_phantom(), effort, 2e4, seed=effort.seed + n).rate for n in (0, 0, 1)]
     return Measured(float(np.count_nonzero(runs[0] != runs[1]) + np.count_nonzero(runs[0] == runs[2])))
 

@@ -48,6 +48,8 @@ def sphere_absorbed_fraction(
         ``"water"`` (photons come back from it) or ``"vacuum"``.
     photons, seed, cut_kev, threads
         As in `photon_dose` and `DoseOptions`.
+    voxels_per_radius : int
+        How finely the sphere is divided.
 
     Returns
     -------
