@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from planardose.io.dicom_common import Identity
 from planardose.io.dicom_ct import write_ct
 from planardose.io.files import write_text
 from planardose.io.nifti import read_volume, write_volume
+from planardose.marks import Marks
+from planardose.paths import STEP_VERSIONS
 from planardose.run import Run
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
@@ -326,6 +329,19 @@ def test_results_that_are_none_or_another_runs_are_refused_before_anything_is_wr
     with pytest.raises(InputError, match=message):
         export_dicom(own, "P01", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_doses_of_a_calibration_that_was_corrected_since_are_not_exported(own, tmp_path, monkeypatch):
+    """A PACS would hold them beside the corrected report; those of an older version cannot be compared, and are."""
+    organs, cells = own.path("organs", **WHERE), [replace(r, calibration_cps_per_mbq=10.0) for r in own.cohort.rows]
+    settings = Marks(own.config, own.cohort).settings("reconstruct", "P01", "t24")
+    replace(own, settings=settings).sidecar(organs, "reconstruct", "organs", share_in_images={})
+    corrected = replace(own, cohort=replace(own.cohort, rows=tuple(cells)))
+    with pytest.raises(InputError, match=r"P01 reconstruct t24: made of other cells of the sheet, .*; run again"):
+        export_dicom(corrected, "P01", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setitem(STEP_VERSIONS, "reconstruct", 99)
+    assert export_dicom(corrected, "P01", tmp_path / "out") == [DOSE, ACTIVITY, LABELS]
 
 
 def test_a_turned_grid_and_negative_doses_are_refused(own, tmp_path: Path):
