@@ -15,7 +15,7 @@ from planardose.io.files import sha256_of
 from planardose.jobs import jobs_of
 from planardose.library import canonical_nuclide
 from planardose.marks import Marks
-from planardose.paths import TEMPLATES
+from planardose.paths import STEP_VERSIONS, TEMPLATES
 from planardose.sidecar import read_object, read_sidecar
 
 MEMORY = Path(".snakemake/metadata")  # of the working folder
@@ -49,6 +49,20 @@ def check_patient(cohort: Cohort, results: Path, patient: str) -> None:
     """Refuse a patient's results that were made from another CT, other images, or another administration."""
     for where, problem in _differences(cohort, results, patient):
         raise InputError(where, problem, "results of this sheet", DO)
+
+
+def check_settings(config: Config, cohort: Cohort, results: Path, patient: str) -> None:
+    """Refuse a patient's results of this version that were made with other cells of the sheet or another config.
+
+    An older version's may be right, and cannot be compared.
+    """
+    marks = Marks(config, cohort)
+    for job in jobs_of(config, cohort, patient):
+        told = read_sidecar(job.output(results))
+        comparable = "settings" in told and told.get("step_version") == STEP_VERSIONS[job.step]
+        if comparable and not marks.hold(told, job.step, patient, job.timepoint):
+            problem, do = "made of other cells of the sheet, or with another config", "run again, or give that sheet"
+            raise InputError(f"{patient} {job}", problem, "results of this sheet and config", do)
 
 
 def _remembered(memory: Path, results: str) -> set[str]:

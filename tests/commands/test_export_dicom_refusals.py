@@ -1,11 +1,12 @@
 """What the export refuses before it writes anything."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from export_run import GRID, SUMMARY, WHERE, field_of, fill_results
+from export_run import ACTIVITY, DOSE, GRID, LABELS, SUMMARY, WHERE, field_of, fill_results
 from imaging_scene import PLANTED, ct_volume
 
 from planardose.commands.export_dicom import export_dicom
@@ -14,6 +15,8 @@ from planardose.image import Grid, Volume
 from planardose.io.dicom_ct import write_ct
 from planardose.io.files import write_text
 from planardose.io.nifti import write_volume
+from planardose.marks import Marks
+from planardose.paths import STEP_VERSIONS
 from planardose.run import Run
 
 
@@ -57,6 +60,20 @@ def test_results_that_are_none_or_another_runs_are_refused_before_anything_is_wr
     with pytest.raises(InputError, match=message):
         export_dicom(own_results, "P01", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_doses_of_a_calibration_that_was_corrected_since_are_not_exported(own_results, tmp_path, monkeypatch):
+    """A PACS would hold them beside the corrected report; those of an older version cannot be compared, and are."""
+    run, cells = own_results, [replace(r, calibration_cps_per_mbq=10.0) for r in own_results.cohort.rows]
+    settings = Marks(run.config, run.cohort).settings("reconstruct", "P01", "t24")
+    organs = run.path("organs", **WHERE)
+    replace(run, settings=settings).sidecar(organs, "reconstruct", "organs", share_in_images={})
+    corrected = replace(run, cohort=replace(run.cohort, rows=tuple(cells)))
+    with pytest.raises(InputError, match=r"P01 reconstruct t24: made of other cells of the sheet, .*; run again"):
+        export_dicom(corrected, "P01", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setitem(STEP_VERSIONS, "reconstruct", 99)
+    assert export_dicom(corrected, "P01", tmp_path / "out") == [DOSE, ACTIVITY, LABELS]
 
 
 def test_a_turned_grid_and_negative_doses_are_refused(own_results, tmp_path: Path):

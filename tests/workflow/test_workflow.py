@@ -104,7 +104,7 @@ def test_old_reports_are_removed_where_a_patient_is_at_work_whatever_stops_the_r
     folder = tmp_path / "work"
     shutil.copytree(finished.folder, folder)
     run = workflow(folder, finished.sheet, config=("patients={P01: {t24: {flip_posterior: true}}}",))
-    doses = ("P01/dose/organ_doses.csv", "P01/dose/dose_gy.nii.gz")
+    doses = ("P01/dose/organ_doses.csv", "P01/dose/dose_gy.nii.gz", "P01/recon/t24_unet.nii.gz")
     names = ("P01/report.html", "P01/summary.json", "cohort.html", "cohort.csv", *doses)
     reports = [folder / "out" / name for name in names]
     assert planned(run.jobs()) == planned(PER_TIMEPOINT | AFTER)
@@ -112,6 +112,7 @@ def test_old_reports_are_removed_where_a_patient_is_at_work_whatever_stops_the_r
     back = workflow(folder, finished.sheet)("--until", "import_planar")
     assert back.returncode == 0, back.stdout
     assert not any(r.exists() for r in reports)
+    assert (folder / "out/P01/recon/t4_unet.nii.gz").exists(), "the other time point's are as they were"
 
 
 def test_a_changed_organ_prior_reruns_what_depends_on_it(finished, workflow):

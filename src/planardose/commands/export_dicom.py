@@ -18,7 +18,7 @@ from planardose.io.nifti import read_volume
 from planardose.io.planar_file import load_pair
 from planardose.io.result_table import read_rows
 from planardose.library import load_nuclide
-from planardose.origin import check_patient
+from planardose.origin import check_patient, check_settings
 from planardose.run import Run, Told
 from planardose.steps.cycle_points import made_by, unmeasured
 
@@ -56,6 +56,7 @@ def export_dicom(run: Run, patient: str, out: Path, from_ct: bool = False) -> li
     _check_finished(run, patient)
     summary = run.content("summary", "report", patient=patient)
     check_patient(run.cohort, run.results, patient)
+    check_settings(run.config, run.cohort, run.results, patient)
     method, points = summary["method"], [t for c in summary["cycles"].values() for t in c["timepoints"]]
     if set(points) != {r.timepoint for r in rows}:
         raise InputError(f"{patient} summary", f"made of the time points {', '.join(points)}",
