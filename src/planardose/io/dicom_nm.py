@@ -143,7 +143,8 @@ def _frames(heads: list[Head], views: list[str], believe: bool, where: str) -> d
                     where,
                     f"several {view} frames in the window {window.low_kev:g}-{window.high_kev:g} keV",
                     "one frame per view and window",
-                    "put one acquisition into the folder",
+                    "put one acquisition into the folder; bed positions are not joined here: give them joined, as NPZ "
+                    "+ JSON with seconds_per_row",
                 )
             frames[slot] = as_seen(image, head, view, believe, where)
     return frames
