@@ -65,6 +65,6 @@ STEP_VERSIONS = {
     "spect_activity": 4,
     "fit_kinetics": 11,
     "absorbed_dose": 5,
-    "report": 16,
+    "report": 17,
     "report_cohort": 4,
 }
