@@ -117,9 +117,7 @@ def _over_midnight(ds):
 REFUSED = {
     "dynamic": (edited(tags(ImageType=["ORIGINAL", "PRIMARY", "DYNAMIC", "EMISSION"])), "image type DYNAMIC"),
     "two beds in one file": (edited(_two_beds, kind="STATIC"), "several anterior frames in the window"),
-    "two static beds": (
-        [multi_frame(SEEN, "STATIC"), multi_frame(SEEN[:, :, ::-1], "STATIC")], "bed positions are not"
-    ),
+    "two static beds": ([multi_frame(SEEN, "STATIC"), multi_frame(SEEN[:, :, ::-1], "STATIC")], "bed positions are"),
     "a sweep and a spot": ([multi_frame(SEEN), multi_frame(SEEN[:, :, ::-1], "STATIC")], "several anterior frames"),
     "original and derived": ([multi_frame(SEEN), multi_frame(2 * SEEN)], "several anterior frames"),
     "heads that nobody names": (single_frames(SEEN, words=("A", "P")), "which head is anterior.*head_order"),

@@ -98,3 +98,18 @@ def test_scale_out_of_range_is_the_readers_business(cohort):
     summary["scale"]["t24"] |= {"ratio": 1.8, "plausible": False}
     (note,) = [n for n in first_notes(summary, {}) if "far from" in n["text"]]
     assert note["kind"] == "warn" and "measured / computed 1.80 at t24" in note["text"]
+
+
+def test_a_body_that_gains_activity_is_told(cohort):
+    """As with the images of two time points exchanged; between cycles the activity may rise."""
+    summary = json.loads(cohort.path("summary", patient="P01").read_text())
+    summary["cycles"] = {"1": {"timepoints": ["t4", "t24", "t96"]}, "2": {"timepoints": ["u24"]}}
+
+    def told(**retained: float) -> list[str]:
+        return [n["text"] for n in first_notes(summary, retained) if "no body gains" in n["text"]]
+
+    assert not told(t4=0.5, t24=0.3, t96=0.32, u24=0.6) and not told(t4=0.2, u24=0.6)
+    (note,) = told(t4=0.5, t24=0.1, t96=0.3)
+    assert "(30 % at t96 after 10 % at t24 of the administered, decay-corrected)" in note
+    (note,) = told(t4=0.2, t96=0.3)  # t24 by SPECT alone
+    assert "30 % at t96 after 20 % at t4" in note

@@ -1,5 +1,7 @@
 """The patient page's first screen: status at a glance, what must be known before the numbers, and the main doses."""
 
+from itertools import pairwise
+
 import pandas as pd
 
 from planardose.organs import colour_of, is_lesion, sources
@@ -8,6 +10,7 @@ from planardose.report.remarks import Remarks, split
 from planardose.report.text import GATE_PILLS, is_key, method_name, organ_name, organ_order, per_gbq, percent, with_u
 
 MOST_RETAINED = 1.1  # of the administered activity, decay-corrected: more is not physical
+MOST_GAINED = 1.1  # decay-corrected activity over that of the time point before: no body gains any
 
 
 def status_pills(s: dict) -> list[dict]:
@@ -32,10 +35,18 @@ def first_notes(s: dict, retained: dict, of_foci: str = "") -> list[dict]:
         ("warn", words.SCALE.format(far) if far else ""),
         ("warn", lost + words.DEAD_TIME_MATTERS if matters else ""),
         ("warn", words.TOO_MUCH.format(above) if above else ""),
+        ("warn", words.GAINED.format(gained) if (gained := _gained(s, retained)) else ""),
         ("warn", of_foci),
         ("warn", words.one_point(s)),
     ]
     return [{"kind": k, "text": t} for k, t in notes if t]
+
+
+def _gained(s: dict, retained: dict) -> str:
+    """Time points at which clearly more activity was found than at the one before of their cycle, decay-corrected."""
+    pairs = [p for c in s["cycles"].values() for p in pairwise(t for t in c["timepoints"] if t in retained)]
+    rising = [(later, before) for before, later in pairs if retained[later] > MOST_GAINED * retained[before]]
+    return ", ".join(f"{percent(retained[a])} at {a} after {percent(retained[b])} at {b}" for a, b in rising)
 
 
 def key_doses(s: dict, used: pd.DataFrame, remarks: Remarks) -> dict:

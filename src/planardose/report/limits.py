@@ -94,6 +94,10 @@ TOO_MUCH = (
     "More activity found than was administered ({}, decay-corrected): check the calibration, the administered "
     "activity and the times."
 )
+GAINED = (
+    "More activity found later than before ({} of the administered, decay-corrected), but no body gains any: check "
+    "that each time point has its own images, times and exposure, that all show one part of the body, and dead time."
+)
 ONE_POINT = (
     "One time point only{}, which does not tell the half-life: taken is {}the time after injection, as Hänscheid's "
     "approximation does, where that is near the half-life that the organ usually has with this tracer, and else the "
