@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from planardose.errors import InputError
 from planardose.image import Volume, box_of
 from planardose.io.files import atomic
 from planardose.io.nifti import read_volume, write_volume
@@ -18,20 +17,17 @@ from planardose.io.same_patient import check_same_patient
 from planardose.library import load_nuclide
 from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
-from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid, smoothed
+from planardose.recon.emission import OnGrid, smoothed
 from planardose.recon.gate import deviance
 from planardose.recon.placement import Placement
-from planardose.recon.rigid import Rigid
 from planardose.recon.scores import SSIM_K, SSIM_WINDOW, map_scores
 from planardose.recon.setting import Setting, load_setting
-from planardose.recon.spect_input import placed, read_spect
 from planardose.run import Run
+from planardose.steps.spect_on_grid import WHOLE, covered_body_share, resolution, spect_on_grid
 from planardose.units import BQ_PER_MBQ, hours_between, rounded
 
 SPECT, UNIFORM, ALL_ZERO = "spect", "uniform", "all_zero"
 COLUMNS = ("method", "measure", "organ", "value", "spect", "relative_error")
-WHOLE = 0.95  # of an organ's volume must lie in the SPECT's field for its row
-LEAST_COVERED = 0.05  # of the body: a SPECT that shows less lies elsewhere
 LEAST_ML = 2.0  # smaller organs say more about blur than about activity
 SEEN = 0.99  # of a slice's body must lie in the field for its counts to judge the SPECT
 EDGE_MM = 40.0  # slices so near to the field's ends are left out: activity beyond shines in
@@ -108,45 +104,22 @@ def compare_spect(run: Run, patient: str, timepoint: str) -> None:
     keys, row = {"patient": patient, "timepoint": timepoint}, run.cohort.row(patient, timepoint)
     check_same_patient(run.config, run.cohort.rows_of(patient), (row,))
     setting = load_setting(run, patient, timepoint)
-    ct = read_volume(run.need("ct", "import-ct", patient=patient), "CT", "HU", f"{patient} ct")
-    spect, rigid = read_spect(row), placed(row, ct)
+    spect = spect_on_grid(run, row, setting.model.ct_grid)
     hours = hours_between(spect.at, setting.pair.mid_time)
     decay = 0.5 ** (hours / load_nuclide(row.nuclide).half_life_h)
-    grid = setting.model.ct_grid
-    raw = on_grid(spect.volume, grid, None if rigid is None else rigid.moving_from_fixed)
-    found = OnGrid(raw.per_ml * decay, raw.covered)
-    check_covered(found, setting.model, f"{row.where} spect")
-    stated = run.config.spect.fwhm_mm
-    fwhm = estimated_fwhm_mm(found, setting.model) if stated is None else stated
+    found = OnGrid(spect.found.per_ml * decay, spect.found.covered)
+    resolved = resolution(run, row, found, setting.model)
     paths = {m: run.need("map", "reconstruct", method=m, **keys) for m in run.config.methods_with_map}
     maps = {m: read_volume(p, "activity concentration", "Bq/mL", f"{row.where} {m} map", np.float64).data
             for m, p in paths.items()}  # fmt: skip
-    compared = Compared(setting.model, found, fwhm, maps)
+    compared = Compared(setting.model, found, resolved["fwhm_mm"], maps)
     seen, factor = _deviances(run, keys, setting, found)
     _write(run, keys, compared, [*compared.rows(), *seen], list(paths.values()), {
-        "hours_from_planar": rounded(-hours), "decay_factor": rounded(decay), "fwhm_mm": fwhm,
-        "fwhm_source": "estimated from the CT's organs" if stated is None else "stated in the config",
-        "registration": told_place(rigid), "ssim": SETTINGS,
-        "covered_body_share": rounded(_share(found, setting.model)),
+        "hours_from_planar": rounded(-hours), "decay_factor": rounded(decay), **resolved,
+        "registration": spect.registration, "ssim": SETTINGS,
+        "covered_body_share": rounded(covered_body_share(found, setting.model)),
         "scale_that_fits_the_planar_counts": factor, "organs_in_field_ml_at_least": LEAST_ML,
     })  # fmt: skip
-
-
-def _share(found: OnGrid, model: PatientModel) -> float:
-    body = model.body[..., model.ct_slices]
-    return float((found.covered & body).sum() / max(body.sum(), 1))
-
-
-def check_covered(found: OnGrid, model: PatientModel, where: str) -> None:
-    """Refuse a SPECT that misses the body, or that holds no activity in it."""
-    body = found.covered & model.body[..., model.ct_slices]
-    if _share(found, model) < LEAST_COVERED or found.per_ml[body].sum() <= 0:
-        raise InputError(
-            where,
-            f"covers {100 * _share(found, model):.1f} % of the CT's body",
-            f"at least {100 * LEAST_COVERED:g} %, with activity in it",
-            "give spect_ct, the CT that was taken with it",
-        )
 
 
 def _deviances(run: Run, keys: dict, setting: Setting, found: OnGrid) -> tuple[list[tuple], float]:
@@ -205,17 +178,6 @@ def _judged(found: OnGrid, model: PatientModel) -> np.ndarray:
     out = np.zeros((model.grid.shape[0], model.grid.shape[2]), dtype=bool)
     out[:, model.ct_slices] = body.any(axis=1) & inner
     return out
-
-
-def told_place(rigid: Rigid | None) -> dict | str:
-    """Where the SPECT lies, for a sidecar."""
-    if rigid is None:
-        return "none: taken to lie in the frame of ct"
-    return {
-        "spect_from_ct": [[rounded(x) for x in line] for line in rigid.moving_from_fixed.tolist()],
-        "angle_deg": rounded(rigid.angle_deg), "ct_correlation": rounded(rigid.correlation),
-        "overlap": rounded(rigid.overlap),
-    }  # fmt: skip
 
 
 def _write(run: Run, keys: dict, compared: Compared, rows: list[tuple], maps: list, facts: dict) -> None:

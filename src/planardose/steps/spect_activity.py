@@ -17,18 +17,17 @@ from planardose.cohort import Row
 from planardose.errors import InputError
 from planardose.image import Volume
 from planardose.io.files import atomic, write_text
-from planardose.io.nifti import read_volume, write_volume
+from planardose.io.nifti import write_volume
 from planardose.io.same_patient import check_same_patient
 from planardose.library import DATA
 from planardose.patient_model import PatientModel
 from planardose.recon.blur_recovery import Recovered, recovered
-from planardose.recon.emission import OnGrid, estimated_fwhm_mm, on_grid
+from planardose.recon.emission import OnGrid
 from planardose.recon.organ_table import COLUMNS, organ_lines
 from planardose.recon.organ_totals import in_ct, split_map, with_totals
-from planardose.recon.spect_input import placed, read_spect
 from planardose.recon.uncertainty import CALIBRATED, Uncertainty, factors
 from planardose.run import Run
-from planardose.steps.compare_spect import WHOLE, check_covered, told_place
+from planardose.steps.spect_on_grid import WHOLE, resolution, spect_on_grid
 from planardose.units import BQ_PER_MBQ, rounded
 
 QUANTITY = "activity concentration at mid-time of the SPECT"
@@ -95,19 +94,13 @@ def activity_of(run: Run, row: Row, model: PatientModel) -> Found:
     InputError
         As `spect_activity`.
     """
-    ct = read_volume(run.need("ct", "import-ct", patient=row.patient), "CT", "HU", f"{row.patient} ct")
-    spect, rigid = read_spect(row), placed(row, ct)
-    found = on_grid(spect.volume, model.grid, None if rigid is None else rigid.moving_from_fixed)
+    spect = spect_on_grid(run, row, model.grid)
+    found = spect.found
     of_ct = OnGrid(in_ct(model, found.per_ml), in_ct(model, found.covered))
-    check_covered(of_ct, model, f"{row.where} spect")
-    stated = run.config.spect.fwhm_mm
-    fwhm = estimated_fwhm_mm(of_ct, model) if stated is None else stated
+    resolved = resolution(run, row, of_ct, model)
     image = found.per_ml * (model.grid.voxel_ml / BQ_PER_MBQ)
-    facts = {
-        "at": spect.at.isoformat(), "fwhm_mm": fwhm, "registration": told_place(rigid),
-        "fwhm_source": "estimated from the CT's organs" if stated is None else "stated in the config",
-    }  # fmt: skip
-    return Found(image, recovered(found, model, fwhm, image), facts)
+    facts = {"at": spect.at.isoformat(), "registration": spect.registration, **resolved}
+    return Found(image, recovered(found, model, resolved["fwhm_mm"], image), facts)
 
 
 def recovered_map(image: np.ndarray, model: PatientModel, organs: Recovered) -> np.ndarray:
