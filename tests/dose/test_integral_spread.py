@@ -82,6 +82,13 @@ def test_spread_of_a_late_point_is_that_of_the_drawn_half_lives():
         assert spread.below(float(np.quantile(truths, share))) == pytest.approx(share, abs=0.008)
 
 
+def test_a_half_life_that_no_organ_has_is_not_taken_for_told():
+    """A lesion that falls from 1 to 4 h had a half-life of 2 h, its lower bound, and an integral known to 5 %."""
+    curve = fit(points([1.0, 4.0], [100.0, 90.0]), known("lesion_1"))
+    assert "shortest_limit" not in curve.flags and {"half_life_assumed", "poor_fit"} <= set(curve.flags)
+    assert curve.tia_mbq_h_u > 0.1 * curve.tia_mbq_h
+
+
 @pytest.mark.parametrize("organ", ["lesion_1", "kidney_left", "remainder"])
 def test_an_organ_that_rises_keeps_its_estimate_inside_its_interval(organ):
     curve = fit(points([4.0, 24.0, 72.0], [10.0, 20.0, 30.0], 0.05), known(organ))

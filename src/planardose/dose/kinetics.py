@@ -88,7 +88,9 @@ def _several_points(data: TimeActivity, bounds: Bounds, prior: OrganPrior, early
         return early
     usual = prior.of_several_points(bounds.longest)
     least_told = usual.relative_spread(usual.median_h) if usual.slow_too else usual.spread
-    undetermined = visible < 2 or curve.t_eff_h_u > least_told * curve.t_eff_h
+    # with an uptake phase, points that do not rise can be had from a half-life that no organ has
+    unusual = usual.slow_too and "shortest_limit" in curve.flags
+    undetermined = visible < 2 or unusual or curve.t_eff_h_u > least_told * curve.t_eff_h
     if not undetermined:
         return curve
     rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
