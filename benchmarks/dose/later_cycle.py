@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from benchmarks.dose.kinetics import ADMINISTERED_MBQ, ERRORS, GROUPS, TRACERS, told, varied
+from benchmarks.dose.kinetics import ADMINISTERED_MBQ, ERRORS, GROUPS, TRACERS, intervals, told, varied
 
 from planardose.dose.constants import dose_constants
 from planardose.dose.kinetics import fit_curve
@@ -68,7 +68,7 @@ def main() -> None:
                     for way, prior in (("tracer", known), ("cycle 1", known.after(first, half_life_h))):
                         c = fit_curve(data, half_life_h, ADMINISTERED_MBQ, prior)
                         rows.append({"organ": organ, "cls": cls, "hours": hours, "way": way, "ratio": c.tia_mbq_h
-                                     / integral / factor, "z": (c.tia_mbq_h - integral) / c.tia_mbq_h_u})  # fmt: skip
+                                     / integral / factor, **intervals(c, integral)})  # fmt: skip
     table = pd.DataFrame(rows)
     for group, holds in GROUPS.items():
         part = table[[holds(r) for r in table.itertuples()]]

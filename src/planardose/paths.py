@@ -63,8 +63,8 @@ STEP_VERSIONS = {
     "reconstruct": 26,
     "compare_spect": 8,
     "spect_activity": 4,
-    "fit_kinetics": 11,
-    "absorbed_dose": 5,
+    "fit_kinetics": 12,
+    "absorbed_dose": 6,
     "report": 17,
     "report_cohort": 5,
 }

@@ -65,7 +65,8 @@ def _write_results(run: Run, activity: np.ndarray) -> None:
     doses = run.path("organ_doses", patient="P01")
     doses.parent.mkdir(parents=True)
     doses.write_text(
-        "organ,method,cycle,dose_gy,dose_gy_u\nliver,unet,1,1.5,0.4\nliver,unet,2,0.8,0.2\nkidney_left,unet,1,9,\n"
+        "organ,method,cycle,dose_gy,dose_gy_u,dose_gy_low,dose_gy_high\n"
+        "liver,unet,1,1.5,0.4,1.4,3.0\nliver,unet,2,0.8,0.2,0.7,1.5\nkidney_left,unet,1,9,,,\n"
     )
     run.sidecar(doses, "absorbed_dose", "organ doses", "Gy")
 
@@ -114,6 +115,8 @@ def test_every_figure(run, tmp_path):
     assert table.loc[ssim, "all-zero image"] < table.loc[ssim, "unet"] < 1
     assert table.loc["dose error, liver, median %", "unet"] == pytest.approx(15)  # both cycles together
     assert table.loc["dose inside the 68 % interval, %", "unet"] == pytest.approx(100)
+    # the liver's 2.0 Gy are 0.5 standard uncertainties off, but below the ends that its rows state
+    assert table.loc["dose inside the 95 % interval, %", "unet"] == pytest.approx(0)
 
 
 def test_the_records_stand_in_a_file(run, tmp_path):

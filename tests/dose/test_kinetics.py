@@ -115,7 +115,7 @@ def test_single_point_with_most_of_the_administered_activity_clears_slowly():
         assert curve.at(hour)[0] == pytest.approx(min(a, most))
         assert curve.a0_mbq <= administered * (1 + 1e-12) and curve.t_eff_h <= half_life
         assert ("administered_limit" in curve.flags) == (a >= most)
-        assert curve.tia_mbq_h_u / curve.tia_mbq_h < 0.12
+        assert curve.tia_mbq_h_u / curve.tia_mbq_h < 0.14  # at the limit the point itself may be too high
     integrals = [c.tia_mbq_h for c in curves.values()]
     assert (np.diff(integrals) > -1e-9).all()
     assert integrals[-1] == pytest.approx(administered * half_life / math.log(2), rel=1e-6)
@@ -211,16 +211,17 @@ def test_nuclides_of_an_hour_or_two_are_fitted(half_life):
 def test_usual_half_life_keeps_the_coverage_of_organs_near_the_noise(first):
     """Half-lives as in the library; own uncertainty 0.5 MBq, `first` the first activity."""
     rng, hours = np.random.default_rng(13), HOURS[1:]
-    z = []
+    z, inside = [], []
     for _ in range(300):
         t_eff = drawn_half_lives(rng, 1)[0]
         a0, sigma = rng.uniform(*first) * 2 ** (hours[0] / t_eff), np.full(3, 0.5)
         mbq = np.maximum(points(a0, t_eff, hours).mbq + sigma * rng.standard_normal(3), 1e-6)
-        curve = fit(TimeActivity(hours, mbq, sigma))
-        z.append((curve.tia_mbq_h - a0 * t_eff / math.log(2)) / curve.tia_mbq_h_u)
+        curve, truth = fit(TimeActivity(hours, mbq, sigma)), a0 * t_eff / math.log(2)
+        z.append((curve.tia_mbq_h - truth) / curve.tia_mbq_h_u)
+        inside.append(curve.tia_mbq_h_low <= truth <= curve.tia_mbq_h_high)
     # up to 0.90 and 0.40: u reaches to the farther end of what is possible, and slow clearance is not held back
     assert 0.62 <= np.mean(np.abs(z) < 1) <= 0.90
-    assert 0.92 <= np.mean(np.abs(z) < 1.96) <= 0.995
+    assert 0.92 <= np.mean(inside) <= 0.995
     assert abs(np.mean(z)) < 0.40
 
 

@@ -165,7 +165,6 @@ def test_a_phase_that_no_point_tells_widens_the_interval_of_one_point():
     without = fit_curve(data, HALF_LIFE_H, ADMINISTERED, exact)
     shapes = (phase.shape(with_it.t_eff_h, phase.median + s) for s in phase.spread * np.array([[1, 0], [0, 1]]))
     away = [s.after(0.0) / s.at(48.0) / (with_it.tia_mbq_h / data.mbq[0]) - 1 for s in shapes]
-    assert phase.relative_u(with_it.t_eff_h, 48.0) == pytest.approx(math.hypot(*away), rel=0.25)
     assert with_it.tia_mbq_h_u > 0.9 * math.hypot(without.tia_mbq_h_u, math.hypot(*away) * with_it.tia_mbq_h)
 
 

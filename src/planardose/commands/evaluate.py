@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from planardose.anatomy.orient import closest_ras
+from planardose.dose.constants import TWO_SIDED_95
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.files import atomic
@@ -19,7 +20,7 @@ from planardose.run import Run
 from planardose.steps.cycle_points import made_by, unmeasured
 from planardose.units import BQ_PER_MBQ
 
-COLUMNS = ("patient", "timepoint", "method", "measure", "region", "value", "truth", "u")
+COLUMNS = ("patient", "timepoint", "method", "measure", "region", "value", "truth", "u", "low", "high")
 BASE_OF_UNET = "qplanar"  # the network's output is this map times a factor that is 1 where the network says zero
 ZERO_OUTPUT, ALL_ZERO, UNIFORM = "unet, zero output", "all-zero image", "uniform body"
 GROUPS = {
@@ -29,7 +30,7 @@ GROUPS = {
     "lesions": is_lesion,
     "all": lambda organ: organ != REMAINDER,
 }
-INTERVALS = {"50": 0.674, "68": 1.0, "95": 1.96}  # half widths in standard uncertainties
+INTERVALS = {"50": 0.674, "68": 1.0}  # half widths in standard uncertainties; that of 95 % has its own ends
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,11 @@ def _timepoint_records(run: Run, patient: str, timepoint: str, anatomy: TrueAnat
     hidden = unmeasured(row, told)
     truth, bq_ml = organ_truth(run, patient, timepoint, anatomy, source, set(organs.organ))
     records = [
-        (patient, timepoint, r.method, "activity_mbq", r.organ, r.activity_mbq, truth[r.organ], r.activity_mbq_u)
+        (patient, timepoint, r.method, "activity_mbq", r.organ, r.activity_mbq, truth[r.organ], r.activity_mbq_u,
+         r.activity_mbq - TWO_SIDED_95 * r.activity_mbq_u, r.activity_mbq + TWO_SIDED_95 * r.activity_mbq_u)
         for r in organs.itertuples()
         if truth.get(r.organ, 0.0) > 0 and r.organ not in hidden
-    ]
+    ]  # fmt: skip
     if row.from_spect:  # the map is no method's
         return records
     known = {o for o in organs.organ if is_lesion(o)}
@@ -173,7 +175,7 @@ def _timepoint_records(run: Run, patient: str, timepoint: str, anatomy: TrueAnat
     }
     for number, (method, estimate) in enumerate(maps.items()):
         found = _map_records(method, estimate, bq_ml, anatomy, known, with_references=number == 0)
-        records += [(patient, timepoint, *record) for record in found]
+        records += [(patient, timepoint, *record, np.nan, np.nan) for record in found]
     return records
 
 
@@ -212,10 +214,12 @@ def _dose_records(run: Run, patient: str, source: Path) -> list[tuple]:
     truth = pd.read_csv(source).set_index("organ").dose_gy
     doses = read_rows(run, "organ_doses", "absorbed-dose", patient=patient).groupby(["organ", "method"], sort=False)
     summed = doses.agg(
-        dose_gy=("dose_gy", "sum"), u=("dose_gy_u", lambda u: u.sum(skipna=False)), cycles=("cycle", "nunique")
+        dose_gy=("dose_gy", "sum"),
+        cycles=("cycle", "nunique"),
+        **{k: (f"dose_gy_{k}", lambda of_cycles: of_cycles.sum(skipna=False)) for k in ("u", "low", "high")},
     ).reset_index()
     return [
-        (patient, "", r.method, "dose_gy", r.organ, r.dose_gy, truth[r.organ], r.u)
+        (patient, "", r.method, "dose_gy", r.organ, r.dose_gy, truth[r.organ], r.u, r.low, r.high)
         for r in summed.itertuples()
         if truth.get(r.organ, 0.0) > 0 and r.cycles == summed.cycles.max()
     ]
@@ -249,6 +253,9 @@ def _errors(rows: pd.DataFrame, word: str) -> dict[str, float]:
     z = ((rows.value - rows.truth) / rows.u).abs().dropna()
     for name, half_width in INTERVALS.items():
         out[f"{word} inside the {name} % interval, %"] = 100 * float((z <= half_width).mean()) if len(z) else np.nan
+    ends = rows[["truth", "low", "high"]].dropna()
+    inside = ends.truth.between(ends.low, ends.high)
+    out[f"{word} inside the 95 % interval, %"] = 100 * float(inside.mean()) if len(ends) else np.nan
     return out
 
 

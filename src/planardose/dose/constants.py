@@ -7,6 +7,8 @@ import yaml
 
 from planardose.library import DATA
 
+TWO_SIDED_95 = 1.96  # half of a normal distribution's 95 % interval, in standard deviations
+
 
 @dataclass(frozen=True)
 class DoseConstants:

@@ -16,8 +16,9 @@ class Curve:
 
     `a0_mbq` and `t_eff_h` are of the slow part, `early_mbq` and `early_t_eff_h` of the early one (`shape.Shape`): its
     amplitude is 0 without one, below it for an uptake. `extrapolated_fraction` and `before_fraction` are the shares of
-    the integral after the last point and before the first. Uncertainties (k = 1) are NaN where there is none; `flags`
-    are keys of `flags.FLAGS`.
+    the integral after the last point and before the first. `tia_mbq_h_low` and `tia_mbq_h_high` are the ends of its
+    95 % interval, which need not lie evenly about it. Uncertainties (k = 1) and ends are NaN where there is none;
+    `flags` are keys of `flags.FLAGS`.
     """
 
     a0_mbq: float
@@ -25,6 +26,8 @@ class Curve:
     t_eff_h_u: float
     tia_mbq_h: float
     tia_mbq_h_u: float
+    tia_mbq_h_low: float
+    tia_mbq_h_high: float
     extrapolated_fraction: float
     before_fraction: float
     points: int
@@ -51,7 +54,7 @@ class Curve:
 
 def no_curve() -> Curve:
     """Of an organ that no image shows: nothing is known of it."""
-    return Curve(*[math.nan] * 7, points=0, chi2=math.nan, flags=("not_in_images",), early_mbq=math.nan, model="")
+    return Curve(*[math.nan] * 9, points=0, chi2=math.nan, flags=("not_in_images",), early_mbq=math.nan, model="")
 
 
 def integral_weights(data: TimeActivity, curve: Curve) -> np.ndarray:

@@ -24,14 +24,10 @@ class CurveError:
         Variances by the points' own errors.
     shared : (2,) float64
         Standard uncertainties by the errors that the points of a camera share.
-    scale_variance : float
-        Of the integral, (MBq h)^2, by how well the cameras' scales are known, as the weights of the fit take it; in
-        `shared` too.
     """
 
     own: np.ndarray
     shared: np.ndarray
-    scale_variance: float
 
 
 def curve_error(data: TimeActivity, a0_mbq: float, shape: Shape, known: dict[str, float]) -> CurveError:
@@ -56,4 +52,4 @@ def curve_error(data: TimeActivity, a0_mbq: float, shape: Shape, known: dict[str
     by_scale = ((response @ scales.T) ** 2).sum(axis=1)
     total = np.array([covariance[1, 1], gradient @ covariance @ gradient])
     shared = np.sqrt(((response @ data.shared_parts().T) ** 2).sum(axis=1))
-    return CurveError(np.maximum(total - by_scale, 0.0), shared, float(by_scale[1]))  # rounding may go below zero
+    return CurveError(np.maximum(total - by_scale, 0.0), shared)  # rounding may go below zero

@@ -11,19 +11,20 @@ from dataclasses import replace
 
 import lmfit
 import numpy as np
-from scipy.special import ndtri
 from scipy.stats import chi2 as chi2_distribution
 
 from planardose.dose.amplitude import amplitude
 from planardose.dose.bounds import Bounds
-from planardose.dose.constants import dose_constants
+from planardose.dose.constants import TWO_SIDED_95, dose_constants
 from planardose.dose.curve import Curve
 from planardose.dose.curve_error import CurveError, curve_error
 from planardose.dose.early_phase import best_with_early_phase, corrected_aic
+from planardose.dose.integral_spread import IntegralSpread, integral_spread
 from planardose.dose.organ_prior import IN_GENERAL, OrganPrior
 from planardose.dose.phase_prior import PhasePrior
 from planardose.dose.shape import Shape
 from planardose.dose.shape_fit import Fit, fit_shape
+from planardose.dose.single_point import single_point
 from planardose.dose.time_activity import TimeActivity
 from planardose.dose.usual_half_life import UsualHalfLife
 
@@ -32,7 +33,6 @@ VISIBLE = 1.5  # own uncertainties above zero: two points beyond that make a hal
 MOSTLY = 0.5  # of the integral outside the points: flagged
 FIRST_ORDER = 0.35  # of T_eff: an uncertainty of T_eff up to which the integral is taken as linear in it
 LIMITS = frozenset({"physical_limit", "shortest_limit"})  # flags of a half-life that is a bound's, not the points'
-NORMAL = ndtri((np.arange(25) + 0.5) / 25)  # a normal distribution in parts of equal probability
 AT_BOUND = 1e-3  # relative distance at which the optimiser (an interior-point method) is taken to have reached a bound
 
 
@@ -74,7 +74,7 @@ def fit_curve(
         return _empty_curve(data, half_life_h)
     bounds = Bounds.of(half_life_h, administered_mbq)
     if len(data.hours) == 1:
-        return _single_point(data, bounds, prior)
+        return single_point(data, bounds, prior)
     curve = _several_points(data, bounds, prior, early_phase)
     return replace(curve, t_eff_h_u=math.nan) if LIMITS & set(curve.flags) else curve
 
@@ -88,7 +88,9 @@ def _several_points(data: TimeActivity, bounds: Bounds, prior: OrganPrior, early
         return early
     usual = prior.of_several_points(bounds.longest)
     least_told = usual.relative_spread(usual.median_h) if usual.slow_too else usual.spread
-    undetermined = visible < 2 or curve.t_eff_h_u > least_told * curve.t_eff_h
+    # with an uptake phase, points that do not rise can be had from a half-life that no organ has
+    unusual = usual.slow_too and "shortest_limit" in curve.flags
+    undetermined = visible < 2 or unusual or curve.t_eff_h_u > least_told * curve.t_eff_h
     if not undetermined:
         return curve
     rising = {"rising"} & set(curve.flags)  # the usual half-life hides what the points alone say
@@ -126,9 +128,6 @@ def _curve_of(
     half_life = {"t_eff_h": shape.t_eff_h * usual.relative_spread(shape.t_eff_h) if usual else math.inf}
     of_phase = phase.uncertainties(shape) if phase else {}
     error = curve_error(data, a0, shape, half_life | of_phase)
-    if "early_phase" not in flags and (usual or error.own[0] > (FIRST_ORDER * shape.t_eff_h) ** 2):
-        far = _far_end(data, bounds, fit, phase, usual) ** 2 - error.scale_variance
-        error = replace(error, own=np.array([error.own[0], max(far, 0.0)]))
     limit = _limit(math.log(2) / shape.t_eff_h, bounds)
     reached = a0 * (1.0 + max(shape.early, 0.0)) >= bounds.administered * (1 - 1e-12)
     assumed = "early_phase" not in flags and _rests_on_prior(data, a0, shape, half_life, of_phase)
@@ -137,7 +136,18 @@ def _curve_of(
     # what is known beforehand brings a datum for each parameter of the phase but a washout's free amplitude
     held = (LIMITS | {"half_life_assumed", "earlier_half_life"}) & set(flags)
     free = 2 - bool(held) + sum(map(math.isinf, of_phase.values()))
-    return _described(data, bounds, a0, shape, fit.chi2, len(data.hours) - free, error, flags)
+    freedom = len(data.hours) - free
+    excess = fit.chi2 / freedom if _poor(fit.chi2, freedom) else 1.0
+    # where the points hardly bend the curve, a first-order covariance would be a guess
+    vague = "early_phase" not in flags and (usual or error.own[0] > (FIRST_ORDER * shape.t_eff_h) ** 2)
+    spread = None
+    if vague and data.has_uncertainty:
+        spread = integral_spread(data, bounds, phase, usual)
+    return _described(data, bounds, a0, shape, fit.chi2, excess, error, spread, flags)
+
+
+def _poor(chi2: float, freedom: int) -> bool:
+    return freedom > 0 and chi2_distribution.sf(chi2, freedom) < dose_constants().poor_fit_probability
 
 
 def _rests_on_prior(
@@ -182,18 +192,21 @@ def _limit(rate: float, bounds: Bounds) -> str:
 
 
 def _described(
-    data: TimeActivity, bounds: Bounds, a0: float, shape: Shape, chi2: float, freedom: int, error: CurveError,
-    flags: list[str],
+    data: TimeActivity, bounds: Bounds, a0: float, shape: Shape, chi2: float, excess: float, error: CurveError,
+    spread: IntegralSpread | None, flags: list[str],
 ) -> Curve:  # fmt: skip
     """The curve with its flags; its uncertainty is scaled up where chi2 says that it does not describe the points."""
-    own, tia = error.own, a0 * float(shape.after(0.0))
-    poor = freedom > 0 and chi2_distribution.sf(chi2, freedom) < dose_constants().poor_fit_probability
+    own, tia, poor = excess * error.own, a0 * float(shape.after(0.0)), excess > 1.0
     rising = ["rising"] if poor and "physical_limit" in flags and "early_phase" not in flags else []
     if not data.has_uncertainty:
         chi2, own, flags = math.nan, np.full(2, math.nan), [*flags, *rising, "no_uncertainty"]
     elif poor:
-        own, flags = own * chi2 / freedom, [*flags, "poor_fit", *rising]
+        flags = [*flags, "poor_fit", *rising]
     t_eff_u, tia_u = np.sqrt(own + error.shared**2)
+    low, high = max(tia - TWO_SIDED_95 * tia_u, 0.0), tia + TWO_SIDED_95 * tia_u
+    if spread:
+        spread = spread.widened(math.sqrt(excess))
+        tia_u, (low, high) = spread.farther_end(tia), spread.interval(tia)
     t_eff_u = min(t_eff_u, bounds.longest - bounds.shortest) if data.has_uncertainty else t_eff_u
     beyond = shape.after(data.hours.max()) / shape.after(0.0)
     before = 1 - shape.after(data.hours.min()) / shape.after(0.0)
@@ -205,87 +218,13 @@ def _described(
         t_eff_h_u=float(t_eff_u),
         tia_mbq_h=tia,
         tia_mbq_h_u=float(tia_u),
+        tia_mbq_h_low=float(low),
+        tia_mbq_h_high=float(high),
         extrapolated_fraction=float(beyond),
         before_fraction=float(before),
         points=len(data.hours),
         chi2=chi2,
         flags=tuple(flags),
-        early_mbq=a0 * shape.early,
-        early_t_eff_h=shape.early_t_eff_h if shape.early else math.nan,
-        model=shape.model,
-    )
-
-
-def _far_end(
-    data: TimeActivity, bounds: Bounds, fit: Fit, phase: PhasePrior | None, usual: UsualHalfLife | None
-) -> float:
-    """Distance in MBq h of the integral from the farthest one that points and priors allow at one standard deviation.
-
-    Where the points hardly bend the curve, a first-order covariance would be a guess. All half-lives, phases and
-    amplitudes whose squares are within 1 of the least count, so that no half-life that fits is left out for being
-    unusual.
-    """
-    t = np.geomspace(bounds.shortest, bounds.longest, 141)
-    shapes, beyond = Shape(t), 0.0
-    if phase:
-        # each prior adds its own square, so that none is farther than its spread from where it is best
-        logs = phase.logs(fit.shape)[:, None] + phase.spread[:, None] * np.linspace(-1, 1, 9)
-        t, *logs = (x.ravel() for x in np.meshgrid(t, *logs, indexing="ij"))
-        shapes, beyond = phase.shape(t, logs), (phase.deviations([x[:, None] for x in logs]) ** 2).sum(axis=-1)
-    hours = shapes.after(0.0)
-    most = bounds.administered / (1.0 + np.maximum(shapes.early, 0.0))
-    fits = amplitude(data, shapes.at(data.hours[:, None]).T, most)
-    squares = (fits.residuals**2).sum(axis=-1) + beyond + (usual.deviation(t) ** 2 if usual else 0.0)
-    left = np.maximum(1 - (squares - squares.min()), 0)  # for the amplitude, which is linear
-    a0_u = np.minimum(np.sqrt(left) * fits.mbq_u, most)
-    distance = np.abs(fits.mbq * hours - fit.a0_mbq * fit.shape.after(0.0)) + a0_u * hours
-    return float(distance[left > 0].max())
-
-
-def _single_point(data: TimeActivity, bounds: Bounds, prior: OrganPrior) -> Curve:
-    """One point: Haenscheid's T_eff = t where that is near enough, else the median of the half-lives that can be.
-
-    The integral by a half-life T is A 2^(t / T) T / ln 2, which is smallest at T = t ln 2: T_eff = t gives nearly the
-    smallest integral that any half-life gives, and is far too low for a scan of the first hours or after many
-    half-lives. Where an earlier cycle told the organ's half-life, the median is taken at any time. Half-lives that
-    would need more at the injection than was administered cannot be. The early phase is the one known beforehand.
-    """
-    t, phase = float(data.hours[0]), prior.phase
-    early = phase.shape(math.inf, phase.median) if phase else Shape(math.inf)
-    a = float(data.mbq[0] / early.at(t))  # of the slow part
-    most = bounds.administered / (1.0 + max(early.early, 0.0))
-    halvings = math.log2(most / a)  # from the administered activity to the point: no more are possible
-    shortest = t / halvings if halvings > 0 else math.inf
-    usual, (near, late) = prior.half_life(bounds.longest), dose_constants().haenscheid_t_over_t_eff
-    possible = usual.quantiles(shortest)
-    assumed = prior.earlier or not (near <= t / usual.median_h <= late and shortest <= t <= bounds.longest)
-    shape = replace(early, t_eff_h=float(np.median(possible)) if assumed else t)
-    a0 = min(a * 2 ** (t / shape.t_eff_h), most)
-    tia = a0 * float(shape.after(0.0))
-    # what |truth / estimate - 1| stays below in 68.3 % of the half-lives, errors of point and phase with them: the rms
-    # would be ruled by the shortest
-    integrals = replace(early, t_eff_h=possible).after(0.0) / np.exp2(-t / possible)
-    ratios = integrals / (shape.after(0.0) / 2 ** (-t / shape.t_eff_h))
-    beside = math.hypot(float(data.mbq_u[0] / data.mbq[0]), phase.relative_u(shape.t_eff_h, t) if phase else 0.0)
-    relative = float(np.quantile(np.abs(ratios[:, None] * (1 + beside * NORMAL) - 1.0), 0.683))
-    found = {
-        "administered_limit": a0 >= most * (1 - 1e-12), "single_point": True,
-        "half_life_assumed": assumed and not prior.earlier, "earlier_half_life": prior.earlier,
-        "no_uncertainty": not data.has_uncertainty,
-        "phase_assumed": shape.early_share > dose_constants().assumed_phase_flagged,
-    }  # fmt: skip
-    beyond = float(shape.after(t) / shape.after(0.0))
-    return Curve(
-        a0_mbq=a0,
-        t_eff_h=shape.t_eff_h,
-        t_eff_h_u=math.nan,
-        tia_mbq_h=tia,
-        tia_mbq_h_u=relative * tia if data.has_uncertainty else math.nan,
-        extrapolated_fraction=beyond,
-        before_fraction=1 - beyond,
-        points=1,
-        chi2=math.nan,
-        flags=tuple(k for k, there in found.items() if there),
         early_mbq=a0 * shape.early,
         early_t_eff_h=shape.early_t_eff_h if shape.early else math.nan,
         model=shape.model,
@@ -299,5 +238,16 @@ def _empty_curve(data: TimeActivity, half_life_h: float) -> Curve:
     u = math.sqrt(own + shared @ shared) if data.has_uncertainty else math.nan
     last, first = np.exp2(-data.hours.max() / half_life_h), np.exp2(-data.hours.min() / half_life_h)
     return Curve(
-        0.0, half_life_h, math.nan, 0.0, u, float(last), float(1 - first), len(data.hours), math.nan, ("no_activity",)
+        a0_mbq=0.0,
+        t_eff_h=half_life_h,
+        t_eff_h_u=math.nan,
+        tia_mbq_h=0.0,
+        tia_mbq_h_u=u,
+        tia_mbq_h_low=0.0 * u,
+        tia_mbq_h_high=TWO_SIDED_95 * u,
+        extrapolated_fraction=float(last),
+        before_fraction=float(1 - first),
+        points=len(data.hours),
+        chi2=math.nan,
+        flags=("no_activity",),
     )

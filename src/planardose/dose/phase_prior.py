@@ -81,10 +81,6 @@ class PhasePrior:
         limits = np.stack([self.median - far, self.median + far], axis=1)
         return np.where(np.isfinite(limits), limits, np.log(ANY_WASHOUT))
 
-    def logs(self, shape: Shape) -> np.ndarray:
-        """(parameters,) logarithms of half-time and, of a washout, amplitude of a shape."""
-        return np.log([shape.phase_h, abs(shape.early)][: self.parameters])
-
     def shape(self, t_eff_h: float, logs: np.ndarray) -> Shape:
         """Shape of the parameters' logarithms; arrays that broadcast make one of arrays."""
         values = [np.exp(x) for x in logs]
@@ -99,11 +95,3 @@ class PhasePrior:
         """Field of `Shape` -> standard uncertainty with which the prior knows it."""
         of = dict(zip(("phase_h", "early"), self.spread, strict=False))
         return {k: float(s * getattr(shape, k)) for k, s in of.items()}
-
-    def relative_u(self, t_eff_h: float, hours: float) -> float:
-        """Relative uncertainty of the integral over the activity at `hours`, with a slow half-life `t_eff_h`."""
-        logs, changes = self.median, []
-        for step in np.diag(self.spread):
-            up, down = (self.shape(t_eff_h, logs + s) for s in (step, -step))
-            changes.append(0.5 * math.log(up.after(0.0) / up.at(hours) / (down.after(0.0) / down.at(hours))))
-        return math.hypot(*changes)

@@ -7,7 +7,7 @@ of the sphere of equal volume has two edges, each known to a voxel (variance a^2
 
 import math
 
-from planardose.dose.constants import dose_constants
+from planardose.dose.constants import TWO_SIDED_95, dose_constants
 from planardose.image import Grid
 from planardose.organs import is_lesion
 from planardose.units import sphere_radius_mm
@@ -53,3 +53,13 @@ def dose_u_gy(own_gy: float, neighbours_gy: float, mass_gy: float, statistics_gy
         Of the Monte Carlo.
     """
     return math.sqrt((own_gy + neighbours_gy) ** 2 + mass_gy**2 + statistics_gy**2)
+
+
+def side_of_95_gy(own_gy: float, *others_gy: float) -> float:
+    """Distance in Gy of a dose from that end of its 95 % interval at which the organ's own activity would put it.
+
+    `own_gy` is the dose by the distance of the time-integrated activity from that end of its own interval, `others_gy`
+    the standard uncertainties of `dose_u_gy`. So the mean of the dose's sides is that of a normal distribution where
+    the activity's are alike.
+    """
+    return TWO_SIDED_95 * dose_u_gy(own_gy / TWO_SIDED_95, *others_gy)

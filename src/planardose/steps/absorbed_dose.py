@@ -5,7 +5,7 @@ import pandas as pd
 
 from planardose.dose.constants import dose_constants
 from planardose.dose.local import deposited_joule, dose_map_gy, joule_per_mbq_h, mean_dose_gy
-from planardose.dose.uncertainty import dose_u_gy, mass_relative_u
+from planardose.dose.uncertainty import dose_u_gy, mass_relative_u, side_of_95_gy
 from planardose.image import Volume
 from planardose.io.files import atomic
 from planardose.io.nifti import read_grid, read_volume, write_volume
@@ -30,8 +30,11 @@ COLUMNS = (
     "dose_gy_u",
     "dose_gy_per_gbq",
     "photon_gy",
+    "dose_gy_low",
+    "dose_gy_high",
     "flags",
 )
+ENDS = ("tia_mbq_h_low", "tia_mbq_h_high")  # of kinetics.csv, which an older version lacks
 MASS_POWER = 2 / 3  # self-dose per decay goes as mass^-2/3 by photons (Snyder 1970), as mass^-1 by electrons
 
 
@@ -42,7 +45,7 @@ def absorbed_dose(run: Run, patient: str) -> None:
     """
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide)
-    kinetics = read_rows(run, "kinetics", "fit-kinetics", patient=patient).fillna({"flags": ""})
+    kinetics = read_rows(run, "kinetics", "fit-kinetics", ENDS, patient=patient).fillna({"flags": ""})
     photons = _photons(run, patient, model, nuclide, kinetics)
     doses = _organ_doses(run, patient, model, nuclide, kinetics, photons)
     output = run.path("organ_doses", patient=patient)
@@ -88,8 +91,10 @@ def _organ_doses(
         per_mbq_h = joule_per_mbq_h(nuclide) / (masses[n] / 1000) + photon.own_per_mbq_h
         by_mass = electrons + MASS_POWER * photon.own_per_mbq_h * row.tia_mbq_h
         of_mass = by_mass * mass_relative_u(row.organ, volumes[n], labels, run.config.dose.lesion_edge_fwhm_mm)
-        u = dose_u_gy(per_mbq_h * row.tia_mbq_h_u, photon.neighbours_u, of_mass, photon.statistics)
-        dose = electrons + photon.gy
+        others = photon.neighbours_u, of_mass, photon.statistics
+        dose, u = electrons + photon.gy, dose_u_gy(per_mbq_h * row.tia_mbq_h_u, *others)
+        below, above = (side_of_95_gy(per_mbq_h * abs(end - row.tia_mbq_h), *others)
+                        for end in (row.tia_mbq_h_low, row.tia_mbq_h_high))  # fmt: skip
         records.append(
             (
                 row.organ,
@@ -102,6 +107,8 @@ def _organ_doses(
                 u,
                 dose / administered[row.cycle],
                 photon.gy,
+                max(dose - below, 0.0),
+                dose + above,
                 _flags(row),
             )
         )

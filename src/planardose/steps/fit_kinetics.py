@@ -37,6 +37,8 @@ COLUMNS = (
     "early_t_eff_h",
     "tia_mbq_h",
     "tia_mbq_h_u",
+    "tia_mbq_h_low",
+    "tia_mbq_h_high",
     "extrapolated_fraction",
     "before_fraction",
     "points",
