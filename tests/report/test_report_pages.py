@@ -16,7 +16,7 @@ from planardose.io.planar_file import load_pair, save_pair
 from planardose.io.views_file import load_views, save_views
 from planardose.planar import MoreViews
 from planardose.report.patient_page import _provenance
-from planardose.report.text import number, with_u
+from planardose.report.text import interval, number, with_u
 from planardose.run import Run
 from planardose.steps.report import report
 from planardose.steps.report_point import _found, _moves
@@ -123,6 +123,8 @@ def test_doses_on_the_page_are_those_of_the_table(cohort):
     words = text_of(page(cohort))
     for d in doses.itertuples():
         assert with_u(d.dose_gy, d.dose_gy_u) in words, (d.organ, d.method)
+        if d.method == "unet":
+            assert interval(d.dose_gy_low, d.dose_gy_high, d.dose_gy_u) in words, d.organ
 
 
 def test_organ_activities_stand_with_their_uncertainty(cohort):

@@ -7,7 +7,7 @@ import pytest
 
 from planardose.report.patient_page import _half_life
 from planardose.report.spect_section import _signed
-from planardose.report.text import method_name, number, organ_name, organ_order, per_gbq, percent, with_u
+from planardose.report.text import interval, method_name, number, organ_name, organ_order, per_gbq, percent, with_u
 from planardose.steps.report_point import _found, _head, _moves
 
 
@@ -61,6 +61,12 @@ def test_a_place_has_no_negative_zero():
     assert _found({"method": "by hand", "uncertainty_mm": 8.1}) == "by hand, ± 8.1 mm"
     assert _moves(pose) == "liver -7 / 0 mm"
     assert _head({"posterior_head": [0.02, -0.04, -0.004]}) == "0.0, 0.0 mm; 0.00°"
+
+
+def test_interval_has_the_digits_of_the_uncertainty():
+    assert interval(2.7712, 6.0449, 0.7834) == "2.77 to 6.04"
+    assert interval(0.0, 15355.7, 913.2) == "0 to 15\u202f360"
+    assert interval(math.nan, math.nan, math.nan) == "–"
 
 
 def test_percent():

@@ -9,7 +9,7 @@ from planardose.errors import InputError
 from planardose.io.result_table import read_rows
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.fit_kinetics import fit_kinetics
-from planardose.steps.report import EARLY_COLUMNS
+from planardose.steps.report import NEWER
 
 
 def test_sidecars_name_no_path(clean):
@@ -70,7 +70,8 @@ def test_a_table_that_lost_its_end_is_not_used(tmp_path, key: str):
 def test_a_table_that_an_older_version_wrote_is_told(tmp_path):
     run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"])
     chain(run)
-    assert "early_mbq" in read_rows(run, "kinetics", "fit-kinetics", EARLY_COLUMNS, patient="P01")
+    for key, step in (("kinetics", "fit-kinetics"), ("organ_doses", "absorbed-dose")):
+        assert set(NEWER[key]) <= set(read_rows(run, key, step, NEWER[key], patient="P01"))
     says = r"^P01 kinetics: no column 'newer'; expected results of this version.*run 'planardose fit-kinetics' again$"
     with pytest.raises(InputError, match=says):
         read_rows(run, "kinetics", "fit-kinetics", ("early_mbq", "newer"), patient="P01")

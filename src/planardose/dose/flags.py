@@ -4,7 +4,7 @@ from planardose.dose.constants import dose_constants
 
 FLAGS = {
     "single_point": "one time point: all of the integral is extrapolated, with an uncertainty that is not symmetric "
-    "(95 % intervals are in kinetics.csv and organ_doses.csv)",
+    "(see the 95 % interval)",
     "physical_limit": "clearance not distinguishable from zero: effective half-life set to the physical one",
     "shortest_limit": "half-life at the lower bound of the fit",
     "half_life_assumed": "the points tell the half-life less well than is known "

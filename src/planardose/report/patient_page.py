@@ -19,6 +19,7 @@ from planardose.report.spect_section import SpectSection, spect_context
 from planardose.report.text import (
     EMPTY,
     hours,
+    interval,
     method_name,
     missing,
     number,
@@ -155,6 +156,7 @@ def _dose_rows(page: PatientInput, remarks: Remarks) -> dict:
                 "before": percent(f.before_fraction),
                 "beyond": percent(f.extrapolated_fraction),
                 "dose": with_u(d.dose_gy, d.dose_gy_u),
+                "interval": interval(d.dose_gy_low, d.dose_gy_high, d.dose_gy_u),
                 "photons": percent(d.photon_gy / d.dose_gy) if d.photon_gy else EMPTY,
                 "per_gbq": per_gbq(d.dose_gy, d.dose_gy_u, d.dose_gy_per_gbq),
                 "faint": d.organ == "remainder",

@@ -49,14 +49,17 @@ from planardose.steps.report_spect import spect_point, spect_sections
 from planardose.steps.report_views import views_of
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, rounded
 
-EARLY_COLUMNS = ("early_mbq", "early_t_eff_h")  # of kinetics.csv, which an older version lacks
+NEWER = {  # columns that an older version's tables lack
+    "kinetics": ("early_mbq", "early_t_eff_h"),
+    "organ_doses": ("dose_gy_low", "dose_gy_high"),
+}
 
 
 def report(run: Run, patient: str) -> None:
     """Write `summary` and the self-contained page `report`."""
     kinetics, doses = (
-        read_rows(run, key, step, columns, patient=patient).fillna({"flags": ""})
-        for key, step, columns in (("kinetics", "fit-kinetics", EARLY_COLUMNS), ("organ_doses", "absorbed-dose", ()))
+        read_rows(run, key, step, NEWER[key], patient=patient).fillna({"flags": ""})
+        for key, step in (("kinetics", "fit-kinetics"), ("organ_doses", "absorbed-dose"))
     )
     summary = _write_summary(run, patient, kinetics, doses)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
