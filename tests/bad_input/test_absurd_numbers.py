@@ -160,9 +160,19 @@ def test_pixels_that_are_no_counts_are_noted(tmp_path: Path, caplog):
     user_file(tmp_path, pixel_mm=[9.6, 10.4])
     halved = planar_pair().counts.reshape(2, -1, 40, 2, 19, 2).mean(axis=(3, 5))
     np.savez(tmp_path / "t24.npz", counts=halved)
-    run = Run(parse_config({}), load_cohort(write_sheet(tmp_path, [{"planar": "t24.npz"}])), tmp_path / "results")
+    sheet = write_sheet(tmp_path, [{"planar": "t24.npz", "injected_mbq": "50"}])
+    run = Run(parse_config({}), load_cohort(sheet), tmp_path / "results")
     import_planar(run, "P01", "t24")
     assert "% of the pixels hold no whole number: are these the counts as acquired?" in caplog.text
+
+
+def test_counts_per_second_are_refused(tmp_path: Path):
+    """No whole numbers, and far too few for the injected activity."""
+    write_patient(tmp_path)
+    user_file(tmp_path)
+    np.savez(tmp_path / "t24.npz", counts=planar_pair().counts / np.float32(600))
+    line = told(tmp_path, planar="t24.npz")
+    assert "% of the pixels hold no whole number, and all are" in line and "not counts per second" in line
 
 
 def test_a_sweep_given_as_a_static_image(tmp_path: Path):

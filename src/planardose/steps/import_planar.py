@@ -84,7 +84,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     ------
     InputError
         As `read_planar`; no planar column; acquired before the injection or when nothing is left of it; no window on
-        the nuclide's photopeak; more counts than the injected activity can give.
+        the nuclide's photopeak; more counts than the injected activity can give; counts per second.
     """
     where = f"{row.where} planar"
     if "planar" not in row.paths:
@@ -163,9 +163,20 @@ def _share_seen(pair: PlanarPair, row: Row, peak: int, sensitivity: float) -> fl
 
 
 def _odd_numbers(pair: PlanarPair, row: Row, seen: float, computed: float) -> list[str]:
-    """Notes on numbers that may be slips; `seen` as `_share_seen`, `computed` cps/MBq per head of the camera."""
+    """Notes on numbers that may be slips; `seen` as `_share_seen`, `computed` cps/MBq per head of the camera.
+
+    Broken numbers that are far too small as well are rates, and refused.
+    """
     notes = []
     broken = np.count_nonzero(pair.counts != np.rint(pair.counts)) / pair.counts.size
+    if broken > BROKEN and seen < LEAST_SEEN:
+        raise InputError(
+            f"{row.where} planar",
+            f"{100 * broken:.0f} % of the pixels hold no whole number, and all are {100 * seen:.2g} % of the counts of "
+            "the injected activity",
+            "counts",
+            "give the counts as they were acquired, not counts per second",
+        )
     if broken > BROKEN:
         notes.append(
             f"{100 * broken:.0f} % of the pixels hold no whole number: are these the counts as acquired? Rates, and "
