@@ -305,7 +305,7 @@ def between_starts_s(ds: Dataset) -> float:
     """
     offset = utc_offset_of(ds)
     parts = [str(ds.get(name) or "") for name in STARTS[0]]
-    first, second = _moment(str(ds.get("AcquisitionDateTime") or ""), offset), _moment("".join(parts), offset)
+    first, second = moment(str(ds.get("AcquisitionDateTime") or ""), offset), moment("".join(parts), offset)
     if first is None or second is None or (first.tzinfo is None) != (second.tzinfo is None):
         return 0.0
     return abs((first - second).total_seconds())
@@ -317,12 +317,12 @@ def _start_of(ds: Dataset) -> tuple[str, datetime | None]:
         parts = [str(ds.get(name) or "").strip() for name in (date, time)]
         stamps.append((f"{date} and {time}", "".join(parts) if all(parts) else ""))
     for source, stamp in stamps:
-        if (found := _moment(stamp, utc_offset_of(ds))) is not None:
+        if (found := moment(stamp, utc_offset_of(ds))) is not None:
             return source, found
     return "", None
 
 
-def _moment(stamp: str, offset: timedelta | None) -> datetime | None:
+def moment(stamp: str, offset: timedelta | None) -> datetime | None:
     """Date and time as DICOM writes them; None where the minute is missing: an hour is no time of an acquisition."""
     stamp = stamp.replace(":", "").strip()
     if suffix := OFFSET.search(stamp):

@@ -23,6 +23,7 @@ from planardose.io.dicom_nm_write import write_planar
 from planardose.io.nm_camera import camera_notes
 from planardose.io.nm_heads import Head, heads_of, with_common_windows
 from planardose.io.nm_images import planar_images
+from planardose.io.nm_injection import UNTOLD, ToldInjection, told_injection
 from planardose.io.nm_more import more_views, without_more
 from planardose.io.nm_pixels import pixel_mm, pixel_notes
 from planardose.io.nm_times import Timing, timing_of
@@ -39,10 +40,14 @@ SAME_VISIT_S = 3600.0  # views that start further apart are not one acquisition
 
 @dataclass(frozen=True)
 class PlanarImport:
-    """A pair as read, with notes on what the header did not say (pseudonymous, for sidecar and log)."""
+    """A pair as read, with notes on what the header did not say (pseudonymous, for sidecar and log).
+
+    `injection` is what the headers tell of it.
+    """
 
     pair: PlanarPair
     notes: tuple[str, ...] = ()
+    injection: ToldInjection = UNTOLD
 
 
 def read_planar_dicom(
@@ -112,7 +117,7 @@ def _pair_of(
     notes += [*left_out, *by_hand, *more, *mirror_notes, *timing.notes, *distance_notes, *more_notes, *start_notes]
     notes += [*vector_notes(files), *pixel_notes(files, whole, where)]
     notes += [*position_notes(files), *camera_notes(files, camera)]
-    return PlanarImport(pair, tuple(dict.fromkeys(notes)))
+    return PlanarImport(pair, tuple(dict.fromkeys(notes)), told_injection(files))
 
 
 def _order_notes(files: list[Dataset], hand: Hand) -> list[str]:

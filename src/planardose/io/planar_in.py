@@ -1,5 +1,6 @@
 """The planar images of the cohort sheet, whatever their format."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def read_planar(
         else:
             found = read_planar_dicom(path, camera, where, hand, key, acquired_at)
     if hand.upside_down:
-        return PlanarImport(turned(found.pair), (*found.notes, "upside_down true by hand"))
+        return replace(found, pair=turned(found.pair), notes=(*found.notes, "upside_down true by hand"))
     return found
 
 

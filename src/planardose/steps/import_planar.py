@@ -11,6 +11,7 @@ from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.dicom_nm import PlanarImport
 from planardose.io.files import companions, sha256_of
+from planardose.io.nm_injection import ToldInjection
 from planardose.io.planar_file import save_pair
 from planardose.io.planar_in import read_planar
 from planardose.io.same_patient import check_same_patient
@@ -22,10 +23,11 @@ from planardose.planar import VIEWS, EnergyWindow, PlanarPair
 from planardose.recon.acquired import telling_windows
 from planardose.run import Run
 from planardose.times import in_zone, offset_text
-from planardose.units import HOURS_PER_DAY, SECONDS_PER_HOUR
+from planardose.units import HOURS_PER_DAY, SECONDS_PER_HOUR, hours_between
 
 log = logging.getLogger(__name__)
 TIME_DIFFERENCE_S = 300.0  # between sheet and header, above which the import warns
+INJECTION_APART_H, INJECTION_DIFFERENCE = 1.0, 0.1  # between sheet and header, above which the import warns
 SHORT_S = 60.0  # an exposure below it is noted: it may be minutes typed as seconds
 MOST_SEEN = 1.5  # counts over those of the whole injected activity without attenuation: right demo pairs: up to 0.33
 LEAST_SEEN = 0.0005  # noted below: right demo pairs have 0.009 or more
@@ -114,7 +116,8 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     seen = _share_seen(found.pair, row, peak, row.calibration_cps_per_mbq or computed)
     _check_still(found.pair, camera, peak, where, key)
     more = [*_scatter_notes(found.pair, nuclide, peak), *_odd_numbers(found.pair, row, seen, computed),
-            *_collimator_notes(camera, nuclide, found.pair.windows[peak])]  # fmt: skip
+            *_collimator_notes(camera, nuclide, found.pair.windows[peak]),
+            *_injection_notes(found.injection, row)]  # fmt: skip
     return replace(found, notes=(*found.notes, *more))
 
 
@@ -203,6 +206,22 @@ def _collimator_notes(camera: Camera, nuclide: Nuclide, window: EnergyWindow) ->
     ]
 
 
+def _injection_notes(told: ToldInjection, row: Row) -> list[str]:
+    """Notes where the header tells another injection than the sheet, which counts: doses follow from its time."""
+    notes = []
+    if told.at is not None:
+        at = in_zone(told.at, row.utc_offset)
+        if abs(hours := hours_between(row.injected_at, at)) > INJECTION_APART_H:
+            apart = f"{hours:+.1f} h" if abs(hours) < HOURS_PER_DAY else f"{hours / HOURS_PER_DAY:+.1f} days"
+            notes.append(f"the header tells of an injection {apart} from injected_at: is that right? The sheet is used")
+    if told.mbq is not None and abs(told.mbq / row.injected_mbq - 1.0) > INJECTION_DIFFERENCE:
+        notes.append(
+            f"the header tells of {told.mbq:.4g} MBq administered, injected_mbq of {row.injected_mbq:.4g}: is that "
+            "right? The sheet is used"
+        )
+    return notes
+
+
 def _check_still(pair: PlanarPair, camera: Camera, peak: int, where: str, key: str) -> None:
     """Refuse a static image in which the patient is longer than the camera's field: it was swept."""
     if pair.is_swept:
@@ -270,7 +289,7 @@ def _on_sheets_clock(found: PlanarImport, row: Row) -> PlanarImport:
             *notes,
             f"the header's clock is {offset_text(start.utcoffset())} from UTC; injected_at is taken to be on it too",
         )
-    return PlanarImport(replace(found.pair, acquired_at=in_zone(start, row.utc_offset)), notes)
+    return replace(found, pair=replace(found.pair, acquired_at=in_zone(start, row.utc_offset)), notes=notes)
 
 
 def _with_sheet_time(found: PlanarImport, row: Row) -> PlanarImport:
@@ -283,4 +302,4 @@ def _with_sheet_time(found: PlanarImport, row: Row) -> PlanarImport:
         days = seconds / SECONDS_PER_HOUR / HOURS_PER_DAY
         apart = f"{days:+.1f} days" if abs(days) > 1 else f"{seconds / 60:+.0f} min"
         notes = (*notes, f"acquired_at of the sheet is {apart} from the header's start; the sheet is used")
-    return PlanarImport(replace(found.pair, acquired_at=row.acquired_at), notes)
+    return replace(found, pair=replace(found.pair, acquired_at=row.acquired_at), notes=notes)
