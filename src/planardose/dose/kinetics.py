@@ -9,8 +9,8 @@ half-life (an organ cannot clear less than nothing) and A0 not the administered 
 import math
 from dataclasses import replace
 
-import lmfit
 import numpy as np
+from scipy.optimize import least_squares
 from scipy.stats import chi2 as chi2_distribution
 
 from planardose.dose.amplitude import amplitude
@@ -169,15 +169,13 @@ def _exponential(data: TimeActivity, bounds: Bounds, usual: UsualHalfLife | None
 
     # points near zero can leave several minima: the lowest is looked for before it is refined
     candidates = np.geomspace(slowest * (1 + 2 * AT_BOUND), fastest * (1 - 2 * AT_BOUND), STARTS)
-    parameters = lmfit.Parameters()
+    start = min(candidates, key=lambda rate: float((residual(rate) ** 2).sum()))
     # the rate, not the half-life, is searched: nearly flat curves are then well conditioned
-    squares = [float((residual(rate) ** 2).sum()) for rate in candidates]
-    parameters.add("rate", value=candidates[np.argmin(squares)], min=slowest, max=fastest)
-    best = lmfit.minimize(
-        lambda p: residual(p["rate"].value), parameters, method="least_squares",
+    best = least_squares(
+        lambda rates: residual(rates[0]), start, bounds=(slowest, fastest),
         xtol=1e-12, ftol=1e-14, gtol=1e-14, x_scale=0.01,
     )  # fmt: skip
-    rate = best.params["rate"].value
+    rate = float(best.x[0])
     rate = {"physical_limit": slowest, "shortest_limit": fastest}.get(_limit(rate, bounds), rate)
     shape = Shape(math.log(2) / rate)
     scaled = amplitude(data, shape.at(data.hours), bounds.administered)

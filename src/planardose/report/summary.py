@@ -28,7 +28,6 @@ SOFTWARE = (
     "warp-lang",
     "xraylib",
     "totalsegmentator",
-    "lmfit",
     "pydicom",
     "nibabel",
 )
