@@ -90,8 +90,8 @@ def verdict(model: PatientModel, total: np.ndarray, images: Images) -> Verdict:
 
 def images_of(run: Run, row: Row) -> tuple[Images, tuple[float, float] | None]:
     pair = load_pair(run.path("planar", patient=row.patient, timepoint=row.timepoint))
-    line = load_nuclide(row.nuclide).imaged_line().energy_kev
-    return Images(pair.ras()[:, pair.window_index(line)], pair.pixel_mm), pair.detector_distance_mm
+    peak = load_nuclide(row.nuclide).peak_index(pair.windows)
+    return Images(pair.ras()[:, peak], pair.pixel_mm), pair.detector_distance_mm
 
 
 def main(demos: list[Path]) -> None:

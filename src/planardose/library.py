@@ -54,6 +54,14 @@ class Nuclide:
         """The strongest line inside the photopeak window."""
         return max((x for x in self.lines if self.photopeak.contains(x.energy_kev)), key=lambda x: x.per_decay)
 
+    def peak_index(self, windows: tuple[EnergyWindow, ...]) -> int:
+        """Index of the narrowest window that holds the imaged line; raises KeyError when none does."""
+        energy = self.imaged_line().energy_kev
+        inside = [(w.width_kev, n) for n, w in enumerate(windows) if w.contains(energy)]
+        if not inside:
+            raise KeyError(energy)
+        return min(inside)[1]
+
 
 @dataclass(frozen=True)
 class Camera:

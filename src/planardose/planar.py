@@ -76,7 +76,7 @@ class PlanarPair:
         Counts per (view, window, row, column); view 0 is anterior, 1 posterior. Row 0 is the head. In the anterior
         view column 0 is the patient's right, in the posterior view the patient's left.
     windows : tuple of EnergyWindow
-        Length W, in any order; see `window_index`.
+        Length W, in any order; see `library.Nuclide.peak_index`.
     pixel_mm : (row, column) float
     exposure_s : float
         Seconds during which each point of the patient is in the field of view: the duration of a static image, or
@@ -126,13 +126,6 @@ class PlanarPair:
     def is_swept(self) -> bool:
         """Whether the field moved along the patient: the whole took longer than a point was seen."""
         return self.duration_s - self.exposure_s > SWEPT_S
-
-    def window_index(self, energy_kev: float) -> int:
-        """Index of the narrowest window that holds `energy_kev`; raises KeyError when none does."""
-        inside = [(w.width_kev, n) for n, w in enumerate(self.windows) if w.contains(energy_kev)]
-        if not inside:
-            raise KeyError(energy_kev)
-        return min(inside)[1]
 
     def ras(self) -> np.ndarray:
         """Counts as (view, window, x, z), x ascending to the patient's right and z to the head, for both views.

@@ -255,3 +255,11 @@ def test_a_file_without_keys(folder, content):
     (folder / "cameras" / "empty.yaml").write_text(content)
     with pytest.raises(InputError, match=r"camera file empty\.yaml: no keys; expected"):
         library.load_camera("empty")
+
+
+def test_the_photopeak_is_the_narrowest_window_with_the_imaged_line():
+    lutetium, wide, lower = library.load_nuclide("177Lu"), EnergyWindow(50, 400), EnergyWindow(100, 130)
+    assert lutetium.peak_index((wide, lower, EnergyWindow(187.2, 228.8))) == 2
+    assert lutetium.peak_index((lower, wide)) == 1
+    with pytest.raises(KeyError):
+        lutetium.peak_index((lower,))

@@ -83,11 +83,3 @@ def test_bad_counts_are_refused(bad):
     counts[0, 0, 1, 1] = bad
     with pytest.raises(ValueError, match="finite and not negative"):
         pair_of(counts)
-
-
-def test_window_index_takes_the_narrowest():
-    wide = EnergyWindow(50, 400)
-    pair = PlanarPair(np.ones((2, 2, 3, 3), np.float32), (wide, WINDOW), (4, 4), 1, datetime(2026, 1, 1), 1)
-    assert pair.window_index(208.37) == 1
-    with pytest.raises(KeyError):
-        pair.window_index(500.0)

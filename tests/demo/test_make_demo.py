@@ -51,7 +51,7 @@ def test_the_sheet_and_every_input_are_readable(demo, patient):
         assert pair.counts.shape[:2] == (2, 3) and pair.duration_s > pair.exposure_s
         hours = (pair.mid_time - row.injected_at).total_seconds() / 3600
         assert hours == pytest.approx(acquisition.hours, abs=1 / 3600)
-        photopeak = pair.counts[:, pair.window_index(208.37)].sum(axis=(1, 2))
+        photopeak = pair.counts[:, load_nuclide("177Lu").peak_index(pair.windows)].sum(axis=(1, 2))
         low, high = {4: (1.2e6, 6e6), 24: (0.5e6, 2.2e6), 96: (0.1e6, 0.6e6), 168: (0.03e6, 0.2e6)}[
             int(row.timepoint[1:])
         ]

@@ -82,7 +82,7 @@ def calibrate(
     pair, notes = _read(planar, device, source, head_order)
     pair, at = _on_one_clock(pair, at)
     _check_apart(at, pair, source)
-    window = pair.window_index(source.imaged_line().energy_kev)
+    window = source.peak_index(pair.windows)
     mean_mbq = mean_activity(activity_mbq, at, pair, source)
     true = pair if device is None else without_dead_time(pair, device, source)
     heads = {v: _sensitivity(true.counts[n, window], pair.exposure_s * mean_mbq, activity_uncertainty, v)

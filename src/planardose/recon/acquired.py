@@ -86,7 +86,7 @@ def without_dead_time(pair: PlanarPair, camera: Camera, nuclide: Nuclide) -> Pla
     nuclide : Nuclide
         The rate of the window with its imaged line counts, less the scatter in it.
     """
-    tau_us = camera.tau_in(pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)], nuclide)
+    tau_us = camera.tau_in(pair.windows[nuclide.peak_index(pair.windows)], nuclide)
     if tau_us is None:
         return pair
     in_field = rows_in_field(pair, camera)
@@ -104,7 +104,7 @@ def primary_rows_cps(pair: PlanarPair, counts: np.ndarray, nuclide: Nuclide) -> 
 
     `counts` (V, W, rows, columns) are in the windows and of the exposure of `pair`.
     """
-    weights = primary_weights(pair.windows, pair.window_index(nuclide.imaged_line().energy_kev), nuclide)
+    weights = primary_weights(pair.windows, nuclide.peak_index(pair.windows), nuclide)
     rows = np.einsum("w,vwr->vr", weights, counts.sum(axis=-1, dtype=np.float64)) / pair.exposure_s
     return np.maximum(rows, 0.0)
 
@@ -159,17 +159,15 @@ def acquired_from(
     InputError
         If no window holds the nuclide's imaged line.
     """
-    energy = nuclide.imaged_line().energy_kev
-    holding = [(w.width_kev, n) for n, w in enumerate(windows) if w.contains(energy)]
-    listed = ", ".join(f"{w.low_kev:g}-{w.high_kev:g}" for w in windows)
-    if not holding:
+    try:
+        peak = nuclide.peak_index(windows)
+    except KeyError as energy:
         raise InputError(
             f"{where} windows_kev",
-            f"{listed} keV",
-            f"a window with {energy:g} keV ({nuclide.name})",
+            f"{', '.join(f'{w.low_kev:g}-{w.high_kev:g}' for w in windows)} keV",
+            f"a window with {energy.args[0]:g} keV ({nuclide.name})",
             "check the column nuclide",
-        )
-    peak = min(holding)[1]
+        ) from None
     photopeak = np.array(counts[:, peak], dtype=np.float64)
     beside = telling_windows(windows, peak, nuclide)
     if not beside:

@@ -98,7 +98,7 @@ class Setting:
     @property
     def peak(self) -> int:
         """Index of the photopeak window."""
-        return self.pair.window_index(load_nuclide(self.nuclide_name).imaged_line().energy_kev)
+        return load_nuclide(self.nuclide_name).peak_index(self.pair.windows)
 
     def photopeak(self) -> np.ndarray:
         """Photopeak counts (2, U, V) in the order of `PlanarPair.ras`."""
@@ -122,7 +122,7 @@ def load_setting(
     pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=timepoint))
     camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
     # sensitivity and scatter are those of the window that was acquired, whatever the catalogue's is
-    peak = pair.window_index(nuclide.imaged_line().energy_kev)
+    peak = nuclide.peak_index(pair.windows)
     nuclide = replace(nuclide, photopeak=pair.windows[peak])
     pair = within_field(without_dead_time(pair, camera, nuclide), camera)
     faces = face_positions_mm(model, pair.detector_distance_mm, f"{row.where} planar")

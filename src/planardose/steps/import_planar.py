@@ -111,7 +111,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
         )
     check_decay(row, found.pair.acquired_at)
     nuclide, camera = load_nuclide(row.nuclide), load_camera(row.camera)
-    peak = found.pair.window_index(nuclide.imaged_line().energy_kev)
+    peak = nuclide.peak_index(found.pair.windows)
     computed = air_sensitivity_cps_per_mbq(camera, nuclide, found.pair.windows[peak])
     seen = _share_seen(found.pair, row, peak, row.calibration_cps_per_mbq or computed)
     _check_still(found.pair, camera, peak, where, key)
@@ -123,7 +123,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
 
 def scatter_windows(pair: PlanarPair, nuclide: Nuclide) -> list[EnergyWindow]:
     """The windows from which the scatter in the photopeak is estimated."""
-    peak = pair.window_index(nuclide.imaged_line().energy_kev)
+    peak = nuclide.peak_index(pair.windows)
     return [pair.windows[n] for n in telling_windows(pair.windows, peak, nuclide)]
 
 
@@ -241,7 +241,7 @@ def _check_still(pair: PlanarPair, camera: Camera, peak: int, where: str, key: s
 
 def check_views(pair: PlanarPair, nuclide: Nuclide, where: str) -> None:
     """Refuse a pair in which one view has no counts at all in the photopeak."""
-    peak = pair.counts[:, pair.window_index(nuclide.imaged_line().energy_kev)]
+    peak = pair.counts[:, nuclide.peak_index(pair.windows)]
     for view, counts in zip(VIEWS, peak, strict=True):
         if counts.sum() == 0:
             raise InputError(

@@ -144,7 +144,7 @@ def _scales(run: Run, patient: str) -> dict[str, dict]:
     for row in planar_rows(run, patient):
         pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
         nuclide, measured = load_nuclide(row.nuclide), row.calibration_cps_per_mbq
-        window = pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)]
+        window = pair.windows[nuclide.peak_index(pair.windows)]
         penetration = run.config.projection.penetration
         computed = rounded(air_sensitivity_cps_per_mbq(load_camera(row.camera), nuclide, window, penetration))
         scale = None if measured is None else Scale(measured, computed)

@@ -56,7 +56,7 @@ def planar_rows(run: Run, patient: str) -> list[Row]:
 def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
     """Share of the photopeak counts that dead time took and the reconstruction put back; None where not known."""
     camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
-    peak = pair.window_index(nuclide.imaged_line().energy_kev)
+    peak = nuclide.peak_index(pair.windows)
     if camera.tau_in(pair.windows[peak], nuclide) is None:
         return None
     true = without_dead_time(pair, camera, nuclide)
@@ -73,7 +73,7 @@ def dead_time_not_corrected(run: Run, patient: str) -> dict | None:
     for row in planar_rows(run, patient):
         pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
         camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
-        peak = pair.window_index(nuclide.imaged_line().energy_kev)
+        peak = nuclide.peak_index(pair.windows)
         if camera.tau_in(pair.windows[peak], nuclide) is None:
             rows_cps = primary_rows_cps(pair, pair.counts, nuclide)
             rates[row.timepoint] = highest_in_field(rows_cps, rows_in_field(pair, camera))
@@ -147,7 +147,7 @@ def _dead_time(run: Run, patient: str) -> str:
 
 def _measured_elsewhere(pair: PlanarPair, row: Row) -> str:
     nuclide = load_nuclide(row.nuclide)
-    return load_camera(row.camera).tau_from(pair.windows[pair.window_index(nuclide.imaged_line().energy_kev)], nuclide)
+    return load_camera(row.camera).tau_from(pair.windows[nuclide.peak_index(pair.windows)], nuclide)
 
 
 def _at(some: list[str], names: list[str]) -> str:

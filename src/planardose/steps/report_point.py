@@ -22,7 +22,7 @@ def planar_point(run: Run, patient: str, points: CyclePoints, n: int, views: Vie
     pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=name))
     pose = run.content("registration", "register", patient=patient, timepoint=name)
     camera, distance, lost = load_camera(row.camera), pair.detector_distance_mm, dead_time_loss(pair, row)
-    peak = pair.window_index(load_nuclide(row.nuclide).imaged_line().energy_kev)
+    peak = load_nuclide(row.nuclide).peak_index(pair.windows)
     facts = (
         ("After injection", hours_text(points.hours[n])),
         ("Start of acquisition", f"{pair.acquired_at:%Y-%m-%d %H:%M}"),
