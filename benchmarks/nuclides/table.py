@@ -34,9 +34,10 @@ def column(results: Path, method: str = METHOD) -> dict[str, str]:
             if len(some) and group != "all":
                 within = f"{100 * (some <= CLOSE).mean():.0f} % of {len(some)}"
                 out[f"{word}, {group}: median error, within 20 %"] = f"{100 * some.median():.1f} %, {within}"
-        z = ((part.value - part.truth) / part.u).abs().dropna()
-        held = (f"{100 * (z <= INTERVALS[k]).mean():.0f}" for k in ("68", "95"))
-        out[f"{word}, all organs: held by 68 and 95 % intervals"] = f"{' and '.join(held)} % of {len(z)}"
+        part = part.dropna(subset=["u", "low", "high"])
+        within_68 = ((part.value - part.truth) / part.u).abs() <= INTERVALS["68"]
+        held = (f"{100 * inside.mean():.0f}" for inside in (within_68, part.truth.between(part.low, part.high)))
+        out[f"{word}, all organs: held by 68 and 95 % intervals"] = f"{' and '.join(held)} % of {len(part)}"
     out["MAE / mean truth"] = f"{points.value.mean():.3f}"
     out["failed gates"] = failed_gates(results, method)
     return out
