@@ -11,6 +11,11 @@ from planardose.errors import InputError
 from planardose.units import HOURS_PER_DAY, hours_between
 
 
+def key_by_hand(where: str) -> str:
+    """Config key of the decisions by hand on a row, by its `Row.where`: ids hold no blanks."""
+    return f"patients.{where.replace(' ', '.')}"
+
+
 @dataclass(frozen=True)
 class Row:
     """One acquisition of one patient: a line of the sheet (docs/inputs.md), by the names and units of its columns.

@@ -6,7 +6,7 @@ from math import ceil
 import numpy as np
 from scipy import ndimage
 
-from planardose.cohort import Row
+from planardose.cohort import Row, key_by_hand
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.image import Volume
@@ -162,7 +162,7 @@ def check_own_labels(config: Config, row: Row, ct: Volume, labels: Volume) -> No
         check_matter(ct, labels, f"{row.patient} segmentation")
     except InputError as fault:
         if reason is None:
-            key = f"patients.{row.patient}.{row.timepoint}.accept_segmentation"
+            key = f"{key_by_hand(row.where)}.accept_segmentation"
             do = f"{fault.do}; if you looked and they are right, set {key}: 'reason' in the config"
             raise InputError(fault.where, fault.problem, fault.expected, do) from None
         log.warning("%s: %s; accepted: %s", fault.where, fault.problem, reason)

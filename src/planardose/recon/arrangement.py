@@ -2,14 +2,13 @@
 
 import numpy as np
 
+from planardose.cohort import key_by_hand
 from planardose.errors import InputError
 from planardose.patient_model import PatientModel
 from planardose.recon.matcher import Images
 from planardose.recon.register import register
 
 SUSPICIOUS_MISFIT = 0.12  # the views may lie otherwise: right pairs have 0.02 to 0.14 (`benchmarks/wrong_pairs`)
-BY_KEY = "patients.<id>.<timepoint>.{} in the config puts them right"
-BY_HAND = "export the images as the camera saw them, or give patients.<id>.<timepoint>.shift_mm if they are right"
 CLEARLY_BETTER = 0.75  # of the misfit: another arrangement of the views below it is the right one
 
 
@@ -44,12 +43,14 @@ def check_arrangement(
     if misfit <= SUSPICIOUS_MISFIT:
         return
     anterior, posterior = images.counts
+    key, right = key_by_hand(where), "in the config puts them right"
+    as_seen = f"export the images as the camera saw them, or give {key}.shift_mm if they are right"
     upside_down = [view[::-1, ::-1] for view in images.counts]
     arrangements = {
-        "with the two heads exchanged": (BY_KEY.format("head_order"), [posterior[::-1], anterior[::-1]]),
-        "with the posterior view mirrored": (BY_KEY.format("flip_posterior"), [anterior, posterior[::-1]]),
-        "with both views mirrored": (BY_HAND, [anterior[::-1], posterior[::-1]]),
-        "with both views turned upside down": (BY_KEY.format("upside_down"), upside_down),
+        "with the two heads exchanged": (f"{key}.head_order {right}", [posterior[::-1], anterior[::-1]]),
+        "with the posterior view mirrored": (f"{key}.flip_posterior {right}", [anterior, posterior[::-1]]),
+        "with both views mirrored": (as_seen, [anterior[::-1], posterior[::-1]]),
+        "with both views turned upside down": (f"{key}.upside_down {right}", upside_down),
     }
     rivals = []
     for name, (do, counts) in arrangements.items():

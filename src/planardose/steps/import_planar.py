@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from planardose.cohort import Row, check_decay
+from planardose.cohort import Row, check_decay, key_by_hand
 from planardose.config import Config
 from planardose.errors import InputError
 from planardose.io.dicom_nm import PlanarImport
@@ -96,7 +96,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
             "planar images",
             "run 'planardose spect-activity' for it",
         )
-    key = f"patients.{row.patient}.{row.timepoint}"
+    key = key_by_hand(row.where)
     hand = config.hand(row.patient, row.timepoint)
     found = read_planar(row.paths["planar"], load_camera(row.camera), where, hand, key, row.acquired_at)
     check_photopeak(found.pair, load_nuclide(row.nuclide), where)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planardose.cohort import key_by_hand
 from planardose.config import Registration
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
@@ -63,7 +64,7 @@ def check_shown(matcher: Matcher, pose: PlanarPose, where: str) -> None:
             f"{where} planar",
             f"at x {pose.x_mm:g}, z {pose.z_mm:g} mm its images show none of the body in the CT",
             "a pose at which they do",
-            "check patients.<id>.<timepoint>.shift_mm in the config",
+            f"check {key_by_hand(where)}.shift_mm in the config",
         )
 
 
@@ -75,7 +76,7 @@ def check_outline(outline: float, where: str) -> None:
             f"its body outline overlaps this patient's CT by {100 * outline:.1f} % only after registration",
             f"at least {100 * OUTLINE_LIMIT:.1f} %",
             "check that CT and planar show the same patient; if you know that they do, give "
-            "patients.<id>.<timepoint>.same_patient: 'reason' in the config",
+            f"{key_by_hand(where)}.same_patient: 'reason' in the config",
         )
 
 
@@ -92,7 +93,7 @@ def check_size(size: Size, where: str) -> None:
                 f"{'larger' if value > 1 else 'smaller'} {name} the body",
                 f"{100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %",
                 "check that CT and planar show the same patient, and the pixel size; if you know that they do, give "
-                "patients.<id>.<timepoint>.same_patient: 'reason' in the config",
+                f"{key_by_hand(where)}.same_patient: 'reason' in the config",
             )
 
 
@@ -104,7 +105,7 @@ def check_misfit(misfit: float, where: str) -> None:
             f"{100 * misfit:.0f} % of its counts do not fit this patient's CT after registration",
             f"at most {100 * MISFIT_LIMIT:.0f} %",
             "check that CT and planar show the same patient and the views are not mirrored; or give "
-            "patients.<id>.<timepoint>.shift_mm in the config",
+            f"{key_by_hand(where)}.shift_mm in the config",
         )
 
 
