@@ -64,8 +64,8 @@ def test_a_place_has_no_negative_zero():
 
 
 def test_interval_has_the_digits_of_the_uncertainty():
-    assert interval(2.7712, 6.0449, 0.7834) == "2.77 to 6.04"
-    assert interval(0.0, 15355.7, 913.2) == "0 to 15\u202f360"
+    assert interval(2.7712, 6.0449, 0.7834) == "2.77\u00a0to 6.04"
+    assert interval(0.0, 15355.7, 913.2) == "0\u00a0to 15\u202f360"
     assert interval(math.nan, math.nan, math.nan) == "–"
 
 

@@ -18,6 +18,7 @@ from planardose.report.render import render
 from planardose.report.spect_section import SpectSection, spect_context
 from planardose.report.text import (
     EMPTY,
+    HARD,
     hours,
     interval,
     method_name,
@@ -153,8 +154,8 @@ def _dose_rows(page: PatientInput, remarks: Remarks) -> dict:
                 "mass": number(d.mass_g),
                 "t_eff": _half_life(f),
                 "tia": with_u(f.tia_mbq_h, f.tia_mbq_h_u),
-                "before": percent(f.before_fraction),
-                "beyond": percent(f.extrapolated_fraction),
+                "before": percent(f.before_fraction).replace(" ", HARD),
+                "beyond": percent(f.extrapolated_fraction).replace(" ", HARD),
                 "dose": with_u(d.dose_gy, d.dose_gy_u),
                 "interval": interval(d.dose_gy_low, d.dose_gy_high, d.dose_gy_u),
                 "photons": percent(d.photon_gy / d.dose_gy) if d.photon_gy else EMPTY,

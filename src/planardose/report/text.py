@@ -84,7 +84,7 @@ def like_u(value, u) -> str:
 
 def interval(low, high, u) -> str:
     """``2.77 to 4.30``: both ends to the second digit of the standard uncertainty `u`."""
-    return EMPTY if missing(low) or missing(high) else f"{like_u(low, u)} to {like_u(high, u)}"
+    return EMPTY if missing(low) or missing(high) else f"{like_u(low, u)}{HARD}to {like_u(high, u)}"
 
 
 def per_gbq(dose_gy, u_gy, dose_gy_per_gbq) -> str:
