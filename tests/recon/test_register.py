@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from planardose.config import Registration
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.patient_model import PatientModel
@@ -11,7 +12,16 @@ from planardose.recon.arrangement import check_arrangement
 from planardose.recon.likeness import Size, fitted_size
 from planardose.recon.matcher import Images, Matcher, coarser
 from planardose.recon.register import outline_start, refined, register, turned_search
-from planardose.steps.register import check_misfit, check_outline, check_shown, check_size, shown_share
+from planardose.recon.setting import Setting
+from planardose.steps.register import (
+    MISFIT_LIMIT,
+    by_search,
+    check_misfit,
+    check_outline,
+    check_shown,
+    check_size,
+    shown_share,
+)
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
 PIXEL_MM = 8.0
@@ -193,8 +203,24 @@ def test_a_pose_by_hand_beyond_the_body_is_refused(model, responses):
 
 def test_misfit_limit_works_both_ways():
     check_misfit(0.29, "P01 t24")
-    with pytest.raises(InputError, match=r"P01 t24 planar: 31 %.*patients\.P01\.t24\.shift_mm"):
+    with pytest.raises(InputError, match=r"P01 t24 planar: 31 %.*column lesions.*patients\.P01\.t24\.same_patient"):
         check_misfit(0.31, "P01 t24")
+
+
+def test_a_bright_lesion_that_nobody_outlined_is_accepted_by_hand(model, responses, projector):
+    """Late images of a patient with many lesions: what the organs explain still lays them right."""
+    pose = PlanarPose(3.0, 500.0)
+    images = images_at(model, responses, pose)
+    u, v = ((np.arange(n) - (n - 1) / 2) * PIXEL_MM for n in images.counts.shape[1:])
+    spot = np.exp(-0.5 * ((u[:, None] - 40.0) ** 2 + (v - 60.0) ** 2) / 12.0**2)
+    lesion = 0.8 * images.counts.sum(axis=(1, 2))[:, None, None] * spot / spot.sum()
+    bright = Images(images.counts + lesion, images.pixel_mm)
+    setting = Setting(model, None, projector, projector, "177Lu", "P01 t24", True, 0.05)
+    with pytest.raises(InputError, match=r"% of its counts do not fit.*outline them \(column lesions\).*same_patient"):
+        by_search(setting, bright, Registration(), None)
+    found = by_search(setting, bright, Registration(), "bone metastases, no outlines")
+    assert found.told["misfit_after"] > MISFIT_LIMIT
+    assert np.hypot(found.placement.pose.x_mm - 3.0, found.placement.pose.z_mm - 500.0) < 5.0
 
 
 def test_mirrored_images_fit_worse(model, responses):

@@ -104,8 +104,9 @@ def check_misfit(misfit: float, where: str) -> None:
             f"{where} planar",
             f"{100 * misfit:.0f} % of its counts do not fit this patient's CT after registration",
             f"at most {100 * MISFIT_LIMIT:.0f} %",
-            "check that CT and planar show the same patient and the views are not mirrored; or give "
-            f"{key_by_hand(where)}.shift_mm in the config",
+            "check that CT and planar show the same patient and the views are not mirrored; bright lesions that nobody "
+            "outlined leave such counts too: outline them (column lesions), or, if you know that the images are this "
+            f"patient's, give {key_by_hand(where)}.same_patient: 'reason' in the config",
         )
 
 
@@ -176,7 +177,7 @@ def by_search(setting: Setting, images: Images, limits: Registration, same_patie
     if same_patient is None:
         check_outline(found.outline, where)
         check_size(size, where)
-    check_misfit(found.misfit_after, where)
+        check_misfit(found.misfit_after, where)
     mu = linear_attenuation_per_mm("water", load_nuclide(setting.nuclide_name).imaged_line().energy_kev)
     fine = place(model, setting.tissues.responses.total, images, found.pose, mu, limits.max_rotation_deg)
     pose = fine.placement.pose
