@@ -6,7 +6,9 @@ from datetime import datetime, timedelta, timezone
 import pydicom
 import pytest
 from imaging_scene import INJECTED, write_patient
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from planardose.commands.check import check
 from planardose.io.nm_injection import ToldInjection, told_injection
@@ -46,6 +48,16 @@ def test_the_first_header_that_tells_is_believed():
     empty, full = header({"RadionuclideTotalDose": ""}), header({"RadionuclideTotalDose": "5000"})
     assert told_injection([empty, full, header({"RadionuclideTotalDose": "6000"})]).mbq == 5000
     assert told_injection([]) == ToldInjection()
+
+
+@pytest.mark.parametrize("text", [b"7.4 GBq ", b"7400,5", b"7400\\7300"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_read_is_not_told_and_refuses_nothing(text: bytes):
+    broken, tag = Dataset(), Tag("RadionuclideTotalDose")
+    broken[tag] = RawDataElement(tag, "DS", len(text), text, 0, False, True)
+    ds = Dataset()
+    ds.RadiopharmaceuticalInformationSequence = [broken]
+    assert told_injection([ds]) == ToldInjection()
 
 
 @pytest.mark.parametrize(
