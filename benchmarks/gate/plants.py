@@ -81,9 +81,10 @@ def of_wrong_nuclide(pair: PlanarPair, seed: int, number: int, timepoint: str, n
     occupied = np.flatnonzero(body.any(axis=(0, 2)))
     axis_mm = float(patient.grid.axis_mm(1)[occupied[[0, -1]]].mean())
     volumes = dict(zip(truth.anatomy.classes, truth.volume_ml.tolist(), strict=True))
-    dead_time = demo_images.dead_time
+    # the camera is set for its own nuclide
+    camera, dead_time = demo_images.true_camera(seed), demo_images.dead_time
 
-    def of_own_windows(*arguments):  # the camera is set for its own nuclide
+    def of_own_windows(*arguments):
         with patch.object(demo_images, "load_nuclide", load_nuclide):
             return dead_time(*arguments)
 
@@ -92,7 +93,7 @@ def of_wrong_nuclide(pair: PlanarPair, seed: int, number: int, timepoint: str, n
         patch.object(demo_images, "dead_time", of_own_windows),
     ):
         wrong = demo_images.planar_pair(
-            patient, volumes, axis_mm, acquisition, demo_images.true_camera(seed), seed, 5.0, SCATTER_HISTORIES
+            patient, volumes, axis_mm, acquisition, camera, seed, 5.0, SCATTER_HISTORIES
         )
     scale = pair.counts[:, 0].sum() / max(wrong.counts[:, 0].sum(), 1.0)
     rng = np.random.default_rng([seed, number])

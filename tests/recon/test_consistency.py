@@ -15,11 +15,26 @@ from planardose.recon.consistency import (
     statistics,
     wide_grid,
 )
+from planardose.recon.fitted import Fitted
+from planardose.recon.foci import find_foci
+from planardose.recon.focus import share_of_body, spot
 from planardose.recon.gate import model_excess, model_misfit, noise_deviation
 from planardose.recon.qplanar import qplanar
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
 EXPOSURE_S = 100.0
+
+
+def displaced_fractions(model):
+    """Fractions of the model with its organs one cell nearer to the head."""
+    out = np.roll(model.fractions, 1, axis=3)
+    out[-1] = model.fractions.sum(axis=0) - out[:-1].sum(axis=0)
+    return out
+
+
+def even(model, responses):
+    """The organs as the only sources."""
+    return Fitted(model, model, np.arange(len(model.organs)), responses)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +48,7 @@ def chain(model, projector):
         fit = qplanar(projector, model, acquired, responses)
         modelled = np.tensordot(fit.concentrations, responses.scatter, axes=1) * EXPOSURE_S
         wide = np.pad(counts, ((0, 0), (BESIDE_CELLS, BESIDE_CELLS), (0, 0))) + beside
-        found, u = statistics(model, responses.total * EXPOSURE_S, acquired, modelled, fit, wide)
+        found, u = statistics(even(model, responses), acquired, modelled, fit, wide)
         return (found, u) if with_u else found
 
     return told, np.random.default_rng(3).poisson(np.tensordot(UPTAKE, responses.total, axes=1) * EXPOSURE_S) * 1.0
@@ -71,7 +86,7 @@ def test_an_arm_on_one_side_is_no_shift(model, projector):
         acquired = Acquired(seen, None, EXPOSURE_S, of_body)
         fit = qplanar(projector, model, acquired, responses)
         wide = np.pad(seen, ((0, 0), (BESIDE_CELLS, BESIDE_CELLS), (0, 0)))
-        found.append(statistics(model, responses.total * EXPOSURE_S, acquired, 0 * seen, fit, wide)[0])
+        found.append(statistics(even(model, responses), acquired, 0 * seen, fit, wide)[0])
     for name in ("shift_x_anterior_mm", "shift_x_posterior_mm", "unexplained", "organ_shift", "worst_strip"):
         assert found[1][name] == pytest.approx(found[0][name], abs=0.05), name
 
@@ -85,7 +100,7 @@ def test_what_the_images_do_not_show_is_no_fault(model, projector):
     acquired = Acquired(counts * shown, None, EXPOSURE_S, of_body & shown)
     fit = qplanar(projector, model, acquired, responses)
     wide = np.pad(counts * shown, ((0, 0), (BESIDE_CELLS, BESIDE_CELLS), (0, 0)))
-    found, _ = statistics(model, responses.total * EXPOSURE_S, acquired, 0 * counts, fit, wide)
+    found, _ = statistics(even(model, responses), acquired, 0 * counts, fit, wide)
     assert found["unexplained"] < np.log(0.05) and found["worst_strip"] < 0
     assert abs(found["view_ratio"]) < 0.02
     assert max(abs(found[f"shift_{a}_{v}_mm"]) for a in "xz" for v in ("anterior", "posterior")) < 1.0
@@ -181,3 +196,27 @@ def test_wide_grid_keeps_the_cells(model):
     wide = wide_grid(model.grid)
     assert isinstance(wide, Grid)
     assert wide.axis_mm(0)[BESIDE_CELLS:-BESIDE_CELLS] == pytest.approx(model.grid.axis_mm(0))
+
+
+def test_bright_foci_are_no_fault_and_hide_none(model, projector):
+    """What foci explain is not held against the images; what is missing in a kidney is, with foci and without."""
+    responses, of_body = projector.organ_responses(model.fractions), projector.of_body(model)
+    shape = spot(model.grid, share_of_body(model), np.array([9.0, 7.0, 3.0]), np.full(3, 8.0))
+    lesion = 60.0 * (projector.primary(shape) + projector.scatter(shape)) * EXPOSURE_S
+    displaced = projector.organ_responses(displaced_fractions(model))
+    right, moved = (np.tensordot(UPTAKE, r.total, axes=1) * EXPOSURE_S + lesion for r in (responses, displaced))
+    found = {}
+    for name, counts in (("right", right), ("moved", moved)):
+        acquired = Acquired(counts, None, EXPOSURE_S, of_body)
+        wide = np.pad(counts, ((0, 0), (BESIDE_CELLS, BESIDE_CELLS), (0, 0)))
+        foci = find_foci(projector, model, model, acquired, responses)
+        sources = foci.beside(model, model)
+        for kind, source in (("even", model), ("foci", sources)):
+            seen = projector.organ_responses(source.fractions)
+            fit = qplanar(projector, source, acquired, seen)
+            fitted = Fitted(model, source, np.arange(len(source.organs)), seen)
+            found[name, kind] = statistics(fitted, acquired, 0 * counts, fit, wide)[0]
+    assert found["right", "even"]["unexplained"] > np.log(0.15)
+    assert found["right", "foci"]["unexplained"] < np.log(0.05)
+    assert found["right", "foci"]["organ_shift"] <= np.log(1.0)
+    assert found["moved", "foci"]["organ_shift"] > found["right", "foci"]["organ_shift"] + np.log(4.0)

@@ -1,14 +1,19 @@
 """Registration finds planted poses of both signs, and refuses another body."""
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 
 from planardose.config import Registration
 from planardose.errors import InputError
 from planardose.frames import PlanarPose
+from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
+from planardose.planar import PlanarPair
 from planardose.recon import register as module
 from planardose.recon.arrangement import check_arrangement
+from planardose.recon.focus import share_of_body, spot
 from planardose.recon.likeness import Size, fitted_size
 from planardose.recon.matcher import Images, Matcher, coarser
 from planardose.recon.register import outline_start, refined, register, turned_search
@@ -32,12 +37,12 @@ def responses(model, projector):
     return projector.organ_responses(model.fractions).total
 
 
-def images_at(model, responses, pose, seed=1, exposure_s=60.0, arms=0.0, sides=(-1, 1)):
+def images_at(model, responses, pose, seed=1, exposure_s=60.0, arms=0.0, sides=(-1, 1), uptake=UPTAKE):
     """Poisson counts on a long fine matrix: each pixel shows the grid's rate where `pose` says.
 
     `arms` are counts beside the body that the model has not, over those of all else; `sides` says where.
     """
-    rates = np.tensordot(UPTAKE, responses, axes=1) * exposure_s
+    rates = np.tensordot(uptake, responses, axes=1) * exposure_s
     n_u, n_v = 60, 120
     u, v = ((np.arange(n) - (n - 1) / 2) * PIXEL_MM for n in (n_u, n_v))
     x, z = pose.to_ras(*np.meshgrid(u, v, indexing="ij"))
@@ -203,24 +208,41 @@ def test_a_pose_by_hand_beyond_the_body_is_refused(model, responses):
 
 def test_misfit_limit_works_both_ways():
     check_misfit(0.29, "P01 t24")
-    with pytest.raises(InputError, match=r"P01 t24 planar: 31 %.*column lesions.*patients\.P01\.t24\.same_patient"):
+    with pytest.raises(InputError, match=r"P01 t24 planar: 31 %.*patients\.P01\.t24\.same_patient"):
         check_misfit(0.31, "P01 t24")
 
 
-def test_a_bright_lesion_that_nobody_outlined_is_accepted_by_hand(model, responses, projector):
-    """Late images of a patient with many lesions: what the organs explain still lays them right."""
+def setting_of(model, projector, images):
+    """The setting of a static pair with these counts."""
+    counts = PlanarPair.counts_from_ras(images.counts[:, None]).astype(np.float32)
+    windows = (load_nuclide("177Lu").photopeak,)
+    pair = PlanarPair(counts, windows, images.pixel_mm, 60.0, datetime(2026, 1, 12, 9), 60.0)
+    return Setting(model, pair, projector, projector, "177Lu", "P01 t24", True, 0.05)
+
+
+def test_bright_lesions_that_nobody_outlined_are_no_other_patient(model, responses, projector):
+    """Late images of a patient with many lesions: what organs and foci explain together is judged."""
     pose = PlanarPose(3.0, 500.0)
-    images = images_at(model, responses, pose)
-    u, v = ((np.arange(n) - (n - 1) / 2) * PIXEL_MM for n in images.counts.shape[1:])
-    spot = np.exp(-0.5 * ((u[:, None] - 40.0) ** 2 + (v - 60.0) ** 2) / 12.0**2)
-    lesion = 0.8 * images.counts.sum(axis=(1, 2))[:, None, None] * spot / spot.sum()
-    bright = Images(images.counts + lesion, images.pixel_mm)
-    setting = Setting(model, None, projector, projector, "177Lu", "P01 t24", True, 0.05)
-    with pytest.raises(InputError, match=r"% of its counts do not fit.*outline them \(column lesions\).*same_patient"):
-        by_search(setting, bright, Registration(), None)
-    found = by_search(setting, bright, Registration(), "bone metastases, no outlines")
+    lesion = spot(model.grid, share_of_body(model), np.array([9.0, 7.0, 3.0]), np.full(3, 8.0))
+    seen = 200.0 * (projector.primary(lesion) + projector.scatter(lesion))
+    bright = images_at(model, np.concatenate([responses, seen[None]]), pose, uptake=np.append(UPTAKE, 1.0))
+    setting = setting_of(model, projector, bright)
+    found = by_search(setting, bright, Registration(), None, lambda: setting)
     assert found.told["misfit_after"] > MISFIT_LIMIT
+    assert found.told["misfit_with_foci"] < 0.5 * MISFIT_LIMIT
     assert np.hypot(found.placement.pose.x_mm - 3.0, found.placement.pose.z_mm - 500.0) < 5.0
+
+
+def test_counts_that_no_focus_explains_are_refused_but_by_hand(model, responses, projector):
+    """Checks as bright as dark, 60 mm wide: foci do not take away what is too bright in the model."""
+    images = images_at(model, responses, PlanarPose(3.0, 500.0))
+    u, v = (np.sign(np.sin(np.arange(n) * PIXEL_MM * np.pi / 60.0)) for n in images.counts.shape[1:])
+    checked = Images(images.counts * (1.0 + 0.8 * np.outer(u, v)), images.pixel_mm)
+    setting = setting_of(model, projector, checked)
+    with pytest.raises(InputError, match=r"% of its counts do not fit.*same_patient"):
+        by_search(setting, checked, Registration(), None, lambda: setting)
+    found = by_search(setting, checked, Registration(), "the patient was seen to lie there", lambda: setting)
+    assert found.told["misfit_after"] > MISFIT_LIMIT and found.told["misfit_with_foci"] is None
 
 
 def test_mirrored_images_fit_worse(model, responses):

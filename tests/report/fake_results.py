@@ -213,6 +213,7 @@ def _acquisition(run, row, model, projector, rng, fallback, noise) -> None:
         "misfit_before": 0.142,
         "misfit_after": 0.031,
         "misfit_placed": 0.012,
+        "misfit_with_foci": None,
         "size_of_best_fit": None,
         "shift_from_outline_mm": [3.1, -6.4],
         "uncertainty_mm": 0.8,

@@ -1,6 +1,7 @@
 """Maps and re-projections of one time point (`steps.estimates`), on a patient with known truth."""
 
 import json
+from dataclasses import replace
 
 import fake_results as fake
 import numpy as np
@@ -62,3 +63,22 @@ def test_an_unsure_place_makes_an_organ_unsure_and_the_couch_lowers_the_geometri
     rows = sure.conjugate_rows()
     monkeypatch.setattr(setting.projector, "couch_share", 0.25 * setting.projector.couch_share)
     assert sure.conjugate_rows() == pytest.approx(2 * rows) and rows[liver] > 0
+
+
+def test_a_bright_lesion_that_nobody_outlined_is_no_wrong_input(tmp_path):
+    """Half as many counts again in one spot: with foci the images belong to the CT, without they do not."""
+    found = {}
+    for foci in (True, False):
+        folder = tmp_path / str(foci)
+        run = fake.make_run(folder, ["P01"], hours={"t24": 24.0}, methods=["qplanar"], reconstruction={"foci": foci})
+        fake.fill_patient(run, "P01")
+        registered = json.loads(run.path("registration", patient="P01", timepoint="t24").read_text())
+        setting = load_setting(run, "P01", "t24", Projector)
+        pair = setting.pair
+        middle = [np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) * p / 14.0) ** 2)
+                  for n, p in zip(pair.counts.shape[2:], pair.pixel_mm, strict=True)]  # fmt: skip
+        spot = np.outer(*middle) / np.outer(*middle).sum()
+        lesion = 0.5 * pair.counts.sum(axis=(2, 3), keepdims=True) * spot
+        bright = replace(setting, pair=replace(pair, counts=(pair.counts + lesion).astype(np.float32)))
+        found[foci] = Estimates(run, "P01", "t24", bright, registered).consistency()["statistics"]["unexplained"]
+    assert found[False] > np.log(0.4) and found[True] < np.log(0.2)

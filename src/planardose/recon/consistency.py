@@ -1,9 +1,11 @@
 """Do images, CT and pose belong together? Statistics of one acquisition, before any voxel method can hide a misfit.
 
-A voxel map explains almost any counts; the organ-wise fit with its few unknowns does not. What it leaves unexplained,
-in which view, strip and direction, tells the input that is wrong: another patient's CT, a wrong pose, exchanged views,
-another nuclide, a source beside the patient. What right acquisitions show was measured on a validation cohort
-(``benchmarks/gate/calibrate.py``, ``data/gate.yaml``); the score is the distance from it.
+A voxel map explains almost any counts; the fit of organs and foci with its few unknowns does not. What it leaves
+unexplained, in which view, strip and direction, tells the input that is wrong: another patient's CT, a wrong pose,
+exchanged views, another nuclide, a source beside the patient. Foci take up bright lesions that nobody outlined, which
+are no fault; they do not take up what is missing where the anatomy expects counts. What right acquisitions show was
+measured on validation cohorts (``benchmarks/gate/calibrate.py``, ``data/gate.yaml``); the score is the distance from
+it.
 
 Counting noise is no fault. What may differ either way has its standard uncertainty from the counts of the acquisition,
 added to what is usual in quadrature. What is odd only when large (shares, misfits, moves: squares, which noise raises)
@@ -25,7 +27,10 @@ from planardose.organs import OUTSIDE_CT, REMAINDER, is_lesion
 from planardose.patient_model import PatientModel
 from planardose.planar import VIEWS
 from planardose.recon.acquired import Acquired
+from planardose.recon.fitted import Fitted
+from planardose.recon.foci import NAME
 from planardose.recon.gate import GATE_ERROR, ct_slices, judged_cells, model_excess, model_misfit, strips_of
+from planardose.recon.prior_shapes import FOCUS
 from planardose.recon.qplanar import OrganFit, normal_matrix, variance
 from planardose.recon.tissues import TISSUES
 
@@ -90,9 +95,13 @@ def score(
     return math.sqrt(sum(d**2 for d in distances.values())), max(distances, key=distances.get)
 
 
+def with_a_place(source: str) -> bool:
+    """Whether a source of the fit is an organ whose place the CT tells: no large background, no lesion, no focus."""
+    return source not in BACKGROUND and not is_lesion(source) and not source.startswith((NAME, FOCUS))
+
+
 def statistics(
-    model: PatientModel,
-    responses: np.ndarray,
+    fitted: Fitted,
     measured: Acquired,
     modelled: np.ndarray,
     fit: OrganFit,
@@ -103,13 +112,13 @@ def statistics(
 
     Parameters
     ----------
-    model : PatientModel
-    responses : (O, 2, I, K) float64
-        Expected counts per MBq/mL (rates x exposure).
+    fitted : Fitted
+        Model and sources.
     measured : Acquired
     modelled : (2, I, K) float
-        Scatter counts that the fitted organs cause.
+        Scatter counts that the fitted sources cause.
     fit : OrganFit
+        Of the sources.
     beside : (2, I + 2 B, K) float
         Photopeak counts on `wide_grid`.
     scatter_gain : float
@@ -121,8 +130,9 @@ def statistics(
         Shares and ratios as natural logarithms (`organ_shift` of mm), shifts in mm. `scatter_*` only with a scatter
         window.
     """
+    model, counts, expected = fitted.model, measured.counts, fit.expected
     body, inside = judged_cells(model, measured.of_body), ct_slices(model)
-    counts, expected = measured.counts, fit.expected
+    responses = fitted.responses.total * measured.exposure_s
     misplaced = Misplaced(model, responses, counts, expected, body)
     out = {"unexplained": _log(model_excess(counts, expected, body, SURE), LEAST_SHARE)}
     out["worst_strip"] = worst_strip(model, measured, expected)
@@ -139,7 +149,7 @@ def statistics(
             told, caused = measured.scatter[v][body].sum(), modelled[v][body].sum()
             out[f"scatter_{name}"] = _log(told / max(caused, 1e-9), LEAST_RATIO)
             u[f"scatter_{name}"] = math.sqrt(scatter_gain / max(caused, scatter_gain) + 1.0 / max(sums[v][0], 1.0))
-    out["organ_shift"] = _log(misplaced.of_organs(model, responses, fit), LEAST_MOVE_MM)
+    out["organ_shift"] = _log(misplaced.of_organs(fitted.sources.organs, responses, fit), LEAST_MOVE_MM)
     step_mm = float(model.grid.spacing_mm[2])
     out["beside"] = _log(beside_share(body, inside, beside, expected, step_mm), LEAST_BESIDE)
     return {k: float(v) for k, v in out.items()}, u
@@ -257,14 +267,14 @@ class Misplaced:
         part[view] = expected[view]
         return self.step(part)
 
-    def of_organs(self, model: PatientModel, responses: np.ndarray, fit: OrganFit) -> float:
-        """Root mean square move, mm, of the organs that are no large background, by what the counts know of each.
+    def of_organs(self, names: tuple[str, ...], responses: np.ndarray, fit: OrganFit) -> float:
+        """Root mean square move, mm, of the organs `with_a_place`, by what the counts know of each.
 
         As large as the counts are sure of: the noise's mean square is taken off, and `SURE` times its deviation.
         """
         squares, known, spread = 0.0, 1e-12, 0.0
-        for organ, response, concentration in zip(model.organs, responses, fit.concentrations, strict=True):
-            if organ not in BACKGROUND and not is_lesion(organ) and concentration > 0:
+        for name, response, concentration in zip(names, responses, fit.concentrations, strict=True):
+            if with_a_place(name) and concentration > 0:
                 move = self.step(concentration * response)
                 weights = np.diag(move.information)
                 squares += float(weights @ (move.mm**2 - np.diag(move.noise)))

@@ -1,7 +1,6 @@
 """What QPlanar fits at a time point: by the decision on the patient's prior image, and with the foci of the counts."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -19,8 +18,17 @@ from planardose.run import Run
 def fitted_sources(run: Run, patient: str, setting: Setting, acquired: Acquired) -> Fitted:
     """Organs and tissues, or what the patient's prior image makes of them where it explains the counts; then foci."""
     fitted = _with_prior(run, patient, setting, acquired)
-    if not run.config.reconstruction.foci:
-        return fitted
+    return with_foci(fitted, setting, acquired) if run.config.reconstruction.foci else fitted
+
+
+def even_sources(setting: Setting) -> Fitted:
+    """Evenly filled organs and tissues."""
+    even = setting.tissues
+    return Fitted(setting.model, even.sources, even.hosts, even.responses)
+
+
+def with_foci(fitted: Fitted, setting: Setting, acquired: Acquired) -> Fitted:
+    """The sources, and the foci that the counts show beside them; the setting's projector is a `Projector`."""
     model, projector = setting.model, setting.projector
     foci = find_foci(projector, model, fitted.sources, acquired, fitted.responses)
     if not foci.found:
@@ -33,18 +41,16 @@ def fitted_sources(run: Run, patient: str, setting: Setting, acquired: Acquired)
 
 def _with_prior(run: Run, patient: str, setting: Setting, acquired: Acquired) -> Fitted:
     """Check the patient's prior image, where there is one, against the counts of a time point."""
-    model = setting.model
-    even = setting.tissues
-    evenly = partial(Fitted, model, even.sources, even.hosts, even.responses)
+    model, even = setting.model, even_sources(setting)
     if not run.cohort.has_prior(patient):
-        return evenly()
+        return even
     told = run.content("prior_registration", "import-prior", patient=patient)
     if told["unusable"]:
-        return evenly(unusable=told["unusable"])
+        return replace(even, unusable=told["unusable"])
     prior = read_prior(run, patient, model)
     decision = Checker(setting.projector, even.sources, acquired, even.responses).check(prior)
     if decision.sources is None:
-        return evenly(decision)
+        return replace(even, decision=decision)
     textured = decision.sources.textured
     responses = setting.projector.organ_responses(textured.fractions)
     return Fitted(model, textured, even.hosts[decision.sources.hosts], responses, decision)

@@ -17,7 +17,7 @@ from planardose.recon.mlem import flat_start, mlem
 from planardose.recon.organ_totals import with_totals
 from planardose.recon.patient_sources import fitted_sources
 from planardose.recon.placement import Placement
-from planardose.recon.qplanar import LEAST_IN_SIGHT, OrganFit, qplanar, with_modelled_scatter
+from planardose.recon.qplanar import LEAST_IN_SIGHT, qplanar, with_modelled_scatter
 from planardose.recon.setting import Setting
 from planardose.recon.texture_error import texture_spread
 from planardose.recon.uncertainty import Uncertainty, fit_terms, standard_uncertainty
@@ -56,12 +56,9 @@ class Estimates:
         if setting.more is not None:  # a displaced head and moved organs are known for the pair alone
             self.placement = Placement(self.placement.pose)
         self.measured = setting.acquired_at(self.placement)
-        even = setting.tissues
-        self.even_fit: OrganFit = qplanar(setting.projector, even.sources, self.measured, even.responses)
         self.fitted = fitted_sources(run, patient, setting, self.measured)
         sources, responses = self.fitted.sources, self.fitted.responses
-        alike = sources is even.sources  # neither a prior image's shapes nor foci
-        self.fit = self.even_fit if alike else qplanar(setting.projector, sources, self.measured, responses)
+        self.fit = self.pair_fit = qplanar(setting.projector, sources, self.measured, responses)
         exposure_s, hosts = self.measured.exposure_s, self.fitted.hosts
         seen = self.measured.of_body
         spread = texture_spread(setting.projector, sources, self.fit, responses, exposure_s, hosts, seen)
@@ -173,15 +170,14 @@ class Estimates:
 
     def consistency(self) -> dict:
         """Whether images, CT and placement belong together: statistics, their score and its limit, and the verdict."""
-        limits, even = consistency.limits(), self.setting.tissues
+        limits = consistency.limits()
         beside = self.setting.photopeak_on(consistency.wide_grid(self.model.grid), self.placement.pose)
         windows, nuclide = self.setting.pair.windows, load_nuclide(self.setting.nuclide_name)
         found, counting_u = consistency.statistics(
-            even.sources,
-            even.responses.total * self.measured.exposure_s,
+            self.fitted,
             self.measured,
             self.pair.scatter,
-            self.even_fit,
+            self.pair_fit,
             beside,
             scatter_gain(windows, self.setting.peak, nuclide),
         )

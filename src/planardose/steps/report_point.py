@@ -85,6 +85,8 @@ def _misfits(pose: dict) -> str:
     placed = pose["misfit_placed"]
     limit = percent(pose["misfit_limit"], 0)
     text = f"{percent(pose['misfit_before'], 1)} → {percent(pose['misfit_after'], 1)} (refused above {limit})"
+    if pose["misfit_with_foci"] is not None:
+        text = f"{text}; {percent(pose['misfit_with_foci'], 1)} with foci"
     return text if placed is None else f"{text}; {percent(placed, 1)}"
 
 
