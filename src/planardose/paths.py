@@ -60,7 +60,7 @@ STEP_VERSIONS = {
     "reinforce": 8,
     "train_diffusion": 8,
     "register": 15,
-    "reconstruct": 26,
+    "reconstruct": 27,
     "compare_spect": 8,
     "spect_activity": 4,
     "fit_kinetics": 12,
