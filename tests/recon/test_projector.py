@@ -129,3 +129,16 @@ def test_arrays_and_torch_give_the_same_primary(model, camera, nuclide, faces):
     activity = np.random.default_rng(4).random(model.grid.shape)
     by_torch = projector.forward(projector.tensor(activity)).numpy()
     np.testing.assert_allclose(projector.primary(activity), by_torch, rtol=1e-5)
+
+
+def test_primary_totals_hold_what_leaves_the_grid(model, camera, nuclide, faces):
+    """Without attenuation the sensitivity in air; with it the sum of the views, where little leaves them."""
+    empty = type(model)(model.grid, model.organs, model.fractions, 0 * model.partial_density)
+    air = air_sensitivity_cps_per_mbq(camera, nuclide, nuclide.photopeak)
+    found = Projector(empty, camera, nuclide, faces, 0.8).primary_totals(empty.fractions)
+    assert found == pytest.approx(np.repeat(0.8 * air * empty.volumes_ml()[:, None], 2, axis=1), rel=1e-5)
+    for penetration, least in ((False, 0.999), (True, 0.95)):
+        projector = Projector(model, camera, nuclide, faces, penetration=penetration, couch=True)
+        seen = projector.organ_responses(model.fractions).primary.sum(axis=(2, 3))[1:3]  # kidneys, far from the edges
+        totals = projector.primary_totals(model.fractions)[1:3]
+        assert (seen <= totals * (1 + 1e-5)).all() and (seen >= least * totals).all()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from planardose.learn import diffusion_infer
+from planardose.recon.acquired import Acquired, as_windows_tell
 from planardose.recon.projector import Projector
 from planardose.recon.setting import load_setting
 from planardose.steps.estimates import Estimates
@@ -82,3 +83,22 @@ def test_a_bright_lesion_that_nobody_outlined_is_no_wrong_input(tmp_path):
         bright = replace(setting, pair=replace(pair, counts=(pair.counts + lesion).astype(np.float32)))
         found[foci] = Estimates(run, "P01", "t24", bright, registered).consistency()["statistics"]["unexplained"]
     assert found[False] > np.log(0.4) and found[True] < np.log(0.2)
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_the_conjugate_view_of_an_organ_alone_is_its_activity(tmp_path, windows):
+    """Whether energy windows tell its scatter, without its peak, or the model; what is left is the book's attenuation.
+
+    An eighth and more of the kidney's counts lies outside its region, and some of that in the rim.
+    """
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0}, methods=["qplanar"], reconstruction={"foci": False})
+    model = fake.fill_patient(run, "P01")
+    registered = json.loads(run.path("registration", patient="P01", timepoint="t24").read_text())
+    setting, kidney = load_setting(run, "P01", "t24", Projector), model.organs.index("kidney_left")
+    estimates, of_organ, scatter = Estimates(run, "P01", "t24", setting, registered), setting.responses, None
+    modelled = of_organ.scatter[kidney] * 60.0
+    if windows:
+        scatter = as_windows_tell(modelled, tuple(model.grid.spacing_mm[[0, 2]]))
+    estimates.measured = Acquired(of_organ.total[kidney] * 60.0, scatter, 60.0)
+    estimates.pair = Acquired(of_organ.total[kidney] * 60.0, modelled, 60.0)
+    assert estimates.conjugate_rows()[kidney] == pytest.approx(model.volumes_ml()[kidney], rel=0.02)

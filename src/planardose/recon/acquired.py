@@ -172,8 +172,12 @@ def acquired_from(
     beside = telling_windows(windows, peak, nuclide)
     if not beside:
         return Acquired(photopeak, None, float(exposure_s))
-    sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
     share = scatter_parameters().energy_window_share[nuclide.name]
     scatter = share * triple_energy_window(np.asarray(counts, dtype=np.float64), windows, peak, beside)
-    smooth = np.stack([gaussian_filter(view, sigma, mode="constant") for view in scatter])
-    return Acquired(photopeak, smooth, float(exposure_s))
+    return Acquired(photopeak, as_windows_tell(scatter, step_mm), float(exposure_s))
+
+
+def as_windows_tell(scatter: np.ndarray, step_mm: tuple[float, float] | float) -> np.ndarray:
+    """Images (..., I, K) of scatter as the energy windows estimate it: as much, but smooth, without peaks on organs."""
+    sigma = SCATTER_SMOOTHING_MM / np.broadcast_to(np.asarray(step_mm, dtype=float), 2)
+    return gaussian_filter(scatter, sigma, mode="constant", axes=(-2, -1))

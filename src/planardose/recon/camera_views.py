@@ -176,6 +176,11 @@ class CameraViews:
         """
         return np.repeat(model.body.any(axis=1)[None], len(VIEWS), axis=0)
 
+    def primary_totals(self, fractions: np.ndarray) -> np.ndarray:
+        """(O, 2) float64 cps per MBq/mL: primaries of organs (O, I, J, K) in views without an edge, evenly filled."""
+        layers = self.seen.reshape(len(VIEWS), -1, *fractions.transpose(0, 2, 1, 3).shape[1:]).sum(axis=1)
+        return np.einsum("oijk,vjik->ov", fractions, layers, dtype=np.float64) * self.grid.voxel_ml
+
     def organ_responses(self, fractions: np.ndarray) -> Responses:
         """Primary and scatter rates of every organ, from its fractions (O, I, J, K), evenly filled."""
         volumes = [f * np.float32(self.grid.voxel_ml) for f in fractions]

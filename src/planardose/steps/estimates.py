@@ -10,7 +10,7 @@ from planardose.organs import OUTSIDE_CT
 from planardose.patient_model import PatientModel
 from planardose.physics.attenuation import mu_per_mm
 from planardose.recon import consistency, gate
-from planardose.recon.acquired import scatter_gain
+from planardose.recon.acquired import as_windows_tell, scatter_gain
 from planardose.recon.all_views import with_all_views
 from planardose.recon.conjugate_view import conjugate_view
 from planardose.recon.mlem import flat_start, mlem
@@ -141,12 +141,20 @@ class Estimates:
         return Uncertainty(*(np.where(hidden, np.nan, x) for x in (u.total_mbq, u.own_mbq)))
 
     def conjugate_rows(self) -> np.ndarray:
-        """(O,) MBq of the conjugate view; without a scatter window the scatter is the one modelled for QPlanar."""
+        """(O,) MBq of the conjugate view; without a scatter window the scatter is the one modelled for QPlanar.
+
+        The windows' scatter is smooth: what it leaves of an organ's own scatter is part of the organ's net counts.
+        """
         nuclide, projector = load_nuclide(self.setting.nuclide_name), self.setting.projector
         mu = mu_per_mm(self.model.partial_density, nuclide.imaged_line().energy_kev)
         acquired = self.measured if self.has_scatter_window else self.pair
         per_head = projector.sensitivity * np.sqrt(projector.couch_share)  # geometric mean of both heads
-        return conjugate_view(self.model, acquired, mu, float(per_head))
+        own = self.setting.responses.primary
+        if self.has_scatter_window:
+            scatter = self.setting.responses.scatter
+            own = own + scatter - as_windows_tell(scatter, tuple(self.model.grid.spacing_mm[[0, 2]]))
+        totals = projector.primary_totals(self.model.fractions)
+        return conjugate_view(self.model, acquired, mu, float(per_head), own, totals)
 
     @property
     def has_scatter_window(self) -> bool:
