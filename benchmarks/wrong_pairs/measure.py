@@ -31,7 +31,7 @@ from planardose.run import Run
 from planardose.sheet import load_cohort
 from planardose.steps.import_ct import import_ct
 from planardose.steps.import_planar import import_planar
-from planardose.steps.register import check_outline, check_size
+from planardose.steps.registration_checks import check_outline, check_size
 from planardose.steps.segment import segment
 
 SHIFT_MM, TURN_DEG, CUT = 15.0, 2.0, 12  # CUT: pixel rows at each end that the displaced image does not fill

@@ -12,20 +12,20 @@ from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.planar import PlanarPair
 from planardose.recon import register as module
-from planardose.recon.arrangement import check_arrangement
+from planardose.recon.arrangement import NEARLY_AS_WELL, SUSPICIOUS_MISFIT, best_rival
 from planardose.recon.focus import share_of_body, spot
 from planardose.recon.likeness import Size, fitted_size
 from planardose.recon.matcher import Images, Matcher, coarser
 from planardose.recon.register import outline_start, refined, register, turned_search
 from planardose.recon.setting import Setting
-from planardose.steps.register import (
+from planardose.steps.register import by_search, shown_share
+from planardose.steps.registration_checks import (
     MISFIT_LIMIT,
-    by_search,
+    check_arrangement,
     check_misfit,
     check_outline,
     check_shown,
     check_size,
-    shown_share,
 )
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
@@ -261,9 +261,9 @@ def test_mirrored_images_fit_worse(model, responses):
         (r"patients\.P01\.t24\.upside_down", "both views turned upside down"),
     ],
 )
-def test_views_that_fit_better_otherwise_are_refused_with_what_helps(model, responses, helps, wrong):
+def test_views_that_fit_better_otherwise_are_refused_with_what_helps(model, responses, projector, helps, wrong):
     right = images_at(model, responses, PlanarPose(3.0, 500.0))
-    anterior, posterior = right.counts
+    (anterior, posterior), limits = right.counts, Registration(max_shift_mm=60.0)
     counts = {
         "heads exchanged": [posterior[::-1], anterior[::-1]],
         "posterior view mirrored": [anterior, posterior[::-1]],
@@ -271,11 +271,42 @@ def test_views_that_fit_better_otherwise_are_refused_with_what_helps(model, resp
         "both views turned upside down": [anterior[::-1, ::-1], posterior[::-1, ::-1]],
     }[wrong]
     images = Images(np.stack(counts), right.pixel_mm)
-    misfit = register(model, responses, images, 60.0, 3.0).misfit_after
+    setting = setting_of(model, projector, images)
     with pytest.raises(InputError, match=f"P01 t24 planar.*{wrong}.*{helps}"):
-        check_arrangement(model, responses, images, 60.0, 3.0, misfit, "P01 t24")
-    fits = register(model, responses, right, 60.0, 3.0).misfit_after
-    check_arrangement(model, responses, right, 60.0, 3.0, fits, "P01 t24")
+        check_arrangement(setting, images, limits, registered(setting, images), lambda: setting)
+    setting = setting_of(model, projector, right)
+    check_arrangement(setting, right, limits, registered(setting, right), lambda: setting)
+
+
+def registered(setting, images):
+    return register(setting.model, setting.responses.total, images, 60.0, 3.0)
+
+
+def test_a_mirrored_view_is_asked_for_where_the_misfit_is_usual(model, responses):
+    """Late images of a patient whose organs stand out little: the misfit is that of right ones."""
+    faint = UPTAKE * [0.2, 0.12, 0.1, 0.2, 1.0]
+    right = images_at(model, responses, PlanarPose(3.0, 500.0), uptake=faint)
+    mirrored = Images(np.stack([right.counts[0], right.counts[1][::-1]]), right.pixel_mm)
+    misfits = [register(model, responses, images, 60.0, 3.0).misfit_after for images in (right, mirrored)]
+    assert misfits[0] < NEARLY_AS_WELL * misfits[1] and misfits[1] < SUSPICIOUS_MISFIT
+    assert best_rival(model, responses, right, 60.0, 3.0, misfits[0]) is None
+    found = best_rival(model, responses, mirrored, 60.0, 3.0, misfits[1])
+    assert found.arrangement.key == "flip_posterior" and found.misfit == pytest.approx(misfits[0], abs=0.01)
+
+
+def test_lesions_that_look_like_mirrored_organs_do_not_refuse_right_views(model, responses, projector):
+    """Bright lesions where liver, spleen and kidneys would be in a mirror: organs alone fit better mirrored."""
+    places = ((5.6, 5.4, 9.0), (11.9, 4.2, 8.4), (6.2, 3.1, 4.0), (11.9, 2.9, 4.5))
+    seen = []
+    for at, width_mm, mbq in zip(places, (20.0, 15.0, 14.0, 14.0), (300.0, 60.0, 60.0, 60.0), strict=True):
+        lesion = spot(model.grid, share_of_body(model), np.array(at), np.full(3, width_mm))
+        seen.append(mbq * (projector.primary(lesion) + projector.scatter(lesion)))
+    pose = PlanarPose(3.0, 500.0)
+    images = images_at(model, np.concatenate([responses, seen]), pose, uptake=np.append(UPTAKE, np.ones(4)))
+    setting = setting_of(model, projector, images)
+    found = registered(setting, images)
+    assert best_rival(model, responses, images, 60.0, 3.0, found.misfit_after) is not None
+    check_arrangement(setting, images, Registration(max_shift_mm=60.0), found, lambda: setting)
 
 
 def test_joining_pixels_keeps_counts_and_middle():

@@ -8,43 +8,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planardose.cohort import key_by_hand
 from planardose.config import Registration
-from planardose.errors import InputError
 from planardose.frames import PlanarPose
 from planardose.io.files import atomic, write_text
 from planardose.library import load_nuclide
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.planar import rebin
-from planardose.recon.arrangement import check_arrangement
 from planardose.recon.fine import Fine, kept, place
-from planardose.recon.gate import judged_cells
-from planardose.recon.likeness import Size, fitted_size
-from planardose.recon.matcher import Images, Matcher, unexplained
+from planardose.recon.likeness import fitted_size
+from planardose.recon.matcher import Images, Matcher
 from planardose.recon.placement import Placement
-from planardose.recon.qplanar import qplanar
 from planardose.recon.register import register as search
 from planardose.recon.setting import Setting, load_setting
 from planardose.run import Run
+from planardose.steps.registration_checks import (
+    MISFIT_LIMIT,
+    check_arrangement,
+    check_misfit,
+    check_outline,
+    check_shown,
+    check_size,
+    misfit_with_foci,
+)
 
 log = logging.getLogger(__name__)
-# Measured on Monte Carlo phantoms: own patient 0.96-0.99 (0.938 or more with arms beside the body that the CT does not
-# show), of similar size 0.93-0.97.
-OUTLINE_LIMIT = 0.935
-# Size of the images for the best fit on the CT: right pairs of two demo cohorts 1.01 to 1.03 across and 0.997 to 1.010
-# along, other patients' 0.82 to 1.19 and 0.92 to 1.20; a real CT's own 0.99 to 1.00 and 1.00 to 1.04 (1.04 with the few
-# counts of 168 h). The limits leave room for breathing, which moves organs against bones, and for fat that takes up
-# less than the rest; tighter ones (-3 to +8 % and 2.5 %) refused 17 more of 110 wrong pairs, and right images as well.
-ACROSS_LIMITS = (0.94, 1.12)
-ALONG_LIMITS = (0.92, 1.08)
-CLEARLY = 3.0  # standard uncertainties of the size beyond a limit
-# Share of unexplained counts (`recon.matcher.unexplained`). `benchmarks/wrong_pairs` on the demo of seed 7: right pairs
-# 0.02 to 0.11, as much with the true outlines as with the demo's perturbed ones; other patients' 0.10 to 0.23. Right
-# pairs of a patient of seed 3 have 0.07 to 0.14. Poor segmentations had up to 0.21, so the limit cannot tell
-# every other patient: outline and size are judged as well. Bright lesions that nobody outlined leave up to 0.53; where
-# the organs leave more than the limit, foci are searched for and the rest is judged: 0.03 to 0.08 then
-# (`benchmarks/nuclides`, P05).
-MISFIT_LIMIT = 0.30
 LEAST_UNCERTAINTY_MM = 1.0  # texture within organs moves the optimum by about this on Monte Carlo data
 SHOWN_NOTED = 0.99  # share of the body in the CT: with less in the images it is told
 
@@ -60,74 +47,6 @@ def shown_share(matcher: Matcher, pose: PlanarPose, where: str) -> float:
             "measured", where, 100 * share, low, high,
         )  # fmt: skip
     return share
-
-
-def check_shown(matcher: Matcher, pose: PlanarPose, where: str) -> None:
-    """Refuse a pose set by hand at which the images show no body."""
-    if not (matcher.seen(pose)[1] & matcher.body).any():
-        raise InputError(
-            f"{where} planar",
-            f"at x {pose.x_mm:g}, z {pose.z_mm:g} mm its images show none of the body in the CT",
-            "a pose at which they do",
-            f"check {key_by_hand(where)}.shift_mm in the config",
-        )
-
-
-def check_outline(outline: float, where: str) -> None:
-    """Refuse a planar image that shows another patient's outline."""
-    if outline < OUTLINE_LIMIT:
-        raise InputError(
-            f"{where} planar",
-            f"its body outline overlaps this patient's CT by {100 * outline:.1f} % only after registration",
-            f"at least {100 * OUTLINE_LIMIT:.1f} %",
-            "check that CT and planar show the same patient; if you know that they do, give "
-            f"{key_by_hand(where)}.same_patient: 'reason' in the config",
-        )
-
-
-def check_size(size: Size, where: str) -> None:
-    """Refuse a planar image of a body that is clearly larger or smaller than this patient's."""
-    for name, value, u, (low, high) in (
-        ("across", size.across, size.across_u, ACROSS_LIMITS),
-        ("along", size.along, size.along_u, ALONG_LIMITS),
-    ):
-        if not low - CLEARLY * u <= value <= high + CLEARLY * u:
-            raise InputError(
-                f"{where} planar",
-                f"its body fits this patient's CT best when the images are made {100 * abs(value - 1):.1f} % "
-                f"{'larger' if value > 1 else 'smaller'} {name} the body",
-                f"{100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %",
-                "check that CT and planar show the same patient, and the pixel size; if you know that they do, give "
-                f"{key_by_hand(where)}.same_patient: 'reason' in the config",
-            )
-
-
-def misfit_with_foci(setting: Setting, placement: Placement) -> float:
-    """Share of the counts that organs and foci leave unexplained: bright lesions that nobody outlined are no sign of
-    another patient, what is missing beside them is.
-
-    The setting's projector is a `Projector`; takes as long as the search for foci in `reconstruct`.
-    """
-    from planardose.recon.patient_sources import even_sources, with_foci  # torch
-
-    acquired = setting.acquired_at(placement)
-    fitted = with_foci(even_sources(setting), setting, acquired)
-    fit = qplanar(setting.projector, fitted.sources, acquired, fitted.responses)
-    misfit = unexplained(acquired.counts, fit.expected, judged_cells(setting.model, acquired.of_body))
-    log.info("%s: %d foci leave %.3f of the counts unexplained", setting.where, len(fitted.foci.found), misfit)
-    return misfit
-
-
-def check_misfit(misfit: float, where: str) -> None:
-    """Refuse a planar image that this anatomy cannot explain."""
-    if misfit > MISFIT_LIMIT:
-        raise InputError(
-            f"{where} planar",
-            f"{100 * misfit:.0f} % of its counts do not fit this patient's CT after registration",
-            f"at most {100 * MISFIT_LIMIT:.0f} %",
-            "check that CT and planar show the same patient and the views are not mirrored; if you know that the "
-            f"images are this patient's, give {key_by_hand(where)}.same_patient: 'reason' in the config",
-        )
 
 
 def uncertainties(organs: tuple[str, ...], fine: Fine) -> dict:
@@ -209,7 +128,7 @@ def by_search(
     """
     model, total, where = setting.model, setting.responses.total, setting.where
     found = search(model, total, images, limits.max_shift_mm, limits.max_rotation_deg)
-    check_arrangement(model, total, images, limits.max_shift_mm, limits.max_rotation_deg, found.misfit_after, where)
+    check_arrangement(setting, images, limits, found, with_projector)
     size = fitted_size(model, total, images, found.pose)
     if same_patient is None:
         check_outline(found.outline, where)
