@@ -63,7 +63,7 @@ STEP_VERSIONS = {
     "reconstruct": 26,
     "compare_spect": 8,
     "spect_activity": 4,
-    "fit_kinetics": 12,
+    "fit_kinetics": 13,
     "absorbed_dose": 6,
     "report": 17,
     "report_cohort": 5,
