@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import fake_results as fake
 import pandas as pd
@@ -46,6 +47,13 @@ def test_what_the_syringe_kept_is_told():
     assert _administered(row).endswith("(nothing told to be left in the syringe)")
     text = _administered(replace(row, residual_mbq=50.0)).translate({0x202F: " ", 0xA0: " "})
     assert text == "7 350 MBq on 2026-03-02 09:00 (7 400 MBq less 50.00 MBq left in the syringe)"
+
+
+def test_an_injection_in_summer_says_that_it_is_told_on_the_first_ones_clock():
+    """All times of a patient are on the clock of the first injection: 09:00 in summer is told as 08:00."""
+    row = Row("P01", "t24", "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp", 7400.0, fake.INJECTED, {})
+    text = _administered(replace(row, utc_offset=timedelta(hours=1))).translate({0x202F: " ", 0xA0: " "})
+    assert "7 400 MBq on 2026-03-02 09:00 (+01:00 from UTC) (nothing" in text
 
 
 def test_a_calibration_says_whose_uncertainty_it_has():

@@ -47,6 +47,7 @@ from planardose.steps.report_basis import (
 from planardose.steps.report_point import planar_point, scale_text
 from planardose.steps.report_spect import spect_point, spect_sections
 from planardose.steps.report_views import views_of
+from planardose.times import offset_text
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, rounded
 
 NEWER = {  # columns that an older version's tables lack
@@ -207,10 +208,11 @@ def _facts(run: Run, patient: str, summary: dict, cycles: list[CyclePoints]) -> 
 
 
 def _administered(row: Row) -> str:
-    """Activity, what the syringe kept, and the moment."""
+    """Activity, what the syringe kept, and the moment, with its clock where the sheet names one."""
     given, left = (f"{number(x, 4)}{HARD}MBq" for x in (row.injected_mbq, row.residual_mbq))
     kept = f"{given} less {left} left in the syringe" if row.residual_mbq else "nothing told to be left in the syringe"
-    return f"{number(row.administered_mbq, 4)}{HARD}MBq on {row.injected_at:%Y-%m-%d %H:%M} ({kept})"
+    clock = "" if row.utc_offset is None else f"{HARD}({offset_text(row.utc_offset)}{HARD}from{HARD}UTC)"
+    return f"{number(row.administered_mbq, 4)}{HARD}MBq on {row.injected_at:%Y-%m-%d %H:%M}{clock} ({kept})"
 
 
 def _radiopharmaceutical(tracer: str, nuclide: str) -> str:
