@@ -52,7 +52,7 @@ LOCK = ".lock"  # in the results folder, held while a run works there
 STEP_VERSIONS = {
     "import_ct": 6,
     "import_planar": 9,
-    "segment": 7,
+    "segment": 8,
     "import_prior": 6,
     "sample_uptake": 1,
     "project": 5,
