@@ -52,7 +52,7 @@ LOCK = ".lock"  # in the results folder, held while a run works there
 STEP_VERSIONS = {
     "import_ct": 6,
     "import_planar": 9,
-    "segment": 7,
+    "segment": 8,
     "import_prior": 6,
     "sample_uptake": 1,
     "project": 5,
@@ -63,7 +63,7 @@ STEP_VERSIONS = {
     "reconstruct": 27,
     "compare_spect": 8,
     "spect_activity": 4,
-    "fit_kinetics": 12,
+    "fit_kinetics": 13,
     "absorbed_dose": 6,
     "report": 18,
     "report_cohort": 5,

@@ -18,6 +18,15 @@ from planardose.io.dicom_regions import Naming
         ("Bowel_Small", "small_bowel"), ("Lens_R", "eye_lens_right"), ("Lung_R", "lung_upper_lobe_right"),
         ("Bladder", "urinary_bladder"), ("rib_left_11", "rib_left_11"), ("Rib01_L", "rib_left_1"),
         ("VB_T01", "vertebrae_T1"),        ("Glnd_Adrenal_R", "adrenal_gland_right"),
+        *((n, "kidney_right") for n in (
+            "Niere_re", "Niere rechts", "Rechte Niere", "NiereRe", "RE NIERE", "Rein droit", "Rein_droit",
+        )),
+        ("Rein gauche", "kidney_left"), ("Niere li", "kidney_left"), ("Leber", "liver"), ("Foie", "liver"),
+        ("Milz", "spleen"), ("Rate", "spleen"), ("Lunge li", "lung_upper_lobe_left"), ("Dünndarm", "small_bowel"),
+        ("Ohrspeicheldrüse links", "parotid_gland_left"), ("Parotis re", "parotid_gland_right"), ("Cœur", "heart"),
+        ("Vésicule biliaire", "gallbladder"), ("Intestin grêle", "small_bowel"),
+        ("Surrénale gauche", "adrenal_gland_left"),
+        *((n, None) for n in ("Nieren", "Niere", "Reins", "Dose rate", "Leber-GTV", "Foie droit")),
         *((n, None) for n in ("Kidney", "Kidneys", "Liver-GTV", "Kidney_L_R", "Bowel", "Femur_Head_L", "", "L1")),
     ],
 )  # fmt: skip
@@ -29,6 +38,7 @@ def test_names_of_organs(name, organ):
     ("name", "role"),
     [
         *((n, "lesion") for n in ("Metastasis vertebral body L3", "Skin metastasis", "GTVn 3", "Liver met 2")),
+        ("Metastase 1 Leber", "lesion"),
         *((n, "other") for n in ("PTV met 2", "Ring_GTV", "BODY", "Couch", "avoid LN")),
         ("Vertebral thing", "unknown"), ("ROI 3", "nothing"),
     ],

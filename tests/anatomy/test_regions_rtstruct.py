@@ -81,7 +81,7 @@ def test_lesions_are_numbered_in_their_order_and_organs_left_out(scene, tmp_path
 @pytest.mark.parametrize(
     ("names", "kinds", "message"),
     [
-        ({1: "Lesion 1", 2: "Niere links"}, {}, r"1 of 2 regions may be lesions or not, .*: number 2 \(.* mL\); .*GTV"),
+        ({1: "Lesion 1", 2: "Rene sin"}, {}, r"1 of 2 regions may be lesions or not, .*: number 2 \(.* mL\); .*GTV"),
         ({1: "Liver", 2: "other organ"}, {2: "ORGAN"}, r"none of 2 regions is a lesion: number 1 \(.*2 \(ORGAN, "),
         ({1: "BODY", 2: "x"}, {2: "CONTROL"}, "2 regions, all of them outlines of the body, beams or devices"),
         ({1: "Liver-GTV", 2: "GTV"}, {}, "1 of 2 regions may be lesions or not"),
@@ -93,7 +93,7 @@ def test_what_may_be_no_lesion_is_refused(scene, tmp_path, names, kinds, message
     write_rtstruct(tmp_path / "rs.dcm", rois(labels, grid, names, kinds), frame)
     with pytest.raises(InputError, match=message) as fault:
         add_lesions(no_labels(grid), tmp_path / "rs.dcm", LES, ct)
-    assert "Niere" not in str(fault.value) and "\n" not in str(fault.value)
+    assert "Rene" not in str(fault.value) and "\n" not in str(fault.value)
 
 
 def test_names_that_say_nothing_are_lesions_where_lesions_are_asked_for(scene, tmp_path):

@@ -184,12 +184,16 @@ def test_another_zones_clock_is_refused_within_a_cycle_unless_the_sheet_names_it
     zoned = run_with(tmp_path, injected_at="2026-03-02T09:30:00+01:00")
     edit(tmp_path / "t24.dcm", TimezoneOffsetFromUTC="+0100")
     edit(tmp_path / "t72.dcm", TimezoneOffsetFromUTC="+0200")
-    started = {}
+    told = {}
     for name in ("t24", "t72"):
         import_planar(zoned, "P01", name)
         sidecar = zoned.path("planar", patient="P01", timepoint=name)
-        started[name] = json.loads(sidecar.with_name(sidecar.name + ".json").read_text())["acquired_at"]
+        told[name] = json.loads(sidecar.with_name(sidecar.name + ".json").read_text())
+    started = {name: meta["acquired_at"] for name, meta in told.items()}
     assert started == {"t24": "2026-03-03T09:30:00", "t72": "2026-03-05T08:30:00"}
+    clocks = {name: [n for n in meta["notes"] if "clock" in n] for name, meta in told.items()}
+    moved = "the images' clock is +02:00 from UTC, that of the sheet's first injection +01:00: 09:30 is taken as 08:30"
+    assert clocks == {"t24": [], "t72": [moved]}
 
 
 def test_a_headers_zone_beside_a_sheet_without_one_is_noted(tmp_path: Path):

@@ -84,6 +84,23 @@ def test_an_organ_without_a_phase_has_none():
     assert OrganPrior.of_tracer((50.0, 0.0), 0.0, (0.0, 1.0)).biological_h == (50.0, LEAST_SPREAD)
 
 
+def test_half_life_of_a_poor_fit_is_passed_on_by_what_the_points_tell():
+    """A lesion of 124 h without the tracer's uptake phase, a poor fit: the second cycle took 53 h, 52 % too low."""
+    shape, usual, hours = Shape(124.0), known("lesion_1"), np.array([4.5, 24.0, 96.0, 168.0])
+
+    def passed_on(mbq, own):
+        first = fit_curve(TimeActivity(hours, mbq, own * mbq), HALF_LIFE_H, ADMINISTERED, usual)
+        assert "poor_fit" in first.flags and not {"rising", "half_life_assumed"} & set(first.flags)
+        return usual.after(first, HALF_LIFE_H)
+
+    told = passed_on(100 * shape.at(hours), 0.02)
+    mbq = 50 * shape.at(np.array([20.0]))
+    one = fit_curve(TimeActivity(np.array([20.0]), mbq, 0.02 * mbq), HALF_LIFE_H, ADMINISTERED, told)
+    assert one.tia_mbq_h == pytest.approx(50 * shape.after(0.0), rel=0.2)
+    vague = passed_on(100 * shape.at(hours) * [1.0, 1.1, 0.9, 1.0], 0.02)
+    assert usual.biological_h[0] < vague.biological_h[0] < told.biological_h[0]
+
+
 @pytest.mark.parametrize(("organ", "without"), [("lesion_1", 1.05), ("remainder", 0.95), ("blood_pool", 0.67)])
 def test_exact_late_points_give_the_integral_with_the_usual_phase(organ, without):
     """Without the phase lesions came out 5 % too high, the remainder 5 % and blood 33 % too low."""

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import fake_results as fake
 import pandas as pd
@@ -11,6 +12,7 @@ from page_words import page, text_of
 
 from planardose.cohort import Row
 from planardose.report.first_screen import first_notes
+from planardose.report.text import organ_name
 from planardose.steps.absorbed_dose import absorbed_dose
 from planardose.steps.fit_kinetics import fit_kinetics
 from planardose.steps.report import _administered, report
@@ -46,6 +48,26 @@ def test_what_the_syringe_kept_is_told():
     assert _administered(row).endswith("(nothing told to be left in the syringe)")
     text = _administered(replace(row, residual_mbq=50.0)).translate({0x202F: " ", 0xA0: " "})
     assert text == "7 350 MBq on 2026-03-02 09:00 (7 400 MBq less 50.00 MBq left in the syringe)"
+
+
+def test_an_injection_in_summer_says_that_it_is_told_on_the_first_ones_clock():
+    """All times of a patient are on the clock of the first injection: 09:00 in summer is told as 08:00."""
+    row = Row("P01", "t24", "177Lu", "177Lu-PSMA-617", "siemens_symbia_melp", 7400.0, fake.INJECTED, {})
+    text = _administered(replace(row, utc_offset=timedelta(hours=1))).translate({0x202F: " ", 0xA0: " "})
+    assert "7 400 MBq on 2026-03-02 09:00 (+01:00 from UTC) (nothing" in text
+
+
+def test_how_much_of_an_integral_the_cycle_before_left_is_told(tmp_path, monkeypatch):
+    """Of a lesion of 130 h 26 % after 12 days, which the page told as more than 2 %."""
+    monkeypatch.setattr(fake, "CYCLE_DAYS", 7)
+    run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"], cycles=2)
+    fake.fill_patient(run, "P01", noise=1e-6)
+    for step in (fit_kinetics, absorbed_dose, report):
+        step(run, "P01")
+    told = run.told("kinetics", "fit-kinetics", patient="P01")["residue_share"]
+    most = max(told, key=lambda x: x["share"])
+    words = f"at most {100 * most['share']:.0f} % in cycle 2 ({organ_name(most['organ']).lower()})"
+    assert f"counted in both cycles, {words}" in " ".join(text_of(page(run)).split())
 
 
 def test_a_calibration_says_whose_uncertainty_it_has():

@@ -77,6 +77,11 @@ def test_cycles_close_together_are_flagged_in_the_later_one(tmp_path, monkeypatc
     slow = [o for o, (_, _, _, t_eff) in fake.ORGANS.items() if t_eff > 40.0]
     assert len(slow) == 2 and all("earlier_cycle" in kinetics["flags"][2, o] for o in slow)
     assert not kinetics.loc[1, "flags"].fillna("").str.contains("earlier_cycle").any()
+    told = sidecar(run, "kinetics")["residue_share"]
+    flags = kinetics["flags"].fillna("")
+    assert {(x["cycle"], x["organ"]) for x in told} == set(flags.index[flags.str.contains("earlier_cycle")])
+    for x in told:  # what was planted is the same in both cycles: the second integral is the first's
+        assert 0.02 < x["share"] == pytest.approx(2 ** (-7 * 24 / kinetics.t_eff_h[1, x["organ"]]), rel=0.2)
 
 
 def test_single_time_point_runs_and_says_so(tmp_path):

@@ -13,7 +13,6 @@ from planardose.io.dicom_regions import Naming
 from planardose.organ_codes import ALTERED, LESIONS, known_codes, organ_of_code
 from planardose.organs import label_of_name
 
-SIDES = {"l": "left", "lt": "left", "left": "left", "r": "right", "rt": "right", "right": "right"}
 ORGAN_KINDS, LESION_KINDS = ("ORGAN", "AVOIDANCE"), ("GTV",)
 # the other terms of RTROIInterpretedType (PS3.3 C.8.8.8.1): beams, devices, margins around what is treated
 OTHER_KINDS = (
@@ -118,9 +117,9 @@ def _words(name: str, split_case: bool) -> list[str]:
 
 def _key(words: list[str]) -> tuple[tuple[str, ...], str]:
     """Words in order of the alphabet, and the side; two sides are none that is known."""
-    instead = _file()["instead"]
-    sides = [SIDES[w] for w in words if w in SIDES]
-    return tuple(sorted(instead.get(w, w) for w in words if w not in SIDES)), " ".join(sides)
+    instead, side_of = _file()["instead"], _sides()
+    sides = [side_of[w] for w in words if w in side_of]
+    return tuple(sorted(instead.get(w, w) for w in words if w not in side_of)), " ".join(sides)
 
 
 @cache
@@ -131,6 +130,12 @@ def _organs() -> dict[tuple, str]:
         for side in ("left", "right") if "*" in organ else ("",):
             known[_key([*words.split(), *filter(None, [side])])] = organ.replace("*", side)
     return known
+
+
+@cache
+def _sides() -> dict[str, str]:
+    """Word -> side."""
+    return {word: side for side, words in _file()["sides"].items() for word in words}
 
 
 @cache

@@ -9,8 +9,8 @@ from planardose.dose.phase_prior import PhasePrior
 from planardose.dose.usual_half_life import UsualHalfLife
 
 LEAST_SPREAD = 0.05  # of a half-life that a tracer's file gives as exact
-# flags of a half-life that is not passed on
-NOT_TOLD = frozenset({"half_life_assumed", "earlier_half_life", "rising", "poor_fit"})
+# flags of a half-life that is not passed on; that of a poor fit is, as little sure as the fit made it
+NOT_TOLD = frozenset({"half_life_assumed", "earlier_half_life", "rising"})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from planardose.dose.curve import Curve, integral_weights, no_curve
 from planardose.dose.kinetics import fit_curve
 from planardose.dose.method_choice import common_method
 from planardose.dose.organ_prior import OrganPrior
-from planardose.dose.residue import flagged
+from planardose.dose.residue import FLAG, flagged, residue_share
 from planardose.dose.tia_map import integrate_maps
 from planardose.errors import InputError
 from planardose.image import Volume
@@ -23,7 +23,7 @@ from planardose.patient_model import PatientModel
 from planardose.run import Run
 from planardose.sim.tracer import Tracer, load_tracer
 from planardose.steps.cycle_points import CyclePoints, made_by, read_cycles, read_gates
-from planardose.units import BQ_PER_MBQ, hours_between
+from planardose.units import BQ_PER_MBQ, hours_between, rounded
 
 COLUMNS = (
     "organ",
@@ -60,9 +60,10 @@ def fit_kinetics(run: Run, patient: str) -> None:
     curves = {}
     for c in cycles:
         curves[c.cycle] = _fit_cycle(c, half_life_h, tracer, [curves[n] for n in reversed(sorted(curves))])
-    for cycle, gap_h in _gaps_h(run, patient).items():
+    gaps_h = _gaps_h(run, patient)
+    for cycle, gap_h in gaps_h.items():
         curves[cycle] = {k: flagged(c, curves[cycle - 1].get(k), gap_h) for k, c in curves[cycle].items()}
-    _write_table(run, patient, cycles, curves)
+    _write_table(run, patient, cycles, curves, gaps_h)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     total = sum(
         (_integrate(run, patient, model, c, curves[c.cycle], method) for c in cycles), np.zeros(model.ct_grid.shape)
@@ -130,7 +131,9 @@ def _integrate(
     return integrate_maps(np.stack(maps), fractions, split, weights, model.organs.index(REMAINDER))
 
 
-def _write_table(run: Run, patient: str, cycles: list[CyclePoints], curves: dict[int, dict]) -> None:
+def _write_table(
+    run: Run, patient: str, cycles: list[CyclePoints], curves: dict[int, dict], gaps_h: dict[int, float]
+) -> None:
     records = [
         {
             "organ": organ,
@@ -158,6 +161,7 @@ def _write_table(run: Run, patient: str, cycles: list[CyclePoints], curves: dict
         if all(c.separated for c in cycles)
         else "not separated: time points treated as independent, uncertainty of the integral is too small",
         residue_bound=_residue_bounds(run, patient),
+        residue_share=_residue_shares(curves, gaps_h),
     )
 
 
@@ -165,6 +169,17 @@ def _gaps_h(run: Run, patient: str) -> dict[int, float]:
     """Cycle -> hours from the injection before, for the second cycle and later ones."""
     times = sorted({r.injected_at for r in run.cohort.rows_of(patient)})
     return {n + 2: hours_between(a, b) for n, (a, b) in enumerate(itertools.pairwise(times))}
+
+
+def _residue_shares(curves: dict[int, dict], gaps_h: dict[int, float]) -> list[dict]:
+    """Of each curve that is flagged for it the share of its integral that the cycle before left behind."""
+    return [
+        {"cycle": cycle, "organ": key[0], "method": key[1],
+         "share": rounded(residue_share(curve, curves[cycle - 1].get(key), gap_h))}
+        for cycle, gap_h in gaps_h.items()
+        for key, curve in curves[cycle].items()
+        if FLAG in curve.flags
+    ]  # fmt: skip
 
 
 def _residue_bounds(run: Run, patient: str) -> dict[int, float]:

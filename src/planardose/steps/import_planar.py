@@ -289,7 +289,14 @@ def _on_sheets_clock(found: PlanarImport, row: Row) -> PlanarImport:
             *notes,
             f"the header's clock is {offset_text(start.utcoffset())} from UTC; injected_at is taken to be on it too",
         )
-    return replace(found, pair=replace(found.pair, acquired_at=in_zone(start, row.utc_offset)), notes=notes)
+    moved = in_zone(start, row.utc_offset)
+    if row.acquired_at is None and None not in (start.tzinfo, row.utc_offset) and start.replace(tzinfo=None) != moved:
+        notes = (
+            *notes,
+            f"the images' clock is {offset_text(start.utcoffset())} from UTC, that of the sheet's first injection "
+            f"{offset_text(row.utc_offset)}: {start:%H:%M} is taken as {moved:%H:%M}",
+        )
+    return replace(found, pair=replace(found.pair, acquired_at=moved), notes=notes)
 
 
 def _with_sheet_time(found: PlanarImport, row: Row) -> PlanarImport:

@@ -13,6 +13,7 @@ from planardose.dose.bed import kidney_bed
 from planardose.dose.constants import dose_constants
 from planardose.dose.flags import FLAGS
 from planardose.dose.method_choice import common_method, gate_verdict
+from planardose.dose.residue import FLAG as RESIDUE
 from planardose.image import Volume
 from planardose.io.files import sha256_of, write_text
 from planardose.io.nifti import read_volume
@@ -35,7 +36,7 @@ from planardose.report.outlines import outlines_figure
 from planardose.report.patient_page import PatientInput, patient_html
 from planardose.report.row_marks import MARKS, marked, organs_cut, with_unmeasured
 from planardose.report.summary import patient_summary
-from planardose.report.text import HARD, method_name, number, organ_name, with_u
+from planardose.report.text import HARD, method_name, number, organ_name, percent, with_u
 from planardose.report.text import hours as hours_text
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
@@ -47,6 +48,7 @@ from planardose.steps.report_basis import (
 from planardose.steps.report_point import planar_point, scale_text
 from planardose.steps.report_spect import spect_point, spect_sections
 from planardose.steps.report_views import views_of
+from planardose.times import offset_text
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, rounded
 
 NEWER = {  # columns that an older version's tables lack
@@ -83,7 +85,7 @@ def report(run: Run, patient: str) -> None:
         basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), labels),
         facts=(*_facts(run, patient, summary, cycles), *_bed(_of(doses, summary), _of(kinetics, summary))),
         pictures=_pictures(run, patient, model, cycles, summary["method"], labels),
-        flag_texts=FLAGS | MARKS,
+        flag_texts=FLAGS | MARKS | _residue(run, patient, summary["method"]),
         retained=_retained(cycles, summary),
         kinetics_note=_kinetics_note(run, patient),
         foci=_foci(run, patient, planar),
@@ -207,10 +209,11 @@ def _facts(run: Run, patient: str, summary: dict, cycles: list[CyclePoints]) -> 
 
 
 def _administered(row: Row) -> str:
-    """Activity, what the syringe kept, and the moment."""
+    """Activity, what the syringe kept, and the moment, with its clock where the sheet names one."""
     given, left = (f"{number(x, 4)}{HARD}MBq" for x in (row.injected_mbq, row.residual_mbq))
     kept = f"{given} less {left} left in the syringe" if row.residual_mbq else "nothing told to be left in the syringe"
-    return f"{number(row.administered_mbq, 4)}{HARD}MBq on {row.injected_at:%Y-%m-%d %H:%M} ({kept})"
+    clock = "" if row.utc_offset is None else f"{HARD}({offset_text(row.utc_offset)}{HARD}from{HARD}UTC)"
+    return f"{number(row.administered_mbq, 4)}{HARD}MBq on {row.injected_at:%Y-%m-%d %H:%M}{clock} ({kept})"
 
 
 def _radiopharmaceutical(tracer: str, nuclide: str) -> str:
@@ -294,6 +297,16 @@ def _retained(cycles: list[CyclePoints], summary: dict) -> dict[str, float]:
             found = used.activity_mbq.sum()
             out[name] = float(found / c.administered_mbq * math.exp2(hours / summary["half_life_h"]))
     return out
+
+
+def _residue(run: Run, patient: str, method: str) -> dict[str, str]:
+    """Words for what the cycle before left behind, with the largest share; nothing where it does not matter."""
+    told = run.told("kinetics", "fit-kinetics", patient=patient)["residue_share"]
+    most = max((x for x in told if x["method"] == method), key=lambda x: x["share"], default=None)
+    if most is None:
+        return {}
+    share = f"{percent(most['share'])} in cycle {most['cycle']} ({organ_name(most['organ']).lower()})"
+    return {RESIDUE: f"{FLAGS[RESIDUE]}, at most {share}"}
 
 
 def _kinetics_note(run: Run, patient: str) -> str:
