@@ -27,7 +27,7 @@ from planardose.frames import PlanarPose
 from planardose.heads import body_extent_ap_mm, opposed_heads
 from planardose.image import Grid, Volume
 from planardose.io.ct import clip_hu, read_ct
-from planardose.io.dicom_common import Identity
+from planardose.io.dicom_new import Identity
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.files import write_text
 from planardose.io.nifti import write_volume

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from planardose.image import Volume
-from planardose.io.dicom_common import ANONYMOUS, Identity, new_dataset, save_dataset, uid_of
 from planardose.io.dicom_ct import DEFAULT_TIME
+from planardose.io.dicom_new import ANONYMOUS, Identity, new_dataset, save_dataset, uid_of
 from planardose.io.dicom_slices_write import Slices
 
 PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"

@@ -15,7 +15,7 @@ from planardose.anatomy.scene import Scene, read_scene
 from planardose.errors import InputError, shown
 from planardose.frames import PlanarPose
 from planardose.heads import Head, face_positions_mm, opposed_heads
-from planardose.io.dicom_common import ANONYMOUS
+from planardose.io.dicom_new import ANONYMOUS
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.dicom_study import Study, study_of
 from planardose.io.files import is_nifti, sha256_of, write_text

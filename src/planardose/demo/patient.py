@@ -12,7 +12,7 @@ from planardose.anatomy.phantom import Phantom, Pose, Sampled, density_of_hu, dr
 from planardose.demo.dose import true_dose_gy
 from planardose.demo.procedure import DEFAULT, Procedure
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import Identity
+from planardose.io.dicom_new import Identity
 from planardose.io.files import atomic
 from planardose.io.nifti import write_volume
 from planardose.library import Nuclide, load_nuclide

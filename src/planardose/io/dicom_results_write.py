@@ -10,7 +10,7 @@ from pydicom.tag import Tag
 
 import planardose
 from planardose.image import Volume
-from planardose.io.dicom_common import NM_IMAGE_STORAGE, new_dataset, save_dataset
+from planardose.io.dicom_new import NM_IMAGE_STORAGE, new_dataset, save_dataset
 from planardose.io.dicom_nm_write import code_item, put_nuclide
 from planardose.io.dicom_slices_write import Slices, decimals
 from planardose.io.dicom_study import LATER, Study

@@ -9,8 +9,8 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from planardose.image import Volume
-from planardose.io.dicom_common import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
 from planardose.io.dicom_ct import DEFAULT_TIME
+from planardose.io.dicom_new import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
 from planardose.io.dicom_slices_write import Slices
 
 LARGEST = np.iinfo(np.uint16).max  # of what a pixel stores: the slope brings the maximum there
