@@ -152,6 +152,7 @@ class AngledProjector:
 
     @property
     def views(self) -> range:
+        """Numbers of the views, in the order of `heads`."""
         return range(len(self.heads))
 
     def _distances(self, head: Head, occupied: np.ndarray) -> np.ndarray:
