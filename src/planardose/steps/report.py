@@ -290,8 +290,5 @@ def _retained(cycles: list[CyclePoints], summary: dict) -> dict[str, float]:
 
 
 def _kinetics_note(run: Run, patient: str) -> str:
-    meta = run.told("kinetics", "fit-kinetics", patient=patient)
-    if "not separated" in meta["calibration"]:
-        return words.NOT_SEPARATED
-    residue = max(meta["residue_bound"].values(), default=0.0)
+    residue = max(run.told("kinetics", "fit-kinetics", patient=patient)["residue_bound"].values(), default=0.0)
     return words.RESIDUE.format(f"{100 * residue:.2g}") if residue else ""
