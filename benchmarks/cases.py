@@ -15,7 +15,7 @@ from planardose.patient_model import PatientModel
 from planardose.sim.activity import activity_map
 from planardose.sim.montecarlo import Options
 from planardose.sim.tracer import load_tracer
-from planardose.sim.uptake import draw_samples
+from planardose.sim.uptake import Administered, draw_samples
 
 CT_MM, GRID_MM = 5.0, 10.0
 TRACER, INJECTED_MBQ = "177Lu-PSMA-617", 7400.0
@@ -36,9 +36,14 @@ def present_organs(model: PatientModel) -> list[int]:
     return [o for o, name in enumerate(model.organs) if name != OUTSIDE_CT and volumes[o] > 0]
 
 
+def administered(nuclide: Nuclide) -> Administered:
+    """177Lu-PSMA-617, or its uptake with another nuclide, in a patient."""
+    return Administered(load_tracer(TRACER), nuclide.half_life_h, INJECTED_MBQ)
+
+
 def uptakes(model: PatientModel, nuclide: Nuclide, seed: int, number: int) -> Iterator[np.ndarray]:
     """Activity maps (I, J, K) in MBq per voxel of drawn uptakes of 177Lu-PSMA-617."""
-    table = draw_samples(model, load_tracer(TRACER), nuclide, INJECTED_MBQ, number, 0, 0.0, seed, "")
+    table = draw_samples(model, administered(nuclide), number, 0, 0.0, seed, "")
     for row in table.to_dict("records"):
         yield activity_map(model, row)
 

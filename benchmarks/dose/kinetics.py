@@ -32,7 +32,7 @@ from planardose.organs import OUTSIDE_CT, is_lesion
 from planardose.recon.uncertainty import LESIONS, class_of
 from planardose.seeds import rng_for
 from planardose.sim.tracer import Prior, exponentials_at, load_tracer
-from planardose.sim.uptake import draw_curves
+from planardose.sim.uptake import Administered
 
 TRACERS = ("177Lu-PSMA-617", "177Lu-DOTATATE")
 HOURS = (
@@ -73,12 +73,13 @@ def organs_of(name: str, half_life_h: float, options: argparse.Namespace, rng: n
     A lesion of a litre would hold more than was administered.
     """
     tracer = load_tracer(name)
+    given = Administered(tracer, half_life_h, ADMINISTERED_MBQ)
     for prior in (*tracer.groups, tracer.lesions):
         known = OrganPrior.of_tracer(prior.biological_h, prior.uptake_h, prior.fast)
         for organ in prior.organs or [f"lesion_{n + 1}" for n in range(LESION_NUMBER)]:
             other = is_lesion(organ) and options.phase
             truth = varied(replace(prior, uptake_h=options.phase) if other else prior, options.spread, rng)
-            (curve,) = draw_curves(truth, 1, tracer.reference_h, half_life_h, ADMINISTERED_MBQ, rng)
+            (curve,) = given.draw_curves(truth, 1, rng)
             amplitudes, rates = curve
             if organ != OUTSIDE_CT:
                 yield organ, amplitudes * (LESION_LITRES if is_lesion(organ) else 1.0), rates, known

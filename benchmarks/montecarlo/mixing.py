@@ -11,14 +11,13 @@ import argparse
 import time
 
 import numpy as np
-from benchmarks.cases import INJECTED_MBQ, TRACER, patient
+from benchmarks.cases import administered, patient
 from benchmarks.organ_views import views_of_maps
 
 from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import load_camera, load_nuclide
 from planardose.sim.activity import activity_map
 from planardose.sim.montecarlo import clear_error, simulate
-from planardose.sim.tracer import load_tracer
 from planardose.sim.uptake import CONCENTRATION, draw_samples
 from planardose.units import MBQ_PER_KBQ
 
@@ -40,7 +39,7 @@ def main() -> None:
     given = parser.parse_args()
     camera, nuclide, model = load_camera("siemens_symbia_melp"), load_nuclide("177Lu"), patient(SEED)
     windows, heads = (nuclide.photopeak, *nuclide.scatter_windows), opposed_heads(face_positions_mm(model, None))
-    table = draw_samples(model, load_tracer(TRACER), nuclide, INJECTED_MBQ, COMPARED, 0, 0.0, SEED, "")
+    table = draw_samples(model, administered(nuclide), COMPARED, 0, 0.0, SEED, "")
     rows = table.to_dict("records")
     amounts = [np.array([r[CONCENTRATION + o] * MBQ_PER_KBQ for o in model.organs]) for r in rows]
     maps = model.fractions.astype(np.float64) * model.grid.voxel_ml

@@ -1,10 +1,10 @@
 """What a prior image brings, and what a bad one costs: paired over the patients of a synthetic cohort.
 
-    python benchmarks/prior/measure.py COHORT WORK --patients 12 --output benchmarks/prior
+    python -m benchmarks.prior.measure COHORT WORK --patients 12 --output benchmarks/prior
 
 COHORT is a folder of `planardose make-demo`; WORK keeps the imported patients. For one time point of each patient, a
 PET-like image is made from the truth (other amounts per organ and lesion, blur, noise, part of the texture another one:
-`planardose.demo.prior`), displaced or spoilt, and given to QPlanar + MLEM. Displacements are planted behind
+`benchmarks.prior.image`), displaced or spoilt, and given to QPlanar + MLEM. Displacements are planted behind
 import-prior (only the counts can find them), but for the row ``10 mm off before import``.
 """
 
@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from benchmarks.prior.image import Look, prior_image
 
 from planardose.config import parse_config
-from planardose.demo.prior import LESION_BASE, Look, prior_image
 from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume
+from planardose.organs import LESION_BASE
 from planardose.overlap import collected
 from planardose.recon.mlem import mlem
 from planardose.recon.placement import Placement

@@ -9,7 +9,7 @@ positions, Poisson noise. Prints the error of large organs and lungs, of the tot
 import argparse
 
 import numpy as np
-from benchmarks.cases import INJECTED_MBQ, TRACER, patient
+from benchmarks.cases import administered, patient
 
 from planardose.heads import face_positions_mm, opposed_heads
 from planardose.library import load_camera, load_nuclide
@@ -19,7 +19,6 @@ from planardose.recon.projector import Projector
 from planardose.recon.qplanar import qplanar, with_modelled_scatter
 from planardose.sim.activity import activity_map
 from planardose.sim.montecarlo import simulate
-from planardose.sim.tracer import load_tracer
 from planardose.sim.uptake import CONCENTRATION, draw_samples
 from planardose.units import MBQ_PER_KBQ
 
@@ -41,7 +40,7 @@ def main() -> None:
         projector = Projector(model, camera, nuclide, faces)
         responses = projector.organ_responses(model.fractions)
         organs = [model.organs.index(o) for o in ORGANS if o in model.organs]
-        table = draw_samples(model, load_tracer(TRACER), nuclide, INJECTED_MBQ, UPTAKES, 0, 0.0, seed, "")
+        table = draw_samples(model, administered(nuclide), UPTAKES, 0, 0.0, seed, "")
         for n, row in enumerate(table.to_dict("records")):
             activity = activity_map(model, row)
             true = volumes * [row[CONCENTRATION + o] * MBQ_PER_KBQ for o in model.organs]

@@ -27,7 +27,7 @@ from planardose.frames import PlanarPose
 from planardose.heads import body_extent_ap_mm, opposed_heads
 from planardose.image import Grid, Volume
 from planardose.io.ct import clip_hu, read_ct
-from planardose.io.dicom_common import Identity
+from planardose.io.dicom_new import Identity
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.files import write_text
 from planardose.io.nifti import write_volume
@@ -40,7 +40,7 @@ from planardose.sim.acquire import acquire
 from planardose.sim.activity import activity_map, sphere_fraction
 from planardose.sim.montecarlo import Options, simulate
 from planardose.sim.tracer import exponentials_at, load_tracer
-from planardose.sim.uptake import CONCENTRATION, Sphere, draw_hidden, write_spheres
+from planardose.sim.uptake import CONCENTRATION, Administered, Sphere, draw_hidden, write_spheres
 from planardose.units import BQ_PER_MBQ
 
 HOURS = (4.0, 24.0, 96.0, 168.0)
@@ -92,12 +92,11 @@ class Patient:
         self.nuclide: Nuclide = load_nuclide(NUCLIDE)
         self.tracer = load_tracer(TRACER)
         rng = rng_for(seed, "real_ct uptake", "R01")
-        drawn = class_curves(model.organs, INJECTED_MBQ, self.nuclide, rng)
+        given = Administered(self.tracer, self.nuclide.half_life_h, INJECTED_MBQ)
+        drawn = class_curves(model.organs, given, rng)
         self.curves = {o: drawn.get(o, drawn[REMAINDER]) for o in model.organs}  # organs without a prior of their own
         # concentrations of the hidden lesions at 24 h; they follow one curve
-        self.spheres = draw_hidden(
-            model, self.tracer, self.tracer.reference_h, self.nuclide.half_life_h, INJECTED_MBQ, rng
-        )
+        self.spheres = draw_hidden(model, given, self.tracer.reference_h, rng)
         prior = self.tracer.lesions
         self.lesion_curve = prior.curve(prior.biological_h[0], self.nuclide.half_life_h)
         self.texture = {

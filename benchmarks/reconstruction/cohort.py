@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from benchmarks.prior.image import Look, prior_image
 from benchmarks.reconstruction.anatomies import FIRST_SEED, PER_CYCLE, SIM_MM, Case
 from benchmarks.reconstruction.camera import Seen, middle_mm, seen_by_camera
 from benchmarks.reconstruction.mismatch import VARIANTS
@@ -26,7 +27,6 @@ from scipy import ndimage
 
 from planardose.demo.images import CT_NOISE_HU, perturbed_labels, swept
 from planardose.demo.patient import CAMERA, CT_SPACING_MM, NUCLIDE, TRACER, Truth, concentrations_kbq_ml, truth_of
-from planardose.demo.prior import Look, prior_image
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.files import atomic, write_text

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reconstruction.anatomies import Case
-from benchmarks.reconstruction.cells import GROUPS, Cell, cached, compute_cells, generic_folder
+from benchmarks.reconstruction.cells import Cell, cached, compute_cells, generic_folder
 from benchmarks.reconstruction.cohort import DEVICES, write_case, write_sheet
 from benchmarks.reconstruction.generic import train_generic
+from benchmarks.reconstruction.groups import GROUPS
 from benchmarks.reconstruction.lifted_generic import train_lifted_generic
 from benchmarks.reconstruction.provenance import commit
 from benchmarks.reconstruction.real import DATA, NUMBER, RealCase, write_real_case

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from benchmarks.reconstruction.anatomies import UNUSUAL_EVERY
-from benchmarks.reconstruction.cells import GROUPS
+from benchmarks.reconstruction.groups import GROUPS
 from benchmarks.reconstruction.scoring import INTERVALS
 
 from planardose.seeds import rng_for

@@ -7,7 +7,7 @@ from planardose.image import Grid
 from planardose.units import MM3_PER_ML
 
 
-def overlap_mm(target: Grid, source: Grid, axis: int) -> np.ndarray:
+def _overlap_mm(target: Grid, source: Grid, axis: int) -> np.ndarray:
     """(T, S) length in mm that each voxel of the target shares with each of the source along an axis of both grids."""
     edges = []
     for grid in (target, source):
@@ -47,7 +47,7 @@ def collected(per_ml: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
         raise ValueError("both grids must be RAS-aligned")
     out = np.asarray(per_ml, dtype=np.float64)
     for axis in range(3):
-        out = np.moveaxis(np.tensordot(overlap_mm(target, source, axis), out, axes=(1, axis)), 0, axis)
+        out = np.moveaxis(np.tensordot(_overlap_mm(target, source, axis), out, axes=(1, axis)), 0, axis)
     return out / MM3_PER_ML
 
 

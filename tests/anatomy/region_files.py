@@ -12,7 +12,7 @@ from pydicom.sequence import Sequence
 from skimage.measure import find_contours
 
 from planardose.image import Grid
-from planardose.io.dicom_common import ANONYMOUS, new_dataset, save_dataset
+from planardose.io.dicom_new import ANONYMOUS, new_dataset, save_dataset
 
 AT = datetime(2026, 3, 2)
 STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"

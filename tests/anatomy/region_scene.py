@@ -7,8 +7,8 @@ from region_files import Roi, contours_of, ct_files
 
 from planardose.image import Grid, Volume
 from planardose.io.ct import read_ct
-from planardose.io.dicom_common import Identity
 from planardose.io.dicom_ct import write_ct
+from planardose.io.dicom_new import Identity
 
 NAME = "Quillfeather"
 SEG, LES = "P01 segmentation", "P01 lesions"

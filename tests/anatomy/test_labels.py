@@ -14,7 +14,7 @@ from planardose.cohort import Cohort, Row
 from planardose.config import parse_config
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import ANONYMOUS, new_dataset, save_dataset
+from planardose.io.dicom_new import ANONYMOUS, new_dataset, save_dataset
 from planardose.io.nifti import write_volume
 from planardose.organs import name_of_label
 from planardose.patient_model import PatientModel

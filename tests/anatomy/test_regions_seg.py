@@ -12,8 +12,8 @@ from region_scene import LES, NAME, ORGANS, SEG, balls, no_labels
 from planardose.anatomy.labels import add_lesions, read_segmentation
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import Identity
 from planardose.io.dicom_ct import write_ct
+from planardose.io.dicom_new import Identity
 
 
 def frames(labels: np.ndarray) -> np.ndarray:

@@ -8,15 +8,16 @@ from pathlib import Path
 import pydicom
 import pytest
 from imaging_scene import CAMERA, PLANTED, ct_volume, planar_pair, write_patient, write_sheet
+from pet_series import write_pet
 
 from planardose.commands.check import check
 from planardose.config import parse_config
 from planardose.errors import InputError
-from planardose.io.dicom_common import Identity
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_headers import header_of
+from planardose.io.dicom_new import Identity
 from planardose.io.dicom_nm import write_planar
-from planardose.io.dicom_tomographic_write import write_pet, write_spect
+from planardose.io.dicom_tomographic_write import write_spect
 from planardose.io.nifti import write_volume
 from planardose.run import Run
 from planardose.sheet import load_cohort

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from benchmarks.reconstruction import cells as module
 from benchmarks.reconstruction.anatomies import Case
-from benchmarks.reconstruction.cells import Cell, Group, cached, compute_cells
+from benchmarks.reconstruction.cells import Cell, cached, compute_cells
 from benchmarks.reconstruction.cohort import Fineness, write_case, write_sheet
+from benchmarks.reconstruction.groups import Group
 from benchmarks.reconstruction.kept import pack, unpack
 from benchmarks.reconstruction.run import FULL, QUICK, cells_of
 from benchmarks.reconstruction.sections import shown_sections

@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from planardose.commands.export_dicom import export_dicom
 from planardose.errors import InputError
-from planardose.io.dicom_common import Identity
+from planardose.io.dicom_new import Identity
 
 
 def test_outputs_join_the_cts_study_frame_and_refer_to_its_slices(results, tmp_path: Path):

@@ -16,8 +16,8 @@ from planardose.commands.project_map import Wish, project_map
 from planardose.commands.project_map import _windows as windows_of
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import Identity
 from planardose.io.dicom_ct import write_ct
+from planardose.io.dicom_new import Identity
 from planardose.io.nifti import read_volume, write_volume
 from planardose.io.planar_in import read_planar
 from planardose.library import load_camera, load_nuclide

@@ -8,8 +8,8 @@ import numpy as np
 from planardose import library
 from planardose.config import parse_config
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import Identity
 from planardose.io.dicom_ct import write_ct
+from planardose.io.dicom_new import Identity
 from planardose.io.dicom_nm import write_planar
 from planardose.io.nifti import write_volume
 from planardose.planar import PlanarPair

@@ -7,12 +7,13 @@ import numpy as np
 import pydicom
 import pytest
 from imaging_scene import INJECTED, ct_volume, write_patient
+from pet_series import write_pet
 
 from planardose.errors import InputError
 from planardose.image import Grid, Volume
 from planardose.io.activity_image import read_activity_image
 from planardose.io.dicom_ct import write_ct
-from planardose.io.dicom_tomographic_write import write_pet, write_spect
+from planardose.io.dicom_tomographic_write import write_spect
 from planardose.io.nifti import write_volume
 from planardose.recon.spect_input import read_spect
 

@@ -11,9 +11,9 @@ from ct_field import centres_of, hu_at, hu_volume
 from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
-from planardose.io.dicom_common import ANONYMOUS
 from planardose.io.dicom_ct import write_ct
 from planardose.io.dicom_ct_read import read_ct_series
+from planardose.io.dicom_new import ANONYMOUS
 from planardose.io.dicom_regions import check_frame
 from planardose.io.dicom_study import study_of
 

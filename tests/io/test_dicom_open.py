@@ -1,5 +1,7 @@
 """DICOM files as old archives keep them: without preamble, file meta or transfer syntax, and in another encoding."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import gdcm
@@ -100,3 +102,14 @@ def test_what_archives_compress_without_loss_comes_back(kind: str, tmp_path: Pat
     assert pydicom.dcmread(tmp_path / "small.dcm").file_meta.TransferSyntaxUID.is_compressed
     found = read_planar(tmp_path / "small.dcm", CAMERA, "P01 t24 planar").pair
     np.testing.assert_array_equal(found.counts, pair.counts)
+
+
+@pytest.mark.parametrize("module", ["dicom_open", "dicom_new", "dicom_headers"])
+def test_whoever_reads_or_writes_dicom_has_silenced_pydicom(module: str):
+    """Its warnings repeat odd values, a name or a birth date."""
+    code = (
+        f"import logging, planardose.io.{module}; from pydicom import config;"
+        "print(config.settings.reading_validation_mode == config.IGNORE, logging.getLogger('pydicom').level > 50)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True"]

@@ -10,7 +10,7 @@ import pytest
 
 from planardose.anatomy.labels import read_segmentation
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import Identity
+from planardose.io.dicom_new import Identity
 from planardose.io.dicom_seg_write import Author, write_segments
 from planardose.io.dicom_study import Study
 from planardose.organ_codes import codes_of_organ, organ_of_code, side_of

@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 
 from planardose.config import Hand
 from planardose.errors import InputError
-from planardose.io.dicom_common import datetime_of, odd_source_of_start
 from planardose.io.dicom_nm import write_planar
+from planardose.io.dicom_times import datetime_of, odd_source_of_start
 from planardose.io.planar_in import read_planar
 
 KEY = "patients.P01.t24"

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from planardose.config import Hand
 from planardose.errors import InputError
-from planardose.io.dicom_common import save_dataset
+from planardose.io.dicom_new import save_dataset
 from planardose.io.planar_in import read_planar
 
 HEADERS = Path(os.environ.get("PLANARDOSE_SHARED", "../shared")) / "data" / "nm_headers"

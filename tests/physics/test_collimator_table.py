@@ -248,7 +248,8 @@ def test_a_table_traced_again_has_the_same_bits():
 
 
 def test_the_cache_is_read_and_a_damaged_file_is_traced_again(monkeypatch, tmp_path):
-    fresh = collimator_table.__wrapped__(MELP, 150.0, COARSE)
+    monkeypatch.setattr(module, "DEFAULT", COARSE)
+    fresh = collimator_table.__wrapped__(MELP, 150.0)
     (path,) = tmp_path.rglob("*.npz")
     whole = path.read_bytes()
 
@@ -257,12 +258,12 @@ def test_the_cache_is_read_and_a_damaged_file_is_traced_again(monkeypatch, tmp_p
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "trace_table", refuse)
-        assert same(fresh, collimator_table.__wrapped__(MELP, 150.0, COARSE))
+        assert same(fresh, collimator_table.__wrapped__(MELP, 150.0))
         with pytest.raises(AssertionError, match="traced again"):
-            collimator_table.__wrapped__(replace(MELP, septum_mm=1.2), 150.0, COARSE)
+            collimator_table.__wrapped__(replace(MELP, septum_mm=1.2), 150.0)
     for damaged in (whole[: len(whole) // 2], b"", b"no archive"):
         path.write_bytes(damaged)
-        assert same(fresh, collimator_table.__wrapped__(MELP, 150.0, COARSE))
+        assert same(fresh, collimator_table.__wrapped__(MELP, 150.0))
         assert path.stat().st_size == len(whole)
 
 

@@ -13,25 +13,24 @@ import pytest
 
 from planardose.errors import InputError
 from planardose.io.nifti import read_volume
-from planardose.io.planar_file import load_pair
-from planardose.library import load_camera
 from planardose.organs import label_of_name
 from planardose.report.basis import NO_ACTIVITY, NOT_STATED, basis_context
 from planardose.report.text import is_key
 from planardose.run import Run
 from planardose.sidecar import sidecar_of
-from planardose.steps import report_basis
 from planardose.steps.cycle_points import read_cycles
 from planardose.steps.fit_kinetics import fit_kinetics
+from planardose.steps.planar_points import planar_points
 from planardose.steps.report import report
 from planardose.steps.report_basis import (
     _at_injection,
+    _dead_time,
     _import_notes,
     _integral,
     _outlines,
     _scatter,
     basis_of,
-    dead_time_loss,
+    dead_time_not_corrected,
 )
 
 GIVEN = [{"row": "P01 t24", "column": c, "sha256": c[:4] * 16} for c in ("segmentation", "lesions")]
@@ -46,7 +45,7 @@ def basis(cohort):
     labels = read_volume(cohort.path("labels", patient="P01"), "labels", "1", "P01 labels", np.int16)
     labels.data[40:43, 28, 0] = [label_of_name()[name] for name in ("skull", "liver", "spinal_cord")]
     tables = used(cohort, "kinetics"), used(cohort, "organ_doses")
-    return basis_of(cohort, "P01", read_cycles(cohort, "P01"), *tables, labels)
+    return basis_of(cohort, "P01", planar_points(cohort, "P01"), read_cycles(cohort, "P01"), *tables, labels)
 
 
 @pytest.fixture
@@ -108,44 +107,48 @@ def test_notes_of_several_time_points_stand_once(copy):
     tell(copy, "planar", timepoint="t168", notes=["the start is read from X"])
     tell(copy, "ct", clipped=fake.CLIPPED | {"voxels_above": 7})
     tell(copy, "labels", notes=["contrast medium in liver"])
-    metal, contrast, *others = _import_notes(copy, "P01")
+    metal, contrast, *others = _import_notes(copy, "P01", planar_points(copy, "P01"))
     assert metal.startswith("CT: 7 voxels above 3071 HU") and contrast == "contrast medium in liver"
     assert others == ["t24, t168: the start is read from X", "t24: pixels saturated"]
 
 
 def test_a_missing_scatter_window_is_told(copy):
-    assert _scatter(copy, "P01") == "modelled, checked by windows beside the photopeak"
+    assert _scatter(planar_points(copy, "P01")) == "modelled, checked by windows beside the photopeak"
     tell(copy, "planar", timepoint="t168", scatter_windows_kev=[])
-    assert _scatter(copy, "P01") == "modelled; no window beside the photopeak at t168 checks it"
+    assert _scatter(planar_points(copy, "P01")) == "modelled; no window beside the photopeak at t168 checks it"
 
 
-def test_dead_time_is_told_by_its_size(copy, monkeypatch):
-    row = copy.cohort.row("P01", "t24")
-    pair = load_pair(copy.path("planar", patient="P01", timepoint="t24"))
-    lost = dead_time_loss(pair, row)
+def seen_by(points, camera):
+    """The time points as another camera would have taken them."""
+    return tuple(replace(p, camera=camera) for p in points)
+
+
+def test_dead_time_is_told_by_its_size(copy):
+    points = planar_points(copy, "P01")
+    first = points[0]
+    pair, lost = first.pair, first.lost_by_dead_time
+    assert first.name == "t24"
     busiest = pair.counts[:, 0].sum(axis=(1, 2)).max() / pair.exposure_s  # all of a view at once: an upper limit
     assert 0 < lost < 1 - math.exp(-busiest * 4.6e-6 * 1.2)
-    assert f"at most {100 * lost:.1f} % of the counts at t24" in report_basis._dead_time(copy, "P01")
-    assert report_basis._dead_time(copy, "P01").endswith("of the counts at t24")  # measured for this window
-    other = replace(load_camera(row.camera), tau_by_kev=(("177Lu", 113.0, 6.0), ("99mTc", 140.0, 2.0)))
-    monkeypatch.setattr(report_basis, "load_camera", lambda name: other)
+    assert f"at most {100 * lost:.1f} % of the counts at t24" in _dead_time(points)
+    assert _dead_time(points).endswith("of the counts at t24")  # measured for this window
+    other = replace(first.camera, tau_by_kev=(("177Lu", 113.0, 6.0), ("99mTc", 140.0, 2.0)))
     measured = "measured with 177Lu at 113 keV and 99mTc at 140 keV"
-    assert report_basis._dead_time(copy, "P01").endswith(f"; by a dead time {measured} alone")
+    assert _dead_time(seen_by(points, other)).endswith(f"; by a dead time {measured} alone")
     computed = replace(other, tau_computed_by_kev=(("177Lu", 208.37, 3.0),))
-    monkeypatch.setattr(report_basis, "load_camera", lambda name: computed)
     told = f"; by a dead time computed from one {measured}"
-    assert report_basis._dead_time(copy, "P01").endswith(told)
-    monkeypatch.setattr(report_basis, "dead_time_loss", lambda pair, row: None)
-    assert report_basis._dead_time(copy, "P01") == "not corrected"
+    assert _dead_time(seen_by(points, computed)).endswith(told)
+    unknown = replace(first.camera, tau_us=None, tau_by_kev=())
+    assert _dead_time(seen_by(points, unknown)) == "not corrected"
+    assert _dead_time((*seen_by(points[:1], unknown), *points[1:])) == "not corrected at t24"
 
 
-def test_an_unknown_dead_time_is_told_by_the_highest_rate(copy, monkeypatch):
+def test_an_unknown_dead_time_is_told_by_the_highest_rate(copy):
     """The rate of the whole field in a head's photopeak, at the time point that has most of it."""
-    assert report_basis.dead_time_not_corrected(copy, "P01") is None
-    unknown = replace(load_camera(copy.cohort.row("P01", "t24").camera), tau_us=None, tau_by_kev=())
-    monkeypatch.setattr(report_basis, "load_camera", lambda name: unknown)
-    told = report_basis.dead_time_not_corrected(copy, "P01")
-    pair = load_pair(copy.path("planar", patient="P01", timepoint="t24"))
+    points = planar_points(copy, "P01")
+    assert dead_time_not_corrected(points) is None
+    pair, unknown = points[0].pair, replace(points[0].camera, tau_us=None, tau_by_kev=())
+    told = dead_time_not_corrected(seen_by(points, unknown))
     below, above = pair.counts[:, 1].sum(axis=-1, dtype=float), pair.counts[:, 2].sum(axis=-1, dtype=float)
     half = pair.windows[0].width_kev / 2  # the trapezoid below the photopeak: the dead time is one of primary photons
     scatter = half * (below / pair.windows[1].width_kev + above / pair.windows[2].width_kev)
@@ -174,7 +177,9 @@ def test_a_missing_table_says_why(cohort, stated):
         doses, kinetics = doses.assign(dose_gy_u=np.nan), kinetics.assign(tia_mbq_h_u=np.nan)
     key = kinetics.organ.map(is_key)
     empty = kinetics.assign(tia_mbq_h=kinetics.tia_mbq_h.where(~key, 0.0)) if stated else kinetics
-    context = basis_context(basis_of(cohort, "P01", read_cycles(cohort, "P01"), empty, doses, labels))
+    context = basis_context(
+        basis_of(cohort, "P01", planar_points(cohort, "P01"), read_cycles(cohort, "P01"), empty, doses, labels)
+    )
     assert not context["parts"]
     assert context["no_parts"] == (NO_ACTIVITY if stated else NOT_STATED)
 

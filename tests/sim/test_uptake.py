@@ -16,8 +16,8 @@ from planardose.sim.texture import WaveField, cortex_weight, gaussian_field
 from planardose.sim.tracer import exponentials_at, load_tracer
 from planardose.sim.uptake import (
     CONCENTRATION,
+    Administered,
     Sphere,
-    draw_curves,
     draw_samples,
     read_spheres,
     with_prior,
@@ -34,6 +34,7 @@ BOXES = (
 )
 LU = load_nuclide("177Lu")
 PSMA = load_tracer("177Lu-PSMA-617")
+GIVEN = Administered(PSMA, LU.half_life_h, 7400.0)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def model() -> PatientModel:
 
 @pytest.fixture(scope="module")
 def table(model) -> pd.DataFrame:
-    return draw_samples(model, PSMA, LU, 7400.0, 30, 6, 4.0, 11, "P01")
+    return draw_samples(model, GIVEN, 30, 6, 4.0, 11, "P01")
 
 
 def test_every_tracer_of_the_catalogue_loads():
@@ -91,7 +92,7 @@ def test_medians_spreads_and_correlation_are_recovered():
     rng = np.random.default_rng(0)
     drawn = np.array(
         [
-            [exponentials_at(*c, 24.0) for c in draw_curves(prior, 2, 24.0, LU.half_life_h, 7400.0, rng)]
+            [exponentials_at(*c, 24.0) for c in GIVEN.draw_curves(prior, 2, rng)]
             for _ in range(3000)
         ]
     )
@@ -115,11 +116,11 @@ def test_the_curve_is_the_formula_and_its_integral_that_of_a_fine_sum():
 
 
 def test_draws_are_reproducible_and_row_wise_independent(model, table):
-    again = draw_samples(model, PSMA, LU, 7400.0, 30, 6, 4.0, 11, "P01")
+    again = draw_samples(model, GIVEN, 30, 6, 4.0, 11, "P01")
     pd.testing.assert_frame_equal(table, again)
-    fewer = draw_samples(model, PSMA, LU, 7400.0, 5, 2, 4.0, 11, "P01")
+    fewer = draw_samples(model, GIVEN, 5, 2, 4.0, 11, "P01")
     pd.testing.assert_frame_equal(table.drop(columns="split").head(5), fewer.drop(columns="split"))
-    other = draw_samples(model, PSMA, LU, 7400.0, 5, 2, 4.0, 11, "P02")
+    other = draw_samples(model, GIVEN, 5, 2, 4.0, 11, "P02")
     assert not np.isclose(other.c_kidney_left, fewer.c_kidney_left).any()
     assert (table.split == "validation").sum() == 6 and table.hours.between(1, 168).all()
     assert table.log10_counts.between(4.4, 6.7).all()
@@ -130,13 +131,13 @@ def test_a_groups_draw_does_not_depend_on_the_other_organs(model, table):
     smaller = PatientModel(
         model.grid, tuple(ORGANS[n] for n in keep), model.fractions[keep], model.partial_density, (3, 0)
     )
-    drawn = draw_samples(smaller, PSMA, LU, 7400.0, 30, 6, 4.0, 11, "P01")
+    drawn = draw_samples(smaller, GIVEN, 30, 6, 4.0, 11, "P01")
     for organ in ("kidney_left", "skeleton", "remainder"):
         assert np.array_equal(drawn[CONCENTRATION + organ], table[CONCENTRATION + organ])
 
 
 def test_concentrations_scale_with_the_administered_activity(model, table):
-    half = draw_samples(model, PSMA, LU, 3700.0, 30, 6, 4.0, 11, "P01")
+    half = draw_samples(model, Administered(PSMA, LU.half_life_h, 3700.0), 30, 6, 4.0, 11, "P01")
     for organ in ORGANS:
         assert half[CONCENTRATION + organ].to_numpy() * 2 == pytest.approx(table[CONCENTRATION + organ].to_numpy())
 

@@ -90,13 +90,13 @@ def test_single_time_point_runs_and_says_so(tmp_path):
     assert table(run, "kinetics")["flags"].str.contains("single_point").all()
 
 
-def test_uncertainties_that_are_not_separated_are_stated(tmp_path):
+def test_a_table_that_does_not_tell_what_its_time_points_share_is_refused(tmp_path):
     run = fake.make_run(tmp_path, ["P01"], hours={"t24": 24.0, "t72": 72.0}, methods=["qplanar"])
     fake.fill_patient(run, "P01")
     organs = run.path("organs", patient="P01", timepoint="t24")
     rewrite(organs, pd.read_csv(organs).drop(columns="activity_mbq_u_own"))
-    fit_kinetics(run, "P01")
-    assert "not separated" in sidecar(run, "kinetics")["calibration"]
+    with pytest.raises(InputError, match=r"P01 t24 organs: no column 'activity_mbq_u_own'; .*'planardose reconstruct'"):
+        fit_kinetics(run, "P01")
 
 
 def test_acquisition_before_injection_is_refused(tmp_path):

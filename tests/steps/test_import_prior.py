@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from benchmarks.prior.image import Look, prior_image
 from benchmarks.reconstruction.anatomies import Case
 from benchmarks.reconstruction.cohort import Fineness, write_case, write_sheet
 
 from planardose.cohort import Cohort
 from planardose.config import parse_config
-from planardose.demo.prior import Look, prior_image
 from planardose.image import Grid, Volume
 from planardose.io.nifti import read_volume, write_volume
 from planardose.run import Run

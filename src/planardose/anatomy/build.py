@@ -72,7 +72,7 @@ def _check_lesions(ct: Volume, labels: np.ndarray, body: np.ndarray, where: str)
                              "check that the map is this patient's and not turned")
 
 
-def work_grid(body: np.ndarray, ct_grid: Grid, grid_mm: float) -> tuple[Grid, tuple[int, int]]:
+def _work_grid(body: np.ndarray, ct_grid: Grid, grid_mm: float) -> tuple[Grid, tuple[int, int]]:
     """RAS-aligned cubic grid around the body, and its margin in slices at the (lower, upper) end of k."""
     touched = _touched_faces(body, ct_grid)
     low, high = _body_box_mm(body, ct_grid)
@@ -196,7 +196,7 @@ def build_model(
         log.warning("%s: %s", where, note)
     if notes is not None:
         notes += told
-    grid, margin = work_grid(body, ct.grid, grid_mm)
+    grid, margin = _work_grid(body, ct.grid, grid_mm)
     if any(margin):
         organs = (*organs, OUTSIDE_CT)
     builder = _Builder(ct, labels, corruption, grid, len(organs))

@@ -34,7 +34,7 @@ def _table_of(path: Path, where: str) -> Path | None:
     return tables[0] if tables else None
 
 
-def read_names(table: Path, where: str) -> dict[int, str]:
+def _read_names(table: Path, where: str) -> dict[int, str]:
     """Names of labels from a tab-separated table with the columns ``label`` and ``name``.
 
     Raises
@@ -65,7 +65,7 @@ def read_names(table: Path, where: str) -> dict[int, str]:
     return dict(rows)
 
 
-def label_of(name: str, where: str) -> int:
+def _label_of(name: str, where: str) -> int:
     """Our label of an organ's or lesion's name; an unknown one raises `InputError` with the nearest known names."""
     if name in ("", "background"):
         return 0
@@ -121,7 +121,7 @@ def _renumbered(labels: np.ndarray, names: dict[int, str] | None, where: str) ->
                              "name other numbers in a table <stem>.tsv (label, name) beside the label map")
         if names is not None and label not in names:
             raise InputError(f"{where} names table", f"label {label} has no row", "a row for every label in the map")
-        number[label] = label if names is None else label_of(names[int(label)], where)
+        number[label] = label if names is None else _label_of(names[int(label)], where)
     return number[labels]
 
 
@@ -166,7 +166,7 @@ def read_segmentation(
     if not raw.data.any():
         raise InputError(where, "empty: all labels are 0", "organ labels")
     table = _table_of(path, where)
-    names = read_names(table, where) if table else None
+    names = _read_names(table, where) if table else None
     labels = Volume(_renumbered(raw.data, names, where), grid, "label", "1")
     check_labels(labels, names is None, where)
     return labels

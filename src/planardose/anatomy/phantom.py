@@ -78,7 +78,7 @@ class Sampled:
     body: np.ndarray
 
 
-def empty_sample(shape: tuple[int, ...]) -> Sampled:
+def _empty_sample(shape: tuple[int, ...]) -> Sampled:
     """Air everywhere."""
     return Sampled(
         np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.full(shape, AIR_HU, np.float32),
@@ -113,7 +113,7 @@ class Phantom:
 
     def sample(self, points: np.ndarray) -> Sampled:
         """The anatomy at points (N, 3) in mm: arrays (N,)."""
-        out = empty_sample((len(points),))
+        out = _empty_sample((len(points),))
         design = points / self.scale
         low, high = design.min(axis=0), design.max(axis=0)
         for part in self.parts:
@@ -130,10 +130,10 @@ class Phantom:
     def on_grid(self, grid: Grid, pose: Pose | None = None, slab: int = 4) -> Sampled:
         """The anatomy at the voxel centres of a grid, the patient displaced by `pose`."""
         pose = pose or Pose()
-        out = empty_sample(grid.shape)
+        out = _empty_sample(grid.shape)
         for start in range(0, grid.shape[2], slab):
             stop = min(start + slab, grid.shape[2])
-            points = pose.to_patient(grid_points(grid, slice(start, stop)))
+            points = pose.to_patient(_grid_points(grid, slice(start, stop)))
             sampled = self.sample(points)
             for one in fields(Sampled):
                 values = getattr(sampled, one.name).reshape(*grid.shape[:2], stop - start)
@@ -141,7 +141,7 @@ class Phantom:
         return out
 
 
-def grid_points(grid: Grid, slices: slice) -> np.ndarray:
+def _grid_points(grid: Grid, slices: slice) -> np.ndarray:
     """RAS points (N, 3) of the voxel centres of some slices, in C order of (i, j, k)."""
     k = np.arange(grid.shape[2])[slices]
     index = np.stack(np.meshgrid(np.arange(grid.shape[0]), np.arange(grid.shape[1]), k, indexing="ij"), axis=-1)

@@ -62,7 +62,7 @@ def outline(fat_mm: float, arms: bool) -> list[Part]:
     return [*parts, Part(0, -90.0, FAT, Trunk(CAVITY))]
 
 
-def muscles() -> list[Part]:
+def _muscles() -> list[Part]:
     """Muscles that TotalSegmentator names."""
     return [
         *_pair("iliopsoas_{side}", 55.0, lambda s: Tube(((s * 38.0, -42.0, 300.0), (s * 75.0, 15.0, 70.0)), 20.0)),
@@ -223,7 +223,7 @@ def parts_of(
 ) -> list[Part]:
     """All parts without lesions, in painting order; `volume` as in `abdomen`, ``medulla`` being its uptake."""
     return [
-        *outline(fat_mm, arms), *muscles(), *chest(), *abdomen(volume, bowel_phase), *_spine(), *_ribs(),
+        *outline(fat_mm, arms), *_muscles(), *chest(), *abdomen(volume, bowel_phase), *_spine(), *_ribs(),
         *_pelvis_and_limbs(arms), *_head(volume),
     ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from planardose.anatomy.contours import rasterise, stacking_axis, usual_step_mm
 from planardose.anatomy.region_names import KINDS, LESION, NOTHING, ORGAN, OTHER, UNKNOWN, meaning_of
 from planardose.errors import InputError, readable
 from planardose.image import Grid
-from planardose.io.dicom_common import read_datasets
+from planardose.io.dicom_read import read_datasets
 from planardose.io.dicom_regions import Naming, Outline, Segment, check_frame
 from planardose.io.dicom_seg import frame_of_reference, read_segments
 from planardose.io.rtstruct import read_outlines

@@ -39,7 +39,7 @@ class Scene:
     outside_body: float
 
 
-def read_activity(path: Path) -> Volume:
+def _read_activity(path: Path) -> Volume:
     """Activity in Bq/mL from a NIfTI file.
 
     Raises
@@ -73,7 +73,7 @@ def read_scene(activity: Path, ct: Path, grid_mm: float) -> Scene:
     InputError
         On unreadable or wrong files, or where the activity does not lie in the CT.
     """
-    source = read_activity(activity)
+    source = _read_activity(activity)
     image = closest_ras(read_ct(ct, "--ct"))
     outside = _clear_outside(source, image.grid)
     body = body_mask(image, "--ct")

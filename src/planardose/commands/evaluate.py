@@ -111,7 +111,7 @@ def evaluate(run: Run, truth: Path) -> pd.DataFrame:
     table = pd.DataFrame(records, columns=list(COLUMNS))
     with atomic(run.results / "evaluation.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
-    return summary_of(table)
+    return _summary_of(table)
 
 
 def _aligned(path: Path, where: str, quantity: str, unit: str, dtype=np.float32) -> Volume:
@@ -225,7 +225,7 @@ def _dose_records(run: Run, patient: str, source: Path) -> list[tuple]:
     ]
 
 
-def summary_of(table: pd.DataFrame) -> pd.DataFrame:
+def _summary_of(table: pd.DataFrame) -> pd.DataFrame:
     """One row per measure and one column per method, from the records of ``evaluation.csv``.
 
     The network with zero output is its base's map, so its scores are those of `BASE_OF_UNET`.

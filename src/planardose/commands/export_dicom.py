@@ -10,7 +10,7 @@ import numpy as np
 import planardose
 from planardose.errors import InputError
 from planardose.image import Volume
-from planardose.io.dicom_common import Identity
+from planardose.io.dicom_new import Identity
 from planardose.io.dicom_results_write import write_activity, write_dose
 from planardose.io.dicom_seg_write import Author, write_segments
 from planardose.io.dicom_study import study_of

@@ -15,7 +15,7 @@ from planardose.anatomy.scene import Scene, read_scene
 from planardose.errors import InputError, shown
 from planardose.frames import PlanarPose
 from planardose.heads import Head, face_positions_mm, opposed_heads
-from planardose.io.dicom_common import ANONYMOUS
+from planardose.io.dicom_new import ANONYMOUS
 from planardose.io.dicom_nm_write import write_planar
 from planardose.io.dicom_study import Study, study_of
 from planardose.io.files import is_nifti, sha256_of, write_text
@@ -62,6 +62,36 @@ class Wish:
     threads: int = 1
     from_ct: bool = False  # name and id of the CT's header, not ANON
 
+    @property
+    def swept(self) -> bool:
+        """Whether the images are those of a sweep."""
+        return self.seconds_per_row is not None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the pair is taken with, and where: RAS y of both faces, and their distances from the body's axis, mm."""
+
+    camera: Camera
+    nuclide: Nuclide
+    windows: tuple[EnergyWindow, ...]
+    pose: PlanarPose
+    faces_mm: tuple[float, float]
+    distance_mm: tuple[float, float]
+
+    def heads(self, wish: Wish) -> tuple[Head, ...]:
+        """Both heads with the camera's field: all of it in a static image, its width in a sweep."""
+        field = (np.inf if wish.swept else self.camera.field_mm[0], self.camera.field_mm[1])
+        return tuple(
+            Head(h.angle_deg, h.distance_mm, field, (self.pose.z_mm, self.pose.x_mm), h.aluminium_mm)
+            for h in opposed_heads(self.faces_mm, self.camera.couch_mm if wish.couch else 0.0)
+        )
+
+    @property
+    def centre_mm(self) -> tuple[float, float, float]:
+        """RAS place of the images' centre on the body's axis."""
+        return self.pose.x_mm, self.faces_mm[0] - self.distance_mm[0], self.pose.z_mm
+
 
 def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
     """Write ``out`` (.dcm: NM DICOM; .npz: counts with their JSON beside) and ``out.json``, its sidecar.
@@ -78,20 +108,17 @@ def project_map(activity: Path, ct: Path, out: Path, wish: Wish) -> None:
     with enough_memory(COARSER):
         scene = read_scene(activity, ct, wish.grid_mm)
     _check_activity(float(scene.activity_mbq.sum(dtype=np.float64)))
-    swept = wish.seconds_per_row is not None
     pose = PlanarPose(*(float(scene.grid.axis_mm(a).mean()) for a in (0, 2)))
-    faces, distance = _faces(scene, wish.distance_mm)
-    heads = _heads(faces, camera, pose, wish.couch, swept)
+    setting = Setting(camera, nuclide, windows, pose, *_faces(scene, wish.distance_mm))
     options = Options(warp_device(wish.device), wish.threads, relative_error=wish.relative_error,
                       penetration=wish.penetration)  # fmt: skip
-    setting = (scene.partial_density, scene.activity_mbq, scene.grid, camera, nuclide, windows, heads)
     with enough_memory(COARSER):
-        views = simulate(*setting, wish.histories, wish.seed, options)
+        views = simulate(scene.partial_density, scene.activity_mbq, scene.grid, camera, nuclide, windows,
+                         setting.heads(wish), wish.histories, wish.seed, options)  # fmt: skip
     if wish.relative_error is not None and views.clear_error > wish.relative_error:
         log.warning("relative error %.3g after all %d histories", views.clear_error, views.histories)
-    pair = _pair(views, scene, camera, nuclide, windows, pose, distance, wish)
-    _write(out, pair, camera, nuclide, wish, study, (pose.x_mm, faces[0] - distance[0], pose.z_mm))
-    _sidecar(out, scene, views, faces, camera, windows, wish, {"activity": activity, "ct": ct})
+    _write(out, _pair(views, scene, setting, wish), setting, wish, study)
+    _sidecar(out, scene, views, setting, wish, {"activity": activity, "ct": ct})
 
 
 def _study(ct: Path, out: Path, wish: Wish) -> Study | None:
@@ -160,20 +187,8 @@ def _faces(scene: Scene, distance_mm: tuple[float, float] | None) -> tuple[tuple
     return faces, (faces[0] - axis, axis - faces[1])
 
 
-def _heads(faces: tuple[float, float], camera: Camera, pose: PlanarPose, couch: bool, swept: bool) -> tuple[Head, ...]:
-    """Both heads with the camera's field: all of it in a static image, its width in a sweep."""
-    field = (np.inf if swept else camera.field_mm[0], camera.field_mm[1])
-    return tuple(
-        Head(h.angle_deg, h.distance_mm, field, (pose.z_mm, pose.x_mm), h.aluminium_mm)
-        for h in opposed_heads(faces, camera.couch_mm if couch else 0.0)
-    )
-
-
-def _pair(
-    views: Views, scene: Scene, camera: Camera, nuclide: Nuclide, windows: tuple[EnergyWindow, ...], pose: PlanarPose,
-    distance: tuple[float, float], wish: Wish,
-) -> PlanarPair:
-    swept = wish.seconds_per_row is not None
+def _pair(views: Views, scene: Scene, setting: Setting, wish: Wish) -> PlanarPair:
+    camera, nuclide, windows, swept = setting.camera, setting.nuclide, setting.windows, wish.swept
     length = scene.grid.shape[2] * wish.grid_mm if swept else camera.field_mm[0]
     exposure = wish.seconds_per_row if swept else wish.duration_s
     duration = exposure * max(length / camera.field_mm[0], 1.0) + 2.0 * swept  # a sweep takes longer than its rows
@@ -185,34 +200,30 @@ def _pair(
         loss = DeadTime(tau, tuple(primary_weights(windows, peak, nuclide)), camera.field_mm[0] if swept else None)
     rng = np.random.default_rng(wish.seed) if wish.noise else None
     pixel = (camera.pixel_mm, camera.pixel_mm)
-    counts = acquire(views.rate, scene.grid, pixel, matrix, pose, exposure, rng, loss)
-    return PlanarPair(counts, windows, pixel, float(exposure), wish.acquired_at, float(duration), distance)
+    counts = acquire(views.rate, scene.grid, pixel, matrix, setting.pose, exposure, rng, loss)
+    return PlanarPair(counts, windows, pixel, float(exposure), wish.acquired_at, float(duration), setting.distance_mm)
 
 
-def _write(
-    out: Path, pair: PlanarPair, camera: Camera, nuclide: Nuclide, wish: Wish, study: Study | None,
-    centre_mm: tuple[float, float, float],
-) -> None:
+def _write(out: Path, pair: PlanarPair, setting: Setting, wish: Wish, study: Study | None) -> None:
     if out.suffix.lower() == ".npz":
         write_user_pair(out, pair)
     elif pair.counts.max() > np.iinfo(np.uint16).max:
         raise InputError("--out", f"{pair.counts.max():.4g} counts in a pixel do not fit DICOM's 16 bits",
                          f"at most {np.iinfo(np.uint16).max}", "write .npz or shorten the acquisition")
     else:
-        place = {"study": study, "centre_mm": centre_mm} if study else {}
-        write_planar(out, pair, camera, nuclide.name, seed=wish.seed, **place)
+        place = {"study": study, "centre_mm": setting.centre_mm} if study else {}
+        write_planar(out, pair, setting.camera, setting.nuclide.name, seed=wish.seed, **place)
 
 
 def _sidecar(
-    out: Path, scene: Scene, views: Views, faces: tuple[float, float], camera: Camera,
-    windows: tuple[EnergyWindow, ...], wish: Wish, inputs: dict[str, Path],
+    out: Path, scene: Scene, views: Views, setting: Setting, wish: Wish, inputs: dict[str, Path]
 ) -> None:
     meta = {
         "quantity": "counts", "unit": "1", "planardose": planardose.__version__, "command": command_line(),
         "sha256": sha256_of(out), "inputs": {k: sha256_of(p) for k, p in inputs.items()},
         "options": {k: v for k, v in asdict(wish).items() if k not in ("windows", "acquired_at")},
-        "windows_kev": [[w.low_kev, w.high_kev] for w in windows], "face_mm": list(faces),
-        "couch_mm_aluminium": camera.couch_mm if wish.couch else 0.0,
+        "windows_kev": [[w.low_kev, w.high_kev] for w in setting.windows], "face_mm": list(setting.faces_mm),
+        "couch_mm_aluminium": setting.camera.couch_mm if wish.couch else 0.0,
         "grid": {"shape": scene.grid.shape, "spacing_mm": wish.grid_mm},
         "activity_mbq": float(scene.activity_mbq.sum(dtype=np.float64)),
         "activity_outside_ct": scene.outside_ct, "activity_outside_body": scene.outside_body,

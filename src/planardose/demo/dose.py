@@ -10,7 +10,7 @@ from planardose.units import JOULE_PER_KEV, MBQ_PER_KBQ, SECONDS_PER_HOUR
 FLOOR_G_ML = 0.1  # density that a dose refers to at least: air inside the body
 
 
-def electron_dose_gy(tia_kbq_h_ml: np.ndarray, density_g_ml: np.ndarray, nuclide: Nuclide) -> np.ndarray:
+def _electron_dose_gy(tia_kbq_h_ml: np.ndarray, density_g_ml: np.ndarray, nuclide: Nuclide) -> np.ndarray:
     """Dose of electrons that stay in their voxel: decays per mL x energy / mass per mL, Gy."""
     decays_per_ml = tia_kbq_h_ml * 1e3 * SECONDS_PER_HOUR
     kg_per_ml = np.maximum(density_g_ml, FLOOR_G_ML) * 1e-3
@@ -41,4 +41,4 @@ def true_dose_gy(
     found = photon_dose(partial_density, tia_kbq_h_ml, grid, nuclide.lines, photons, seed)
     total_mbq_h = float(tia_kbq_h_ml.sum()) * grid.voxel_ml * MBQ_PER_KBQ
     mass_g = np.maximum(density, FLOOR_G_ML) * grid.voxel_ml
-    return electron_dose_gy(tia_kbq_h_ml, density, nuclide) + dose_gy(found.kev_per_decay, total_mbq_h, mass_g)
+    return _electron_dose_gy(tia_kbq_h_ml, density, nuclide) + dose_gy(found.kev_per_decay, total_mbq_h, mass_g)

@@ -12,15 +12,15 @@ from planardose.anatomy.phantom import Phantom, Pose, Sampled, density_of_hu, dr
 from planardose.demo.dose import true_dose_gy
 from planardose.demo.procedure import DEFAULT, Procedure
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import Identity
+from planardose.io.dicom_new import Identity
 from planardose.io.files import atomic
 from planardose.io.nifti import write_volume
-from planardose.library import Nuclide, load_nuclide
+from planardose.library import load_nuclide
 from planardose.organs import LESION_BASE, REMAINDER, is_lesion, source_name
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.texture import WaveField
-from planardose.sim.tracer import exponentials_at, load_tracer
-from planardose.sim.uptake import draw_curves, share_allowed
+from planardose.sim.tracer import exponentials_at
+from planardose.sim.uptake import Administered
 from planardose.units import BQ_PER_MBQ, MBQ_PER_KBQ
 
 NUCLIDE, TRACER, CAMERA = DEFAULT.nuclide, DEFAULT.tracer, DEFAULT.camera
@@ -93,15 +93,12 @@ def _pose(rng: np.random.Generator) -> Pose:
     return Pose((float(x), float(rng.uniform(-4.0, 4.0)), float(z)), (float(tilt[0]), float(tilt[1]), float(tilt[2])))
 
 
-def class_curves(
-    classes: tuple[str, ...], injected_mbq: float, nuclide: Nuclide, rng: np.random.Generator, tracer: str = TRACER
-) -> dict:
+def class_curves(classes: tuple[str, ...], given: Administered, rng: np.random.Generator) -> dict:
     """Class of tissue -> its curve of activity over time, drawn from the tracer's priors; lesions draw their own."""
-    tracer, curves = load_tracer(tracer), {}
-    for prior in dict.fromkeys(tracer.prior_of(c) for c in classes):
+    curves = {}
+    for prior in dict.fromkeys(given.tracer.prior_of(c) for c in classes):
         slots = prior.organs or tuple(c for c in classes if is_lesion(c))
-        drawn = draw_curves(prior, len(slots), tracer.reference_h, nuclide.half_life_h, injected_mbq, rng)
-        curves |= dict(zip(slots, drawn, strict=True))
+        curves |= dict(zip(slots, given.draw_curves(prior, len(slots), rng), strict=True))
     return curves
 
 
@@ -130,16 +127,16 @@ def draw_patient(
     injected_mbq = round(float(general.uniform(*procedure.injected_mbq)), 1)
     injected_at = FIRST_DAY + timedelta(days=7 * (number - 1), minutes=int(general.integers(0, 180)))
     classes = tuple(dict.fromkeys(source_name(p.label) if p.label else REMAINDER for p in phantom.parts))
-    times, nuclide = procedure.hours(number), load_nuclide(procedure.nuclide)
+    times = procedure.hours(number)
     hours = [h * float(general.uniform(0.95, 1.05)) for h in times]
-    tracer = load_tracer(procedure.tracer)
+    given = procedure.administered(injected_mbq)
     return DemoPatient(
         pseudonym=pseudonym, identity=_identity(number, general), phantom=phantom, grid=grid,
-        curves=class_curves(classes, injected_mbq, nuclide, rng("kinetics"), procedure.tracer),
+        curves=class_curves(classes, given, rng("kinetics")),
         texture=WaveField(
-            float(general.uniform(*tracer.texture.length_mm)), seed_for(seed, "make_demo texture", pseudonym)
+            float(general.uniform(*given.tracer.texture.length_mm)), seed_for(seed, "make_demo texture", pseudonym)
         ),
-        texture_cv=float(general.uniform(*tracer.texture.cv)), injected_mbq=injected_mbq, injected_at=injected_at,
+        texture_cv=float(general.uniform(*given.tracer.texture.cv)), injected_mbq=injected_mbq, injected_at=injected_at,
         acquisitions=tuple(Acquisition(f"t{h:.0f}", at, _pose(general)) for h, at in zip(times, hours, strict=True)),
         procedure=procedure,
     )  # fmt: skip
@@ -210,16 +207,9 @@ def truth_of(patient: DemoPatient) -> Truth:
 
 def _conserving(patient: DemoPatient, classes: tuple[str, ...], volume_ml: np.ndarray) -> DemoPatient:
     """The patient with all curves lowered where together they would hold more than was injected."""
-    half_life_h = load_nuclide(patient.procedure.nuclide).half_life_h
-    share = min(
-        share_allowed(
-            float(concentrations_kbq_ml(patient, classes, h) @ volume_ml) * MBQ_PER_KBQ,
-            h,
-            half_life_h,
-            patient.injected_mbq,
-        )
-        for h in EARLY_HOURS
-    )
+    given = patient.procedure.administered(patient.injected_mbq)
+    totals_mbq = (float(concentrations_kbq_ml(patient, classes, h) @ volume_ml) * MBQ_PER_KBQ for h in EARLY_HOURS)
+    share = min(given.share_allowed(mbq, h) for mbq, h in zip(totals_mbq, EARLY_HOURS, strict=True))
     return replace(patient, curves={c: (share * a, rates) for c, (a, rates) in patient.curves.items()})
 
 

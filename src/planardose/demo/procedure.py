@@ -9,6 +9,7 @@ from planardose.errors import InputError
 from planardose.library import load_camera, load_nuclide
 from planardose.physics.sensitivity import LEAST_OPEN, open_share
 from planardose.sim.tracer import load_tracer
+from planardose.sim.uptake import Administered
 
 HOURS = ((4.0, 24.0, 96.0, 168.0), (24.0, 72.0, 168.0))  # nominal times of odd and even patients
 LAST_HALF_LIVES = 2.5  # the latest time is no later: of less than a sixth of the activity no good images are made
@@ -29,6 +30,10 @@ class Procedure:
         longest = max(map(max, HOURS))
         share = min(1.0, LAST_HALF_LIVES * load_nuclide(self.nuclide).half_life_h / longest)
         return tuple(share * h for h in times)
+
+    def administered(self, mbq: float) -> Administered:
+        """So many MBq of its tracer in a patient."""
+        return Administered(load_tracer(self.tracer), load_nuclide(self.nuclide).half_life_h, mbq)
 
 
 DEFAULT = Procedure()

@@ -13,8 +13,10 @@ import numpy as np
 from planardose.anatomy.materials import partial_density_from_hu
 from planardose.anatomy.phantom import Pose
 from planardose.demo.images import CT_NOISE_HU, TrueCamera
+from planardose.demo.osem import even_start, osem
 from planardose.demo.patient import Acquisition, DemoPatient, activity_mbq, anatomy_on, slices_in_ct
 from planardose.demo.procedure import Procedure
+from planardose.demo.spect_counts import SpectCounts, circular_orbit, spect_counts
 from planardose.heads import Head
 from planardose.image import Grid, Volume
 from planardose.io.dicom_ct import write_ct
@@ -25,9 +27,7 @@ from planardose.overlap import collected, interval_overlap
 from planardose.patient_model import PatientModel
 from planardose.recon.acquired import Acquired
 from planardose.recon.angles import AngledProjector, Columns
-from planardose.recon.osem import even_start, osem
 from planardose.seeds import rng_for, seed_for
-from planardose.sim.spect import SpectCounts, circular_orbit, spect_counts
 from planardose.units import BQ_PER_MBQ
 
 LATER_H = 0.75  # after the sweep

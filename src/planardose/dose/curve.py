@@ -38,6 +38,23 @@ class Curve:
     early_t_eff_h: float = math.nan
     model: str = MODELS[0]
 
+    @classmethod
+    def of(cls, a0_mbq: float, shape: Shape, data: TimeActivity, **told) -> "Curve":
+        """The curve of an amplitude and a shape, through these points; `told`: uncertainties, ends, chi2 and flags."""
+        whole = shape.after(0.0)
+        return cls(
+            a0_mbq=a0_mbq,
+            t_eff_h=shape.t_eff_h,
+            tia_mbq_h=a0_mbq * float(whole),
+            extrapolated_fraction=float(shape.after(data.hours.max()) / whole),
+            before_fraction=float(1 - shape.after(data.hours.min()) / whole),
+            points=len(data.hours),
+            early_mbq=a0_mbq * shape.early,
+            early_t_eff_h=shape.early_t_eff_h if shape.early else math.nan,
+            model=shape.model,
+            **told,
+        )
+
     @property
     def shape(self) -> Shape:
         """The curve without its amplitude."""

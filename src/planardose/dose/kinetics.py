@@ -143,7 +143,7 @@ def _curve_of(
     spread = None
     if vague and data.has_uncertainty:
         spread = integral_spread(data, bounds, phase, usual)
-    return _described(data, bounds, a0, shape, fit.chi2, excess, error, spread, flags)
+    return _described(data, bounds, fit, excess, error, spread, flags)
 
 
 def _poor(chi2: float, freedom: int) -> bool:
@@ -190,11 +190,12 @@ def _limit(rate: float, bounds: Bounds) -> str:
 
 
 def _described(
-    data: TimeActivity, bounds: Bounds, a0: float, shape: Shape, chi2: float, excess: float, error: CurveError,
-    spread: IntegralSpread | None, flags: list[str],
+    data: TimeActivity, bounds: Bounds, fit: Fit, excess: float, error: CurveError, spread: IntegralSpread | None,
+    flags: list[str],
 ) -> Curve:  # fmt: skip
     """The curve with its flags; its uncertainty is scaled up where chi2 says that it does not describe the points."""
-    own, tia, poor = excess * error.own, a0 * float(shape.after(0.0)), excess > 1.0
+    own, tia, poor = excess * error.own, fit.a0_mbq * float(fit.shape.after(0.0)), excess > 1.0
+    chi2 = fit.chi2
     rising = ["rising"] if poor and "physical_limit" in flags and "early_phase" not in flags else []
     if not data.has_uncertainty:
         chi2, own, flags = math.nan, np.full(2, math.nan), [*flags, *rising, "no_uncertainty"]
@@ -206,27 +207,12 @@ def _described(
         spread = spread.widened(math.sqrt(excess))
         tia_u, (low, high) = spread.farther_end(tia), spread.interval(tia)
     t_eff_u = min(t_eff_u, bounds.longest - bounds.shortest) if data.has_uncertainty else t_eff_u
-    beyond = shape.after(data.hours.max()) / shape.after(0.0)
-    before = 1 - shape.after(data.hours.min()) / shape.after(0.0)
-    if before + beyond > MOSTLY:
-        flags = [*flags, "mostly_extrapolated"]
-    return Curve(
-        a0_mbq=a0,
-        t_eff_h=shape.t_eff_h,
-        t_eff_h_u=float(t_eff_u),
-        tia_mbq_h=tia,
-        tia_mbq_h_u=float(tia_u),
-        tia_mbq_h_low=float(low),
-        tia_mbq_h_high=float(high),
-        extrapolated_fraction=float(beyond),
-        before_fraction=float(before),
-        points=len(data.hours),
-        chi2=chi2,
-        flags=tuple(flags),
-        early_mbq=a0 * shape.early,
-        early_t_eff_h=shape.early_t_eff_h if shape.early else math.nan,
-        model=shape.model,
-    )
+    curve = Curve.of(
+        fit.a0_mbq, fit.shape, data, t_eff_h_u=float(t_eff_u), tia_mbq_h_u=float(tia_u), tia_mbq_h_low=float(low),
+        tia_mbq_h_high=float(high), chi2=chi2, flags=tuple(flags),
+    )  # fmt: skip
+    mostly = curve.before_fraction + curve.extrapolated_fraction > MOSTLY
+    return replace(curve, flags=(*curve.flags, "mostly_extrapolated")) if mostly else curve
 
 
 def _empty_curve(data: TimeActivity, half_life_h: float) -> Curve:
@@ -234,18 +220,7 @@ def _empty_curve(data: TimeActivity, half_life_h: float) -> Curve:
     weights = amplitude(data, np.exp2(-data.hours / half_life_h)).weights * half_life_h / math.log(2)
     own, shared = (weights**2) @ data.independent_sigma() ** 2, data.shared_parts() @ weights
     u = math.sqrt(own + shared @ shared) if data.has_uncertainty else math.nan
-    last, first = np.exp2(-data.hours.max() / half_life_h), np.exp2(-data.hours.min() / half_life_h)
-    return Curve(
-        a0_mbq=0.0,
-        t_eff_h=half_life_h,
-        t_eff_h_u=math.nan,
-        tia_mbq_h=0.0,
-        tia_mbq_h_u=u,
-        tia_mbq_h_low=0.0 * u,
-        tia_mbq_h_high=TWO_SIDED_95 * u,
-        extrapolated_fraction=float(last),
-        before_fraction=float(1 - first),
-        points=len(data.hours),
-        chi2=math.nan,
-        flags=("no_activity",),
-    )
+    return Curve.of(
+        0.0, Shape(half_life_h), data, t_eff_h_u=math.nan, tia_mbq_h_u=u, tia_mbq_h_low=0.0 * u,
+        tia_mbq_h_high=TWO_SIDED_95 * u, chi2=math.nan, flags=("no_activity",),
+    )  # fmt: skip

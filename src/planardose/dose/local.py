@@ -23,13 +23,15 @@ def mean_dose_gy(tia_mbq_h, mass_g, nuclide: Nuclide):
 
 
 def dose_map_gy(tia_mbq_h_ml: np.ndarray, density_g_ml: np.ndarray, nuclide: Nuclide, floor_g_ml: float) -> np.ndarray:
-    """Dose per voxel.
+    """Absorbed dose of each voxel by the electrons set free in it.
 
     Parameters
     ----------
     tia_mbq_h_ml : (I, J, K) array
         Time-integrated activity concentration, MBq h/mL.
     density_g_ml : (I, J, K) array
+    nuclide : Nuclide
+        Whose electrons: `electron_kev` per decay.
     floor_g_ml : float
         Density taken at least: a voxel of air inside the outline would otherwise get a dose without meaning.
 

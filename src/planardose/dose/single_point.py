@@ -44,21 +44,6 @@ def single_point(data: TimeActivity, bounds: Bounds, prior: OrganPrior) -> Curve
         "no_uncertainty": not data.has_uncertainty,
         "phase_assumed": shape.early_share > dose_constants().assumed_phase_flagged,
     }  # fmt: skip
-    beyond = float(shape.after(t) / shape.after(0.0))
-    return Curve(
-        a0_mbq=a0,
-        t_eff_h=shape.t_eff_h,
-        t_eff_h_u=math.nan,
-        tia_mbq_h=tia,
-        tia_mbq_h_u=u,
-        tia_mbq_h_low=low,
-        tia_mbq_h_high=high,
-        extrapolated_fraction=beyond,
-        before_fraction=1 - beyond,
-        points=1,
-        chi2=math.nan,
-        flags=tuple(k for k, there in found.items() if there),
-        early_mbq=a0 * shape.early,
-        early_t_eff_h=shape.early_t_eff_h if shape.early else math.nan,
-        model=shape.model,
-    )
+    flags = tuple(k for k, there in found.items() if there)
+    return Curve.of(a0, shape, data, t_eff_h_u=math.nan, tia_mbq_h_u=u, tia_mbq_h_low=low, tia_mbq_h_high=high,
+                    chi2=math.nan, flags=flags)  # fmt: skip

@@ -44,6 +44,7 @@ class TimeActivity:
 
     @property
     def has_uncertainty(self) -> bool:
+        """Whether every point has an uncertainty above 0."""
         return bool(np.isfinite(self.mbq_u).all() and (self.mbq_u > 0).all())
 
     def independent_sigma(self) -> np.ndarray:

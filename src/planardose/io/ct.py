@@ -38,13 +38,13 @@ def read_ct(path: Path, where: str) -> Volume:
             raise no_such_file(where, "a DICOM folder or a NIfTI file")
         nifti = path.is_file() and is_nifti(path)
         volume = read_volume(path, "CT number", "HU", where) if nifti else read_ct_series(path, where)
-    check_spacing(volume.grid, where)
+    _check_spacing(volume.grid, where)
     check_hu(volume.data, where)
     check_corners(volume.data, where, RESAMPLE if nifti else PAD)
     return volume
 
 
-def check_spacing(grid: Grid, where: str) -> None:
+def _check_spacing(grid: Grid, where: str) -> None:
     """Refuse voxels, or a volume, of a size that no CT in mm has."""
     for size in grid.spacing_mm:
         plausible.CT_VOXEL_MM.check(float(size), f"{where} voxel size")

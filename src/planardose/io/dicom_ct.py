@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from planardose.image import Volume
-from planardose.io.dicom_common import ANONYMOUS, CT_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
+from planardose.io.dicom_new import ANONYMOUS, CT_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
 from planardose.io.dicom_slices_write import Slices
 
 STORED_INTERCEPT = -8192  # unsigned 16-bit storage then holds any HU from -8192 to 57343

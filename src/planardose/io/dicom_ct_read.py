@@ -6,8 +6,8 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.image import Volume
-from planardose.io.dicom_common import is_picture, read_datasets, understood, words_of
 from planardose.io.dicom_frames import single_images
+from planardose.io.dicom_read import is_picture, read_datasets, understood, words_of
 from planardose.io.dicom_slices import one_series, volume_of_slices
 from planardose.io.dicom_terms import modalities_of
 

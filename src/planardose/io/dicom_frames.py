@@ -4,7 +4,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from planardose.errors import InputError
-from planardose.io.dicom_common import pixels
+from planardose.io.dicom_read import pixels
 
 PER_FRAME, SHARED = "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"
 MACROS = {  # functional group -> what a single image has of it

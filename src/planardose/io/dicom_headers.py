@@ -14,8 +14,8 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
-from planardose.io.dicom_common import utc_offset_of
 from planardose.io.dicom_open import files_below, open_dicom
+from planardose.io.dicom_times import utc_offset_of
 
 log = logging.getLogger(__name__)
 TAGS = ["PatientID", "PatientName", "PatientBirthDate", "Modality", "TimezoneOffsetFromUTC", "SpecificCharacterSet"]

@@ -11,15 +11,9 @@ from planardose import plausible
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import (
-    between_starts_s,
-    datetime_of,
-    odd_source_of_start,
-    on_one_clock,
-    read_datasets,
-    understood,
-)
 from planardose.io.dicom_nm_write import write_planar
+from planardose.io.dicom_read import read_datasets, understood
+from planardose.io.dicom_times import between_starts_s, datetime_of, odd_source_of_start, on_one_clock
 from planardose.io.nm_camera import camera_notes
 from planardose.io.nm_heads import Head, heads_of, with_common_windows
 from planardose.io.nm_images import planar_images

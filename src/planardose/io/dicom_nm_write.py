@@ -8,7 +8,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from planardose.frames import lps_from_ras
-from planardose.io.dicom_common import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
+from planardose.io.dicom_new import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
 from planardose.io.dicom_study import Study
 from planardose.library import Camera
 from planardose.planar import VIEWS, PlanarPair, columns_to

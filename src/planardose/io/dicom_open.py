@@ -7,6 +7,8 @@ import pydicom
 from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from planardose.io import dicom_quiet  # noqa: F401
+
 NAMES = (".dcm", ".ima", ".dicom")
 FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")  # file meta, identification; little endian
 LONGEST_FIRST = 1024  # bytes: longer than any first element, a group length or a character set

@@ -7,9 +7,9 @@ import numpy as np
 import pydicom
 
 from planardose.errors import InputError, readable
-from planardose.io.dicom_common import listed
 from planardose.io.dicom_ct_read import read_ct_slices
 from planardose.io.dicom_open import files_below
+from planardose.io.dicom_read import listed
 from planardose.io.dicom_terms import MODALITIES, term
 from planardose.io.files import is_nifti
 

@@ -10,11 +10,11 @@ from pydicom.tag import Tag
 
 import planardose
 from planardose.image import Volume
-from planardose.io.dicom_common import NM_IMAGE_STORAGE, new_dataset, save_dataset
+from planardose.io.dicom_new import NM_IMAGE_STORAGE, new_dataset, save_dataset
 from planardose.io.dicom_nm_write import code_item, put_nuclide
 from planardose.io.dicom_slices_write import Slices, decimals
 from planardose.io.dicom_study import LATER, Study
-from planardose.io.dicom_tomographic_write import LARGEST_NM, put_pixels, put_recon_tomo
+from planardose.io.dicom_tomographic_write import LARGEST, put_pixels, put_recon_tomo
 
 RT_DOSE_STORAGE = "1.2.840.10008.5.1.4.1.1.481.2"
 DOSE_SERIES, ACTIVITY_SERIES = 9101, 9102  # numbers beyond those of a scanner in the same study
@@ -131,7 +131,7 @@ def _standing_still(duration_s: float) -> Dataset:
 
 def _bq_ml(slope: float) -> Dataset:
     item = Dataset()
-    item.RealWorldValueFirstValueMapped, item.RealWorldValueLastValueMapped = 0, LARGEST_NM
+    item.RealWorldValueFirstValueMapped, item.RealWorldValueLastValueMapped = 0, LARGEST
     item.RealWorldValueIntercept, item.RealWorldValueSlope = 0.0, slope
     item.LUTExplanation, item.LUTLabel = "activity concentration", "BQML"
     item.MeasurementUnitsCodeSequence = Sequence([code_item("Bq/ml", "Becquerels/milliliter", "UCUM")])

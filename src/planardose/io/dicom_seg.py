@@ -8,7 +8,7 @@ from pydicom.sr.coding import Code
 
 from planardose.errors import InputError
 from planardose.image import Grid
-from planardose.io.dicom_common import understood
+from planardose.io.dicom_read import understood
 from planardose.io.dicom_regions import Naming, Segment, text_of
 from planardose.io.dicom_seg_frames import Frame, frames_of
 from planardose.io.dicom_seg_resample import resampled

@@ -9,7 +9,7 @@ from pydicom.pixels import iter_pixels
 
 from planardose.errors import InputError
 from planardose.frames import ras_from_lps
-from planardose.io.dicom_common import numbers
+from planardose.io.dicom_read import numbers
 
 
 @dataclass(frozen=True)

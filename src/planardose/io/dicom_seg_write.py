@@ -16,7 +16,7 @@ from scipy import ndimage
 
 import planardose
 from planardose.image import Volume
-from planardose.io.dicom_common import new_dataset, save_dataset, uid_of
+from planardose.io.dicom_new import new_dataset, save_dataset, uid_of
 from planardose.io.dicom_nm_write import code_item
 from planardose.io.dicom_slices_write import Slices
 from planardose.io.dicom_study import LATER, Study

@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset
 from planardose.errors import InputError
 from planardose.frames import ras_from_lps
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import numbers, pixels, rescale
 from planardose.io.dicom_headers import check_one_patient
 from planardose.io.dicom_padding import padding
+from planardose.io.dicom_read import numbers, pixels, rescale
 
 log = logging.getLogger(__name__)
 FEWEST_SLICES = 3  # a group with fewer is a scout or a screen shot where a larger group stands beside it

@@ -12,8 +12,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from planardose.errors import InputError, readable
-from planardose.io.dicom_common import Identity, uid_of, understood
 from planardose.io.dicom_ct_read import read_ct_slices
+from planardose.io.dicom_new import Identity, uid_of
+from planardose.io.dicom_read import understood
 from planardose.io.files import is_nifti, sha256_of
 
 SLICE = ("SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")

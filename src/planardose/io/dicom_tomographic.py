@@ -10,21 +10,11 @@ from pydicom.dataset import Dataset
 from planardose.errors import InputError
 from planardose.frames import ras_from_lps
 from planardose.image import Grid, Volume
-from planardose.io.dicom_common import (
-    earliest,
-    is_picture,
-    listed,
-    numbers,
-    odd_source_of_start,
-    pixels,
-    read_datasets,
-    rescale,
-    understood,
-    words_of,
-)
 from planardose.io.dicom_headers import check_one_patient
+from planardose.io.dicom_read import is_picture, listed, numbers, pixels, read_datasets, rescale, understood, words_of
 from planardose.io.dicom_slices import volume_of_slices
 from planardose.io.dicom_terms import IMAGE_TYPES, modalities_of, term
+from planardose.io.dicom_times import earliest, odd_source_of_start
 
 QUANTITY, ARBITRARY, BQ_ML = "activity concentration", "arbitrary", "Bq/mL"
 IN_BQ_ML = {"bq/ml": 1.0, "kbq/ml": 1e3}  # UCUM

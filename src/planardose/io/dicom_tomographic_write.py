@@ -1,4 +1,4 @@
-"""Write emission images in DICOM: PET as a series of slices, SPECT as one NM multi-frame object."""
+"""Write a reconstructed SPECT in DICOM: one NM multi-frame object (RECON TOMO)."""
 
 from datetime import datetime
 from pathlib import Path
@@ -9,57 +9,11 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from planardose.image import Volume
-from planardose.io.dicom_common import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
 from planardose.io.dicom_ct import DEFAULT_TIME
+from planardose.io.dicom_new import ANONYMOUS, NM_IMAGE_STORAGE, Identity, new_dataset, save_dataset, uid_of
 from planardose.io.dicom_slices_write import Slices
 
-PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
-LARGEST = np.iinfo(np.int16).max  # of what a PET slice stores: its own slope brings its maximum there
-LARGEST_NM = np.iinfo(np.uint16).max
-
-
-def write_pet(
-    folder: Path, volume: Volume, identity: Identity = ANONYMOUS, seed: int = 0, at: datetime = DEFAULT_TIME
-) -> None:
-    """Write a volume in Bq/mL as a PET series (PS3.3 C.8.9): one file per slice, each with its own rescale slope.
-
-    Parameters
-    ----------
-    folder : Path
-        Created; files are ``PT0001.dcm``... in the order of k.
-    volume : Volume
-        (I, J, K), not negative. Any orientation whose three axes are perpendicular.
-    identity : Identity
-        Patient and institution written into the headers.
-    seed : int
-        With the patient id, the root of all UIDs.
-    at : datetime
-        Start of the acquisition.
-    """
-    slices, root = Slices.of(volume), ("pet", seed, identity.patient_id)
-    for k, image in enumerate(slices.frames):
-        ds = new_dataset(PET_IMAGE_STORAGE, uid_of(*root, "slice", k), identity, at)
-        ds.ImageType, ds.Modality, ds.Manufacturer = ["ORIGINAL", "PRIMARY"], "PT", ""
-        ds.StudyInstanceUID, ds.SeriesInstanceUID = uid_of(*root, "study"), uid_of(*root, "series")
-        ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = uid_of(*root, "frame"), ""
-        ds.SeriesNumber, ds.InstanceNumber, ds.PatientPosition = 1, k + 1, "HFS"
-        ds.SeriesType, ds.Units, ds.CountsSource = ["WHOLE BODY", "IMAGE"], "BQML", "EMISSION"
-        ds.DecayCorrection, ds.CorrectedImage = "START", ["DECY", "ATTN", "SCAT"]
-        ds.NumberOfSlices, ds.ImageIndex = slices.count, k + 1
-        ds.ImagePositionPatient, ds.ImageOrientationPatient = slices.position(k), slices.orientation
-        slices.put_size(ds)
-        ds.RescaleIntercept, ds.RescaleSlope = "0", put_pixels(ds, image[None], LARGEST)
-        save_dataset(folder / f"PT{k + 1:04d}.dcm", ds)
-
-
-def put_pixels(ds: Dataset, frames: np.ndarray, largest: int = LARGEST_NM) -> str:
-    """Put pixels (N, rows, columns) as 16-bit numbers, the largest of them `largest`; returns the slope to undo it."""
-    slope = f"{max(float(frames.max()), 1e-12) / largest:.9e}"
-    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.Rows, ds.Columns = frames.shape[1:]
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, int(largest == LARGEST)
-    ds.PixelData = np.clip(np.rint(frames / float(slope)), 0, largest).astype("<u2").tobytes()
-    return slope
+LARGEST = np.iinfo(np.uint16).max  # of what a pixel stores: the slope brings the maximum there
 
 
 def write_spect(
@@ -82,8 +36,12 @@ def write_spect(
         (I, J, K), not negative, with axes along the patient's.
     duration_s : float
         Of the acquisition, by two heads of 30 steps each.
-    identity, seed, at
-        As `write_pet`.
+    identity : Identity
+        Patient and institution written into the header.
+    seed : int
+        With the patient id and the time, the root of all UIDs.
+    at : datetime
+        Start of the acquisition.
 
     Raises
     ------
@@ -139,4 +97,14 @@ def put_recon_tomo(ds: Dataset, volume: Volume, rotation: Dataset, heads: int, d
     ds.RotationInformationSequence = Sequence([rotation])
     slope = put_pixels(ds, frames)
     ds.RescaleIntercept, ds.RescaleSlope = "0", slope
+    return slope
+
+
+def put_pixels(ds: Dataset, frames: np.ndarray) -> str:
+    """Put pixels (N, rows, columns) as 16-bit numbers, the largest of them `LARGEST`; returns the slope to undo it."""
+    slope = f"{max(float(frames.max()), 1e-12) / LARGEST:.9e}"
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.Rows, ds.Columns = frames.shape[1:]
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 0
+    ds.PixelData = np.clip(np.rint(frames / float(slope)), 0, LARGEST).astype("<u2").tobytes()
     return slope

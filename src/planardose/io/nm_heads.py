@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import listed, number
+from planardose.io.dicom_read import listed, number
 from planardose.io.nm_pixels import counts_of
 from planardose.io.nm_vectors import heads_and_windows
 from planardose.io.nm_words import view_of_text

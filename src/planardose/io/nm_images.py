@@ -6,8 +6,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
-from planardose.io.dicom_common import PIXELS, is_picture, pixels, words_of
 from planardose.io.dicom_headers import check_one_patient
+from planardose.io.dicom_read import PIXELS, is_picture, pixels, words_of
 from planardose.io.dicom_terms import IMAGE_TYPES, modalities_of, term
 from planardose.io.nm_pixels import ODD_TOTAL
 from planardose.library import Camera

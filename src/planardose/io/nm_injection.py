@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydicom.dataset import Dataset
 
-from planardose.io.dicom_common import moment, utc_offset_of
+from planardose.io.dicom_times import moment, utc_offset_of
 from planardose.units import BQ_PER_MBQ
 
 MOST_MBQ = 1e5  # no injection has more: the number is in Bq, as PET has it, and not in MBq as NM has it

@@ -4,8 +4,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
-from planardose.io.dicom_common import numbers, pixels, rescale, words_of
 from planardose.io.dicom_padding import padding
+from planardose.io.dicom_read import numbers, pixels, rescale, words_of
 from planardose.io.planar_file import check_matrix
 
 SAME_PIXEL = 0.001  # relative difference of pixel sizes that headers round differently

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import number, words_of
+from planardose.io.dicom_read import number, words_of
 from planardose.io.dicom_terms import TECHNIQUES, term
 from planardose.io.nm_pixels import spacing_of
 from planardose.io.planar_file import axial_field_mm

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from planardose.config import Hand
 from planardose.errors import InputError
 from planardose.io.by_hand import decide
-from planardose.io.dicom_common import listed
+from planardose.io.dicom_read import listed
 
 ITEMS = {  # vector -> the sequence whose items it numbers, and their number
     "DetectorVector": ("DetectorInformationSequence", "NumberOfDetectors"),

@@ -5,7 +5,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from planardose.frames import ras_from_lps
-from planardose.io.dicom_common import understood
+from planardose.io.dicom_read import understood
 from planardose.io.dicom_regions import Naming, Outline, text_of
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")

@@ -81,7 +81,7 @@ class Estimate:
     expected: torch.Tensor = field(repr=False)
 
 
-def body_box(model: PatientModel) -> tuple[slice, slice, slice]:
+def _body_box(model: PatientModel) -> tuple[slice, slice, slice]:
     """The smallest box of voxels around the body inside the CT: the network works there."""
     k = model.ct_slices
     i, j, inside = box_of(model.fractions[..., k].sum(axis=0))
@@ -106,7 +106,7 @@ class FeatureMaker:
 
     def __init__(self, projector: Projector, model: PatientModel, sources: PatientModel):
         self.projector, self.model, self.sources = projector, model, sources
-        self.box, self.of_body = body_box(model), projector.of_body(model)
+        self.box, self.of_body = _body_box(model), projector.of_body(model)
         self.responses = projector.organ_responses(self.sources.fractions)
         self.shapes = projector.tensor(self.sources.fractions[:, *self.box])
         self.fractions = projector.tensor(model.fractions[:, *self.box])

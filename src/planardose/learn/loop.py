@@ -126,10 +126,10 @@ def fit(
     progress = load_checkpoint(checkpoint, parts, plan) or Progress()
     if progress.step == 0:
         record(progress, network, plan.learning_rate, math.nan, validate(network), acceptable)
-    with step_reporter(plan.steps, progress.step) as report:
+    with _step_reporter(plan.steps, progress.step) as report:
         for step in range(progress.step, plan.steps if stop_after is None else min(stop_after, plan.steps)):
             rate = optimiser.param_groups[0]["lr"]
-            value = train_step(network, optimiser, loss_of, batch_of(step))
+            value = _train_step(network, optimiser, loss_of, batch_of(step))
             schedule.step()
             progress.running.append(value)
             progress.step = step + 1
@@ -137,14 +137,14 @@ def fit(
                 mean = sum(progress.running) / len(progress.running)
                 progress.running.clear()
                 record(progress, network, rate, mean, validate(network), acceptable)
-                save_checkpoint(checkpoint, parts, plan, progress)
+                _save_checkpoint(checkpoint, parts, plan, progress)
             report(progress)
     if progress.step == plan.steps:
         network.load_state_dict(progress.best)
     return progress
 
 
-def train_step(network, optimiser, loss_of, batch) -> float:
+def _train_step(network, optimiser, loss_of, batch) -> float:
     """One optimiser step; returns the loss before it."""
     network.train()
     optimiser.zero_grad(set_to_none=True)
@@ -166,7 +166,7 @@ def record(
         progress.best = {k: v.detach().clone() for k, v in network.state_dict().items()}
 
 
-def save_checkpoint(path: Path, parts: dict, plan: Plan, progress: Progress) -> None:
+def _save_checkpoint(path: Path, parts: dict, plan: Plan, progress: Progress) -> None:
     """Everything that the rest of the training depends on, in one atomic file."""
     state = {name: part.state_dict() for name, part in parts.items()}
     with atomic(path) as temporary:
@@ -193,7 +193,7 @@ def load_checkpoint(path: Path, parts: dict, plan: Plan) -> Progress | None:
 
 
 @contextmanager
-def step_reporter(steps: int, start: int) -> Iterator[Callable[[Progress], None]]:
+def _step_reporter(steps: int, start: int) -> Iterator[Callable[[Progress], None]]:
     """A function to call after every step: a progress bar on a terminal, else a log line at every validation."""
     began, text = time.monotonic(), "loss {:.3f}, validation {:.3f}, MAE {:.4f}"
     if sys.stderr.isatty():

@@ -111,7 +111,7 @@ def cache_key(camera: Camera, energy_kev: float, settings: Settings) -> dict:
 
 
 @lru_cache(maxsize=64)
-def collimator_table(camera: Camera, energy_kev: float, settings: Settings = DEFAULT) -> CollimatorTable:
+def collimator_table(camera: Camera, energy_kev: float) -> CollimatorTable:
     """Table of a camera at an energy, from memory, from the cache folder, or traced (about 2 s on one core).
 
     Parameters
@@ -128,6 +128,6 @@ def collimator_table(camera: Camera, energy_kev: float, settings: Settings = DEF
     """
     if not FIRST_KEV <= energy_kev <= LAST_KEV:
         raise ValueError(f"a collimator table needs {FIRST_KEV:.0f} to {LAST_KEV:.0f} keV, got {energy_kev}")
-    key = cache_key(camera, energy_kev, settings)
-    found = cached_arrays("collimator", key, lambda: asdict(trace_table(camera, energy_kev, settings)))
+    key = cache_key(camera, energy_kev, DEFAULT)
+    found = cached_arrays("collimator", key, lambda: asdict(trace_table(camera, energy_kev, DEFAULT)))
     return CollimatorTable(**found)

@@ -9,12 +9,15 @@ NODES = 64  # of the quadrature over the cosine: exact to 1e-14 up to 2 MeV
 
 
 def scattered_energy_kev(energy_kev: np.ndarray, cosine: np.ndarray) -> np.ndarray:
-    """Energy after scattering by the angle whose cosine is given."""
+    """Energy (keV) of photons of `energy_kev` after scattering by angles of a cosine; shapes that broadcast."""
     return energy_kev / (1.0 + energy_kev / ELECTRON_REST_KEV * (1.0 - cosine))
 
 
 def differential_barn_sr(energy_kev: np.ndarray, cosine: np.ndarray) -> np.ndarray:
-    """Klein-Nishina cross section per electron, barn/sr."""
+    """Cross section per free electron, barn/sr, of energies and cosines that broadcast.
+
+    Source: Klein and Nishina, Z. Phys. 52 (1929) 853.
+    """
     ratio = 1.0 / (1.0 + np.asarray(energy_kev) / ELECTRON_REST_KEV * (1.0 - np.asarray(cosine)))
     square = ELECTRON_RADIUS_CM**2 * BARN_PER_CM2
     return 0.5 * square * ratio**2 * (ratio + 1.0 / ratio - (1.0 - np.asarray(cosine) ** 2))

@@ -14,11 +14,17 @@ from scipy.ndimage import map_coordinates
 
 from planardose.io.cache import cached_arrays
 from planardose.io.files import sha256_of
-from planardose.library import HIGHEST_LINE_KEV, LOWEST_IMAGED_KEV, Camera, Nuclide
+from planardose.library import DATA, HIGHEST_LINE_KEV, LOWEST_IMAGED_KEV, Camera, Nuclide
 from planardose.physics.attenuation import linear_attenuation_per_mm
 from planardose.physics.form_factors import STEP, coherent_norm, form_factors, incoherent_norm_barn
 from planardose.physics.head_response import head_efficiency
 
+# all that makes a table but the head's efficiency, which is in its key by its values
+CODE = (
+    "attenuation", "compton", "form_factors", "multiple_scatter", "multiple_scatter_kernel", "photon_kernel",
+    "warp_arrays", "warp_random",
+)  # fmt: skip
+MATERIALS = DATA / "physics" / "materials.yaml"
 HISTORIES = 4_000_000
 SEED = 17  # of the tables: a property of the model, not of a run
 BIN_MM, BINS = 5.0, 40
@@ -65,7 +71,7 @@ def multiple_scatter(camera: Camera, nuclide: Nuclide, penetration: bool, split_
 def _table(
     lines: tuple[tuple[float, float], ...], first_kev: float, counted: tuple[float, ...], split_kev: float
 ) -> MultipleScatter:
-    code = [Path(__file__).with_name(f"{n}.py") for n in ("multiple_scatter", "multiple_scatter_kernel")]
+    code = [*(Path(__file__).with_name(f"{n}.py") for n in CODE), MATERIALS]
     key = {"lines": lines, "first_kev": first_kev, "counted": [float(f"{c:.6g}") for c in counted],
            "split_kev": split_kev, "code": [sha256_of(f) for f in code], "xraylib": xraylib.__version__}  # fmt: skip
     found = cached_arrays("scatter", key, lambda: asdict(_followed(lines, first_kev, np.array(counted), split_kev)))

@@ -23,6 +23,7 @@ def _seen_mean(shares: np.ndarray, width: int) -> np.ndarray:
 
 
 def _by_position(rows_cps: np.ndarray, rows_in_field: int | None, share_of) -> np.ndarray:
+    """(..., R) mean, over what of the field a row is in, of the share that is left of the whole field's rate."""
     rows = np.asarray(rows_cps, dtype=np.float64)
     if rows_in_field is None:
         return np.broadcast_to(share_of(rows.sum(axis=-1, keepdims=True)), rows.shape)
@@ -65,7 +66,7 @@ def live_share(rows_cps: np.ndarray, tau_us: float, rows_in_field: int | None) -
 
 
 def recorded_share(rows_cps: np.ndarray, tau_us: float, rows_in_field: int | None) -> np.ndarray:
-    """As `live_share`, but from the rates that were recorded: dividing by it gives the true ones.
+    """As `live_share`, but from the rates (..., R) that were recorded: dividing by it gives the true ones.
 
     Raises
     ------

@@ -32,7 +32,7 @@ FINE = 5  # of the comb, per column; odd, so that a tooth lies in the middle of 
 NODE_MM = 15.0
 
 
-def ray_lengths(grid: Grid, head: Head) -> list[tuple[int, int, float]]:
+def _ray_lengths(grid: Grid, head: Head) -> list[tuple[int, int, float]]:
     """Voxels that a ray from a voxel's centre toward a head crosses: offsets (di, dj) and lengths in mm, nearest first.
 
     The same for every voxel of the grid.
@@ -65,7 +65,7 @@ def escape(mu: np.ndarray, grid: Grid, head: Head) -> np.ndarray:
     mu = np.asarray(mu, dtype=np.float64)
     optical = np.zeros_like(mu)
     n_i, n_j = mu.shape[:2]
-    for di, dj, length in ray_lengths(grid, head):
+    for di, dj, length in _ray_lengths(grid, head):
         here = (slice(max(0, -di), n_i - max(0, di)), slice(max(0, -dj), n_j - max(0, dj)))
         there = (slice(max(0, di), n_i + min(0, di)), slice(max(0, dj), n_j + min(0, dj)))
         optical[here] += length * mu[there]
@@ -152,6 +152,7 @@ class AngledProjector:
 
     @property
     def views(self) -> range:
+        """Numbers of the views, in the order of `heads`."""
         return range(len(self.heads))
 
     def _distances(self, head: Head, occupied: np.ndarray) -> np.ndarray:

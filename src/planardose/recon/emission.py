@@ -54,7 +54,7 @@ def on_grid(image: Volume, grid: Grid, image_from_grid: np.ndarray | None = None
 
 
 def smoothed(image: np.ndarray, fwhm_mm: float, grid: Grid) -> np.ndarray:
-    """Image blurred by a Gaussian; nothing lies beyond its box."""
+    """(I, J, K) float64: an image on the grid, in its own unit, blurred by a Gaussian; nothing lies beyond its box."""
     sigma = fwhm_mm / FWHM_PER_SIGMA / grid.spacing_mm
     return gaussian_filter(np.asarray(image, dtype=np.float64), sigma, mode="constant")
 

@@ -40,7 +40,10 @@ def deviance(counts: np.ndarray, expected: np.ndarray, where: np.ndarray) -> flo
 
 
 def noise_deviation(expected: np.ndarray) -> np.ndarray:
-    """Mean of |counts - expected| of Poisson counts."""
+    """Mean of |counts - m| of Poisson counts with these means m, of the same shape: 2 e^-m m^(n + 1) / n! for n = [m].
+
+    Source: Crow, Biometrika 45 (1958) 556.
+    """
     e = np.maximum(expected, 1e-12)
     whole = np.floor(e)
     return 2.0 * np.exp((whole + 1) * np.log(e) - e - gammaln(whole + 1))
@@ -65,7 +68,9 @@ def model_excess(counts: np.ndarray, expected: np.ndarray, covered: np.ndarray, 
 
 
 def model_misfit(counts: np.ndarray, expected: np.ndarray, where: np.ndarray, sure: float = 0.0) -> float:
-    """Mean square of the model's relative error over `GATE_ERROR`'s in the cells `where`, Poisson noise taken off.
+    """Mean square of the model's relative error over `GATE_ERROR`'s, Poisson noise taken off.
+
+    `counts`, `expected` and the cells `where` (bool) have one shape.
 
     However many counts there are, 1 where the model is off by the allowed error. With `sure` above 0 a lower limit,
     that many standard deviations of the noise below it.

@@ -57,7 +57,7 @@ def resampled(image: Volume, model: PatientModel, image_from_ct: np.ndarray) -> 
     return PriorImage(resampled_on(image, PriorImage.grid_of(model), image_from_ct, np.nan))
 
 
-def coarse_grid(grid: Grid, step_mm: float) -> Grid:
+def _coarse_grid(grid: Grid, step_mm: float) -> Grid:
     """RAS-aligned grid of cubic voxels over another grid's box."""
     low, high = grid.bounds_mm()
     return Grid.covering(low, high, step_mm)
@@ -131,7 +131,7 @@ def lattice_by_organs(image: Volume, anatomy: Anatomy) -> np.ndarray:
     """  # fmt: skip
     model = anatomy.model
     step = float(model.grid.spacing_mm[0])
-    grid = coarse_grid(image.grid, step)
+    grid = _coarse_grid(image.grid, step)
     values = np.sqrt(np.maximum(resampled_on(image, grid, np.eye(4), 0.0), 0.0)).astype(np.float64)
     organs = model.fractions[:, :, :, model.ct_slices].astype(np.float64)
     shape = [fft.next_fast_len(a + b - 1, real=True) for a, b in zip(organs.shape[1:], values.shape, strict=True)]

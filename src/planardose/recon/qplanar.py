@@ -54,7 +54,7 @@ class OrganFit:
 
 
 def variance(expected: np.ndarray, model_error: float | np.ndarray) -> np.ndarray:
-    """Variance of a pixel's counts: Poisson, plus the model's relative error."""
+    """Variance of each pixel's counts, of the shape of `expected`: Poisson, plus the model's relative error."""
     return np.maximum(expected, FLOOR_COUNTS) + (model_error * expected) ** 2
 
 

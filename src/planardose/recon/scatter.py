@@ -247,7 +247,7 @@ def directed_sources(
 
 
 def both_ways(kernels: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """`transfer` of kernels towards +y, and of those towards -y: mirrored, as their spectra then are."""
+    """`transfer` of kernels (G, 2 D, ...) towards +y, and of those towards -y: mirrored, as their spectra then are."""
     ahead = transfer(kernels, size)
     return ahead, ahead[:, :, :, -np.arange(size[1])]
 

@@ -31,13 +31,13 @@ def plotly_script() -> str:
     return get_plotlyjs() + FIT_TO_PAPER
 
 
-def fragment(figure: go.Figure, name: str) -> str:
+def _fragment(figure: go.Figure, name: str) -> str:
     """A div with its script; `name` is the element's id."""
     options = {"displaylogo": False, "responsive": True, "displayModeBar": False}
     return plotly.io.to_html(figure, full_html=False, include_plotlyjs=False, div_id=name, config=options)
 
 
-def line_colour(organ: str) -> str:
+def _line_colour(organ: str) -> str:
     """The organ's colour, darkened where it would vanish on white."""
     red, green, blue = (int(colour_of(organ)[n : n + 2], 16) for n in (1, 3, 5))
     luminance = (0.299 * red + 0.587 * green + 0.114 * blue) / 255
@@ -61,7 +61,7 @@ def curve_rows(activities: pd.DataFrame, kinetics: pd.DataFrame, method: str, na
     """
     organs = list(dict.fromkeys(activities.organ))
     rows = [organs[n : n + COLUMNS] for n in range(0, len(organs), COLUMNS)]
-    return [fragment(_curve_row(activities, kinetics, method, r, n == 0), f"{name}-{n}") for n, r in enumerate(rows)]
+    return [_fragment(_curve_row(activities, kinetics, method, r, n == 0), f"{name}-{n}") for n, r in enumerate(rows)]
 
 
 def _curve_row(
@@ -142,7 +142,7 @@ def _others(of_organ: pd.DataFrame, method: str) -> list[go.Scatter]:
 
 def _main(of_organ: pd.DataFrame, kinetics: pd.DataFrame, organ: str, method: str) -> list[go.Scatter]:
     """Points with error bars and fitted curve of each cycle."""
-    colour, traces = line_colour(organ), []
+    colour, traces = _line_colour(organ), []
     for cycle, points in of_organ[of_organ.method == method].groupby("cycle"):
         fits = kinetics[(kinetics.organ == organ) & (kinetics.method == method) & (kinetics.cycle == cycle)]
         times = np.linspace(0, 1.15 * points.hours.max(), 120)
@@ -190,4 +190,4 @@ def cohort_chart(table: pd.DataFrame, name: str) -> str:
     _style(figure, 380, {"l": 60, "r": 10, "t": 15, "b": 40})
     axis = _log_axis(shown.dose_gy_per_gbq, short=np.inf)
     figure.update_yaxes(title_text="Gy / GBq", type="log", tickfont_size=11, **axis)
-    return fragment(figure, name)
+    return _fragment(figure, name)

@@ -111,9 +111,6 @@ PER_GBQ = "The uncertainty of the administered activity is not in Gy/GBq."
 PHOTONS_MATTER = "These doses are too low. {}"
 MATTERS = 0.1  # added to the liver's self-dose, or photon over electron energy where that is not known
 ADDED_CYCLES = " Cycles are added; their uncertainties add fully, and a letter may be one cycle's: see Doses."
-NOT_SEPARATED = (
-    "The reconstruction did not state the shared part of its uncertainty: the integrals' uncertainty is too small."
-)
 SPECT_NAMES = {"spect": "SPECT itself", "uniform": "even body", "all_zero": "empty image"}
 SPECT = (
     "Taken {hours} the planar images, brought to their time by physical decay only: what the body cleared in between "

@@ -64,15 +64,15 @@ def number(value, digits: int = 3) -> str:
 
 
 def with_u(value, u) -> str:
-    """``4.16 ± 0.78``, ``14 600 ± 2 300``: `like_u` of both."""
+    """``4.16 ± 0.78``, ``14 600 ± 2 300``: `_like_u` of both."""
     if missing(value):
         return EMPTY
     if missing(u) or u <= 0:
         return number(value)
-    return f"{like_u(value, u)} ±{HARD}{like_u(u, u)}"
+    return f"{_like_u(value, u)} ±{HARD}{_like_u(u, u)}"
 
 
-def like_u(value, u) -> str:
+def _like_u(value, u) -> str:
     """The value to the second digit of its standard uncertainty `u`; three digits where there is none."""
     if missing(value):
         return EMPTY
@@ -84,13 +84,13 @@ def like_u(value, u) -> str:
 
 def interval(low, high, u) -> str:
     """``2.77 to 4.30``: both ends to the second digit of the standard uncertainty `u`."""
-    return EMPTY if missing(low) or missing(high) else f"{like_u(low, u)}{HARD}to {like_u(high, u)}"
+    return EMPTY if missing(low) or missing(high) else f"{_like_u(low, u)}{HARD}to {_like_u(high, u)}"
 
 
 def per_gbq(dose_gy, u_gy, dose_gy_per_gbq) -> str:
     """A dose per administered activity, to the second digit of the dose's uncertainty."""
     known = not missing(u_gy) and dose_gy
-    return like_u(dose_gy_per_gbq, u_gy * dose_gy_per_gbq / dose_gy if known else None)
+    return _like_u(dose_gy_per_gbq, u_gy * dose_gy_per_gbq / dose_gy if known else None)
 
 
 def percent(fraction, digits: int = 0) -> str:

@@ -66,7 +66,7 @@ def upload_tables(setup: Setup, device: str) -> montecarlo_kernel.Tables:
     return t
 
 
-def upload_heads(setup: Setup, chosen: range, device: str) -> montecarlo_track.Heads:
+def _upload_heads(setup: Setup, chosen: range, device: str) -> montecarlo_track.Heads:
     """Some of the heads, consecutive ones."""
     raster, part = setup.raster, slice(chosen.start, chosen.stop)
     low = raster.grid.bounds_mm()[0]
@@ -141,7 +141,7 @@ class Tracker:
         """Heads, tallies and balances of a part; kept until another one is asked for."""
         if self._held is None or self._held[0] != part:
             self._held = None
-            heads = upload_heads(self.setup, part, self.device)
+            heads = _upload_heads(self.setup, part, self.device)
             scores = [wp.zeros(len(part) * self.cells, dtype=wp.int64, device=self.device) for _ in range(self.threads)]
             entries = len(montecarlo_kernel.BALANCE)
             balances = [wp.zeros(entries, dtype=wp.int64, device=self.device) for _ in range(self.threads)]

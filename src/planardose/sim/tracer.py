@@ -91,7 +91,7 @@ class Tracer:
 
 
 def exponentials_at(amplitudes: np.ndarray, rates: np.ndarray, hours) -> np.ndarray:
-    """Sum of exponentials at `hours` (scalar or array): same shape as `hours`."""
+    """Sum of exponentials, amplitudes (N,) and rates (N,) per h, at `hours` of any shape: the same shape and unit."""
     return (amplitudes * np.exp(-np.multiply.outer(hours, rates))).sum(axis=-1)
 
 

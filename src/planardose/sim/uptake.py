@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from planardose.image import Grid
-from planardose.library import Nuclide
 from planardose.patient_model import PatientModel
 from planardose.seeds import rng_for, seed_for
 from planardose.sim.tracer import Prior, Tracer, exponentials_at
@@ -47,26 +46,34 @@ def read_spheres(cell) -> list[Sphere]:
     return [Sphere((v[0], v[1], v[2]), v[3], v[4]) for v in values]
 
 
-def draw_curves(
-    prior: Prior, count: int, reference_h: float, half_life_h: float, administered_mbq: float, rng: np.random.Generator
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Concentration curves of `count` organs of one group: (amplitudes in kBq/mL, rates per h) of sums of exponentials.
+@dataclass(frozen=True)
+class Administered:
+    """A tracer in a patient: `mbq` of it at the injection, decaying with the half-life of its nuclide."""
 
-    The logarithms of the concentration at `reference_h` and of the half-life are normal, correlated within the group by
-    `prior.correlation`.
-    """
-    shared, own = rng.standard_normal(2), rng.standard_normal((count, 2))
-    z = np.sqrt(prior.correlation) * shared + np.sqrt(1 - prior.correlation) * own
-    reference = prior.kbq_ml_per_mbq[0] * np.exp(prior.kbq_ml_per_mbq[1] * z[:, 0]) * administered_mbq
-    biological = prior.biological_h[0] * np.exp(prior.biological_h[1] * z[:, 1])
-    curves = [prior.curve(t, half_life_h) for t in biological]
-    return [(c * a / exponentials_at(a, r, reference_h), r) for c, (a, r) in zip(reference, curves, strict=True)]
+    tracer: Tracer
+    half_life_h: float
+    mbq: float
 
+    def draw_curves(
+        self, prior: Prior, count: int, rng: np.random.Generator
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Concentration curves of `count` organs of one group: (amplitudes in kBq/mL, rates per h) of exponentials.
 
-def share_allowed(total_mbq: float, hours: float, half_life_h: float, administered_mbq: float) -> float:
-    """Factor (at most 1) on all concentrations that keeps the body below `MOST_IN_BODY` of what was administered."""
-    most = MOST_IN_BODY * administered_mbq * 0.5 ** (hours / half_life_h)
-    return min(1.0, most / total_mbq) if total_mbq > 0 else 1.0
+        The logarithms of the concentration at the tracer's reference time and of the half-life are normal, correlated
+        within the group by `prior.correlation`.
+        """
+        shared, own = rng.standard_normal(2), rng.standard_normal((count, 2))
+        z = np.sqrt(prior.correlation) * shared + np.sqrt(1 - prior.correlation) * own
+        reference = prior.kbq_ml_per_mbq[0] * np.exp(prior.kbq_ml_per_mbq[1] * z[:, 0]) * self.mbq
+        biological = prior.biological_h[0] * np.exp(prior.biological_h[1] * z[:, 1])
+        curves = [prior.curve(t, self.half_life_h) for t in biological]
+        at_h = self.tracer.reference_h
+        return [(c * a / exponentials_at(a, r, at_h), r) for c, (a, r) in zip(reference, curves, strict=True)]
+
+    def share_allowed(self, total_mbq: float, hours: float) -> float:
+        """Factor (at most 1) on all concentrations that keeps the body below `MOST_IN_BODY` of what is left of it."""
+        most = MOST_IN_BODY * self.mbq * 0.5 ** (hours / self.half_life_h)
+        return min(1.0, most / total_mbq) if total_mbq > 0 else 1.0
 
 
 def _site_centre(fraction: np.ndarray, grid: Grid, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -77,24 +84,16 @@ def _site_centre(fraction: np.ndarray, grid: Grid, rng: np.random.Generator) -> 
     return float(point[0]), float(point[1]), float(point[2])
 
 
-def draw_hidden(
-    model: PatientModel,
-    tracer: Tracer,
-    hours: float,
-    half_life_h: float,
-    administered_mbq: float,
-    rng: np.random.Generator,
-) -> list[Sphere]:
+def draw_hidden(model: PatientModel, given: Administered, hours: float, rng: np.random.Generator) -> list[Sphere]:
     """Hidden lesions of one sample: spheres centred in the site organs that the model has, inside the CT.
 
     Parameters
     ----------
     model : PatientModel
-    tracer : Tracer
-        Its `hidden` holds number, sites and volumes, its `lesions` the prior of their concentration.
-    hours, half_life_h : float
-        Time after the injection, and the nuclide's half-life, h.
-    administered_mbq : float
+    given : Administered
+        The tracer's `hidden` holds number, sites and volumes, its `lesions` the prior of their concentration.
+    hours : float
+        After the injection.
     rng : Generator
 
     Returns
@@ -102,7 +101,8 @@ def draw_hidden(
     list of Sphere
         Empty where none is drawn, or the model has none of the sites.
     """
-    hidden, sites = tracer.hidden, [s for s in tracer.hidden.sites if s in model.organs]
+    hidden = given.tracer.hidden
+    sites = [s for s in hidden.sites if s in model.organs]
     sites = [s for s in sites if model.fractions[model.organs.index(s), :, :, model.ct_slices].max() > 0.5]
     number = min(int(rng.poisson(hidden.mean_number)), MAX_HIDDEN)
     if not sites or number == 0:
@@ -110,7 +110,7 @@ def draw_hidden(
     probability = np.array([hidden.sites[s] for s in sites])
     chosen = rng.choice(len(sites), size=number, p=probability / probability.sum())
     volumes = hidden.volume_ml[0] * np.exp(hidden.volume_ml[1] * rng.standard_normal(number))
-    curves = draw_curves(tracer.lesions, number, tracer.reference_h, half_life_h, administered_mbq, rng)
+    curves = given.draw_curves(given.tracer.lesions, number, rng)
     kbq_ml = [exponentials_at(*c, hours) for c in curves]
     grid = model.ct_grid
     return [
@@ -124,43 +124,31 @@ def draw_hidden(
 
 
 def _draw_concentrations(
-    model: PatientModel,
-    tracer: Tracer,
-    hours: float,
-    half_life_h: float,
-    administered_mbq: float,
-    rng: Callable[[str], np.random.Generator],
+    model: PatientModel, given: Administered, hours: float, rng: Callable[[str], np.random.Generator]
 ) -> dict[str, float]:
     """kBq/mL of every organ of the model, drawn group by group; `rng` gives each group its own generator."""
     members: dict[Prior, list[str]] = {}
     for organ in model.organs:
-        members.setdefault(tracer.prior_of(organ), []).append(organ)
+        members.setdefault(given.tracer.prior_of(organ), []).append(organ)
     drawn = {}
     for prior, organs in members.items():
         slots = prior.organs or tuple(organs)  # the whole group is drawn, whichever of its organs the model has
-        curves = draw_curves(prior, len(slots), tracer.reference_h, half_life_h, administered_mbq, rng(prior.name))
+        curves = given.draw_curves(prior, len(slots), rng(prior.name))
         drawn |= {o: float(exponentials_at(*curves[slots.index(o)], hours)) for o in organs}
     total_mbq = float(np.dot([drawn[o] for o in model.organs], model.volumes_ml())) * MBQ_PER_KBQ
-    share = share_allowed(total_mbq, hours, half_life_h, administered_mbq)
+    share = given.share_allowed(total_mbq, hours)
     return {o: share * drawn[o] for o in model.organs}
 
 
 def _draw_row(
-    model: PatientModel,
-    tracer: Tracer,
-    nuclide: Nuclide,
-    administered_mbq: float,
-    shift_mm: float,
-    root: int,
-    patient: str,
-    sample: int,
+    model: PatientModel, given: Administered, shift_mm: float, root: int, patient: str, sample: int
 ) -> dict:
     """All that is random about one sample; each part has its own generator, so that no draw moves another."""
 
     def rng(part: str) -> np.random.Generator:
         return rng_for(root, f"sample_uptake {part}", patient, sample)
 
-    general = rng("general")
+    general, texture = rng("general"), given.tracer.texture
     hours = float(np.exp(general.uniform(*np.log(HOURS_RANGE))))
     row = {
         "hours": hours,
@@ -168,14 +156,14 @@ def _draw_row(
         "shift_x_mm": shift_mm * general.standard_normal(),
         "shift_z_mm": shift_mm * general.standard_normal(),
         "texture_seed": seed_for(root, "sample_uptake texture", patient, sample),
-        "texture_cv": general.uniform(*tracer.texture.cv),
-        "texture_mm": general.uniform(*tracer.texture.length_mm),
-        "medulla": general.uniform(*tracer.texture.medulla),
-        "fat": general.uniform(*tracer.texture.fat),
+        "texture_cv": general.uniform(*texture.cv),
+        "texture_mm": general.uniform(*texture.length_mm),
+        "medulla": general.uniform(*texture.medulla),
+        "fat": general.uniform(*texture.fat),
     }
-    drawn = _draw_concentrations(model, tracer, hours, nuclide.half_life_h, administered_mbq, rng)
+    drawn = _draw_concentrations(model, given, hours, rng)
     row |= {CONCENTRATION + o: c for o, c in drawn.items()}
-    spheres = draw_hidden(model, tracer, hours, nuclide.half_life_h, administered_mbq, rng("hidden"))
+    spheres = draw_hidden(model, given, hours, rng("hidden"))
     return row | {"lesions": write_spheres(spheres)}
 
 
@@ -204,9 +192,7 @@ def with_prior(table: pd.DataFrame, contrasts: tuple[tuple[str, float], ...], ro
 
 def draw_samples(
     model: PatientModel,
-    tracer: Tracer,
-    nuclide: Nuclide,
-    administered_mbq: float,
+    given: Administered,
     samples: int,
     validation: int,
     shift_mm: float,
@@ -218,9 +204,8 @@ def draw_samples(
     Parameters
     ----------
     model : PatientModel
-    tracer, nuclide : Tracer, Nuclide
-    administered_mbq : float
-        Scales all concentrations.
+    given : Administered
+        Its activity scales all concentrations.
     samples, validation : int
     shift_mm : float
         Standard deviation of the residual misalignment per in-plane axis.
@@ -239,6 +224,6 @@ def draw_samples(
     """
     rows = []
     for sample in range(samples):
-        row = _draw_row(model, tracer, nuclide, administered_mbq, shift_mm, root, patient, sample)
+        row = _draw_row(model, given, shift_mm, root, patient, sample)
         rows.append({"sample": sample, "split": "train" if sample < samples - validation else "validation"} | row)
     return pd.DataFrame(rows)

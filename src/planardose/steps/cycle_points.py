@@ -16,7 +16,7 @@ from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.run import Run
 from planardose.units import hours_between
 
-OWN = "activity_mbq_u_own"
+OWN = "activity_mbq_u_own"  # which an older version's tables lack
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,10 @@ class CyclePoints:
         if any(len(r) != 1 for r in rows) or not there.any():
             return None
         rows = list(itertools.compress(rows, there))
-        mbq, u = (np.array([r[c].iloc[0] for r in rows], dtype=np.float64) for c in ("activity_mbq", "activity_mbq_u"))
-        own = np.array([r[OWN].iloc[0] for r in rows], dtype=np.float64) if self.separated else u
+        columns = ("activity_mbq", "activity_mbq_u", OWN)
+        mbq, u, own = (np.array([r[c].iloc[0] for r in rows], dtype=np.float64) for c in columns)
         camera = np.array(self.from_spect, dtype=int)[there]
         return TimeActivity(self.hours[there], mbq, u, np.sqrt(np.maximum(u**2 - own**2, 0.0)), camera)
-
-    @property
-    def separated(self) -> bool:
-        """The organ tables tell the uncertainty of each time point alone from what all share."""
-        return all(OWN in t for t in self.tables)
 
 
 def made_by(row: Row) -> str:
@@ -100,7 +95,7 @@ def _read_cycle(run: Run, patient: str, cycle: int) -> CyclePoints:
     points = []
     for row in rows:
         keys = {"patient": patient, "timepoint": row.timepoint}
-        table = read_rows(run, "organs", made_by(row), **keys)
+        table = read_rows(run, "organs", made_by(row), (OWN,), **keys)
         hours = hours_between(row.injected_at, mid_time(run, row))
         if hours <= 0:
             raise InputError(

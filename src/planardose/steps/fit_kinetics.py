@@ -157,9 +157,6 @@ def _write_table(
         "",
         inputs,
         hours_after_injection={n: float(f"{h:.8g}") for c in cycles for n, h in zip(c.names, c.hours, strict=True)},
-        calibration="calibration and model: shared by all time points, do not average down"
-        if all(c.separated for c in cycles)
-        else "not separated: time points treated as independent, uncertainty of the integral is too small",
         residue_bound=_residue_bounds(run, patient),
         residue_share=_residue_shares(curves, gaps_h),
     )

@@ -100,7 +100,7 @@ def checked_pair(config: Config, row: Row) -> PlanarImport:
     hand = config.hand(row.patient, row.timepoint)
     found = read_planar(row.paths["planar"], load_camera(row.camera), where, hand, key, row.acquired_at)
     check_photopeak(found.pair, load_nuclide(row.nuclide), where)
-    check_views(found.pair, load_nuclide(row.nuclide), where)
+    _check_views(found.pair, load_nuclide(row.nuclide), where)
     found = _with_sheet_time(_on_sheets_clock(found, row), row)
     if found.pair.acquired_at <= row.injected_at:
         raise InputError(
@@ -239,7 +239,7 @@ def _check_still(pair: PlanarPair, camera: Camera, peak: int, where: str, key: s
         )
 
 
-def check_views(pair: PlanarPair, nuclide: Nuclide, where: str) -> None:
+def _check_views(pair: PlanarPair, nuclide: Nuclide, where: str) -> None:
     """Refuse a pair in which one view has no counts at all in the photopeak."""
     peak = pair.counts[:, nuclide.peak_index(pair.windows)]
     for view, counts in zip(VIEWS, peak, strict=True):

@@ -17,9 +17,8 @@ from planardose.dose.residue import FLAG as RESIDUE
 from planardose.image import Volume
 from planardose.io.files import sha256_of, write_text
 from planardose.io.nifti import read_volume
-from planardose.io.planar_file import load_pair
 from planardose.io.result_table import read_rows
-from planardose.library import Nuclide, canonical_nuclide, load_camera, load_nuclide
+from planardose.library import Nuclide, canonical_nuclide
 from planardose.patient_model import PatientModel
 from planardose.physics.calibration import Scale
 from planardose.physics.sensitivity import air_sensitivity_cps_per_mbq
@@ -40,14 +39,10 @@ from planardose.report.text import HARD, method_name, number, organ_name, percen
 from planardose.report.text import hours as hours_text
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, read_cycles, read_gates
-from planardose.steps.report_basis import (
-    basis_of,
-    dead_time_not_corrected,
-    planar_rows,
-)
+from planardose.steps.planar_points import PlanarPoint, planar_points
+from planardose.steps.report_basis import basis_of, dead_time_not_corrected
 from planardose.steps.report_point import planar_point, scale_text
 from planardose.steps.report_spect import spect_point, spect_sections
-from planardose.steps.report_views import views_of
 from planardose.times import offset_text
 from planardose.units import SECONDS_PER_HOUR, decay_constant_per_h, rounded
 
@@ -63,32 +58,32 @@ def report(run: Run, patient: str) -> None:
         read_rows(run, key, step, NEWER[key], patient=patient).fillna({"flags": ""})
         for key, step in (("kinetics", "fit-kinetics"), ("organ_doses", "absorbed-dose"))
     )
-    summary = _write_summary(run, patient, kinetics, doses)
+    planar = planar_points(run, patient)
+    by_name = {p.name: p for p in planar}
+    summary = _write_summary(run, patient, planar, kinetics, doses)
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     cycles = read_cycles(run, patient)
-    planar = [r.timepoint for r in planar_rows(run, patient)]
-    views = {n: views_of(run, patient, n, summary["method"], model) for n in planar}
     labels = _labels(run, patient)
     page = PatientInput(
         summary=summary,
         points=tuple(
-            planar_point(run, patient, c, n, views[c.names[n]], summary["scale"][c.names[n]])
-            if c.names[n] in views
+            planar_point(run, by_name[name], c, n, summary, model)
+            if name in by_name
             else spect_point(run, patient, c, n)
             for c in cycles
-            for n in range(len(c.names))
+            for n, name in enumerate(c.names)
         ),
         activities=pd.concat([_activities(run, patient, c) for c in cycles], ignore_index=True),
         kinetics=kinetics,
         doses=marked(with_unmeasured(doses, kinetics, model), organs_cut(labels), kinetics),
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
-        basis=basis_of(run, patient, cycles, _of(kinetics, summary), _of(doses, summary), labels),
-        facts=(*_facts(run, patient, summary, cycles), *_bed(_of(doses, summary), _of(kinetics, summary))),
+        basis=basis_of(run, patient, planar, cycles, _of(kinetics, summary), _of(doses, summary), labels),
+        facts=(*_facts(run, patient, planar, summary, cycles), *_bed(_of(doses, summary), _of(kinetics, summary))),
         pictures=_pictures(run, patient, model, cycles, summary["method"], labels),
         flag_texts=FLAGS | MARKS | _residue(run, patient, summary["method"]),
         retained=_retained(cycles, summary),
         kinetics_note=_kinetics_note(run, patient),
-        foci=_foci(run, patient, planar),
+        foci=_foci(run, patient, list(by_name)),
         spects=spect_sections(run, patient, model, _ct(run, patient), summary["method"]),
     )
     output = run.path("report", patient=patient)
@@ -97,7 +92,9 @@ def report(run: Run, patient: str) -> None:
     run.sidecar(output, "report", "the patient's page", "", inputs)
 
 
-def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.DataFrame) -> dict:
+def _write_summary(
+    run: Run, patient: str, planar: tuple[PlanarPoint, ...], kinetics: pd.DataFrame, doses: pd.DataFrame
+) -> dict:
     gates = read_gates(run, patient)
     method, status = common_method(gates, patient)
     choice = {"method": method, "status": status, "gate": gate_verdict(gates, method)}
@@ -107,18 +104,15 @@ def _write_summary(run: Run, patient: str, kinetics: pd.DataFrame, doses: pd.Dat
         choice["network"] = _network_kept(run, patient)
     dose = run.need("dose", "absorbed-dose", patient=patient)
     energy = run.told("dose", "absorbed-dose", patient=patient)["energy"]
-    more = {"hashes": hashes, "energy": energy, "scale": _scales(run, patient)}
+    more = {"hashes": hashes, "energy": energy, "scale": _scales(run, planar)}
     rows = run.cohort.rows_of(patient)
-    nuclide, planar = load_nuclide(rows[0].nuclide), planar_rows(run, patient)
-    points = [{"patient": patient, "timepoint": r.timepoint} for r in planar]
     if len(planar) < len(rows):
         more["from_spect"] = [r.timepoint for r in rows if r.from_spect]
-    pairs = (load_pair(run.need("planar", "import-planar", **where)) for where in points)
-    more["decay_neglected"] = rounded(max(decay_neglected(p, nuclide) for p in pairs))
-    if (lost := dead_time_not_corrected(run, patient)) is not None:
+    more["decay_neglected"] = rounded(max(decay_neglected(p.pair, p.nuclide) for p in planar))
+    if (lost := dead_time_not_corrected(planar)) is not None:
         more["dead_time_not_corrected"] = lost
     if not run.config.dose.photons:
-        more["photons_missing_percent"] = dose_constants().missing_self_percent.get(nuclide.name)
+        more["photons_missing_percent"] = dose_constants().missing_self_percent.get(planar[0].nuclide.name)
     summary = patient_summary(run, patient, gates, choice, kinetics, doses, **more)
     output = run.path("summary", patient=patient)
     write_text(output, json.dumps(summary, indent=1, sort_keys=True) + "\n")
@@ -140,19 +134,16 @@ def _of(table: pd.DataFrame, summary: dict) -> pd.DataFrame:
     return table[table.method == summary["method"]]
 
 
-def _scales(run: Run, patient: str) -> dict[str, dict]:
+def _scales(run: Run, planar: tuple[PlanarPoint, ...]) -> dict[str, dict]:
     """Time point -> the sheet's calibration beside the computed sensitivity, in the acquired photopeak window."""
-    found = {}
-    for row in planar_rows(run, patient):
-        pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
-        nuclide, measured = load_nuclide(row.nuclide), row.calibration_cps_per_mbq
-        window = pair.windows[nuclide.peak_index(pair.windows)]
-        penetration = run.config.projection.penetration
-        computed = rounded(air_sensitivity_cps_per_mbq(load_camera(row.camera), nuclide, window, penetration))
+    found, penetration = {}, run.config.projection.penetration
+    for p in planar:
+        measured = p.row.calibration_cps_per_mbq
+        computed = rounded(air_sensitivity_cps_per_mbq(p.camera, p.nuclide, p.photopeak, penetration))
         scale = None if measured is None else Scale(measured, computed)
-        found[row.timepoint] = {
+        found[p.name] = {
             "measured_cps_per_mbq": measured,
-            "measured_cps_per_mbq_u": row.calibration_cps_per_mbq_u,
+            "measured_cps_per_mbq_u": p.row.calibration_cps_per_mbq_u,
             "computed_cps_per_mbq": computed,
             "ratio": None if scale is None else float(f"{scale.ratio:.4g}"),
             "plausible": None if scale is None else scale.plausible,
@@ -183,7 +174,9 @@ def _activities(run: Run, patient: str, points: CyclePoints) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _facts(run: Run, patient: str, summary: dict, cycles: list[CyclePoints]) -> tuple[tuple[str, str], ...]:
+def _facts(
+    run: Run, patient: str, planar: tuple[PlanarPoint, ...], summary: dict, cycles: list[CyclePoints]
+) -> tuple[tuple[str, str], ...]:
     rows = run.cohort.rows_of(patient)
     facts = [
         ("Nuclide", f"{summary['nuclide']}, half-life {summary['half_life_h']:g} h"),
@@ -199,7 +192,7 @@ def _facts(run: Run, patient: str, summary: dict, cycles: list[CyclePoints]) -> 
         facts.append(("Imaged", f"{', '.join(imaged)} after it"))
     if rows[0].weight_kg:
         facts.append(("Body weight", f"{rows[0].weight_kg:g} kg"))
-    cameras = {name: load_camera(name) for name in (r.camera for r in planar_rows(run, patient))}
+    cameras = {p.row.camera: p.camera for p in planar}
     facts.append(("Camera", "; ".join(f"{c.vendor} {c.collimator} ({name})" for name, c in cameras.items())))
     scales = dict.fromkeys(scale_text(s) for s in summary["scale"].values())
     facts.append(("Calibration per head", "; ".join(scales)))
@@ -310,8 +303,5 @@ def _residue(run: Run, patient: str, method: str) -> dict[str, str]:
 
 
 def _kinetics_note(run: Run, patient: str) -> str:
-    meta = run.told("kinetics", "fit-kinetics", patient=patient)
-    if "not separated" in meta["calibration"]:
-        return words.NOT_SEPARATED
-    residue = max(meta["residue_bound"].values(), default=0.0)
+    residue = max(run.told("kinetics", "fit-kinetics", patient=patient)["residue_bound"].values(), default=0.0)
     return words.RESIDUE.format(f"{100 * residue:.2g}") if residue else ""

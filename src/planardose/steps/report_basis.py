@@ -10,35 +10,35 @@ from planardose.dose.shape import Shape
 from planardose.dose.uncertainty import mass_relative_u
 from planardose.dose.uncertainty_parts import uncertainty_parts
 from planardose.image import Volume
-from planardose.io.planar_file import load_pair
-from planardose.library import load_camera, load_nuclide
+from planardose.library import load_nuclide
 from planardose.organs import REMAINDER
 from planardose.physics.dead_time import ASSUMED_US, lost_share
 from planardose.physics.sweep import highest_in_field
-from planardose.planar import PlanarPair
-from planardose.recon.acquired import primary_rows_cps, rows_in_field, without_dead_time
+from planardose.recon.acquired import primary_rows_cps, rows_in_field
 from planardose.recon.qplanar import LEAST_IN_SIGHT
 from planardose.report.basis import PARTS, Basis
 from planardose.report.row_marks import organs_cut
 from planardose.report.text import HARD, is_key, number, organ_name, organ_order, percent
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints, made_by
+from planardose.steps.planar_points import PlanarPoint
 from planardose.units import rounded
 
 
 def basis_of(
-    run: Run, patient: str, cycles: list[CyclePoints], kinetics: pd.DataFrame, doses: pd.DataFrame, labels: Volume
-) -> Basis:
+    run: Run, patient: str, planar: tuple[PlanarPoint, ...], cycles: list[CyclePoints], kinetics: pd.DataFrame,
+    doses: pd.DataFrame, labels: Volume,
+) -> Basis:  # fmt: skip
     """The section's content; `kinetics` and `doses` are the rows of the reported method."""
-    notes, cut = _import_notes(run, patient), organs_cut(labels) - {REMAINDER}
+    notes, cut = _import_notes(run, patient, planar), organs_cut(labels) - {REMAINDER}
     nuclide = load_nuclide(run.cohort.rows_of(patient)[0].nuclide)
     facts = [
         ("Outlines", _outlines(run.told("labels", "segment", patient=patient))),
         ("Cut by the CT's end", _listed(sorted(cut, key=organ_order)) or "no organ"),
         ("Masses", "volume inside the outline, density by the CT number"),
         *_in_images(cycles),
-        ("Scatter", _scatter(run, patient)),
-        ("Dead time", _dead_time(run, patient)),
+        ("Scatter", _scatter(planar)),
+        ("Dead time", _dead_time(planar)),
         ("Energy of a decay", f"{nuclide.electron_kev:g} keV as electrons, {nuclide.photon_kev:g} keV as photons"),
         ("Activity at injection", _at_injection(cycles, kinetics)),
         ("Integral of all organs", _integral(cycles, kinetics, nuclide.half_life_h)),
@@ -48,47 +48,23 @@ def basis_of(
     return Basis(tuple(facts), notes, parts, bool(doses.dose_gy_u.notna().any()))
 
 
-def planar_rows(run: Run, patient: str) -> list[Row]:
-    """Rows of the patient's time points with planar images, in the sheet's order."""
-    return [r for r in run.cohort.rows_of(patient) if not r.from_spect]
-
-
-def dead_time_loss(pair: PlanarPair, row: Row) -> float | None:
-    """Share of the photopeak counts that dead time took and the reconstruction put back; None where not known."""
-    camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
-    peak = nuclide.peak_index(pair.windows)
-    if camera.tau_in(pair.windows[peak], nuclide) is None:
-        return None
-    true = without_dead_time(pair, camera, nuclide)
-    return 1.0 - float(pair.counts[:, peak].sum(dtype=float) / true.counts[:, peak].sum(dtype=float))
-
-
-def dead_time_not_corrected(run: Run, patient: str) -> dict | None:
+def dead_time_not_corrected(planar: tuple[PlanarPoint, ...]) -> dict | None:
     """Highest rate of a head among the time points without a known dead time; None where all have one.
 
     `rate_cps` at `timepoint`, of the photopeak less its scatter as recorded, and the share `lost` of it to a dead time
     of `assumed_us`, which is one of primary photons.
     """
-    rates = {}
-    for row in planar_rows(run, patient):
-        pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=row.timepoint))
-        camera, nuclide = load_camera(row.camera), load_nuclide(row.nuclide)
-        peak = nuclide.peak_index(pair.windows)
-        if camera.tau_in(pair.windows[peak], nuclide) is None:
-            rows_cps = primary_rows_cps(pair, pair.counts, nuclide)
-            rates[row.timepoint] = highest_in_field(rows_cps, rows_in_field(pair, camera))
+    rates = {
+        p.name: highest_in_field(primary_rows_cps(p.pair, p.pair.counts, p.nuclide), rows_in_field(p.pair, p.camera))
+        for p in planar
+        if not p.has_dead_time
+    }
     if not rates:
         return None
     timepoint = max(rates, key=rates.get)
     lost = lost_share(rates[timepoint], ASSUMED_US)
     told = {"rate_cps": rounded(rates[timepoint]), "lost": rounded(lost), "assumed_us": ASSUMED_US}
     return {"timepoint": timepoint} | told
-
-
-def scatter_windows(run: Run, patient: str, timepoint: str) -> str:
-    """Windows beside the photopeak in words, or ``none``."""
-    told = run.told("planar", "import-planar", patient=patient, timepoint=timepoint)
-    return "; ".join(f"{low:g}–{high:g}" for low, high in told["scatter_windows_kev"]) or "none"
 
 
 def _outlines(told: dict) -> str:
@@ -125,29 +101,21 @@ def _in_images(cycles: list[CyclePoints]) -> list[tuple[str, str]]:
     return [(label, "; ".join(texts)) for label, texts in rows if texts]
 
 
-def _scatter(run: Run, patient: str) -> str:
-    names = [r.timepoint for r in planar_rows(run, patient)]
-    without = [n for n in names if scatter_windows(run, patient, n) == "none"]
+def _scatter(planar: tuple[PlanarPoint, ...]) -> str:
+    without = [p.name for p in planar if p.scatter_windows == "none"]
     if not without:
         return "modelled, checked by windows beside the photopeak"
-    return f"modelled; no window beside the photopeak{_at(without, names)} checks it"
+    return f"modelled; no window beside the photopeak{_at(without, [p.name for p in planar])} checks it"
 
 
-def _dead_time(run: Run, patient: str) -> str:
-    rows = planar_rows(run, patient)
-    pairs = [load_pair(run.need("planar", "import-planar", patient=patient, timepoint=r.timepoint)) for r in rows]
-    found = {r.timepoint: dead_time_loss(p, r) for r, p in zip(rows, pairs, strict=True)}
+def _dead_time(planar: tuple[PlanarPoint, ...]) -> str:
+    found = {p.name: p.lost_by_dead_time for p in planar}
     if None in found.values():
         return f"not corrected{_at([t for t, lost in found.items() if lost is None], list(found))}"
     most = max(found, key=lambda t: found[t])
     text = f"corrected, at most {percent(found[most], 1)} of the counts{_at([most], list(found))}"
-    other = {_measured_elsewhere(p, r) for p, r in zip(pairs, rows, strict=True)} - {""}
+    other = {p.camera.tau_from(p.photopeak, p.nuclide) for p in planar} - {""}
     return "; ".join([text, *(f"by a dead time {told}" for told in sorted(other))])
-
-
-def _measured_elsewhere(pair: PlanarPair, row: Row) -> str:
-    nuclide = load_nuclide(row.nuclide)
-    return load_camera(row.camera).tau_from(pair.windows[nuclide.peak_index(pair.windows)], nuclide)
 
 
 def _at(some: list[str], names: list[str]) -> str:
@@ -175,12 +143,12 @@ def _by_cycle(told: dict[int, str]) -> str:
     return ", ".join(f"cycle {n}: {text}" if len(told) > 1 else text for n, text in told.items())
 
 
-def _import_notes(run: Run, patient: str) -> tuple[str, ...]:
+def _import_notes(run: Run, patient: str, planar: tuple[PlanarPoint, ...]) -> tuple[str, ...]:
     """Notes in the sidecars of CT, labels and images, those of several time points once."""
     clipped, found = run.told("ct", "import-ct", patient=patient)["clipped"], {}
-    for row in planar_rows(run, patient):
-        for note in run.told("planar", "import-planar", patient=patient, timepoint=row.timepoint)["notes"]:
-            found.setdefault(note, []).append(row.timepoint)
+    for point in planar:
+        for note in point.told["notes"]:
+            found.setdefault(note, []).append(point.name)
     above = f"CT: {clipped['voxels_above']} voxels above {clipped['hu_range'][1]} HU, as metal gives, are set to that"
     of_ct = [above] if clipped["voxels_above"] else []
     of_labels = run.told("labels", "segment", patient=patient)["notes"]

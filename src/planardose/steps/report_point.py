@@ -1,52 +1,54 @@
 """What the patient's page tells of one planar acquisition."""
 
-from planardose.io.planar_file import load_pair
-from planardose.library import load_camera, load_nuclide
+from planardose.patient_model import PatientModel
 from planardose.physics.calibration import Scale, uncalibrated_relative_u
 from planardose.recon.uncertainty import calibration_relative_u
-from planardose.report.images import ViewPair, registration_figure, views_figure
+from planardose.report.images import registration_figure, views_figure
 from planardose.report.patient_page import TimePointInput
 from planardose.report.text import hours as hours_text
 from planardose.report.text import number, percent
 from planardose.run import Run
 from planardose.steps.cycle_points import CyclePoints
-from planardose.steps.report_basis import dead_time_loss, scatter_windows
-from planardose.steps.report_views import before_after
+from planardose.steps.planar_points import PlanarPoint
+from planardose.steps.report_views import before_after, views_of
 
 CLEAR_MOVE = 2.0  # standard uncertainties
 
 
-def planar_point(run: Run, patient: str, points: CyclePoints, n: int, views: ViewPair, scale: dict) -> TimePointInput:
-    """One acquisition with its facts as text."""
-    name, row = points.names[n], run.cohort.row(patient, points.names[n])
-    pair = load_pair(run.need("planar", "import-planar", patient=patient, timepoint=name))
-    pose = run.content("registration", "register", patient=patient, timepoint=name)
-    camera, distance, lost = load_camera(row.camera), pair.detector_distance_mm, dead_time_loss(pair, row)
-    peak = load_nuclide(row.nuclide).peak_index(pair.windows)
+def planar_point(
+    run: Run, point: PlanarPoint, points: CyclePoints, n: int, summary: dict, model: PatientModel
+) -> TimePointInput:
+    """One acquisition, time point `n` of a cycle, with its facts as text."""
+    name, pair, camera = point.name, point.pair, point.camera
+    keys = {"patient": point.row.patient, "timepoint": name}
+    views = views_of(run, **keys, method=summary["method"], model=model)
+    pose = run.content("registration", "register", **keys)
+    distance, lost = pair.detector_distance_mm, point.lost_by_dead_time
+    counts = pair.counts[:, point.peak].sum(axis=(1, 2), dtype=float)
     facts = (
         ("After injection", hours_text(points.hours[n])),
         ("Start of acquisition", f"{pair.acquired_at:%Y-%m-%d %H:%M}"),
         ("Camera", f"{camera.vendor}, {camera.collimator}, {camera.crystal_mm:g} mm NaI"),
         ("Windows, keV", "; ".join(f"{w.low_kev:g}–{w.high_kev:g}" for w in pair.windows)),
-        ("Scatter windows, keV", scatter_windows(run, patient, name)),
+        ("Scatter windows, keV", point.scatter_windows),
         ("Exposure of a point, duration", f"{pair.exposure_s:.0f} s, {pair.duration_s / 60:.1f} min"),
         ("Matrix, pixel", f"{pair.counts.shape[2]} × {pair.counts.shape[3]}, {pair.pixel_mm[0]:.2f} mm"),
         *([] if pair.more is None else [("Oblique views", ", ".join(f"{a:g}°" for a in pair.more.angles_deg))]),
         ("Collimator to body axis", "not stated" if distance is None else f"{distance[0]:.0f} / {distance[1]:.0f} mm"),
-        ("Photopeak counts, ant. / post.", " / ".join(number(float(c.sum(dtype=float))) for c in pair.counts[:, peak])),
+        ("Photopeak counts, ant. / post.", " / ".join(number(float(c)) for c in counts)),
         ("Counts lost by dead time", "not known" if lost is None else percent(lost, 1)),
-        ("Calibration, per head in air", scale_text(scale)),
+        ("Calibration, per head in air", scale_text(summary["scale"][name])),
         ("Position x, z; rotation", f"{pose['x_mm']:z.1f}, {pose['z_mm']:z.1f} mm; {pose['rotation_deg']:z.2f}°"),
         ("Position found", _found(pose)),
         ("Misfit before → after; placed", _misfits(pose)),
         ("Posterior head x, z; rotation", _head(pose)),
         ("Organs moved, x / z", _moves(pose)),
     )
-    if run.cohort.has_prior(patient):
-        prior = run.content("prior_decision", "reconstruct", patient=patient, timepoint=name)
+    if run.cohort.has_prior(point.row.patient):
+        prior = run.content("prior_decision", "reconstruct", **keys)
         facts += (("Prior image", _prior_text(prior)),)
-    gate = run.content("gate", "reconstruct", patient=patient, timepoint=name)
-    figures = views_figure(views), registration_figure(before_after(run, patient, name, views.spacing_mm))
+    gate = run.content("gate", "reconstruct", **keys)
+    figures = views_figure(views), registration_figure(before_after(run, **keys, spacing_mm=views.spacing_mm))
     return TimePointInput(name, points.cycle, float(points.hours[n]), facts, gate, *figures)
 
 

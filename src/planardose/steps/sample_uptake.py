@@ -6,7 +6,7 @@ from planardose.patient_model import PatientModel
 from planardose.recon.prior_samples import shapes_for_samples
 from planardose.run import Run
 from planardose.sim.tracer import load_tracer
-from planardose.sim.uptake import draw_samples, with_prior
+from planardose.sim.uptake import Administered, draw_samples, with_prior
 
 
 def sample_uptake(run: Run, patient: str) -> None:
@@ -22,9 +22,7 @@ def sample_uptake(run: Run, patient: str) -> None:
     model = PatientModel.load(source)
     table = draw_samples(
         model,
-        load_tracer(first.tracer),
-        load_nuclide(first.nuclide),
-        first.administered_mbq,
+        Administered(load_tracer(first.tracer), load_nuclide(first.nuclide).half_life_h, first.administered_mbq),
         settings.samples,
         settings.validation,
         settings.shift_mm,

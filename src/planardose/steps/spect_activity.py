@@ -78,7 +78,7 @@ def spect_activity(run: Run, patient: str, timepoint: str) -> None:
     check_same_patient(run.config, run.cohort.rows_of(patient), (row,))
     model = PatientModel.load(run.need("model", "segment", patient=patient))
     found = activity_of(run, row, model)
-    activity = recovered_map(found.image, model, found.organs)
+    activity = _recovered_map(found.image, model, found.organs)
     columns = ["spect", *(["spect_ct"] if "spect_ct" in row.paths else [])]
     sources = [run.path("model", patient=patient), *(run.sheet_input(patient, c, timepoint) for c in columns)]
     _write_maps(run, keys, model, activity, sources)
@@ -103,7 +103,7 @@ def activity_of(run: Run, row: Row, model: PatientModel) -> Found:
     return Found(image, recovered(found, model, resolved["fwhm_mm"], image), facts)
 
 
-def recovered_map(image: np.ndarray, model: PatientModel, organs: Recovered) -> np.ndarray:
+def _recovered_map(image: np.ndarray, model: PatientModel, organs: Recovered) -> np.ndarray:
     """The image (I, J, K) MBq per voxel with the organs' recovered totals; none is left out of the body."""
     inside = np.where(model.fractions.any(axis=0), np.maximum(image, 0.0), 0.0)
     return with_totals(inside, model, lambda m: split_map(m, model, organs.mbq_ml), organs.mbq)

@@ -55,9 +55,9 @@ def train(run: Run, patient: str) -> None:
     began = time.monotonic()
     with reproducible(run.config.train.threads):
         problem = make_problem(run, patient, device)
-        network, start = starting_network(run, patient, device, float(problem.maker.model.grid.spacing_mm[0]))
+        network, start = _starting_network(run, patient, device, float(problem.maker.model.grid.spacing_mm[0]))
         network.products = products_of(run.config.train.precision, device)
-        plan = make_plan(run, patient, problem, sources, device, start)
+        plan = _make_plan(run, patient, problem, sources, device, start)
         first = {k: v.detach().clone() for k, v in network.state_dict().items()}
         prepared = time.monotonic()
         checkpoint = run.path("checkpoint", patient=patient)
@@ -69,7 +69,7 @@ def train(run: Run, patient: str) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def starting_network(run: Run, patient: str, device: str, grid_mm: float) -> tuple[ResidualMap, dict]:
+def _starting_network(run: Run, patient: str, device: str, grid_mm: float) -> tuple[ResidualMap, dict]:
     """The network that training starts from, and which it is (``start``, and the population network's hash)."""
     settings = run.config.train
     if settings.start == POPULATION:
@@ -84,7 +84,7 @@ def starting_network(run: Run, patient: str, device: str, grid_mm: float) -> tup
     return new_network(len(CHANNELS), settings.width, seed).to(device), {"start": settings.start}
 
 
-def make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], device: str, start: dict) -> Plan:
+def _make_plan(run: Run, patient: str, problem: Problem, sources: list[Path], device: str, start: dict) -> Plan:
     """Steps and fingerprint of the training; whatever changes the weights changes the fingerprint."""
     settings = run.config.train
     steps = training_steps(settings, device, problem.body.numel())

@@ -72,7 +72,7 @@ def half_sines(process: str, energy_kev: float, effort: Effort) -> np.ndarray:
 
 def angle(process: str, energy_kev: float, effort: Effort) -> Measured:
     """Scattering angles: chi-square over 40 bins of equal expectation."""
-    edges = equal_share_edges(partial(ANGLES[process][1], energy_kev), 0.0, 1.0, BINS)
+    edges = equal_share_edges(partial(ANGLES[process][1], energy_kev), BINS)
     counts, _ = np.histogram(half_sines(process, energy_kev, effort), edges)
     return chi_square(counts, np.ones(BINS))
 

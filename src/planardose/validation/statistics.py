@@ -17,8 +17,8 @@ def chi_square(counts: np.ndarray, shares: np.ndarray) -> Measured:
     return Measured(float(value), float(np.sqrt(2 * (counts.size - 1))), counts.size - 1)
 
 
-def equal_share_edges(density: Callable[[np.ndarray], np.ndarray], low: float, high: float, bins: int) -> np.ndarray:
-    """Edges (bins + 1,) between which a density on [low, high] has equal integrals (midpoint rule, 20 000 cells)."""
-    fine = np.linspace(low, high, 20_001)
+def equal_share_edges(density: Callable[[np.ndarray], np.ndarray], bins: int) -> np.ndarray:
+    """Edges (bins + 1,) between which a density on [0, 1] has equal integrals (midpoint rule, 20 000 cells)."""
+    fine = np.linspace(0.0, 1.0, 20_001)
     cumulative = np.concatenate([[0.0], np.cumsum(density(0.5 * (fine[1:] + fine[:-1])))])
     return np.interp(np.linspace(0.0, 1.0, bins + 1), cumulative / cumulative[-1], fine)

@@ -1,4 +1,4 @@
-"""A virtual SPECT: heads on a circular orbit, and Poisson counts of the Monte Carlo camera from there."""
+"""The views of a virtual SPECT: heads on a circular orbit, and Poisson counts of the Monte Carlo camera from there."""
 
 from dataclasses import dataclass
 

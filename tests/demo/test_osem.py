@@ -3,15 +3,32 @@
 import numpy as np
 import pytest
 import torch
+from small_patient import make_model
 
+from planardose.demo.osem import even_start, osem, subset_order
+from planardose.demo.spect_counts import circular_orbit, spect_counts
 from planardose.heads import Head
+from planardose.library import load_camera, load_nuclide
 from planardose.recon.acquired import Acquired
 from planardose.recon.angles import AngledProjector
-from planardose.recon.osem import even_start, osem, subset_order
-from planardose.sim.spect import circular_orbit, spect_counts
 
 ORGANS = {"liver": 0.15, "kidney_right": 0.70, "kidney_left": 0.65, "spleen": 0.20, "remainder": 0.02}  # MBq/mL
 SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def camera():
+    return load_camera("siemens_symbia_melp")
+
+
+@pytest.fixture(scope="module")
+def nuclide():
+    return load_nuclide("177Lu")
 
 
 @pytest.fixture(scope="module")

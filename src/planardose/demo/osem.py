@@ -1,4 +1,4 @@
-"""Ordered-subset expectation maximisation over any set of views, with modelled or given additive scatter."""
+"""Ordered-subset expectation maximisation, of the demo's SPECT: any set of views, with modelled or given scatter."""
 
 import numpy as np
 import torch
