@@ -309,6 +309,16 @@ def test_lesions_that_look_like_mirrored_organs_do_not_refuse_right_views(model,
     check_arrangement(setting, images, Registration(max_shift_mm=60.0), found, lambda: setting)
 
 
+def test_foci_that_explain_any_views_leave_it_to_the_organs(model, responses, projector, monkeypatch):
+    """As nine of them did with few counts."""
+    monkeypatch.setattr("planardose.steps.registration_checks.misfit_with_foci", lambda *_: 0.02)
+    right = images_at(model, responses, PlanarPose(3.0, 500.0))
+    images = Images(right.counts[::-1, ::-1], right.pixel_mm)
+    setting, limits = setting_of(model, projector, images), Registration(max_shift_mm=60.0)
+    with pytest.raises(InputError, match="two heads exchanged"):
+        check_arrangement(setting, images, limits, registered(setting, images), lambda: setting)
+
+
 def test_joining_pixels_keeps_counts_and_middle():
     counts = np.random.default_rng(2).random((2, 8, 12))
     joined = coarser(Images(counts, (2.0, 2.4)), 5.0)
