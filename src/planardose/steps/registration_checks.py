@@ -107,8 +107,8 @@ def check_misfit(misfit: float, where: str) -> None:
             f"{where} planar",
             f"{100 * misfit:.0f} % of its counts do not fit this patient's CT after registration",
             f"at most {100 * MISFIT_LIMIT:.0f} %",
-            "check that CT and planar show the same patient and the views are not mirrored; if you know that the "
-            f"images are this patient's, give {key_by_hand(where)}.same_patient: 'reason' in the config",
+            "check that CT and planar show the same patient, no view is mirrored and the labels hold every bright "
+            f"organ; if you know that all is right, give {key_by_hand(where)}.same_patient: 'reason' in the config",
         )
 
 
