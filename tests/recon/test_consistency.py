@@ -14,12 +14,14 @@ from planardose.recon.consistency import (
     score,
     statistics,
     wide_grid,
+    with_a_place,
 )
 from planardose.recon.fitted import Fitted
 from planardose.recon.foci import find_foci
 from planardose.recon.focus import share_of_body, spot
 from planardose.recon.gate import model_excess, model_misfit, noise_deviation
 from planardose.recon.qplanar import qplanar
+from planardose.recon.tissues import TISSUES
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])
 EXPOSURE_S = 100.0
@@ -196,6 +198,12 @@ def test_wide_grid_keeps_the_cells(model):
     wide = wide_grid(model.grid)
     assert isinstance(wide, Grid)
     assert wide.axis_mm(0)[BESIDE_CELLS:-BESIDE_CELLS] == pytest.approx(model.grid.axis_mm(0))
+
+
+def test_only_organs_have_a_place_of_their_own():
+    """Neither foci of the counts, nor those of a prior image, nor lesions, nor what fills the body."""
+    told = ("kidney_left", "liver", "lesion_1", "focal_uptake_1", "focus_1", "muscle", "remainder", *TISSUES)
+    assert [with_a_place(name) for name in told] == [True, True] + [False] * (len(told) - 2)
 
 
 def test_bright_foci_are_no_fault_and_hide_none(model, projector):

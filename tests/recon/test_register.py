@@ -12,7 +12,7 @@ from planardose.library import load_nuclide
 from planardose.patient_model import PatientModel
 from planardose.planar import PlanarPair
 from planardose.recon import register as module
-from planardose.recon.arrangement import NEARLY_AS_WELL, SUSPICIOUS_MISFIT, best_rival
+from planardose.recon.arrangement import ARRANGEMENTS, NEARLY_AS_WELL, SUSPICIOUS_MISFIT, best_rival
 from planardose.recon.focus import share_of_body, spot
 from planardose.recon.likeness import Size, fitted_size
 from planardose.recon.matcher import Images, Matcher, coarser
@@ -30,6 +30,7 @@ from planardose.steps.registration_checks import (
 
 UPTAKE = np.array([0.15, 0.70, 0.65, 0.20, 0.02])  # MBq/mL
 PIXEL_MM = 8.0
+NOON = datetime(2026, 1, 12, 12)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +217,7 @@ def setting_of(model, projector, images):
     """The setting of a static pair with these counts."""
     counts = PlanarPair.counts_from_ras(images.counts[:, None]).astype(np.float32)
     windows = (load_nuclide("177Lu").photopeak,)
-    pair = PlanarPair(counts, windows, images.pixel_mm, 60.0, datetime(2026, 1, 12, 9), 60.0)
+    pair = PlanarPair(counts, windows, images.pixel_mm, 60.0, NOON, 60.0)
     return Setting(model, pair, projector, projector, "177Lu", "P01 t24", True, 0.05)
 
 
@@ -276,6 +277,22 @@ def test_views_that_fit_better_otherwise_are_refused_with_what_helps(model, resp
         check_arrangement(setting, images, limits, registered(setting, images), lambda: setting)
     setting = setting_of(model, projector, right)
     check_arrangement(setting, right, limits, registered(setting, right), lambda: setting)
+
+
+def test_what_puts_views_right_undoes_how_they_lay():
+    """As the camera sees them: heads exchanged are frames exchanged, a view mirrored has its columns the other way."""
+    camera = np.random.default_rng(4).random((2, 1, 6, 5)).astype(np.float32)
+    mirrored, upside_down = camera[..., ::-1], camera[..., ::-1, ::-1]
+    lay = {
+        "with the posterior view mirrored": np.stack([camera[0], mirrored[1]]),
+        "with the two heads exchanged": camera[::-1],
+        "with both views mirrored": mirrored,
+        "with both views turned upside down": upside_down,
+    }
+    for arrangement in ARRANGEMENTS:
+        told = PlanarPair(lay.pop(arrangement.name), (load_nuclide("177Lu").photopeak,), (4.0, 4.0), 60.0, NOON, 60.0)
+        assert (PlanarPair.counts_from_ras(arrangement.put_right(told.ras())) == camera).all(), arrangement.name
+    assert not lay
 
 
 def registered(setting, images):
