@@ -1,12 +1,11 @@
 """The traced collimator table: against closed forms, published ratios, and a slow Monte Carlo of another kind."""
 
-import ast
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xraylib
+from own_imports import makers_of
 from scipy.ndimage import gaussian_filter1d
 
 from planardose.io.cache import FOLDER_VARIABLE
@@ -292,24 +291,9 @@ def test_nothing_else_of_a_camera_changes_a_table():
     assert all(np.array_equal(one[k], two[k]) for k in one)
 
 
-def _imported(name: str) -> set[str]:
-    """Modules of `planardose.physics` that one of them imports."""
-    found = set()
-    for node in ast.walk(ast.parse(Path(module.__file__).with_name(f"{name}.py").read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "planardose.physics":
-            found |= {a.name for a in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("planardose.physics."):
-            found.add(node.module.rpartition(".")[2])
-    return found
-
-
 def test_all_the_code_that_makes_a_table_is_in_its_key():
-    seen, left = set(), {"collimator_table"}
-    while left:
-        seen |= left
-        left = set().union(*map(_imported, left)) - seen
     # what starts Warp, and the closed form, from which a constant is taken
-    assert seen - {"warp_runtime", "collimator"} == set(module.CODE)
+    assert makers_of("collimator_table") - {"warp_runtime", "collimator"} == set(module.CODE)
 
 
 @pytest.mark.parametrize("energy", [39.0, 800.0])

@@ -1,7 +1,6 @@
 """The table of photons that scatter more than once: what its place in the cache depends on."""
 
-import ast
-from pathlib import Path
+from own_imports import makers_of
 
 from planardose.physics import multiple_scatter as module
 
@@ -9,22 +8,8 @@ BY_VALUE = "head_response"  # the head's efficiency is in the key by its values
 STARTS_WARP = "warp_runtime"
 
 
-def imported(name: str) -> set[str]:
-    """Modules of `planardose.physics` that one of them imports, inside functions too."""
-    found = set()
-    for node in ast.walk(ast.parse(Path(module.__file__).with_name(f"{name}.py").read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "planardose.physics":
-            found |= {a.name for a in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("planardose.physics."):
-            found.add(node.module.rpartition(".")[2])
-    return found
-
-
 def test_all_the_code_and_data_that_make_a_table_are_in_its_key(monkeypatch):
-    seen, left = set(), {"multiple_scatter"}
-    while left:
-        seen |= left
-        left = set().union(*map(imported, left)) - seen - {BY_VALUE, STARTS_WARP}
+    seen = makers_of("multiple_scatter", but={BY_VALUE, STARTS_WARP})
     hashed, keys = set(), []
     monkeypatch.setattr(module, "sha256_of", lambda path: hashed.add(path) or path.name)
     empty = {"density": 0, "mean_kev": 0}

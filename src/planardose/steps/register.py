@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -164,6 +165,7 @@ def register(run: Run, patient: str, timepoint: str) -> None:
     setting, hand = load_setting(run, patient, timepoint), run.config.hand(patient, timepoint)
     images = Images(setting.photopeak(), setting.pair.pixel_mm)
 
+    @cache
     def with_projector() -> Setting:
         from planardose.recon.projector import Projector  # torch, which few images need here
 

@@ -37,9 +37,9 @@ CLEARLY = 3.0  # standard uncertainties of the size beyond a limit
 # (`benchmarks/nuclides`, P05).
 MISFIT_LIMIT = 0.30
 # Another arrangement of the views is the right one where the ratio of its misfit to that of the one that is told, times
-# the same ratio with foci, is smaller. On validation patients (seed 5001, one sweep each) wrong arrangements came to
-# 0.73 at most; right ones are not asked but for bright lesions, and came to 1.5 and more. Foci alone do not tell: nine
-# of them explained exchanged heads of few counts.
+# the same ratio with foci, is smaller. 109 wrong arrangements of validation patients came to 0.70 at most; right ones
+# are not asked but for bright lesions, and came to 1.6 and more. Foci alone do not tell: nine of them explained
+# exchanged heads of few counts.
 CLEARLY_BETTER = 0.8
 LEAST_MISFIT = 0.01  # that foci can leave is noise
 
